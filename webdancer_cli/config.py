@@ -1,0 +1,291 @@
+"""What each command can be told: one dataclass per command, each field documented under itself, defaults only here.
+
+The flags of ``cli.py`` take their defaults from these classes, so this file must stay importable in milliseconds: no
+torch, no httpx. (Plain dataclasses without slots: a field's default can then be read from the class.) The bounds in the
+annotations are checked by ``settings.py``, wherever a value came from.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=1)]
+Whole = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+FunnelStage = Literal["validity", "correctness", "quality"]
+
+BUILTIN = "builtin"
+"""The model name that means the toolkit's own rule-based author, rewriter and demonstrator."""
+
+NANO = "nano"
+"""The model name that means the small pretrained base in the package."""
+
+
+@dataclass(kw_only=True)
+class DataStage:
+    """What every stage that reads and writes JSON lines can be told."""
+
+    data: str = "-"
+    """File of JSON lines to read, or "-" for stdin."""
+    out: str = "-"
+    """File to write, or "-" for stdout."""
+    rejects: str | None = None
+    """File for the records that did not make it, each with a reason code."""
+    resume: bool = False
+    """Keep what an earlier run left in ``out`` and do only the rest."""
+    limit: Count | None = None
+    """Stop after this many input records."""
+    jobs: Count = 8
+    """Items worked on at once."""
+    seed: int = 0
+    """Seed of everything that is drawn at random."""
+
+
+@dataclass(kw_only=True)
+class Remote:
+    """Which model answers, and where."""
+
+    model: str = BUILTIN
+    """"builtin", "nano", a checkpoint folder, or (with ``base_url``) the model name of an endpoint."""
+    base_url: str | None = None
+    """OpenAI-compatible endpoint, e.g. http://127.0.0.1:8000/v1. Its key comes from OPENAI_API_KEY."""
+    temperature: NotNegative = 0.6
+    """Sampling temperature; 0 is greedy."""
+    top_p: Share = 0.95
+    """Nucleus mass for sampling; 1 switches it off."""
+
+
+@dataclass(kw_only=True)
+class Player(Remote):
+    """Who plays in ``sample`` and ``eval``."""
+
+    cot: Literal["auto", "short", "long"] = "auto"
+    """"short": the model is shown all that it wrote. "long", for reasoning models: an action-only prompt, and earlier
+    thoughts are left out of the model's input and kept in the record. "auto": long as soon as the endpoint returns
+    reasoning apart from the text. Endpoints only."""
+    repetition_penalty: Positive = 1.0
+    """Sent to an endpoint if it is not 1 (paper: 1.1 for reasoning models); vLLM knows it, not every server does."""
+
+
+@dataclass(kw_only=True)
+class World:
+    """A fictional web, written as static HTML."""
+
+    out: str = "world"
+    """Folder to write."""
+    pages: Annotated[int, Meta(ge=50, le=1_000_000)] = 300
+    """Number of entity pages, 50 to 1,000,000."""
+    seed: int = 0
+    """The world's seed: same seed, same bytes."""
+    style: Literal["rich", "plain"] = "rich"
+    """"rich": pages that read like pages. "plain": short pages in simple sentences, for very small models."""
+    names: Literal["train", "eval"] = "train"
+    """"train" or "eval": two disjoint pools of names. ``nano`` was pretrained on names of the first only."""
+    site_url: str = "http://127.0.0.1:8000"
+    """Where the site will be served: sitemaps need absolute URLs. The pages' own links are relative."""
+
+
+@dataclass(kw_only=True)
+class Crawlqa(DataStage, Remote):
+    """Crawl from roots and write questions from what was read."""
+
+    roots: list[str] = field(default_factory=list)
+    """URLs to start from; if none, JSON lines {"url": …} are read from ``data``."""
+    pages: str = "pages.jsonl"
+    """Where the crawled pages go: the corpus that ``--web`` reads."""
+    max_pages: Count = 200
+    """Stop crawling after this many pages were kept."""
+    max_depth: Whole = 20
+    """Links followed from a root at most."""
+    per_host: Count = 4
+    """Requests under way to one host at a time."""
+    delay_seconds: NotNegative = 0.0
+    """Least time between two requests to one host; a longer Crawl-delay in robots.txt wins."""
+    timeout_seconds: Positive = 20.0
+    """Longest time for one request."""
+    allow_private: bool = False
+    """Allow loopback and private addresses (tests, intranets)."""
+    contact: str | None = None
+    """URL or mail address that the User-Agent names."""
+    types: list[str] = field(default_factory=list)
+    """Question types to write: single_hop, multi_hop, count, intersection; none means all."""
+    per_page: Count = 3
+    """Questions written from one page at most, per type."""
+    limit: Count | None = None
+    """Stop after this many questions."""
+
+
+@dataclass(kw_only=True)
+class E2hqa(DataStage, Remote):
+    """Make questions harder: an entity gives way to a description found through search."""
+
+    web: str = "pages.jsonl"
+    """The corpus to search: a file of pages, as ``crawlqa --pages`` writes it."""
+    rounds: Count = 1
+    """Rewrites per question at most; each adds one page to read."""
+    keep_chain: bool = False
+    """Write every intermediate question too."""
+
+
+@dataclass(kw_only=True)
+class Episode:
+    """Limits and wording of a ReAct episode: the same in ``sample``, ``rl`` and ``eval``."""
+
+    web: str = "pages.jsonl"
+    """The corpus behind search and visit: a file of pages."""
+    prompts: str = "default"
+    """Prompt set: "default", "compact" (small models), or a folder."""
+    date: str | None = None
+    """The "current date" of the system prompt, YYYY-MM-DD; today if not given."""
+    max_calls: Count = 50
+    """Model calls in one episode at most (paper: 50); before the last one the policy is told to answer."""
+    max_context_tokens: Count = 32768
+    """Tokens of one episode at most, prompt and observations included (paper: 32 K); before they are spent, the policy
+    is told to answer. Counted by a checkpoint's tokenizer, else by what the endpoint reports, else estimated."""
+    max_turn_tokens: Count = 2048
+    """Tokens that the policy may write in one turn."""
+    tool: list[str] = field(default_factory=list)
+    """Tools of your own beside search and visit, as "module:function" or "file.py:function"."""
+    tool_seconds: Positive = 30.0
+    """Longest time for one query, one page, or one call of an own tool."""
+    turn_seconds: Positive = 900.0
+    """Longest time for one turn of the policy."""
+    episode_seconds: Positive = 1800.0
+    """Longest time for one episode; in the last tenth of it the policy is told to answer with what it has."""
+    search_results: Count | None = None
+    """Search results shown per query; the prompt set decides if not given (default set: 10)."""
+    snippet_chars: Count | None = None
+    """Characters of a search snippet; the prompt set decides if not given."""
+    page_chars: Count | None = None
+    """Characters of evidence that a visit shows; the prompt set decides if not given."""
+    search_tokens: Count | None = None
+    """Tokens of one search's observation at most, cut after a result; the prompt set decides if not given."""
+    visit_tokens: Count | None = None
+    """Tokens of one visit's observation at most, cut after a sentence; the prompt set decides if not given."""
+    tool_tokens: Count | None = None
+    """Tokens of one observation of an own tool at most; the prompt set decides if not given."""
+
+
+@dataclass(kw_only=True)
+class Sample(DataStage, Player, Episode):
+    """Play ReAct episodes over questions."""
+
+    n: Count = 1
+    """Rollouts per question (paper: up to 5)."""
+    until_correct: bool = False
+    """Stop a question at its first correct rollout (rejection sampling); the rollouts are then judged by rule."""
+    skip_solved: str | None = None
+    """File of trajectories: questions that have a correct one in it are skipped."""
+    timings: bool = False
+    """Keep the wall-clock seconds of every model and tool call in the record. Replays are then not the same bytes."""
+
+
+@dataclass(kw_only=True)
+class Filter(DataStage):
+    """Keep the good trajectories."""
+
+    stages: list[FunnelStage] = field(default_factory=lambda: ["validity", "correctness", "quality"])
+    """Stages of the funnel, in order."""
+    format: Literal["record", "webdancer"] = "record"
+    """"record": this toolkit's lines. "webdancer": the authors' ChatML lines."""
+    unused_qa: str | None = None
+    """File for the questions without a kept trajectory: the RL set, by the paper."""
+    min_actions: Whole = 1
+    """Tool calls a trajectory must have at least."""
+    max_actions: Count | None = None
+    """Tool calls a trajectory may have at most."""
+    max_ngram_repeats: Count = 4
+    """How often one 10-gram of the policy's own words may occur (released data: 4)."""
+    per_question: Count | None = None
+    """Keep at most this many trajectories of one question, the shortest first."""
+
+
+@dataclass(kw_only=True)
+class Training:
+    """What ``sft`` and ``rl`` share."""
+
+    data: str = "-"
+    """File of JSON lines, or "-" for stdin (rank 0 reads, and broadcasts)."""
+    out: str = "checkpoint"
+    """Folder for the Hugging Face checkpoint and ``metrics.jsonl``."""
+    model: str = NANO
+    """"nano", a checkpoint folder, or a hub name."""
+    lr: Positive = 1e-5
+    """Peak learning rate."""
+    weight_decay: NotNegative = 0.0
+    """AdamW weight decay, on matrices only."""
+    max_grad_norm: Positive = 1.0
+    """Clip the global gradient norm to this."""
+    lora_rank: Whole = 0
+    """Rank of LoRA adapters on all linear layers; 0 trains all weights."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Weights and arithmetic: "float32", "bfloat16", or "auto" (float32 on the CPU for small models, else bfloat16)."""
+    micro_tokens: Count = 16384
+    """Padded tokens that go through the model at once; only memory and speed depend on it."""
+    max_length: Count = 32768
+    """Longest sequence in tokens; a longer trajectory is left out and counted."""
+    save_every: Whole = 0
+    """Also save a checkpoint every so many steps, as ``out/step-N``; 0 saves at the end only."""
+    seed: int = 0
+    """Seed of the data order and of everything sampled."""
+    limit: Count | None = None
+    """Use the first so many records only."""
+
+
+@dataclass(kw_only=True)
+class Sft(Training):
+    """Supervised fine-tuning on kept trajectories (paper, equation 2)."""
+
+    epochs: Positive = 3.0
+    """Passes over the data; ignored when ``steps`` is given."""
+    steps: Count | None = None
+    """Optimizer steps."""
+    batch_size: Count = 16
+    """Trajectories per optimizer step, over all ranks."""
+    warmup: Share = 0.05
+    """Share of the steps in which the learning rate rises linearly; it then falls by a cosine to a tenth."""
+
+
+@dataclass(kw_only=True)
+class Rl(Training, Episode):
+    """DAPO on questions (paper, section 3.4; DAPO, arXiv 2503.14476)."""
+
+    lr: Positive = 1e-6
+    """Constant learning rate after ``warmup_steps`` (DAPO: 1e-6)."""
+    warmup_steps: Whole = 0
+    """Steps of linear warm-up."""
+    steps: Count = 100
+    """Optimizer steps (one batch of questions each)."""
+    questions: Count = 16
+    """Questions with a learnable group per step, over all ranks."""
+    group: Count = 16
+    """Rollouts per question (paper: 16)."""
+    max_rounds: Count = 4
+    """Dynamic sampling: rounds of fresh questions per step at most, until ``questions`` groups have both outcomes."""
+    minibatches: Count = 1
+    """Optimizer updates per batch of rollouts; with 1 the first ratio is exactly 1."""
+    temperature: Positive = 1.0
+    """Sampling temperature of the rollouts (paper: 1.0; top_p is 1.0, anything else would falsify the ratios)."""
+    clip_low: Positive = 0.2
+    """DAPO's epsilon_low."""
+    clip_high: Positive = 0.28
+    """DAPO's epsilon_high."""
+    overlong_tokens: Whole = 0
+    """Length of the soft punishment zone before ``max_context_tokens`` (DAPO's L_cache); 0 switches it off."""
+    minutes: Positive | None = None
+    """Stop after this much time, with a checkpoint."""
+
+
+@dataclass(kw_only=True)
+class Eval(DataStage, Player, Episode):
+    """Play and grade: pass@1 and pass@k with intervals."""
+
+    temperature: NotNegative = 0.0
+    """0 is greedy: then one run says all."""
+    runs: Count = 1
+    """Runs per question."""
+    jobs: Count = 64
+    """Episodes at once."""

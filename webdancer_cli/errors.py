@@ -1,0 +1,48 @@
+"""What can go wrong, by who has to act on it.
+
+Every message is one line that names the offending value and the remedy. The front door turns these into exit codes;
+nothing below it prints or exits.
+"""
+
+EXIT_OK = 0
+EXIT_SOME_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+class WebdancerError(Exception):
+    """Base of all errors that a user is told about in one line."""
+
+    exit_code = EXIT_SOME_FAILED
+
+
+class UsageError(WebdancerError):
+    """A flag, a file or a configuration that cannot work; raised before any work or cost."""
+
+    exit_code = EXIT_USAGE
+
+
+class ModelError(WebdancerError):
+    """The policy or an LLM role could not answer. Never a completion, never a zero score."""
+
+
+class ToolError(WebdancerError):
+    """A tool call failed in a way that the policy should read as an observation."""
+
+
+class Reject(WebdancerError):
+    """One record did not make it; the run goes on.
+
+    ``reason`` is a short snake_case code that a person can count; ``detail`` is for reading. ``failed`` says which kind
+    it is: True for a failure (exit code 1, tried again by ``--resume``), False for a decision of the stage.
+    """
+
+    def __init__(self, reason: str, detail: str = "", *, failed: bool = True):
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+        self.failed = failed
+
+
+class ClosedPipe(Exception):
+    """The reader of our stdout went away (``| head``): stop quietly."""

@@ -1,0 +1,253 @@
+"""Records through an asynchronous worker: bounded, in order, resumable, interruptible.
+
+Every data stage is ``await run(items, work, sink)``: items stream in (stdin too, without blocking the event loop), at
+most ``jobs`` are worked on at once, results leave in the order of the input as soon as they can, and what fails is
+rejected with a reason. Memory is flat: a bounded window of items is alive at any time.
+"""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, Reject
+from webdancer_cli.jsonl import STDIN, Writer, written
+from webdancer_cli.records import Rejected, to_object
+
+Item = TypeVar("Item")
+
+
+class Progress(Protocol):
+    """Is told how far a stage is; ``cli`` draws it when stderr is a terminal."""
+
+    def step(self, done: int, total: int | None, note: str) -> None: ...
+
+
+@dataclass
+class Tally:
+    """What became of the items: counted by name, and by reason for those that did not make it."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    failed: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_SOME_FAILED if self.failed else EXIT_OK
+
+    def line(self) -> str:
+        """One line for stderr: ``12 in, 10 out, 2 rejected (broken_line 2)``."""
+        names = dict.fromkeys(["in", "already done", "out", "rejected", *self.counts])
+        text = ", ".join(f"{self.counts[name]} {name}" for name in names if name in self.counts)
+        if self.reasons:
+            text += " (" + ", ".join(f"{reason} {count}" for reason, count in self.reasons.most_common()) + ")"
+        return text
+
+
+class Sink:
+    """Where a stage's records go: ``out``, the optional ``rejects`` file, and the tally of both.
+
+    With ``resume`` the records of an earlier run stay (``done`` holds their keys) and new ones are appended. The
+    rejects file is written anew: what was rejected before is tried again, so it always speaks of what ``out`` lacks.
+    ``key`` maps an output record to the key of the item it was made from, where that is not the record's own id.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        out: str = STDIN,
+        rejects: str | None = None,
+        *,
+        resume: bool = False,
+        key: Callable[[dict[str, Any]], str] | None = None,
+    ):
+        self.stage = stage
+        self.done = written(out, key) if resume else set[str]()
+        self.writer = Writer(out, append=resume)
+        self._rejects = Writer(rejects) if rejects else None
+        self.tally = Tally()
+        self._lock = threading.Lock()  # lines that cannot be read are rejected from the thread that reads
+
+    def put(self, record: msgspec.Struct | dict[str, Any]) -> None:
+        self.writer.write(record)
+        self.tally.counts["out"] += 1
+
+    def put_line(self, line: bytes) -> None:
+        """Put a record that is encoded already."""
+        self.writer.write_line(line)
+        self.tally.counts["out"] += 1
+
+    def reject(self, reject: Reject, record: msgspec.Struct | None = None, id: str = "") -> None:
+        value = to_object(record) if record is not None else None
+        self.reject_line(Rejected(reason=reject.reason, detail=reject.detail, id=id, record=value), reject.failed)
+
+    def reject_line(self, rejected: Rejected, failed: bool = True) -> None:
+        """Also what ``jsonl.read`` calls for a line that cannot be read."""
+        rejected.stage = self.stage
+        with self._lock:
+            self.tally.counts["rejected"] += 1
+            self.tally.reasons[rejected.reason] += 1
+            self.tally.failed += failed
+            if self._rejects:
+                self._rejects.write(rejected)
+
+    def close(self, *, failed: bool = False) -> None:
+        try:
+            self.writer.close(failed=failed)
+        finally:
+            if self._rejects:
+                self._rejects.close(failed=failed)
+
+    def __enter__(self) -> "Sink":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.close(failed=kind is not None)
+
+
+async def run(
+    items: Iterable[Item],
+    work: Callable[[Item], Awaitable[Sequence[msgspec.Struct | dict[str, Any]]]],
+    sink: Sink,
+    *,
+    jobs: int = 8,
+    key: Callable[[Item], str] | None = None,
+    progress: Progress | None = None,
+    total: int | None = None,
+) -> Tally:
+    """Work on every item; put what ``work`` returns, reject the item when it raises Reject.
+
+    Items whose ``key`` is in ``sink.done`` are skipped. Any other exception, from ``work`` or from ``items``, ends the
+    run: what came before that item has been written, and work under way is cancelled and waited for. So it is when the
+    run itself is cancelled (Ctrl-C): the file ends with a whole record, and ``--resume`` does the rest.
+    """
+    window = _Window(jobs)
+    feeder = asyncio.create_task(_feed(items, work, sink, window, key))
+    feeder.add_done_callback(lambda _: window.close())
+    finished = 0
+    try:
+        async for item, task in window.results():
+            try:
+                for record in await task:
+                    sink.put(record)
+            except Reject as reject:
+                sink.reject(reject, _as_struct(item), key(item) if key else "")
+            finished += 1
+            if progress:
+                progress.step(finished, total, sink.tally.line())
+        await feeder
+    finally:
+        feeder.cancel()
+        await asyncio.gather(feeder, *window.cancel(), return_exceptions=True)
+    return sink.tally
+
+
+class _Window:
+    """The items from the one that is written next to the one that was read last, in order, each with its task.
+
+    At most ``jobs`` are worked on at a time; at most four times as many are alive, so that one slow item at the head
+    holds up neither the others nor the memory.
+    """
+
+    def __init__(self, jobs: int):
+        self.working = asyncio.Semaphore(jobs)
+        self._room = asyncio.Semaphore(4 * jobs)
+        self._entries: asyncio.Queue[tuple[Any, asyncio.Task[Any]] | None] = asyncio.Queue()
+        self._head: asyncio.Task[Any] | None = None
+
+    async def add(self, item: Any, work: Callable[[Any], Awaitable[Any]]) -> None:
+        """Start on an item as soon as there is room."""
+        await self._room.acquire()
+        self._entries.put_nowait((item, asyncio.create_task(self._bounded(work, item))))
+
+    async def _bounded(self, work: Callable[[Any], Awaitable[Any]], item: Any) -> Any:
+        async with self.working:
+            return await work(item)
+
+    def close(self) -> None:
+        self._entries.put_nowait(None)
+
+    async def results(self) -> AsyncIterator[tuple[Any, asyncio.Task[Any]]]:
+        while (entry := await self._entries.get()) is not None:
+            self._head = entry[1]
+            yield entry
+            self._room.release()
+
+    def cancel(self) -> list[asyncio.Task[Any]]:
+        """Cancel all that is under way; the tasks that are still to be waited for."""
+        tasks = [self._head] if self._head else []
+        while not self._entries.empty():
+            entry = self._entries.get_nowait()
+            tasks += [entry[1]] if entry else []
+        for task in tasks:
+            task.cancel()
+        return tasks
+
+
+async def _feed(
+    items: Iterable[Item],
+    work: Callable[[Item], Awaitable[Any]],
+    sink: Sink,
+    window: _Window,
+    key: Callable[[Item], str] | None,
+) -> None:
+    async with aclosing(arriving(items)) as arrived:
+        async for item in arrived:
+            sink.tally.counts["in"] += 1
+            if key and key(item) in sink.done:
+                sink.tally.counts["already done"] += 1
+            else:
+                await window.add(item, work)
+
+
+def _as_struct(item: object) -> msgspec.Struct | None:
+    return item if isinstance(item, msgspec.Struct) else None
+
+
+async def arriving(items: Iterable[Item]) -> AsyncGenerator[Item, None]:
+    """Iterate over a blocking iterable from a daemon thread, at most 64 items ahead.
+
+    A plain thread pool would be joined at exit and hang on a stdin that stays open after Ctrl-C.
+    """
+    if isinstance(items, Sequence):
+        for item in items:
+            yield item
+        return
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+    ahead = threading.Semaphore(64)
+    stop = threading.Event()
+
+    def send(kind: str, value: Any) -> None:
+        with suppress(RuntimeError):  # the loop was closed while we waited for a line: nobody is there to be told
+            loop.call_soon_threadsafe(queue.put_nowait, (kind, value))
+
+    def pump(iterator: Iterator[Item]) -> None:
+        try:
+            for item in iterator:
+                ahead.acquire()
+                if stop.is_set():
+                    return
+                send("item", item)
+            send("end", None)
+        except BaseException as error:  # handed to the consumer, which raises it in the event loop
+            send("error", error)
+
+    threading.Thread(target=pump, args=(iter(items),), daemon=True).start()
+    try:
+        while True:
+            kind, value = await queue.get()
+            if kind == "error":
+                raise value
+            if kind == "end":
+                return
+            ahead.release()
+            yield value
+    finally:
+        stop.set()
+        ahead.release()

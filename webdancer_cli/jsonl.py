@@ -1,0 +1,326 @@
+"""Reading and writing JSON lines: errors that name file and line, a flush per record, torn lines mended.
+
+The lines are ``jsonlines``', the codec is ``msgspec``.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from stat import S_ISFIFO, S_ISREG
+from typing import IO, Any, NamedTuple, TypeVar
+
+import jsonlines
+import msgspec
+
+from webdancer_cli.errors import ClosedPipe, UsageError, WebdancerError
+from webdancer_cli.records import AnyRecord, Record, Rejected, WrongShape, from_object, to_object
+
+STDIN = "-"
+
+MAX_LINE_BYTES = 1 << 28
+"""A longer line is refused rather than read into memory: it is no record, but a file without line breaks."""
+
+BadLine = Callable[[Rejected], None]
+"""Is told of every line that cannot be read. Without one, the first bad line raises UsageError."""
+
+Value = TypeVar("Value")
+
+
+class Line(NamedTuple):
+    """A decoded line: its name ``file:line``, the byte offset where it starts, and its JSON value."""
+
+    name: str
+    offset: int
+    value: object
+
+
+def values(source: str, on_bad: BadLine | None = None) -> Iterator[Line]:
+    """The non-empty lines of a file or of stdin ("-"), decoded. A line that is not JSON goes to ``on_bad``.
+
+    Raises UsageError when the file cannot be opened, and when stdin is a terminal (nobody is piping).
+    """
+    with _open_input(source) as stream:
+        name = "stdin" if source == STDIN else source
+        lines = _Lines(stream)
+        reader = jsonlines.Reader(lines, loads=_loads)
+        while True:
+            try:
+                value = reader.read(allow_none=True, skip_empty=True)
+            except EOFError:
+                return
+            except (jsonlines.InvalidLineError, _TooLong) as error:
+                detail = f"{name}:{lines.number}: not valid JSON: {error.__cause__ or error}"
+                _tell(on_bad, Rejected(reason="broken_line", detail=detail, record=lines.text()))
+                continue
+            yield Line(f"{name}:{lines.number}", lines.offset, value)
+
+
+class _TooLong(ValueError):
+    pass
+
+
+class _Lines:
+    """Hands a stream to the reader line by line, and knows which line that was."""
+
+    def __init__(self, stream: IO[bytes]):
+        self.number = 0
+        self.offset = 0
+        self._line = b""
+        self._stream = stream
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> bytes:
+        self.offset += len(self._line)
+        self.number += 1
+        self._line = self._stream.readline(MAX_LINE_BYTES)
+        if not self._line:
+            raise StopIteration
+        if len(self._line) == MAX_LINE_BYTES and not self._line.endswith(b"\n"):
+            self._skip_rest()
+            raise _TooLong(f"a line of more than {MAX_LINE_BYTES} bytes")
+        return self._line
+
+    def _skip_rest(self) -> None:
+        self._line = self._line[:1000]
+        while (part := self._stream.readline(MAX_LINE_BYTES)) and not part.endswith(b"\n"):
+            pass
+
+    def text(self) -> str:
+        """The current line for a person to read."""
+        return self._line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+def _loads(text: str | bytes) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _tell(on_bad: BadLine | None, rejected: Rejected) -> None:
+    if on_bad is None:
+        raise UsageError(rejected.detail)
+    on_bad(rejected)
+
+
+@contextmanager
+def _open_input(source: str) -> Iterator[IO[bytes]]:
+    if source == STDIN:
+        yield _stdin()
+        return
+    with _opened(source) as stream:
+        yield stream
+
+
+def _opened(source: str) -> IO[bytes]:
+    try:
+        return open(source, "rb")
+    except OSError as error:
+        raise UsageError(f"{source}: {error.strerror}: name a readable JSON lines file") from None
+
+
+def _stdin() -> IO[bytes]:
+    """Standard input, through a buffer of our own.
+
+    A thread may still be waiting in a read when the interpreter shuts down; if that read held the lock of Python's own
+    stdin buffer, the shutdown would end in a fatal error.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("nothing on stdin: pipe JSON lines in, or name a file")
+    try:
+        descriptor = sys.stdin.fileno()
+    except (OSError, ValueError):
+        return sys.stdin.buffer
+    return open(descriptor, "rb", closefd=False)
+
+
+def goes_to_a_pipe(target: str) -> bool:
+    """Whether another process reads what is written to ``target`` while we write it."""
+    try:
+        return target == STDIN and S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def read(source: str, kind: type[AnyRecord], on_bad: BadLine | None = None) -> Iterator[AnyRecord]:
+    """Stream the records of a file or of stdin.
+
+    A line that is not JSON, or not this kind of record, goes to ``on_bad`` as a Rejected with the reason
+    ``broken_line`` or ``wrong_shape``; reading goes on. A first line that is clearly another kind of record raises
+    UsageError: the user took the wrong file.
+    """
+    return read_as(source, kind, lambda value: from_object(kind, value), on_bad)
+
+
+def read_as(
+    source: str, kind: type[Record], convert: Callable[[object], Value], on_bad: BadLine | None = None
+) -> Iterator[Value]:
+    """Like ``read``, with a reading of one's own: ``convert`` raises WrongShape for what is not a ``kind``."""
+    first = True
+    for name, _, value in values(source, on_bad):
+        if first:
+            _refuse_other_kind(name, kind, value)
+        first = False
+        try:
+            record = convert(value)
+        except WrongShape as error:
+            _tell(on_bad, Rejected(reason="wrong_shape", detail=f"{name}: {error}", record=value))
+            continue
+        yield record
+
+
+_MARKS = {
+    "Trajectory": ("messages", "a trajectory (made by `webdancer sample`)"),
+    "QA": ("question", "a question (made by `webdancer crawlqa`)"),
+    "Page": ("text", "a page (made by `webdancer crawlqa --pages`)"),
+}
+
+
+def _refuse_other_kind(name: str, kind: type[Record], value: object) -> None:
+    mark, wanted = _MARKS.get(kind.__name__, ("", ""))
+    if not mark or not isinstance(value, dict) or mark in value:
+        return
+    other = next((said for field, said in _MARKS.values() if field in value), None)
+    if other:
+        raise UsageError(f"{name}: this is {other}, but the stage takes {wanted}")
+
+
+class Writer:
+    """Appends records to a file or stdout, one line and one flush each.
+
+    Without ``append``, what the file held before goes with the first line, or when an empty result is closed: a run
+    that fails before it has anything to write loses nothing.
+    Raises UsageError when the file cannot be opened, ClosedPipe when the reader of stdout has gone, and WebdancerError
+    when a line cannot be written (a full disk).
+    """
+
+    def __init__(self, target: str = STDIN, *, append: bool = False):
+        self.target = target
+        self.count = 0
+        self._stream: IO[bytes] = sys.stdout.buffer if target == STDIN else _open_output(target)
+        self._stale = not append and target != STDIN and S_ISREG(os.fstat(self._stream.fileno()).st_mode)
+        self._lines = jsonlines.Writer(self._stream, dumps=_dumps, flush=True)
+
+    def write(self, record: msgspec.Struct | dict[str, Any]) -> None:
+        self.write_line(_encode(record if isinstance(record, dict) else to_object(record)))
+
+    def write_line(self, line: bytes) -> None:
+        """Write a line that is encoded already, without its line break."""
+        with self._telling():
+            self._begin()
+            self._lines.write(line)
+        self.count += 1
+
+    def _begin(self) -> None:
+        if self._stale:
+            self._stream.truncate(0)
+            self._stale = False
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise ClosedPipe from None
+        except OSError as error:
+            raise WebdancerError(f"{self.target}: {error.strerror}: nothing more could be written") from None
+
+    def close(self, *, failed: bool = False) -> None:
+        if self.target != STDIN:
+            with self._telling():
+                if not failed:
+                    self._begin()
+                self._stream.close()
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.close(failed=kind is not None)
+
+
+def _dumps(line: Any) -> bytes:
+    """Lines reach ``jsonlines`` encoded, since some must keep their bytes (the authors' own lines)."""
+    return line if isinstance(line, bytes) else _encode(line)
+
+
+def _encode(value: Any) -> bytes:
+    """UTF-8 JSON; half a surrogate pair, which UTF-8 cannot hold, becomes a question mark."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _open_output(target: str) -> IO[bytes]:
+    try:
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        return open(target, "ab")
+    except OSError as error:
+        raise UsageError(f"{target}: {error.strerror}: name a file that can be written") from None
+
+
+def mend(path: str) -> None:
+    """Cut off a last line that a kill tore; what comes before it is kept."""
+    if not Path(path).is_file():
+        return
+    with open(path, "r+b") as stream:
+        stream.seek(0, os.SEEK_END)
+        stream.truncate(_last_line_end(stream, stream.tell()))
+
+
+def _last_line_end(stream: IO[bytes], end: int, block: int = 65536) -> int:
+    while end > 0:
+        start = max(0, end - block)
+        stream.seek(start)
+        found = stream.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def written(path: str, key: Callable[[dict[str, Any]], str] | None = None) -> set[str]:
+    """The keys of what an earlier run left in ``path``, after mending it: by default the ids of its records.
+
+    A ``key`` of one's own names the item that a record was made from. An item may have made several records, and the
+    last item may not have made all of its own when it was stopped: its records are cut off, and its key is not among
+    those returned.
+    """
+    if path == STDIN:
+        raise UsageError("--resume needs --out FILE: what went to stdout cannot be read back")
+    mend(path)
+    if not Path(path).is_file():
+        return set()
+    done: set[str] = set()
+    last, last_at = None, 0
+    for _, offset, value in values(path, _refuse_damaged):
+        this = (key or _id)(value) if isinstance(value, dict) else ""
+        if this != last:
+            last, last_at = this, offset
+            done.add(this)
+    if key and last is not None:
+        os.truncate(path, last_at)
+        done.discard(last)
+    return done
+
+
+def _refuse_damaged(rejected: Rejected) -> None:
+    raise UsageError(f"{rejected.detail}: remove this line, or run without --resume")
+
+
+def _id(value: dict[str, Any]) -> str:
+    return str(value.get("id", ""))
+
+
+def write_all(path: str, records: Iterable[Record]) -> int:
+    """Write all records to a file; the number written."""
+    with Writer(path) as writer:
+        for record in records:
+            writer.write(record)
+    return writer.count
