@@ -1,0 +1,222 @@
+import asyncio
+import random
+from collections import Counter
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from webdancer_cli import config, jsonl
+from webdancer_cli.records import Page
+from webdancer_cli.web.crawl import Frontier, Skipped, crawl
+from webdancer_cli.web.extraction import Extraction
+
+
+def html(name: str, *links: str, text: str = "") -> str:
+    anchors = " ".join(f'<a href="{link}">{link}</a>' for link in links)
+    text = text or f"{name} is a place of its own. It has streets and houses."
+    return f"<html><title>{name}</title><main><p>{text}</p><p>Near it: {anchors}.</p></main></html>"
+
+
+def options(**more: object) -> config.Crawlqa:
+    return config.Crawlqa(**{"allow_private": True, "timeout_seconds": 2.0, **more})
+
+
+async def crawled(
+    *roots: str, known: list[Page] | None = None, **more: object
+) -> tuple[list[Page], dict[str, str], list[Skipped]]:
+    """The pages, the reason for every URL skipped, and the whole list of those."""
+    skips: list[Skipped] = []
+    pages = [page async for page in crawl(roots, options(**more), known=known or (), skipped=skips.append)]
+    return pages, {skip.url: skip.reason for skip in skips}, skips
+
+
+def tree(size: int, fan: int = 3) -> dict[str, str]:
+    """A site of ``size`` pages; page n links to its children, to its parent and to the root."""
+    pages = {f"/{n}": html(f"P{n}", "/", *(f"/{n * fan + k}" for k in range(1, fan + 1))) for n in range(size)}
+    return {"/": html("Home", "/0"), **pages}
+
+
+async def test_breadth_first_in_the_order_of_the_links(serve) -> None:
+    site = await serve(
+        {
+            "/": html("Home", "/b", "/a"),
+            "/a": html("A", "/c", "/"),
+            "/b": html("B", "/d"),
+            "/c": html("C"),
+            "/d": html("D"),
+        }
+    )
+    pages, skipped, _ = await crawled(f"{site.url}/")
+    assert [(page.title, page.depth) for page in pages] == [("Home", 0), ("B", 1), ("A", 1), ("D", 2), ("C", 2)]
+    assert skipped == {} and site.paths.count("/robots.txt") == 1 and len(site.paths) == 6
+
+
+async def test_the_order_does_not_depend_on_which_page_answers_first(serve, answer) -> None:
+    draw = random.Random(0)
+    orders = []
+    for _ in range(3):
+        site = await serve({path: answer(body, wait_seconds=draw.random() / 20) for path, body in tree(18).items()})
+        pages, _, _ = await crawled(f"{site.url}/")
+        orders.append([(page.title, page.text, page.depth) for page in pages])
+    assert len(orders[0]) == 19 and orders[0] == orders[1] == orders[2]
+
+
+async def test_pages_arrive_while_the_crawl_goes_on(serve, answer) -> None:
+    site = await serve({"/": html("Home", "/slow"), "/slow": answer(html("Slow"), wait_seconds=5)})
+    async with aclosing(crawl([f"{site.url}/"], options(timeout_seconds=30))) as pages:
+        async with asyncio.timeout(2):
+            assert (await anext(pages)).title == "Home"
+
+
+async def test_limits_on_pages_and_depth(serve) -> None:
+    site = await serve(tree(40))
+    assert len((await crawled(f"{site.url}/", max_pages=7))[0]) == 7
+    assert {page.depth for page in (await crawled(f"{site.url}/", max_depth=2))[0]} == {0, 1, 2}
+
+
+async def test_only_the_roots_sites_are_visited(serve) -> None:
+    other = await serve({"/": html("Other")})
+    site = await serve({"/": html("Home", f"{other.url}/", "/a"), "/a": html("A")})
+    pages, _, _ = await crawled(f"{site.url}/")
+    assert [page.title for page in pages] == ["Home", "A"] and other.requests == []
+    assert f"{other.url}/" in [link.url for link in pages[0].links]
+
+
+async def test_several_roots_take_turns(serve) -> None:
+    sites = [
+        await serve({path: body.replace("place", f"place in {name}") for path, body in tree(20).items()})
+        for name in "AB"
+    ]
+    pages, _, _ = await crawled(*(f"{site.url}/" for site in sites), per_host=1, max_pages=14)
+    counts = Counter(page.url.startswith(sites[0].url) for page in pages)
+    assert min(counts.values()) >= 5
+
+
+async def test_a_page_is_asked_for_once_however_it_is_linked(serve) -> None:
+    site = await serve({"/": html("Home", "/a", "/a#x", "/./a", "/b/../a", "/a?utm_source=y"), "/a": html("A")})
+    await crawled(f"{site.url}/", f"{site.url}/#top")
+    assert Counter(site.paths) == {"/robots.txt": 1, "/": 1, "/a": 1}
+
+
+async def test_every_refusal_has_its_reason(serve, answer) -> None:
+    other = await serve({"/": html("Other")})
+    links = ["/404", "/pdf", "/x.zip", "/no", "/copy", "/blank", "/out", "/back", "/slow", "/500", "/big", "/a"]
+    site = await serve(
+        {
+            "/": html("Home", *links),
+            "/robots.txt": "User-agent: *\nDisallow: /no",
+            "/pdf": answer(b"%PDF", headers={"Content-Type": "application/pdf"}),
+            "/copy": html("Copy", "/a", text="A is a place of its own. It has streets and houses.").replace("/a", "/a"),
+            "/a": html("A", "/a"),
+            "/blank": "<html><title>x</title><body><a href='/from-blank'></a></body></html>",
+            "/from-blank": html("Behind"),
+            "/out": answer(status=302, headers={"Location": f"{other.url}/"}),
+            "/back": answer(status=302, headers={"Location": "/"}),
+            "/slow": answer("late", wait_seconds=5),
+            "/500": answer("broken", 500),
+            "/big": "x" * 11_000_000,
+        }
+    )
+    pages, skipped, _ = await crawled(f"{site.url}/", timeout_seconds=1.0)
+    assert {url.removeprefix(site.url): reason for url, reason in skipped.items()} == {
+        "/404": "http_404",
+        "/pdf": "not_html",
+        "/x.zip": "not_html",
+        "/no": "robots_disallowed",
+        "/a": "duplicate",
+        "/blank": "empty_text",
+        "/out": "off_site",
+        "/back": "duplicate",
+        "/slow": "timeout",
+        "/500": "http_500",
+        "/big": "too_large",
+    }
+    assert [page.title for page in pages] == ["Home", "Copy", "Behind"]
+    assert "/x.zip" not in site.paths and "/no" not in site.paths
+
+
+@pytest.mark.parametrize(
+    ("root", "reason", "said"),
+    [
+        ("http://nowhere.invalid/", "dns_failure", "nowhere.invalid does not resolve"),
+        ("http://127.0.0.1:1/", "connection_failed", "cannot connect"),
+        ("ftp://e.org/", "bad_url", "not an http or https URL"),
+        ("", "bad_url", "not an http or https URL"),
+    ],
+)
+async def test_a_root_that_gives_nothing_is_told_in_one_line(root: str, reason: str, said: str) -> None:
+    pages, _, skips = await crawled(root)
+    assert pages == [] and [(skip.root, skip.reason) for skip in skips] == [(True, reason)]
+    assert said in skips[0].detail and "\n" not in skips[0].detail
+
+
+async def test_a_forbidden_and_a_private_root(serve) -> None:
+    site = await serve({"/robots.txt": "User-agent: *\nDisallow: /", "/": html("Home")})
+    _, _, skips = await crawled(f"{site.url}/")
+    assert (skips[0].reason, skips[0].root) == ("robots_disallowed", True)
+    _, _, skips = await crawled(f"{site.url}/", allow_private=False)
+    assert skips[0].reason == "private_address" and "--allow-private" in skips[0].detail
+
+
+async def test_a_root_that_moved_is_crawled_where_it_is_now(serve, answer) -> None:
+    new = await serve({"/home": html("Home", "/a"), "/a": html("A")}, host="127.0.0.2")
+    old = await serve({"/": answer(status=301, headers={"Location": f"{new.url}/home"})})
+    pages, _, _ = await crawled(f"{old.url}/")
+    assert [page.title for page in pages] == ["Home", "A"]
+    assert pages[0].url == f"{new.url}/home" and pages[0].extra["requested_url"] == f"{old.url}/"
+
+
+async def test_endless_url_spaces_are_bounded(serve) -> None:
+    frontier = Frontier(max_depth=9)
+    frontier.add_root("http://e.org/")
+    refused = Counter()
+    trapped = [f"http://e.org/calendar?day={day}" for day in range(300)]
+    trapped += ["http://e.org/" + "a/b/" * n for n in range(2, 9)] + ["http://e.org/" + "x" * 3000]
+    for url in trapped:
+        try:
+            frontier.add(url, 1)
+        except Exception as error:
+            refused[str(error).split(":")[0]] += 1
+    # 100 of 300 days; paths with "a" four times or more: n = 4 … 8; the long one
+    assert refused == {"trap": 100 + 5 + 1}
+
+
+@pytest.mark.parametrize("cut", [0, 1, 6, 15])
+async def test_a_resumed_crawl_gives_the_rest_and_fetches_nothing_twice(
+    serve, answer, tmp_path: Path, cut: int
+) -> None:
+    answers = tree(14) | {"/moved": answer(status=302, headers={"Location": "/there"}), "/there": html("There", "/2")}
+    answers["/0"] = html("P0", "/moved", "/404", "/1", "/3")
+    site = await serve(answers)
+    whole, _, _ = await crawled(f"{site.url}/")
+    target = str(tmp_path / "pages.jsonl")
+    jsonl.write_all(target, whole[:cut])
+    known = list(jsonl.read(target, Page)) if cut else []
+    site.requests.clear()
+    rest, _, _ = await crawled(f"{site.url}/", known=known)
+    assert [page.url for page in [*known, *rest]] == [page.url for page in whole]
+    asked = {page.extra.get("requested_url", page.url).removeprefix(site.url) for page in known}
+    assert not asked.intersection(site.paths)
+    again, _, _ = await crawled(f"{site.url}/", known=known, max_pages=10)
+    assert len(again) == max(0, min(10, len(whole)) - cut)
+
+
+async def test_a_document_that_defeats_the_libraries_is_one_refusal(serve, monkeypatch) -> None:
+    async def page(self: Extraction, text: str, url: str) -> Page:
+        if "B" in text:
+            monkeypatch.setattr("webdancer_cli.web.extraction.extract", lambda html, url: 1 / 0)
+        return await genuine(self, text, url)
+
+    genuine = Extraction.page
+    monkeypatch.setattr(Extraction, "page", page)
+    site = await serve({"/": html("Home", "/b"), "/b": html("B")})
+    pages, skipped, _ = await crawled(f"{site.url}/")
+    assert [page.title for page in pages] == ["Home"] and skipped == {f"{site.url}/b": "extraction_failed"}
+
+
+@pytest.mark.slow
+async def test_a_large_crawl_uses_processes_and_gives_the_same(serve) -> None:
+    site = await serve(tree(200))
+    pages, _, _ = await crawled(f"{site.url}/", max_pages=1000)
+    assert [page.title for page in pages] == ["Home", *(f"P{n}" for n in range(200))]

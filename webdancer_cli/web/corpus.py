@@ -1,0 +1,194 @@
+"""A fixed corpus as a web: a file of pages, searched by BM25 and read by URL.
+
+Only the index, the URLs and the byte offsets of the lines are held in memory; a page is read from its line when it is
+asked for. That is what lets a laptop serve a million pages.
+"""
+
+import hashlib
+import os
+from array import array
+from collections.abc import Iterator
+from typing import IO
+
+import bm25s
+import msgspec
+import numpy as np
+from bm25s.tokenization import Tokenized
+
+from webdancer_cli import jsonl
+from webdancer_cli.errors import ToolError, UsageError
+from webdancer_cli.records import Page, from_object
+from webdancer_cli.web import urls
+from webdancer_cli.web.passages import snippet
+from webdancer_cli.web.source import Hit
+from webdancer_cli.web.words import STOPWORDS, raw_words, stem
+
+TITLE_WEIGHT = 3
+"""How many times a word of the title counts; a word of the URL counts once."""
+
+
+class Entry(msgspec.Struct):
+    """What the index and a search result need of a line of ``pages.jsonl``; its links are skipped unread."""
+
+    url: str
+    title: str
+    text: str
+    requested_url: str = ""
+    date: str = ""
+
+
+class Corpus:
+    """The pages of a file, searchable. ``name`` tells the file by its content, for provenance."""
+
+    @classmethod
+    def load(cls, path: str, *, snippet_chars: int = 160) -> "Corpus":
+        """Index a file of pages. Raises UsageError when it is missing, empty, broken or holds something else."""
+        _check(path)
+        with open(path, "rb") as stream:
+            return cls(path, stream, snippet_chars)
+
+    def __init__(self, path: str, stream: IO[bytes], snippet_chars: int):
+        self.path = path
+        self.snippet_chars = snippet_chars
+        self._decoder = msgspec.json.Decoder(Entry)
+        self._starts = array("q")
+        self._lengths = array("q")
+        self._rows: dict[str, int] = {}
+        vocabulary = Vocabulary()
+        documents: list[array[int]] = []
+        digest = hashlib.sha256()
+        for start, line, entry in _entries(path, stream, self._decoder):
+            digest.update(line)
+            if self._add(start, len(line), entry):
+                documents.append(vocabulary.document(entry))
+        self.name = f"corpus:{digest.hexdigest()[:16]}"
+        self._vocabulary = vocabulary
+        self._ranking = _ranking(documents, vocabulary.ids)
+        self._file = os.open(path, os.O_RDONLY)
+
+    def _add(self, start: int, length: int, entry: Entry) -> bool:
+        """Note where a page stands; False if its URL is there already."""
+        row = len(self._starts)
+        if self._rows.setdefault(urls.key(entry.url), row) != row:
+            return False
+        if entry.requested_url:
+            self._rows.setdefault(urls.key(entry.requested_url), row)
+        self._starts.append(start)
+        self._lengths.append(length)
+        return True
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[Page]:
+        return (self._page(row) for row in range(len(self)))
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            os.close(self._file)
+
+    def _page(self, row: int) -> Page:
+        return from_object(Page, msgspec.json.decode(self._line(row)))
+
+    def _line(self, row: int) -> bytes:
+        return os.pread(self._file, self._lengths[row], self._starts[row])
+
+    def page(self, url: str) -> Page | None:
+        """The page at a URL, also when scheme, fragment, trailing slash or ``index.html`` differ."""
+        row = self._rows.get(urls.key(url))
+        return None if row is None else self._page(row)
+
+    def search_now(self, query: str, results: int) -> list[Hit]:
+        """The best pages for a query, best first; equal scores in the order of the file. No shared word, no hit."""
+        return [self._hit(row, query) for row in self._best(query, results)]
+
+    def _best(self, query: str, results: int) -> list[int]:
+        wanted = self._vocabulary.query(query)
+        if not wanted or self._ranking is None or results <= 0:
+            return []
+        scores = self._ranking.get_scores(wanted)
+        found = _leaders(scores, results)
+        return [int(row) for row in found[np.argsort(-scores[found], kind="stable")][:results]]
+
+    def _hit(self, row: int, query: str) -> Hit:
+        entry = self._decoder.decode(self._line(row))
+        return Hit(entry.title, entry.url, snippet(entry.text, query, self.snippet_chars), entry.date)
+
+    async def search(self, query: str, results: int) -> list[Hit]:
+        return self.search_now(query, results)
+
+    async def read(self, url: str) -> Page:
+        page = self.page(url)
+        if page is None:
+            raise ToolError(f"{url}: no such page; visit a URL from the search results or from a page")
+        return page
+
+
+def _leaders(scores: np.ndarray, results: int) -> np.ndarray:
+    """The rows among which the best ``results`` are. Sorting these few is many times faster than partitioning all."""
+    best = scores.max(initial=0.0)
+    for share in (0.8, 0.6, 0.4, 0.2):
+        found = np.flatnonzero(scores > share * best)
+        if len(found) >= results:
+            return found
+    return np.flatnonzero(scores > 0)
+
+
+class Vocabulary:
+    """Words to term ids. ``ids`` maps stems; raw words are remembered too, so that each is stemmed only once."""
+
+    def __init__(self) -> None:
+        self.ids: dict[str, int] = {}
+        self._raw: dict[str, int] = {}
+
+    def document(self, entry: Entry) -> "array[int]":
+        """The term ids of a page, title and URL included, each as often as it weighs."""
+        title = raw_words(entry.title) * TITLE_WEIGHT
+        return array(
+            "i", [self._id(word) for word in (*title, *raw_words(urls.url_words(entry.url)), *raw_words(entry.text))]
+        )
+
+    def _id(self, word: str) -> int:
+        found = self._raw.get(word)
+        if found is None:
+            found = self._raw[word] = self.ids.setdefault(stem(word), len(self.ids))
+        return found
+
+    def query(self, text: str) -> list[int]:
+        """The distinct term ids of a query that the corpus knows; stop words only if there is nothing else."""
+        every = list(dict.fromkeys(raw_words(text)))
+        telling = [word for word in every if word not in STOPWORDS] or every
+        return list(dict.fromkeys(self.ids[known] for word in telling if (known := stem(word)) in self.ids))
+
+
+def _ranking(documents: "list[array[int]]", vocabulary: dict[str, int]) -> bm25s.BM25 | None:
+    if not vocabulary:
+        return None
+    ranking = bm25s.BM25(method="lucene", backend="numpy")
+    ranking.index(Tokenized(documents, vocabulary), create_empty_token=False, show_progress=False)
+    return ranking
+
+
+def _check(path: str) -> None:
+    """Raise UsageError unless the file's first line is a page."""
+    if path == jsonl.STDIN:
+        raise UsageError("--web needs a file: pages on stdin cannot be read again; name the file that --pages wrote")
+    if next(jsonl.read(path, Page), None) is None:
+        raise UsageError(f"{path}: holds no pages: crawl some with `webdancer crawlqa URL --pages {path}`")
+
+
+def _entries(
+    path: str, stream: IO[bytes], decoder: "msgspec.json.Decoder[Entry]"
+) -> Iterator[tuple[int, bytes, Entry]]:
+    """Every line that is a page, with its byte offset. A torn last line (a crawl writes it, or was killed) is none."""
+    start = 0
+    for number, line in enumerate(stream, 1):
+        if line.strip():
+            try:
+                yield start, line, decoder.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                if not line.endswith(b"\n"):
+                    return
+                remedy = "mend or delete that line, or crawl again"
+                raise UsageError(f"{path}:{number}: not a page: {error}: {remedy}") from None
+        start += len(line)

@@ -1,0 +1,282 @@
+"""One polite client for the crawler and the tools.
+
+Politeness: robots.txt, Crawl-delay, few requests to one host at a time and apart, Retry-After, an honest User-Agent.
+Guards: http and https only, public addresses only (``guard``), every redirect checked like a first request, a limit on
+the *decompressed* size, and time limits. Every failure is a Reject whose reason can be counted.
+"""
+
+import asyncio
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import charset_normalizer
+import httpcore
+import httpx
+import msgspec
+from w3lib.encoding import html_to_unicode
+
+from webdancer_cli import __version__
+from webdancer_cli.errors import Reject
+from webdancer_cli.web import robots, urls
+from webdancer_cli.web.guard import GuardedTransport
+
+HTML_TYPES = frozenset(["text/html", "application/xhtml+xml"])
+MAX_BYTES = 10 * 1024 * 1024
+MAX_REDIRECTS = 10
+LONGEST_WAIT_SECONDS = 60.0
+"""A server that asks for more (Retry-After, Crawl-delay) gets this much; a longer Retry-After is not waited for."""
+
+_TRANSIENT = frozenset(["http_429", "http_500", "http_502", "http_503", "http_504", "connection_broken"])
+
+
+class Fetched(msgspec.Struct, kw_only=True):
+    """A successful answer. ``url`` is where the redirects ended, ``body`` is decompressed."""
+
+    url: str
+    requested_url: str
+    content_type: str
+    body: bytes
+    fetched_at: str
+    header: str = ""
+    """The Content-Type header as sent."""
+
+    def text(self) -> str:
+        """The body as text: by byte-order mark, header, ``<meta>``, else UTF-8 if valid, else a guess."""
+        return html_to_unicode(self.header or None, self.body, "cp1252", _guess)[1]
+
+
+def _guess(body: bytes) -> str | None:
+    try:
+        body.decode("utf-8")
+        return "utf-8"
+    except UnicodeDecodeError:
+        best = charset_normalizer.from_bytes(body[:65536]).best()
+        return best.encoding if best else None
+
+
+class Status(Reject):
+    """An answer other than 200. ``retry_after`` is the wait in seconds that the server asked for, if it did."""
+
+    def __init__(self, url: str, status: int, retry_after: float | None):
+        super().__init__(f"http_{status}", f"{url}: the server answered {status}")
+        self.retry_after = retry_after
+
+
+def user_agent(contact: str | None) -> str:
+    """``webdancer/0.1.0 (+contact)``: the product token comes first, as robots.txt files expect."""
+    return f"{robots.PRODUCT}/{__version__}" + (f" (+{contact})" if contact else "")
+
+
+class Host:
+    """The turn-taking at one host: at most ``at_once`` requests under way, their starts ``delay`` seconds apart."""
+
+    def __init__(self, at_once: int, delay: float):
+        self._room = asyncio.Semaphore(at_once)
+        self._next_start = 0.0
+        self.delay = delay
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        async with self._room:
+            start = max(time.monotonic(), self._next_start)
+            self._next_start = start + self.delay
+            await asyncio.sleep(max(0.0, start - time.monotonic()))
+            yield
+
+    def rest(self, seconds: float) -> None:
+        """Start nothing for so long: the server asked for it."""
+        self._next_start = max(self._next_start, time.monotonic() + seconds)
+
+
+class Fetcher:
+    """Fetches URLs politely. Use as ``async with Fetcher() as fetcher``.
+
+    ``backoff_seconds`` are the waits before the second, third, … attempt at what may pass by itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        per_host: int = 4,
+        delay_seconds: float = 0.0,
+        timeout_seconds: float = 20.0,
+        max_bytes: int = MAX_BYTES,
+        allow_private: bool = False,
+        contact: str | None = None,
+        backoff_seconds: Sequence[float] = (0.5, 1.5),
+    ):
+        self._backoff_seconds = backoff_seconds
+        self._timeout_seconds = timeout_seconds
+        self._max_bytes = max_bytes
+        self._hosts: defaultdict[str, Host] = defaultdict(lambda: Host(per_host, delay_seconds))
+        self._robots = robots.Robots(self._robots_txt)
+        self._client = httpx.AsyncClient(
+            transport=GuardedTransport(allow_private),
+            timeout=httpx.Timeout(timeout_seconds, connect=min(10.0, timeout_seconds), pool=None),
+            headers={
+                "User-Agent": user_agent(contact),
+                "Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.1",
+                "Accept-Encoding": "gzip, deflate",
+            },
+        )
+
+    async def __aenter__(self) -> "Fetcher":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._robots.aclose()
+        await self._client.aclose()
+
+    async def get(self, url: str, kinds: Collection[str] = HTML_TYPES) -> Fetched:
+        """The document at a URL, if its media type is one of ``kinds``.
+
+        Raises Reject, with one of the reasons: bad_url, robots_disallowed, robots_unreachable, dns_failure,
+        private_address, connection_failed, connection_broken, timeout, http_<status>, redirect_loop, not_html (a
+        media type that was not asked for), too_large, bad_encoding.
+        """
+        return await self._follow(url, kinds, obey=True, cut=False)
+
+    async def _robots_txt(self, url: str) -> str:
+        fetched = await self._follow(url, (), obey=False, cut=True)
+        return fetched.body.decode("utf-8-sig", "replace")
+
+    async def _follow(self, url: str, kinds: Collection[str], *, obey: bool, cut: bool) -> Fetched:
+        """Follow redirects; each hop is canonicalised, asked of robots.txt, and guarded like the first."""
+        requested = target = checked(url)
+        met = {target}
+        for _ in range(MAX_REDIRECTS + 1):
+            if obey:
+                delay = await self._robots.permit(target)
+                host = self._host(target)
+                host.delay = max(host.delay, min(delay, LONGEST_WAIT_SECONDS))
+            answer = await self._patiently(target, kinds, cut)
+            if isinstance(answer, Fetched):
+                answer.requested_url = requested
+                return answer
+            target = checked(answer, target)
+            if target in met:
+                break
+            met.add(target)
+        raise Reject("redirect_loop", f"{requested}: redirected in a circle, or more than {MAX_REDIRECTS} times")
+
+    def _host(self, url: str) -> Host:
+        return self._hosts[urlsplit(url).netloc]
+
+    async def _patiently(self, url: str, kinds: Collection[str], cut: bool) -> Fetched | str:
+        """Try again what may pass by itself: overload, a server's error, a broken connection."""
+        host = self._host(url)
+        for wait in (*self._backoff_seconds, None):
+            try:
+                async with host.turn(), asyncio.timeout(self._timeout_seconds):
+                    return await self._request(url, kinds, cut)
+            except TimeoutError:
+                raise Reject("timeout", f"{url}: no answer within {self._timeout_seconds:g} seconds") from None
+            except Reject as reject:
+                asked = reject.retry_after if isinstance(reject, Status) else None
+                if wait is None or reject.reason not in _TRANSIENT or (asked or 0.0) > LONGEST_WAIT_SECONDS:
+                    raise
+            if asked is not None:
+                host.rest(asked)
+            else:
+                await asyncio.sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _request(self, url: str, kinds: Collection[str], cut: bool) -> Fetched | str:
+        """One exchange: the document, or the URL that it redirects to."""
+        try:
+            response = await self._client.send(self._client.build_request("GET", url), stream=True)
+            try:
+                return await self._answer(url, response, kinds, cut)
+            finally:
+                await response.aclose()
+        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpx.InvalidURL) as error:
+            _reject(url, error)
+
+    async def _answer(self, url: str, response: httpx.Response, kinds: Collection[str], cut: bool) -> Fetched | str:
+        status = response.status_code
+        location = response.headers.get("location")
+        if status in (301, 302, 303, 307, 308) and location:
+            return str(location)
+        if status != 200:
+            raise Status(url, status, retry_after(response.headers.get("retry-after", "")))
+        header = response.headers.get("content-type", "")
+        content_type = header.partition(";")[0].strip().lower()
+        if kinds and content_type and content_type not in kinds:
+            raise Reject("not_html", f"{url}: is {content_type}")
+        body = await _read(url, response, robots.MAX_BYTES if cut else self._max_bytes, cut)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return Fetched(url=url, requested_url=url, content_type=content_type, body=body, fetched_at=now, header=header)
+
+
+def checked(url: str, base: str = "") -> str:
+    """The canonical form of a URL. Raises Reject ``bad_url`` for anything but http and https."""
+    target = urls.canonical(url, base)
+    if target is None:
+        raise Reject("bad_url", f"{url}: not an http or https URL")
+    return target
+
+
+def retry_after(value: str) -> float | None:
+    """The seconds of a Retry-After header, which holds seconds or a date (RFC 9110, section 10.2.3)."""
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        when = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+
+
+def _reject(url: str, error: Exception) -> NoReturn:
+    if isinstance(error, httpcore.TimeoutException):
+        raise Reject("timeout", f"{url}: {type(error).__name__}") from None
+    if isinstance(error, httpcore.ConnectError):
+        raise Reject("connection_failed", f"{url}: cannot connect ({error}): is the server up?") from None
+    if isinstance(error, httpx.InvalidURL):
+        raise Reject("bad_url", f"{url}: {error}") from None
+    raise Reject("connection_broken", f"{url}: {error or type(error).__name__}") from None
+
+
+async def _read(url: str, response: httpx.Response, limit: int, cut: bool) -> bytes:
+    """The decompressed body. Past ``limit`` bytes it is cut, or refused as too_large; no more is ever held."""
+    inflater = Inflater(url, response.headers.get("content-encoding", ""))
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += inflater.feed(chunk, limit + 1 - len(body))
+        if len(body) > limit:
+            if cut:
+                return bytes(body[:limit])
+            raise Reject("too_large", f"{url}: more than {limit:,} bytes")
+    return bytes(body)
+
+
+class Inflater:
+    """Decompresses a stream in bounded steps: a chunk of 64 KB may hold 66 MB, and must not be inflated whole."""
+
+    def __init__(self, url: str, encoding: str):
+        self._url = url
+        self._encoding = encoding.strip().lower()
+        if self._encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
+            raise Reject("bad_encoding", f"{url}: content encoding {encoding} was not asked for")
+        self._engine = None if self._encoding in ("", "identity") else zlib.decompressobj(zlib.MAX_WBITS | 32)
+
+    def feed(self, chunk: bytes, room: int) -> bytes:
+        """What the chunk inflates to, at most ``room`` bytes of it."""
+        if self._engine is None:
+            return chunk[:room]
+        try:
+            return self._engine.decompress(chunk, room)
+        except zlib.error as error:
+            if self._encoding == "deflate":  # some servers send raw deflate without zlib's header
+                self._encoding, self._engine = "raw", zlib.decompressobj(-zlib.MAX_WBITS)
+                return self.feed(chunk, room)
+            raise Reject("bad_encoding", f"{self._url}: broken compression ({error})") from None

@@ -1,0 +1,132 @@
+"""Connections to public addresses only: a name is resolved here, and the address that was checked is connected to.
+
+The check stands at the socket, so it holds for every hop of a redirect, for every spelling of an address (0x7f000001,
+2130706433, ::ffff:127.0.0.1), and for a name that resolves differently the second time (DNS rebinding).
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
+
+import httpcore
+import httpx
+
+from webdancer_cli.errors import Reject
+
+_WRAPPED_IPV4 = (ip_network("::ffff:0:0/96"), ip_network("64:ff9b::/96"), ip_network("::/96"))
+"""IPv6 networks whose last 32 bits are an IPv4 address (mapped, NAT64, and the old compatible form)."""
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address belongs to the public internet, in IPv4 as in IPv6 and in IPv4 wrapped in IPv6."""
+    ip = ip_address(address.partition("%")[0])
+    if isinstance(ip, IPv6Address):
+        inner = _ipv4_inside(ip)
+        if inner is not None:
+            return is_public(str(inner))
+        if ip.is_site_local:
+            return False
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+
+
+def _ipv4_inside(ip: IPv6Address) -> IPv4Address | None:
+    if ip.sixtofour:
+        return ip.sixtofour
+    if ip.teredo:
+        return ip.teredo[1]
+    if any(ip in network for network in _WRAPPED_IPV4):
+        return IPv4Address(int(ip) & 0xFFFFFFFF)
+    return None
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a host, in the resolver's order, each once. Raises Reject ``dns_failure``."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise Reject("dns_failure", f"{host} does not resolve ({said}): check the host's name") from None
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+class GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Opens connections for httpcore, to public addresses only unless ``allow_private``."""
+
+    def __init__(self, allow_private: bool = False):
+        self._allow_private = allow_private
+        self._sockets = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Try the host's allowed addresses in turn. Raises Reject ``private_address`` when none is allowed."""
+        failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
+        for address in await self._allowed(host, port):
+            try:
+                return await self._sockets.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = failure or error
+        raise failure or httpcore.ConnectError(f"{host} has no address")
+
+    async def _allowed(self, host: str, port: int) -> list[str]:
+        addresses = await resolve(host, port)
+        if self._allow_private:
+            return addresses
+        public = [address for address in addresses if is_public(address)]
+        if addresses and not public:
+            shown = host if host == addresses[0] else f"{host} is {addresses[0]}, which"
+            raise Reject("private_address", f"{shown} is not a public address; --allow-private opens it")
+        return public
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class GuardedTransport(httpx.AsyncBaseTransport):
+    """An httpx transport over guarded connections; HTTP/2 where the server offers it. Raises httpcore's own errors."""
+
+    def __init__(self, allow_private: bool = False, connections: int = 100):
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=httpx.create_ssl_context(),
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=10.0,
+            http2=True,
+            network_backend=GuardedBackend(allow_private),
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        response = await self._pool.handle_async_request(
+            httpcore.Request(
+                method=request.method,
+                url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                headers=request.headers.raw,
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        return httpx.Response(response.status, headers=response.headers, stream=_Stream(response))
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+
+class _Stream(httpx.AsyncByteStream):
+    def __init__(self, response: httpcore.Response):
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._response.aiter_stream():
+            yield part
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
