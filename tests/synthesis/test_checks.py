@@ -1,0 +1,88 @@
+"""Every fault that a question can have is found, and a good question has none."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webdancer_cli.records import QA, Evidence
+from webdancer_cli.synthesis.checks import first_fault, holds, mentions, support_fault, wording_fault
+
+URL = "http://127.0.0.1/velmora"
+TEXT = "Velmora is a town.  The mayor\nof Velmora is Dolvek. It has three bridges."
+
+
+def qa(question: str = "Who is the mayor of Velmora?", answer: str = "Dolvek", **more: object) -> QA:
+    proof = Evidence(url=URL, quote="The mayor of Velmora is Dolvek.")
+    return QA(question=question, answer=answer, **{"evidence": [proof], "type": "single_hop", **more})
+
+
+def test_a_good_question_has_no_fault() -> None:
+    assert first_fault(qa(), {URL: TEXT}) is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "bad"),
+    [
+        ("no_evidence", qa(evidence=[])),
+        (
+            "unknown_page",
+            qa(evidence=[Evidence(url="http://127.0.0.1/other", quote="The mayor of Velmora is Dolvek.")]),
+        ),
+        ("quote_not_found", qa(evidence=[Evidence(url=URL, quote="The mayor of Velmora is Dolvek, they say.")])),
+        ("quote_not_found", qa(evidence=[Evidence(url=URL, quote=" ")])),
+        ("empty_answer", qa(answer=" ")),
+        ("not_a_question", qa(question="Tell me the mayor of Velmora.")),
+        ("long_question", qa(question="Who is " + "the mayor of " * 60 + "Velmora?")),
+        (
+            "long_answer",
+            qa(answer="a person whose name is Dolvek and who has been the mayor for a very long time indeed"),
+        ),
+        ("yes_no", qa(question="Is Dolvek the mayor of it?", answer="Yes.")),
+        ("multiple_choice", qa(question="Who is mayor? A: Dolvek B: Nimmek?", answer="A")),
+        ("multiple_choice", qa(answer="(b)".upper())),
+        ("answer_in_question", qa(question="Is the mayor of Velmora called dolvek?")),
+        ("refers_to_page", qa(question="Who is the mayor according to this page?")),
+        ("refers_to_page", qa(question="Who is mentioned in the article?")),
+        ("answer_unsupported", qa(answer="Nimmek")),
+        ("answer_unsupported", qa(answer="Dolve")),
+    ],
+)
+def test_a_bad_question_is_told_why(reason: str, bad: QA) -> None:
+    fault = first_fault(bad, {URL: TEXT})
+    assert fault is not None and fault.reason == reason
+
+
+def test_a_page_may_be_named_but_not_pointed_at() -> None:
+    assert wording_fault(qa(question="According to the page “argparse”, who is the mayor?")) is None
+    assert wording_fault(qa(question="According to the page on the town of Kemlo, who is the mayor?")) is None
+    assert wording_fault(qa(question="What fills the blank in “See this page for ____.”?")) is None  # a quotation
+
+
+def test_yes_and_no_are_allowed_where_they_are_asked_for() -> None:
+    assert (
+        wording_fault(qa(question="Is Dolvek a mayor?".replace("Dolvek", "he"), answer="yes"), allow_boolean=True)
+        is None
+    )
+
+
+def test_a_count_is_supported_by_its_quotes_or_by_a_number_in_them() -> None:
+    proofs = [Evidence(url=URL, quote=f"Bridge {name}") for name in "XYZ"]
+    assert support_fault(qa(answer="3", type="count", evidence=proofs)) is None
+    assert support_fault(qa(answer="2", type="count", evidence=proofs)) is not None
+    assert support_fault(qa(answer="3", evidence=[Evidence(url=URL, quote="It has three bridges.")])) is None
+    assert support_fault(qa(answer="3", type="single_hop", evidence=proofs)) is not None  # nothing was counted
+
+
+@given(st.lists(st.text(st.characters(categories=["L", "N", "P"]), min_size=1), min_size=1), st.data())
+def test_a_quote_is_found_whatever_the_white_space(words: list[str], data: st.DataObject) -> None:
+    spaces = st.sampled_from([" ", "\n", "  ", "\t", " \n "])
+    text = "".join(word + data.draw(spaces) for word in words)
+    start = data.draw(st.integers(0, len(words) - 1))
+    end = data.draw(st.integers(start + 1, len(words)))
+    assert holds(text, " ".join(words[start:end]))
+
+
+def test_names_are_found_as_whole_words_only() -> None:
+    assert mentions("Is it C++?", "c++")
+    assert not mentions("The Dolveks are a family.", "Dolvek")
+    assert not mentions("anything", "")

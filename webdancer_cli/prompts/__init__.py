@@ -1,0 +1,212 @@
+"""Every prompt as a text file, in sets: ``default``, ``compact`` (very small models), or the user's own folder.
+
+A set overrides single files of ``default``, and single keys of its ``settings.toml``. Placeholders are ``{names}``;
+what is filled in is never read for placeholders again, so a question or a page may hold any braces.
+"""
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date as calendar_date
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from webdancer_cli.config import Episode
+from webdancer_cli.errors import UsageError
+from webdancer_cli.records import Message
+
+SETTINGS = "settings.toml"
+BUILT_IN = ("default", "compact")
+
+Number = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Phrasings = Annotated[list[str], msgspec.Meta(min_length=1)]
+
+
+class Caps(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much an observation shows: results per query, characters, queries or pages per call, and tokens in all."""
+
+    search_results: Positive
+    snippet_chars: Number
+    page_chars: Positive
+    queries: Positive
+    search_tokens: Positive
+    visit_tokens: Positive
+    tool_tokens: Positive
+
+
+class SearchWording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    header: str
+    entry: str
+    none: str
+    between: str = "\n"
+    date: str = ""
+    snippet: str = ""
+
+
+class VisitWording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    page: str
+
+
+class EpisodeWording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    between: str
+    unanswered: str
+    late: str
+    cut: str
+    reminder: str
+    last_call: str
+
+
+class DemonstratorWording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Lists hold phrasings of one thought, of which the demonstrator takes one."""
+
+    goal: str
+    start: Phrasings
+    next: Phrasings
+    again: Phrasings
+    visit: Phrasings
+    onward: Phrasings
+    reread: Phrasings
+    answer: Phrasings
+    give_up: Phrasings
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The shape of ``settings.toml``."""
+
+    caps: Caps
+    search: SearchWording
+    visit: VisitWording
+    episode: EpisodeWording
+    demonstrator: DemonstratorWording
+
+
+class PromptSet:
+    """The wording of an episode. ``sha256`` covers every file of the set, and caps that were set by hand."""
+
+    def __init__(self, name: str, files: Mapping[str, str], settings: Settings):
+        self.name = name
+        self.files = dict(files)
+        self.settings = settings
+        self.sha256 = _digest(self.files, settings)
+
+    @property
+    def caps(self) -> Caps:
+        return self.settings.caps
+
+    @property
+    def id(self) -> str:
+        """Provenance, as records name it: ``default:0123456789abcdef``."""
+        return f"{self.name}:{self.sha256[:16]}"
+
+    @property
+    def shows_tools(self) -> bool:
+        return "{tools}" in self.files["user.md"]
+
+    def system(self, date: str = "") -> str:
+        """The system message, "" for none. ``date`` is YYYY-MM-DD; today if empty."""
+        return fill(self.files["system.md"], date=date or calendar_date.today().isoformat())
+
+    def user(self, question: str, tools: Sequence[Mapping[str, Any]], *, file: str = "user.md") -> str:
+        """The first user message; ``tools`` are the JSON schemas of the tools."""
+        shown = ",\n".join(json.dumps(schema, indent=2, ensure_ascii=False) for schema in tools)
+        return fill(self.files[file], question=question, tools=shown)
+
+    def capped(self, **caps: int | None) -> "PromptSet":
+        """The same wording with other caps; None keeps the set's own. Raises UsageError for one that shows nothing."""
+        changed = {name: value for name, value in caps.items() if value is not None}
+        try:
+            own = msgspec.convert({**msgspec.to_builtins(self.caps), **changed}, Caps)
+        except msgspec.ValidationError as error:
+            raise UsageError(f"observation caps {changed}: {error}") from None
+        return PromptSet(self.name, self.files, msgspec.structs.replace(self.settings, caps=own))
+
+
+def opening(prompts: PromptSet, question: str, tools: Sequence[Mapping[str, Any]], date: str = "") -> list[Message]:
+    """The messages before the first assistant turn: the system message, if the set has one, and the user's."""
+    system = prompts.system(date)
+    first = [Message("system", system)] if system else []
+    return [*first, Message("user", prompts.user(question, tools))]
+
+
+def action_only_opening(
+    prompts: PromptSet, question: str, tools: Sequence[Mapping[str, Any]], date: str = ""
+) -> list[Message]:
+    """The same for a reasoning model, which thinks before it writes and is to write actions only."""
+    *system, _ = opening(prompts, question, tools, date)
+    return [*system, Message("user", prompts.user(question, tools, file="user_actions.md"))]
+
+
+def fill(template: str, **values: object) -> str:
+    """Replace ``{name}`` by its value, in one pass; names that are not given stay as they are."""
+    return re.sub(r"\{(\w+)\}", lambda found: str(values.get(found[1], found[0])), template)
+
+
+def load_for(options: Episode) -> PromptSet:
+    """The prompt set of an episode, with the caps that were set by hand."""
+    own = {name: getattr(options, name, None) for name in Caps.__struct_fields__}
+    return load(options.prompts).capped(**own)
+
+
+def load(name_or_dir: str) -> PromptSet:
+    """Open a prompt set. Raises UsageError for an unknown name, an unknown file, or settings that cannot be read."""
+    files, tables = _read_set("default", _built_in("default"))
+    if name_or_dir != "default":
+        own_files, own_tables = _read_set(name_or_dir, _folder(name_or_dir))
+        _refuse_unknown(name_or_dir, "prompt", own_files, files)
+        _refuse_unknown(name_or_dir, f"table of {SETTINGS}", own_tables, tables)
+        files |= own_files
+        tables = {table: _merged(values, own_tables.get(table, {})) for table, values in tables.items()}
+    try:
+        settings = msgspec.convert(tables, Settings)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"--prompts {name_or_dir}: {SETTINGS}: {error}") from None
+    return PromptSet(Path(name_or_dir).resolve().name, files, settings)
+
+
+def _merged(values: dict[str, Any], own: Any) -> Any:
+    return {**values, **own} if isinstance(own, dict) else own
+
+
+def _folder(name_or_dir: str) -> Traversable:
+    if name_or_dir in BUILT_IN:
+        return _built_in(name_or_dir)
+    if not Path(name_or_dir).is_dir():
+        raise UsageError(f"--prompts {name_or_dir}: neither a folder nor one of {', '.join(BUILT_IN)}")
+    return Path(name_or_dir)
+
+
+def _built_in(name: str) -> Traversable:
+    return resources.files("webdancer_cli.prompts") / name
+
+
+def _read_set(name: str, folder: Traversable) -> tuple[dict[str, str], dict[str, Any]]:
+    """The prompts of a folder by file name, and the tables of its settings."""
+    files = {entry.name: entry for entry in folder.iterdir() if entry.name.endswith(".md") and entry.is_file()}
+    settings = folder / SETTINGS
+    try:
+        tables = tomllib.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+        return {name: _text(entry) for name, entry in files.items()}, tables
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"--prompts {name}: {error}") from None
+
+
+def _text(entry: Traversable) -> str:
+    """An editor's last newline is no part of a prompt."""
+    return entry.read_text(encoding="utf-8").removesuffix("\n")
+
+
+def _refuse_unknown(name: str, what: str, own: Iterable[str], known: Iterable[str]) -> None:
+    if unknown := sorted(set(own) - set(known)):
+        raise UsageError(f"--prompts {name}: {unknown[0]} is no {what}: choose from {', '.join(sorted(known))}")
+
+
+def _digest(files: Mapping[str, str], settings: Settings) -> str:
+    parts = {**files, SETTINGS: msgspec.to_builtins(settings)}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

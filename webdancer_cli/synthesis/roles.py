@@ -1,0 +1,55 @@
+"""The two seams of synthesis: whoever writes questions, and whoever makes them harder; built in, or a chat model."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from webdancer_cli.errors import Reject, UsageError
+from webdancer_cli.records import QA, Message, Page
+from webdancer_cli.web.source import Web
+
+TYPES = ("single_hop", "multi_hop", "count", "intersection")
+
+
+def question_types(wanted: Sequence[str]) -> list[str]:
+    """The types to write, all if none is named. Raises UsageError for an unknown one."""
+    for name in wanted:
+        if name not in TYPES:
+            raise UsageError(f"--types {name}: no such type; choose from {', '.join(TYPES)}")
+    return list(wanted or TYPES)
+
+
+class Ask(Protocol):
+    """Asks a chat model."""
+
+    async def __call__(self, messages: list[Message]) -> str:
+        """The model's reply. Raises ModelError."""
+        ...
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A question that was written but cannot be kept, or a reply from which none could be read (``qa`` is None)."""
+
+    reject: Reject
+    qa: QA | None = None
+
+
+class QuestionWriter(Protocol):
+    """Writes questions from pages."""
+
+    name: str
+
+    def write(self, pages: AsyncIterator[Page]) -> AsyncGenerator[QA | Refused, None]:
+        """The questions of a stream of pages, in an order that the pages and the seed decide."""
+        ...
+
+
+class Hardener(Protocol):
+    """Makes a question harder."""
+
+    name: str
+
+    async def rewrite(self, qa: QA, web: Web) -> QA | None:
+        """The question one level up, with the same answer; None if it cannot be made harder. Raises ModelError."""
+        ...
