@@ -1,0 +1,247 @@
+"""sample: n rollouts per question, kill-safe, with failures in the rejects."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from webdancer_cli import config, jsonl
+from webdancer_cli.agent.demonstrator import Demonstrator
+from webdancer_cli.agent.episode import Policy, Session
+from webdancer_cli.errors import ModelError, UsageError
+from webdancer_cli.flow import Tally
+from webdancer_cli.prompts import load
+from webdancer_cli.records import QA, Evidence, Message, Page, Trajectory, trajectory_id
+from webdancer_cli.stages import sample
+
+NAMES = ["Velmora", "Kemlo", "Talrano", "Nimmek", "Jornari"]
+
+
+def sentence(name: str) -> str:
+    return f"The founding year of {name} is {1000 + NAMES.index(name)}."
+
+
+def url(name: str) -> str:
+    return f"http://127.0.0.1:8765/{name}.html"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sample")
+    pages = [Page(url=url(name), title=name, text=f"{name} is a town. {sentence(name)}") for name in NAMES]
+    jsonl.write_all(str(folder / "pages.jsonl"), pages)
+    jsonl.write_all(str(folder / "qa.jsonl"), [question(name) for name in NAMES])
+    return folder
+
+
+def question(name: str) -> QA:
+    proof = Evidence(url=url(name), quote=sentence(name), title=name)
+    return QA(question=f"When was {name} founded?", answer=sentence(name)[-5:-1], evidence=[proof])
+
+
+def options(folder: Path, out: str, **more: object) -> config.Sample:
+    given = {"data": str(folder / "qa.jsonl"), "web": str(folder / "pages.jsonl"), "prompts": "compact", **more}
+    return config.Sample(out=str(folder / out), **given)
+
+
+def run(options: config.Sample, policy: Policy | None = None) -> Tally:
+    return asyncio.run(sample.run(options, policy or Demonstrator(options)))
+
+
+def written(folder: Path, name: str) -> list[Trajectory]:
+    return list(jsonl.read(str(folder / name), Trajectory))
+
+
+def test_every_rollout_of_every_question_in_order(folder: Path) -> None:
+    tally = run(options(folder, "all.jsonl", n=3))
+    trajectories = written(folder, "all.jsonl")
+    prompts = load("compact").id
+    assert [(item.qa.question, item.rollout) for item in trajectories] == [
+        (question(name).question, index) for name in NAMES for index in range(3)
+    ]
+    assert [item.answer for item in trajectories] == [item.qa.answer for item in trajectories]
+    assert trajectories[4].id == trajectory_id(question("Kemlo").id, 1, "builtin", prompts)
+    assert (tally.counts["in"], tally.counts["out"], tally.exit_code) == (15, 15, 0)
+
+
+def test_limit_counts_questions(folder: Path) -> None:
+    run(options(folder, "limited.jsonl", n=2, limit=2))
+    assert [item.qa.question for item in written(folder, "limited.jsonl")] == [
+        question(name).question for name in ("Velmora", "Velmora", "Kemlo", "Kemlo")
+    ]
+
+
+@given(cut=st.floats(0, 1))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_resumed_run_equals_an_uninterrupted_one(folder: Path, cut: float) -> None:
+    """Cut the output at any byte, as a kill does, and resume: same bytes."""
+    if not (folder / "whole.jsonl").exists():
+        run(options(folder, "whole.jsonl", n=2, date="2025-01-01"))
+    whole = (folder / "whole.jsonl").read_bytes()
+    (folder / "cut.jsonl").write_bytes(whole[: round(cut * len(whole))])
+    tally = run(options(folder, "cut.jsonl", n=2, date="2025-01-01", resume=True))
+    assert (folder / "cut.jsonl").read_bytes() == whole
+    assert tally.counts["already done"] == whole[: round(cut * len(whole))].count(b"\n")
+
+
+class Failing:
+    """Fails on the named questions, and plays the others as the demonstrator does."""
+
+    name = "builtin"
+
+    def __init__(self, demonstrator: Demonstrator, questions: set[str]):
+        self.demonstrator = demonstrator
+        self.questions = questions
+
+    def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> Session:
+        session = self.demonstrator.begin(messages, qa, rollout)
+        if qa.question in self.questions:
+
+            async def act() -> None:
+                raise ModelError("HTTP 500: out of order")
+
+            session.act = act  # type: ignore[assignment]
+        return session
+
+
+def test_a_model_error_is_a_reject_and_is_tried_again(folder: Path) -> None:
+    first = options(folder, "failed.jsonl", rejects=str(folder / "rejects.jsonl"))
+    tally = run(first, Failing(Demonstrator(first), {question("Kemlo").question}))
+    assert (tally.counts["out"], tally.failed, tally.exit_code) == (4, 1, 1)
+    assert "out of order" not in (folder / "failed.jsonl").read_text()
+    (line,) = (folder / "rejects.jsonl").read_text().splitlines()
+    rejected = json.loads(line)
+    assert (rejected["reason"], rejected["detail"]) == ("model_error", "HTTP 500: out of order")
+    assert rejected["record"]["qa"]["question"] == question("Kemlo").question
+    tally = run(options(folder, "failed.jsonl", resume=True))
+    assert (tally.counts["already done"], tally.counts["out"], tally.exit_code) == (4, 1, 0)
+    assert {item.qa.question for item in written(folder, "failed.jsonl")} == {question(n).question for n in NAMES}
+
+
+class Wavering:
+    """Answers as the demonstrator does from its third rollout on, and before that gives up. It notes what it played."""
+
+    name = "builtin"
+
+    def __init__(self, demonstrator: Demonstrator, fails_at: int | None = None):
+        self.demonstrator = demonstrator
+        self.fails_at = fails_at
+        self.played: list[tuple[str, int]] = []
+
+    def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> Session:
+        self.played.append((qa.answer, rollout))
+        if rollout == self.fails_at:
+            return Failing(self.demonstrator, {qa.question}).begin(messages, qa, rollout)
+        known = qa if rollout >= 2 else QA(question=qa.question, answer="unknown", evidence=qa.evidence)
+        return self.demonstrator.begin(messages, known, rollout)
+
+
+def test_until_correct_stops_a_question_at_its_first_correct_rollout(folder: Path) -> None:
+    chosen = options(folder, "until.jsonl", n=5, limit=2, until_correct=True)
+    policy = Wavering(Demonstrator(chosen))
+    tally = run(chosen, policy)
+    verdicts = [(item.rollout, item.verdict and item.verdict.outcome) for item in written(folder, "until.jsonl")]
+    assert verdicts == [(0, "wrong"), (1, "wrong"), (2, "correct")] * 2
+    assert len(policy.played) == 6
+    assert (tally.counts["in"], tally.counts["out"]) == (2, 6)
+
+
+@pytest.mark.parametrize("lines", range(7))
+def test_until_correct_resumed_equals_uninterrupted(lines: int, folder: Path) -> None:
+    def chosen(out: str, resume: bool = False) -> config.Sample:
+        return options(folder, out, n=5, limit=2, until_correct=True, date="2025-01-01", resume=resume)
+
+    run(chosen("until-whole.jsonl"), Wavering(Demonstrator(chosen("-"))))
+    whole = (folder / "until-whole.jsonl").read_bytes()
+    (folder / "until-cut.jsonl").write_bytes(b"".join(whole.splitlines(keepends=True)[:lines]))
+    policy = Wavering(Demonstrator(chosen("-")))
+    run(chosen("until-cut.jsonl", resume=True), policy)
+    assert (folder / "until-cut.jsonl").read_bytes() == whole
+    assert len(policy.played) == 6 - lines
+
+
+def test_until_correct_after_a_failure_goes_on_where_it_failed(folder: Path) -> None:
+    chosen = options(folder, "until-failed.jsonl", n=5, limit=1, until_correct=True)
+    tally = run(chosen, Wavering(Demonstrator(chosen), fails_at=1))
+    assert (tally.counts["out"], tally.failed, tally.exit_code) == (1, 1, 1)
+    policy = Wavering(Demonstrator(chosen))
+    run(options(folder, "until-failed.jsonl", n=5, limit=1, until_correct=True, resume=True), policy)
+    assert [rollout for _, rollout in policy.played] == [1, 2]
+    assert [item.rollout for item in written(folder, "until-failed.jsonl")] == [0, 1, 2]
+
+
+def test_questions_solved_before_are_skipped_and_counted(folder: Path) -> None:
+    run(options(folder, "first.jsonl", limit=2))
+    first = written(folder, "first.jsonl")
+    first[1].answer = "never"
+    jsonl.write_all(str(folder / "first.jsonl"), first)
+    tally = run(options(folder, "second.jsonl", skip_solved=str(folder / "first.jsonl")))
+    assert [item.qa.question for item in written(folder, "second.jsonl")] == [question(n).question for n in NAMES[1:]]
+    assert (tally.counts["solved before"], tally.counts["in"]) == (1, 4)
+
+
+def test_a_question_that_stands_twice_is_played_once(folder: Path) -> None:
+    jsonl.write_all(str(folder / "twice.jsonl"), [question(name) for name in (*NAMES[:2], *NAMES[:2])])
+    tally = run(options(folder, "once.jsonl", data=str(folder / "twice.jsonl"), n=2))
+    assert (tally.counts["out"], tally.reasons["duplicate_question"], tally.exit_code) == (4, 2, 0)
+    whole = (folder / "once.jsonl").read_bytes()
+    run(options(folder, "once.jsonl", data=str(folder / "twice.jsonl"), n=2, resume=True))
+    assert (folder / "once.jsonl").read_bytes() == whole
+
+
+def test_every_call_is_traced_and_timed_only_if_asked_for(folder: Path) -> None:
+    run(options(folder, "untimed.jsonl", limit=1))
+    run(options(folder, "timed.jsonl", limit=1, timings=True))
+    (untimed,), (timed,) = written(folder, "untimed.jsonl"), written(folder, "timed.jsonl")
+    assert [call.tool for call in untimed.calls] == ["search", "visit", ""]
+    assert "seconds" not in (folder / "untimed.jsonl").read_text()
+    assert all(call.seconds is not None for call in timed.calls)
+    assert [call.tool_seconds is not None for call in timed.calls] == [True, True, False]
+
+
+def test_a_question_that_cannot_be_answered_is_written_all_the_same(folder: Path) -> None:
+    jsonl.write_all(str(folder / "hard.jsonl"), [QA(question="Who built the moon?", answer="Nobody")])
+    tally = run(options(folder, "unanswered.jsonl", data=str(folder / "hard.jsonl")))
+    assert [item.ending for item in written(folder, "unanswered.jsonl")] == ["no_answer"]
+    assert tally.exit_code == 0
+
+
+def test_flags_change_the_caps_and_the_identity(folder: Path) -> None:
+    run(options(folder, "capped.jsonl", limit=1, search_results=1, page_chars=30))
+    (trajectory,) = written(folder, "capped.jsonl")
+    assert trajectory.prompts != load("compact").id
+    assert trajectory.messages[2].content == f"<tool_response>\n1. [Velmora]({url('Velmora')})\n</tool_response>"
+
+
+def test_a_broken_line_costs_itself(folder: Path) -> None:
+    lines = (folder / "qa.jsonl").read_text().splitlines()
+    (folder / "broken.jsonl").write_text("\n".join([lines[0], '{"question": ', lines[1], '{"question": 7}']))
+    tally = run(options(folder, "mended.jsonl", data=str(folder / "broken.jsonl")))
+    assert (tally.counts["out"], dict(tally.reasons)) == (2, {"broken_line": 1, "wrong_shape": 1})
+    assert tally.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"web": "missing.jsonl"}, "missing.jsonl"),
+        ({"prompts": "no-such-set"}, "no-such-set"),
+        ({"data": "missing.jsonl"}, "missing.jsonl"),
+    ],
+)
+def test_what_cannot_work_is_a_usage_error(wrong: dict[str, str], said: str, folder: Path) -> None:
+    with pytest.raises(UsageError, match=said):
+        chosen = options(folder, "never.jsonl", **wrong)
+        run(chosen)
+
+
+def test_an_empty_corpus_and_trajectories_for_questions_are_usage_errors(folder: Path) -> None:
+    (folder / "empty.jsonl").write_text("")
+    with pytest.raises(UsageError, match="no pages"):
+        run(options(folder, "never.jsonl", web=str(folder / "empty.jsonl")))
+    run(options(folder, "t.jsonl", limit=1))
+    with pytest.raises(UsageError, match="trajectory"):
+        run(options(folder, "never.jsonl", data=str(folder / "t.jsonl")))

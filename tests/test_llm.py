@@ -1,0 +1,248 @@
+"""The chat client against a local server that misbehaves in the ways real ones do."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from webdancer_cli.errors import ModelError, UsageError
+from webdancer_cli.llm import Chat, ContextFull, Patience, Reply, _retry_after
+from webdancer_cli.records import Message
+
+CANARY = "sk-canary-0123456789"
+HELLO = [Message("user", "Who are you?")]
+QUICK = Patience(attempts=3, attempt_seconds=0.3, total_seconds=2, first_pause_seconds=0.01)
+
+Answer = bytes | None
+"""A raw HTTP response; b"" cuts the connection; None never answers."""
+
+
+def http(status: int, body: object, *headers: str) -> bytes:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    head = [f"HTTP/1.1 {status} X", f"Content-Length: {len(content)}", *headers]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + content
+
+
+def said(content: str | None, finish: str = "stop", **more: object) -> bytes:
+    message = {"role": "assistant", "content": content, **more}
+    usage = {"prompt_tokens": 11, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 5}}
+    return http(200, {"id": "x", "choices": [{"message": message, "finish_reason": finish}], "usage": usage})
+
+
+class Server:
+    """Answers the n-th request by the n-th answer, and all later ones by the last."""
+
+    def __init__(self, answers: list[Answer]):
+        self.answers = answers
+        self.requests: list[tuple[str, dict]] = []
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if b"content-length" in line.lower())
+            self.requests.append((head.decode(), json.loads(await reader.readexactly(length))))
+            answer = self.answers[min(len(self.requests), len(self.answers)) - 1]
+            if answer is None:
+                await asyncio.sleep(60)
+            if not answer:
+                break
+            writer.write(answer)
+            if b"Connection: close" in answer:
+                break
+        writer.close()
+
+
+@asynccontextmanager
+async def serving(*answers: Answer) -> AsyncIterator[Server]:
+    server = Server(list(answers))
+    connections = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(asyncio.current_task())
+        try:
+            await server.serve(reader, writer)
+        except (asyncio.IncompleteReadError, asyncio.CancelledError):
+            writer.close()
+
+    listener = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"
+    yield server
+    listener.close()
+    for task in connections:
+        task.cancel()
+
+
+async def ask(server: Server, patience: Patience = QUICK, **options: object) -> Reply:
+    chat = Chat(server.url, "a-model", patience=patience, **options)
+    try:
+        return await chat.complete(HELLO, stop=["<tool_response>"])
+    finally:
+        await chat.aclose()
+
+
+async def test_a_reply_carries_text_finish_and_usage() -> None:
+    async with serving(said("<think>\nhi\n</think>")) as server:
+        reply = await ask(server, temperature=0.6, max_tokens=99)
+    assert (reply.text, reply.thought, reply.finish) == ("<think>\nhi\n</think>", "", "stop")
+    assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cached_tokens) == (11, 7, 5)
+
+
+async def test_the_request_is_what_the_endpoint_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    async with serving(said("hi")) as server:
+        await ask(server, temperature=0.6, top_p=0.9, max_tokens=99)
+    head, body = server.requests[0]
+    assert head.startswith("POST /v1/chat/completions ")
+    assert f"Bearer {CANARY}" in head
+    assert body == {
+        "model": "a-model",
+        "messages": [{"role": "user", "content": "Who are you?"}],
+        "temperature": 0.6,
+        "top_p": 0.9,
+        "max_tokens": 99,
+        "stop": ["<tool_response>"],
+    }
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+async def test_reasoning_in_its_own_field_is_the_thought(field: str) -> None:
+    async with serving(said("<answer>4</answer>", **{field: "2 + 2"})) as server:
+        reply = await ask(server)
+    assert (reply.thought, reply.text) == ("2 + 2", "<answer>4</answer>")
+
+
+async def test_reasoning_cut_off_before_any_text_is_a_reply_of_length() -> None:
+    async with serving(said(None, "length", reasoning="so long")) as server:
+        reply = await ask(server)
+    assert (reply.text, reply.thought, reply.finish) == ("", "so long", "length")
+
+
+PASSING = {
+    "500": http(500, {"error": {"message": "overloaded"}}),
+    "503 in HTML": http(503, b"<html>busy</html>"),
+    "429": http(429, {"error": {"message": "slow down"}}),
+    "a cut connection": b"",
+    "a cut body": b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\nConnection: close\r\n\r\n{",
+    "silence": None,
+    "junk": http(200, b"{not json"),
+    "another shape": http(200, {"choices": "none"}),
+    "no choices": http(200, {"choices": []}),
+    "an empty message": said(""),
+    "a null message": said(None),
+}
+
+
+@pytest.mark.parametrize("failure", PASSING.values(), ids=PASSING.keys())
+async def test_what_may_pass_is_tried_again(failure: Answer) -> None:
+    async with serving(failure, said("hi")) as server:
+        assert (await ask(server)).text == "hi"
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("failure", PASSING.values(), ids=PASSING.keys())
+async def test_what_does_not_pass_is_an_error_in_bounded_time(failure: Answer) -> None:
+    started = time.monotonic()
+    async with serving(failure) as server:
+        with pytest.raises(ModelError, match=r"3 attempts"):
+            await ask(server)
+    assert len(server.requests) == 3
+    assert (
+        time.monotonic() - started < 2.5
+    )  # 3 attempts of 0.3 s, pauses of 0.01 and 0.02 s, and room for a slow machine
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+async def test_what_cannot_succeed_is_not_tried_again(status: int) -> None:
+    async with serving(http(status, {"error": {"message": "no such thing"}}), said("hi")) as server:
+        with pytest.raises(ModelError, match=rf"HTTP {status}: .*no such thing"):
+            await ask(server)
+    assert len(server.requests) == 1
+
+
+async def test_a_full_context_has_its_own_error() -> None:
+    refusal = {"error": {"message": "This model's maximum context length is 4096 tokens."}}
+    async with serving(http(400, refusal)) as server:
+        with pytest.raises(ContextFull):
+            await ask(server)
+
+
+async def test_retry_after_is_honoured() -> None:
+    started = time.monotonic()
+    async with serving(http(429, {}, "Retry-After: 0.5"), said("hi")) as server:
+        assert (await ask(server)).text == "hi"
+    assert time.monotonic() - started >= 0.5
+
+
+async def test_a_retry_after_beyond_the_deadline_is_not_waited_for() -> None:
+    started = time.monotonic()
+    async with serving(http(429, {}, "Retry-After: 3600"), said("hi")) as server:
+        with pytest.raises(ModelError, match="HTTP 429"):
+            await ask(server)
+    assert time.monotonic() - started < 1
+
+
+def test_retry_after_is_a_number_or_a_date() -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    past = format_datetime(datetime.now(UTC) - timedelta(seconds=90), usegmt=True)
+    assert _retry_after("7") == 7
+    assert 88 < _retry_after(soon) <= 90
+    assert [_retry_after(value) for value in ("", "soon", "-3", past)] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("status", [401, 500])
+async def test_the_key_is_in_no_error(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    async with serving(http(status, {"error": {"message": f"Incorrect API key provided: {CANARY}"}})) as server:
+        with pytest.raises(ModelError, match=r"provided: \*\*\*") as caught:
+            await ask(server)
+    assert CANARY not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("key", ["sk-\nnew", "schlüssel"])
+def test_a_key_that_no_header_can_carry_is_a_usage_error_without_the_key(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(UsageError, match="OPENAI_API_KEY") as caught:
+        Chat("http://127.0.0.1:1/v1", "a-model")
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000/v1", "ftp://127.0.0.1/v1", "http://", "http://[::1/v1"])
+def test_a_base_url_that_is_none_is_a_usage_error(url: str) -> None:
+    with pytest.raises(UsageError, match="--base-url"):
+        Chat(url, "a-model")
+
+
+async def test_nobody_listening_is_a_model_error_without_the_password() -> None:
+    chat = Chat("http://user:geheim@127.0.0.1:9/v1", "a-model", patience=QUICK)
+    with pytest.raises(ModelError, match=r"http://127\.0\.0\.1:9/v1/chat/completions: ConnectError") as caught:
+        await chat.complete(HELLO)
+    await chat.aclose()
+    assert "geheim" not in str(caught.value)
+
+
+async def test_calls_run_at_once_up_to_the_number_of_jobs() -> None:
+    under_way: list[int] = [0, 0]
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(65536):
+            under_way[0] += 1
+            under_way[1] = max(under_way)
+            await asyncio.sleep(0.05)
+            under_way[0] -= 1
+            writer.write(said("hi"))
+
+    listener = await asyncio.start_server(slow, "127.0.0.1", 0)
+    chat = Chat(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1", "a-model", jobs=5)
+    replies = await asyncio.gather(*(chat.complete(HELLO) for _ in range(20)))
+    await chat.aclose()
+    listener.close()
+    assert [reply.text for reply in replies] == ["hi"] * 20
+    assert under_way[1] == 5

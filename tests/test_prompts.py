@@ -1,0 +1,115 @@
+"""Prompt sets: what they say, how they are overridden, and what their hash covers."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webdancer_cli.errors import UsageError
+from webdancer_cli.prompts import PromptSet, fill, load, opening
+from webdancer_cli.transcript import declared_tools
+
+SCHEMAS = [{"name": "search", "description": "Finds.", "parameters": {"type": "object", "properties": {}}}]
+WORLD_PAGE_CHARS = 240
+"""The longest plain page of a fictional world: five sentences of at most about 48 characters."""
+
+
+def write(folder: Path, **files: str) -> str:
+    for name, text in files.items():
+        (folder / name.replace("_", ".")).write_text(text, encoding="utf-8")
+    return str(folder)
+
+
+def test_the_default_set_has_the_structure_of_the_training_form() -> None:
+    system, user = opening(load("default"), "Who is it?", SCHEMAS, "2025-07-18")
+    assert (system.role, user.role) == ("system", "user")
+    assert system.content.startswith("You are a Web Information Seeking Master.")
+    assert [f"\n{number}. **" in system.content for number in (1, 2, 3)] == [True] * 3
+    assert system.content.endswith("Current date: 2025-07-18")
+    assert declared_tools(user.content) == SCHEMAS
+    assert all(f"<{tag}>" in user.content for tag in ("think", "tool_call", "tool_response", "answer"))
+    assert user.content.endswith("\n\nUser: Who is it?")
+
+
+def test_the_compact_set_is_the_bare_question_and_shows_a_plain_page_whole() -> None:
+    prompts = load("compact")
+    assert [(message.role, message.content) for message in opening(prompts, "Who is it?", SCHEMAS)] == [
+        ("user", "Who is it?")
+    ]
+    assert prompts.caps.search_results == 2
+    assert prompts.caps.snippet_chars == 0
+    assert prompts.caps.page_chars >= WORLD_PAGE_CHARS
+
+
+@given(st.text())
+def test_a_question_is_taken_as_it_is(question: str) -> None:
+    text = load_default().user(question, SCHEMAS)
+    assert text.endswith(f"User: {question}")
+    assert text.count("Finds.") == 1 + question.count("Finds.")
+
+
+def load_default() -> PromptSet:
+    return load("default")
+
+
+def test_what_is_filled_in_is_not_filled_in_again() -> None:
+    assert fill("{a} {b} {c} {}", a="{b}", b="{a}") == "{b} {a} {c} {}"
+
+
+def test_a_folder_overrides_single_files_and_single_settings(tmp_path: Path) -> None:
+    folder = write(tmp_path, system_md="Be brief.\n", settings_toml="[caps]\npage_chars = 99\n")
+    mine, default = load(folder), load("default")
+    assert mine.system() == "Be brief."
+    assert mine.user("Q?", SCHEMAS) == default.user("Q?", SCHEMAS)
+    assert (mine.caps.page_chars, mine.caps.search_results) == (99, default.caps.search_results)
+    assert mine.settings.visit == default.settings.visit
+    assert mine.id.startswith(f"{tmp_path.name}:")
+
+
+def test_the_hash_covers_every_file_and_every_setting(tmp_path: Path) -> None:
+    hashes = [load("default").sha256, load("compact").sha256, load("default").capped(page_chars=5).sha256]
+    for name, files in {
+        "system": {"system_md": "x"},
+        "user": {"user_md": "x"},
+        "words": {"settings_toml": "[episode]\nlate = 'x'"},
+        "caps": {"settings_toml": "[caps]\nqueries = 1"},
+    }.items():
+        (tmp_path / name).mkdir()
+        hashes.append(load(write(tmp_path / name, **files)).sha256)
+    assert len(set(hashes)) == 7
+    assert load("default").sha256 == hashes[0]
+
+
+def test_caps_set_by_hand_win_and_none_keeps_the_sets_own() -> None:
+    capped = load("default").capped(page_chars=5, snippet_chars=None)
+    assert (capped.caps.page_chars, capped.caps.snippet_chars) == (5, load("default").caps.snippet_chars)
+    assert load("default").capped(page_chars=None).sha256 == load("default").sha256
+
+
+def test_a_cap_that_shows_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="page_chars"):
+        load("default").capped(page_chars=0)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"sytem_md": "x"}, "sytem.md is no prompt"),
+        ({"settings_toml": "[cap]\n"}, "cap is no table"),
+        ({"settings_toml": "[caps]\npages = 1"}, "pages"),
+        ({"settings_toml": "[caps]\npage_chars = 'many'"}, "page_chars"),
+        ({"settings_toml": "[caps"}, "--prompts"),
+        ({"settings_toml": "caps = 1"}, "caps"),
+        ({"settings_toml": "[caps]\nqueries = 0"}, "queries"),
+        ({"settings_toml": "[demonstrator]\nvisit = []"}, "visit"),
+    ],
+)
+def test_what_a_folder_cannot_mean_is_refused_by_name(files: dict[str, str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=said):
+        load(write(tmp_path, **files))
+
+
+def test_an_unknown_set_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match=r"no-such-set.*default, compact"):
+        load("no-such-set")

@@ -1,0 +1,256 @@
+"""The built-in demonstrator: an expert who knows where the proof of an answer lies, and shows how to get there.
+
+A question's provenance names the pages to read, in order, with the quotes that prove the answer. The demonstrator
+really calls the tools and reads what comes back. It asks only for what a person could know at that moment (the words of
+the question, and of pages read so far), opens a page only if it turned up, believes a quote only if it was shown, and
+answers only then. Otherwise it gives up: an empty answer, which ends the episode as ``no_answer``.
+"""
+
+import math
+import random
+import re
+from collections.abc import Generator, Sequence
+
+from webdancer_cli import config
+from webdancer_cli.agent.episode import Completion
+from webdancer_cli.agent.fitting import estimated_tokens
+from webdancer_cli.prompts import DemonstratorWording, fill, load
+from webdancer_cli.records import QA, Evidence, Message
+from webdancer_cli.transcript import ToolCall, Turn, defuse, render_turn, response_text
+from webdancer_cli.web.words import STOPWORDS, content_words, sentences
+
+Script = Generator[Turn, str, None]
+"""Yields turns, is sent observations."""
+
+Step = Generator[Turn, str, bool]
+"""Part of a script: whether it found what it was after."""
+
+SMALL_WORDS = STOPWORDS | {"according", "called", "many", "much", "name", "number", "page"}
+"""Words by which a question asks, not what it asks for."""
+
+DERIVED = ("count", "intersection")
+"""Question types whose answer follows from all quotes together; elsewhere the last one holds it."""
+
+
+class Demonstrator:
+    """The policy ``builtin``. Its phrasings depend on the seed, the question and the rollout alone."""
+
+    name = config.BUILTIN
+
+    def __init__(self, options: config.Sample | config.Eval):
+        self._wording = load(options.prompts).settings.demonstrator
+        self._seed = options.seed
+
+    def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> "Demonstration":
+        return Demonstration(Expert(qa, self._wording, random.Random(f"{self._seed}:{qa.id}:{rollout}")).script())
+
+
+class Demonstration:
+    """A script as a session: each turn is written strictly. No context bounds it."""
+
+    room = math.inf
+
+    def __init__(self, script: Script):
+        self._script = script
+        self._heard: str | None = None
+
+    async def act(self) -> Completion:
+        turn = next(self._script) if self._heard is None else self._script.send(self._heard)
+        return Completion(text=render_turn(turn), finish="stop")
+
+    def count(self, content: str) -> int:
+        return estimated_tokens(content)
+
+    def observe(self, content: str) -> None:
+        self._heard = response_text(content) or ""
+
+
+class Expert:
+    """What the expert has read so far, and how that leads to the next turn."""
+
+    def __init__(self, qa: QA, wording: DemonstratorWording, choice: random.Random):
+        self._qa = qa
+        self._wording = wording
+        self._choice = choice
+        self._question = defuse(qa.question)
+        self._results = ""
+        self._pages: dict[str, str] = {}
+        self._facts: list[str] = []
+        self._told = 0
+
+    def script(self) -> Script:
+        found = yield from self._follow() if self._qa.evidence else self._look_around()
+        if not found:
+            yield Turn(thought=self._say(self._wording.give_up), answer="")
+            return
+        facts = " ".join(self._facts if self._qa.type in DERIVED else self._facts[-1:])
+        answer = defuse(self._qa.answer)
+        yield Turn(thought=self._say(self._wording.answer, facts=facts, answer=answer), answer=answer)
+
+    def _follow(self) -> Step:
+        """Learn from each page of the provenance in turn."""
+        after = [*(name_of(evidence) for evidence in self._qa.evidence[1:]), self._qa.answer]
+        for evidence, key in zip(self._qa.evidence, after, strict=True):
+            if not (yield from self._learn(evidence, defuse(key))):
+                return False
+        return self._qa.type == "count" or any(
+            mentions(text, defuse(answer))
+            for text in (*self._facts, *self._pages.values())
+            for answer in (self._qa.answer, *self._qa.aliases)
+        )
+
+    def _learn(self, evidence: Evidence, key: str) -> Step:
+        """Find a page, read it, and note its quote if it was really shown."""
+        if self._note(evidence, key):
+            return True
+        if evidence.url not in self._pages and not (yield from self._find(evidence)):
+            return False
+        yield from self._read(evidence, self._goal(evidence), self._wording.visit)
+        if not self._note(evidence, key):
+            yield from self._read(evidence, self._question, self._wording.reread)
+        return self._note(evidence, key)
+
+    def _find(self, evidence: Evidence) -> Step:
+        """Make the page turn up in search results: two queries at most. Without a name to look up, older results do."""
+        if not self._knows(name_of(evidence)) and listed(self._results, evidence.url) is not None:
+            return True
+        for query in self._queries(evidence)[:2]:
+            self._results = yield self._search(query)
+            if listed(self._results, evidence.url) is not None:
+                return True
+        return False
+
+    def _look_around(self) -> Step:
+        """A question without provenance: search it, open the first result, and see whether the answer is there."""
+        self._results = yield self._search(self._question.rstrip(" ?!."))
+        first = re.search(r"\]\((\S+)\)", self._results)
+        if not first:
+            return False
+        page = Evidence(url=first[1], quote="")
+        yield from self._read(page, self._question, self._wording.visit)
+        about = content_words(self._question)
+        telling = (text for text in sentences(self._pages[page.url]) if mentions(text, defuse(self._qa.answer)))
+        self._facts += [text for text in telling if about & content_words(text)][:1]
+        return bool(self._facts)
+
+    def _search(self, query: str) -> Turn:
+        if not self._told and not self._results:
+            phrasings = self._wording.start
+        else:
+            phrasings = self._wording.next if self._news else self._wording.again
+        thought = self._say(phrasings, target=query, facts=self._take_news())
+        return Turn(thought=thought, call=ToolCall("search", {"query": [query]}))
+
+    def _read(self, evidence: Evidence, goal: str, phrasings: Sequence[str]) -> Generator[Turn, str, None]:
+        title = listed(self._results, evidence.url) or name_of(evidence)
+        if self._news:
+            phrasings = self._wording.onward
+        thought = self._say(phrasings, title=title, facts=self._take_news())
+        call = ToolCall("visit", {"url": [evidence.url], "goal": goal})
+        self._pages[evidence.url] = yield Turn(thought=thought, call=call)
+
+    def _note(self, evidence: Evidence, key: str) -> bool:
+        fact = shown_part(self._pages.get(evidence.url, ""), defuse(evidence.quote), key)
+        if fact and (not self._facts or self._facts[-1] != fact):
+            self._facts.append(fact)
+        return bool(fact)
+
+    @property
+    def _news(self) -> list[str]:
+        """Facts that no thought has told yet."""
+        return self._facts[self._told :]
+
+    def _take_news(self) -> str:
+        news = " ".join(self._news)
+        self._told = len(self._facts)
+        return news
+
+    def _say(self, phrasings: Sequence[str], **values: str) -> str:
+        return fill(self._choice.choice(phrasings), question=self._question, **values)
+
+    def _goal(self, evidence: Evidence) -> str:
+        return fill(self._wording.goal, topic=self._topic(evidence), question=self._question)
+
+    def _topic(self, evidence: Evidence) -> str:
+        """The question's own words for what this page is read for: those that its quote has, too."""
+        shared = shared_words(self._question, evidence.quote, name_of(evidence))
+        return " ".join(shared or telling_words(self._question))
+
+    def _knows(self, name: str) -> bool:
+        """Whether a person could know a name by now: from the question, or from a page that was read."""
+        return bool(name) and any(mentions(text, name) for text in (self._question, *self._pages.values()))
+
+    def _queries(self, evidence: Evidence) -> list[str]:
+        """What to search for, best first, in words that a person has by now."""
+        name, queries = name_of(evidence), []
+        if self._knows(name):
+            queries = [name, f"{name} {self._topic(evidence)}"]
+        queries += [said for said in self._descriptions(evidence.url) if mentions(self._question, said)]
+        queries += [self._resolved_question(), " ".join(telling_words(self._question))]
+        return list(dict.fromkeys(query for query in queries if query))
+
+    def _resolved_question(self) -> str:
+        """The question's words, with what the facts that lead on have told put in place of its descriptions."""
+        leading = self._facts[: len(self._qa.chain)] if self._qa.type in DERIVED else self._facts
+        words = telling_words(self._question)
+        for fact in leading:
+            words = resolved(words, fact)
+        return " ".join(words)
+
+    def _descriptions(self, url: str) -> list[str]:
+        """How the question describes the entity of a page, where a rewrite put that in place of its name."""
+        said = (defuse(rewrite.description) for rewrite in self._qa.chain if rewrite.url == url)
+        return [re.sub(r"^(the|an?)\s+", "", text, flags=re.IGNORECASE) for text in said]
+
+
+def name_of(evidence: Evidence) -> str:
+    """A title's subject: what stands before the dash or bar in "json — JSON encoder" or "Velmora | Gazetteer"."""
+    return defuse(re.split(r"\s+[—–|·-]\s+", evidence.title.strip())[0].strip())
+
+
+def listed(results: str, url: str) -> str | None:
+    """The title under which search results list a URL, or None."""
+    line = next((line for line in results.splitlines() if f"]({url})" in line), None)
+    return None if line is None else line.partition(f"]({url})")[0].partition("[")[2]
+
+
+def mentions(text: str, name: str) -> bool:
+    """Whether a text holds a name as whole words, whatever its case and spacing."""
+    pattern = r"\s+".join(re.escape(word) for word in name.split())
+    return bool(pattern) and re.search(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE) is not None
+
+
+def shown_part(shown: str, quote: str, key: str) -> str | None:
+    """The quote, if it was shown; failing that its sentence with the key, if that was; else None. On one line."""
+    seen, whole = " ".join(shown.split()), " ".join(quote.split())
+    if whole and whole in seen:
+        return whole
+    parts = (" ".join(sentence.split()) for sentence in sentences(quote) if mentions(sentence, key))
+    return next((part for part in parts if part in seen), None)
+
+
+def telling_words(text: str) -> list[str]:
+    """A text without its small words, as one types it into a search box."""
+    bare = (part.strip(".,;:?!\"'()[]“”‘’«»") for part in text.split())
+    return [word for word in bare if word and word.casefold() not in SMALL_WORDS]
+
+
+def shared_words(question: str, quote: str, name: str) -> list[str]:
+    """The question's words that the quote has and the name has not, in the question's order."""
+    wanted = content_words(quote) - content_words(name)
+    return list(dict.fromkeys(word for word in telling_words(question) if content_words(word) & wanted))
+
+
+def resolved(words: Sequence[str], fact: str) -> list[str]:
+    """Words of a question, in which what a fact tells takes the place of the words by which it was asked for.
+
+    "birthplace twin town Linvelo" and "The twin town of Linvelo is Falkeli." give "birthplace Falkeli".
+    """
+    known = content_words(" ".join(words))
+    news = [word for word in telling_words(fact) if not content_words(word) <= known]
+    covered = [at for at, word in enumerate(words) if content_words(word) <= content_words(fact)]
+    if not news or not covered:
+        return list(words)
+    rest = [word if at not in covered else "" for at, word in enumerate(words)]
+    rest[covered[0]] = " ".join(news)
+    return [word for part in rest for word in part.split()]

@@ -1,0 +1,307 @@
+"""The ReAct episode: ask the policy, read its turn, run its tool, show it the observation, until it ends.
+
+Calls, tokens and time are bounded. When one of them is nearly spent, the policy is told to answer with what it has, in
+one last turn; if it does not, the episode ends by the name of that bound.
+
+Deviations from the authors' runtime: an unreadable turn is answered by a reminder (a bounded number of times) before
+the episode is given up; a policy may abstain by an empty answer, which ends as ``no_answer``.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable
+from typing import Literal, Protocol, TypeVar
+
+import msgspec
+
+from webdancer_cli import config
+from webdancer_cli.agent.fitting import shortened
+from webdancer_cli.agent.tools import Memory, Tools
+from webdancer_cli.errors import ModelError, ToolError
+from webdancer_cli.prompts import PromptSet, fill, opening
+from webdancer_cli.records import QA, Call, Ending, Message, Trajectory, Usage
+from webdancer_cli.transcript import STOP_STRINGS, ToolCall, Turn, defuse, parse_turn, render_response
+
+
+class TokenLimit(Exception):
+    """The policy's context is full: the episode ends as ``token_limit``."""
+
+
+class TimeLimit(Exception):
+    """A turn took too long: the episode ends as ``time_limit``."""
+
+
+class Completion(msgspec.Struct, kw_only=True):
+    """What a policy wrote in one turn. ``thought`` is reasoning that came apart from the text, if any did.
+
+    ``finish`` is "length" when the policy was cut off. ``usage`` counts the tokens of this turn's call, and ``trace``
+    is the id under which the endpoint knows it. ``cot`` is "long" if earlier thoughts were left out of the input.
+    """
+
+    text: str
+    finish: Literal["stop", "length"]
+    thought: str = ""
+    usage: Usage = msgspec.field(default_factory=Usage)
+    trace: str = ""
+    cot: Literal["short", "long"] = "short"
+
+    @property
+    def written(self) -> str:
+        """The whole turn in the text grammar: a separate thought comes first, unable to pose as an action."""
+        if not self.thought.strip():
+            return self.text
+        thought, text = defuse(self.thought.strip()), self.text.lstrip()
+        if text.startswith("<think>"):
+            return f"<think>\n{thought}\n\n" + text.removeprefix("<think>").lstrip()
+        return f"<think>\n{thought}\n</think>\n{text}"
+
+    @property
+    def kept(self) -> str:
+        """What enters the history: the turn as written, up to an observation that the policy invented."""
+        return self.written.partition(STOP_STRINGS[0])[0]
+
+
+class Session(Protocol):
+    """One episode's side of the policy: it keeps the history, and only ever appends to it."""
+
+    @property
+    def room(self) -> float:
+        """Tokens that still fit into the policy's context; ``math.inf`` where nothing bounds it."""
+        ...
+
+    def count(self, content: str) -> int:
+        """The tokens that observing this user message would take."""
+        ...
+
+    async def act(self) -> Completion:
+        """The next turn. Raises ModelError, and TokenLimit when the context is full."""
+        ...
+
+    def observe(self, content: str) -> None:
+        """Append a user message."""
+        ...
+
+
+class Policy(Protocol):
+    """Whoever plays: a chat endpoint, a checkpoint, the demonstrator."""
+
+    name: str
+
+    def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> Session:
+        """Open an episode on its first messages. Only the demonstrator looks at the question's provenance.
+
+        ``rollout`` tells the episodes of one question apart: what is drawn at random depends on it, also when resumed.
+        """
+        ...
+
+
+class Limits(msgspec.Struct, kw_only=True, frozen=True):
+    """Bounds of one episode.
+
+    ``answer_tokens`` are kept free for the last turn (an eighth of the context at most); ``reminders`` is how many
+    unreadable turns are answered before the episode is given up.
+    """
+
+    max_calls: int = 50
+    answer_tokens: int = 2048
+    tool_seconds: float = 30
+    turn_seconds: float = 900
+    episode_seconds: float = 1800
+    reminders: int = 2
+
+    @classmethod
+    def of(cls, options: config.Episode) -> "Limits":
+        return cls(
+            max_calls=options.max_calls,
+            answer_tokens=options.max_turn_tokens,
+            tool_seconds=options.tool_seconds,
+            turn_seconds=options.turn_seconds,
+            episode_seconds=options.episode_seconds,
+        )
+
+
+LAST_SHARE = 0.1
+"""In this share of an episode's time, at its end, no further tool call is asked for."""
+
+
+async def play(
+    qa: QA,
+    policy: Policy,
+    tools: Tools,
+    prompts: PromptSet,
+    limits: Limits,
+    rollout: int = 0,
+    *,
+    date: str = "",
+    timings: bool = False,
+) -> Trajectory:
+    """Play one episode to its end. The trajectory holds exactly what the policy saw and wrote.
+
+    A ModelError ends it as ``model_error``, with the message in the field ``error``, never in a turn. ``date`` is the
+    system prompt's current date; today if empty. With ``timings`` the seconds of each call are kept.
+    """
+    messages = opening(prompts, qa.question, tools.schemas, date)
+    episode = Episode(policy.begin(list(messages), qa, rollout), tools, prompts, limits, messages)
+    ending = await episode.run()
+    return Trajectory(
+        qa=qa,
+        messages=messages,
+        ending=ending,
+        answer=episode.answer,
+        rollout=rollout,
+        model=policy.name,
+        prompts=prompts.id,
+        web=tools.web.name,
+        repairs=episode.repairs,
+        tools=dict(episode.tool_counts),
+        usage=episode.usage,
+        calls=episode.calls if timings else [_untimed(call) for call in episode.calls],
+        cot=episode.cot,
+        last_call=episode.last_call,
+        extra={"error": episode.error} if episode.error else {},
+    )
+
+
+def _untimed(call: Call) -> Call:
+    return msgspec.structs.replace(call, seconds=None, tool_seconds=None)
+
+
+class Episode:
+    """The state of a running episode; ``messages`` is appended to in place."""
+
+    def __init__(self, session: Session, tools: Tools, prompts: PromptSet, limits: Limits, messages: list[Message]):
+        self.messages = messages
+        self.answer: str | None = None
+        self.error = ""
+        self.repairs: list[str] = []
+        self.tool_counts: Counter[str] = Counter()
+        self.usage = Usage()
+        self.calls: list[Call] = []
+        self.cot: Literal["short", "long"] = "short"
+        self.last_call: Ending | None = None
+        self._session = session
+        self._tools = tools
+        self._wording = prompts.settings.episode
+        self._limits = limits
+        self._reserve = min(limits.answer_tokens, session.room / 8)
+        self._reminders = 0
+        self._memory: Memory = {}
+
+    async def run(self) -> Ending:
+        self._started = _now()
+        try:
+            return await _in_time(self._turns(), self._limits.episode_seconds)
+        except TimeLimit:
+            return "time_limit"
+        except TokenLimit:
+            return "token_limit"
+        except ModelError as error:
+            self.error = str(error)
+            return "model_error"
+
+    async def _turns(self) -> Ending:
+        while True:
+            turn = await self._act()
+            if turn.answer is not None:
+                self.answer = turn.answer or None
+                return "answered" if self.answer else "no_answer"
+            if turn.call is None and self.calls[-1].finish == "length":
+                return "token_limit"
+            if self.last_call:
+                return self.last_call
+            if self.usage.calls >= self._limits.max_calls:
+                return "call_limit"
+            if turn.call is None and self._reminders >= self._limits.reminders:
+                return "format_error"
+            self._observe(await self._response(turn))
+
+    async def _act(self) -> Turn:
+        began = _now()
+        completion = await _in_time(self._session.act(), self._limits.turn_seconds)
+        turn = parse_turn(completion.written)
+        self.messages.append(Message("assistant", completion.kept))
+        self._note(completion, _now() - began)
+        self.repairs += [f"{self.usage.calls}:{repair}" for repair in turn.repairs]
+        return turn
+
+    def _note(self, completion: Completion, seconds: float) -> None:
+        usage = completion.usage
+        self.usage.calls += 1
+        self.usage.input_tokens += usage.input_tokens
+        self.usage.output_tokens += usage.output_tokens
+        self.usage.cached_tokens += usage.cached_tokens
+        self.cot = completion.cot
+        self.calls.append(
+            Call(
+                finish=completion.finish,
+                trace=completion.trace,
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                cached_tokens=usage.cached_tokens,
+                seconds=round(seconds, 3),
+            )
+        )
+
+    async def _response(self, turn: Turn) -> str:
+        """What the policy is shown after its turn: the observation of its call, or a reminder of the form."""
+        if turn.call is None:
+            self._reminders += 1
+            return fill(self._wording.reminder, reason=turn.repairs[-1].replace("_", " "))
+        if fault := self._tools.faults(turn.call):
+            self.repairs.append(f"{self.usage.calls}:faulty_call")
+            return fault
+        return await self._run_tool(turn.call)
+
+    async def _run_tool(self, call: ToolCall) -> str:
+        """The observation of a call, within its cap. A failure is told as one."""
+        self.tool_counts[call.name] += 1
+        began = _now()
+        try:
+            text = await self._tools.call(call, self._memory, self._limits.tool_seconds)
+        except ToolError as error:
+            text = str(error)
+        self.calls[-1].tool, self.calls[-1].tool_seconds = call.name, round(_now() - began, 3)
+        cap = self._tools.cap_tokens(call.name)
+        return shortened(text, lambda part: self._size(part) <= cap, self._wording.cut)
+
+    def _observe(self, text: str) -> None:
+        """Show a response; if a budget is nearly spent, say so, and leave room for the answer."""
+        self.last_call = self._nearly_spent(text)
+        if self.last_call:
+            ending = "\n\n" + self._wording.last_call
+            text = shortened(text, lambda part: self._leaves_room(part + ending), self._wording.cut) + ending
+        content = render_response(text)
+        self.messages.append(Message("user", content))
+        self._session.observe(content)
+
+    def _nearly_spent(self, text: str) -> Ending | None:
+        """The budget that is spent after one more turn, once this text is shown."""
+        if self.usage.calls == self._limits.max_calls - 1:
+            return "call_limit"
+        if _now() - self._started > (1 - LAST_SHARE) * self._limits.episode_seconds:
+            return "time_limit"
+        return None if self._leaves_room(text) else "token_limit"
+
+    def _leaves_room(self, text: str) -> bool:
+        return self._session.room - self._size(text) >= self._reserve
+
+    def _size(self, text: str) -> int:
+        return self._session.count(render_response(text))
+
+
+Result = TypeVar("Result")
+
+
+async def _in_time(work: Awaitable[Result], seconds: float) -> Result:
+    """Raises TimeLimit when the time is over; a TimeoutError of the work itself stays what it is."""
+    try:
+        async with asyncio.timeout(seconds) as clock:
+            return await work
+    except TimeoutError:
+        if not clock.expired():
+            raise
+        raise TimeLimit from None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

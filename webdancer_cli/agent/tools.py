@@ -1,0 +1,198 @@
+"""The tools of the agent, ``search``, ``visit`` and the user's own: a call in, the text of an observation out.
+
+Observations have the structure of the released trajectories; their words come from the prompt set, so that a small
+model can be shown terse ones. A batch of queries or pages is answered concurrently, and in the order asked.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from webdancer_cli.agent.own_tools import OwnTool
+from webdancer_cli.errors import ToolError, UsageError
+from webdancer_cli.prompts import PromptSet, fill
+from webdancer_cli.records import Page
+from webdancer_cli.transcript import ToolCall
+from webdancer_cli.web.passages import passages
+from webdancer_cli.web.source import Hit, Web
+from webdancer_cli.web.words import sentence_spans
+
+SEARCH_SCHEMA: dict[str, Any] = {
+    "name": "search",
+    "description": "Search the web. All queries of the array are answered in one call, each with its best results.",
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "query": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "The queries. Several that complement each other may stand in one call.",
+            }
+        },
+        "required": ["query"],
+    },
+}
+
+VISIT_SCHEMA: dict[str, Any] = {
+    "name": "visit",
+    "description": "Read one or more web pages and return what they say about a goal.",
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "url": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "The address of the page, or an array of addresses.",
+            },
+            "goal": {"type": "string", "description": "What is to be found out from the pages."},
+        },
+        "required": ["url", "goal"],
+    },
+}
+
+
+Memory = dict[tuple[str, ...], str]
+"""What the searches and visits of one episode have returned, by tool and what was asked. Failures are not in it."""
+
+
+class Tools:
+    """``search`` and ``visit`` over one web, worded and capped by a prompt set, and the user's own tools.
+
+    Holds nothing of any episode: what one remembers is its own ``Memory``. Raises UsageError for own tools under
+    prompts that show no tools: no policy could know of them.
+    """
+
+    def __init__(self, web: Web, prompts: PromptSet, own: Sequence[OwnTool] = ()):
+        if own and not prompts.shows_tools:
+            raise UsageError(f"--tool {own[0].name}: the prompts {prompts.name} show no tools; choose others")
+        self.web = web
+        self.caps = prompts.caps
+        self.schemas = schemas(own)
+        self._own = {tool.name: tool for tool in own}
+        self._settings = prompts.settings
+
+    def faults(self, call: ToolCall) -> str | None:
+        """What is wrong with a call before anything runs: an unknown tool, a missing or ill-typed argument."""
+        if call.name == "search":
+            return None if _asked(call) else 'search needs "query": an array of strings'
+        if call.name == "visit":
+            fine = bool(_asked(call)) and isinstance(call.arguments.get("goal", ""), str)
+            return None if fine else 'visit needs "url": an array of strings, and "goal": a string'
+        if call.name in self._own:
+            return self._own[call.name].fault(call.arguments)
+        *others, last = (schema["name"] for schema in self.schemas)
+        return f"there is no tool called {call.name!r}: the tools are {', '.join(others)} and {last}"
+
+    def cap_tokens(self, name: str) -> int:
+        """How long an observation of a tool may be."""
+        return {"search": self.caps.search_tokens, "visit": self.caps.visit_tokens}.get(name, self.caps.tool_tokens)
+
+    async def call(self, call: ToolCall, memory: Memory | None = None, seconds: float = 30) -> str:
+        """Run a call. Raises ToolError for a faulty call, and when every query or page of it failed.
+
+        A query, or a page with its goal, that ``memory`` holds is answered from there; ``seconds`` bound each of them.
+        """
+        if fault := self.faults(call):
+            raise ToolError(fault)
+        if call.name in self._own:
+            return await self._in_time(self._own[call.name].call(call.arguments), seconds)
+        known = {} if memory is None else memory
+        goal = call.arguments.get("goal", "") if call.name == "visit" else ""
+
+        async def answer(asked: str) -> str:
+            key = (call.name, asked, goal)
+            if key not in known:
+                fresh = self._visit(asked, goal) if call.name == "visit" else self._search(asked)
+                known[key] = await self._in_time(fresh, seconds)
+            return known[key]
+
+        return await self._batch(answer, _asked(call))
+
+    async def _in_time(self, answer: Awaitable[str], seconds: float) -> str:
+        try:
+            async with asyncio.timeout(seconds):
+                return await answer
+        except TimeoutError:
+            raise ToolError(fill(self._settings.episode.late, seconds=f"{seconds:g}")) from None
+
+    async def _batch(self, answer: Callable[[str], Awaitable[str]], asked: list[str]) -> str:
+        """Answers in the order asked; one that failed says so in its place."""
+        asked = list(dict.fromkeys(asked))
+        parts = asked[: self.caps.queries]
+        answers = await asyncio.gather(*(_answer_or_error(answer, part) for part in parts))
+        wording = self._settings.episode
+        text = wording.between.join(str(answer) for answer in answers)
+        if all(isinstance(answer, ToolError) for answer in answers):
+            raise ToolError(text)
+        return text + (fill(wording.unanswered, count=len(parts)) if len(asked) > len(parts) else "")
+
+    async def _search(self, query: str) -> str:
+        wording = self._settings.search
+        hits = await self.web.search(query, self.caps.search_results)
+        if not hits:
+            return fill(wording.none, query=query)
+        entries = (self._entry(rank, hit) for rank, hit in enumerate(hits, 1))
+        return fill(wording.header, query=query, count=len(hits)) + wording.between.join(entries)
+
+    def _entry(self, rank: int, hit: Hit) -> str:
+        wording, short = self._settings.search, cut(hit.snippet, self.caps.snippet_chars)
+        date = fill(wording.date, date=hit.date) if hit.date else ""
+        snippet = fill(wording.snippet, snippet=short) if short else ""
+        title = one_line(hit.title)
+        return fill(wording.entry, rank=rank, title=title, url=hit.url, date=date, snippet=snippet)
+
+    async def _visit(self, url: str, goal: str) -> str:
+        page = await self.web.read(url)
+        evidence = passages(page.text, goal, self.caps.page_chars)
+        if not evidence.strip():
+            raise ToolError(f"{url}: the page holds no text")
+        return fill(self._settings.visit.page, url=url, goal=goal, evidence=evidence, summary=lead(page))
+
+
+def schemas(own: Sequence[OwnTool] = ()) -> list[dict[str, Any]]:
+    """What the policy is shown of its tools."""
+    return [SEARCH_SCHEMA, VISIT_SCHEMA, *(tool.schema for tool in own)]
+
+
+async def _answer_or_error(answer: Callable[[str], Awaitable[str]], part: str) -> str | ToolError:
+    try:
+        return await answer(part)
+    except ToolError as error:
+        return error
+
+
+def _asked(call: ToolCall) -> list[str]:
+    """The queries or URLs of a call.
+
+    Many models write ``queries`` for ``query``, or a bare string for an array of one; both are understood.
+    """
+    names = ("query", "queries") if call.name == "search" else ("url",)
+    given = next((call.arguments[name] for name in names if name in call.arguments), None)
+    return _strings(given)
+
+
+def _strings(value: object) -> list[str]:
+    """The non-empty strings of a string or an array; none if there is anything else in it."""
+    items = value if isinstance(value, list) else [value]
+    texts = [item.strip() for item in items if isinstance(item, str)]
+    return [text for text in texts if text] if len(texts) == len(items) else []
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def cut(text: str, chars: int) -> str:
+    """At most ``chars`` characters on one line, cut at a word, with a mark where something is missing."""
+    text = one_line(text)
+    if len(text) <= chars:
+        return text
+    return text[:chars].rsplit(" ", 1)[0] + " ..." if chars else ""
+
+
+def lead(page: Page, chars: int = 300) -> str:
+    """What a page is about: its title and its first sentence, where pages introduce their subject."""
+    title = one_line(page.title)
+    spans = (one_line(page.text[start:end]) for start, end in sentence_spans(page.text))
+    first = next((sentence for sentence in spans if sentence != title), "")
+    return f"{title}: {cut(first, chars)}"

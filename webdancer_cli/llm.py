@@ -1,0 +1,261 @@
+"""A chat client for any OpenAI-compatible endpoint.
+
+A call gives a reply or raises: an error never becomes text, and silence, junk or an empty message are errors. What may
+pass (429, 5xx, cut connections, junk) is tried again, bounded in number and in time; what cannot succeed is not.
+"""
+
+import asyncio
+import email.utils
+import os
+import random
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, NoReturn
+
+import httpx
+import msgspec
+
+from webdancer_cli.errors import ModelError, UsageError
+from webdancer_cli.records import Message, Usage
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+
+
+class ContextFull(ModelError):
+    """The messages are longer than the model's context; no repetition would help."""
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a call is worth waiting for: one attempt, and all attempts with the pauses between them."""
+
+    attempts: int = 6
+    attempt_seconds: float = 300
+    total_seconds: float = 900
+    first_pause_seconds: float = 0.5
+    longest_pause_seconds: float = 30
+
+
+class Reply(msgspec.Struct, kw_only=True):
+    """What a model said. ``thought`` is the reasoning that a reasoning model returns apart from its text.
+
+    ``trace`` is the endpoint's own id of the call.
+    """
+
+    text: str
+    thought: str = ""
+    trace: str = ""
+    finish: Literal["stop", "length"] = "stop"
+    usage: Usage = msgspec.field(default_factory=Usage)
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Body(msgspec.Struct):
+    """The parts of a chat completion that are read; everything else is ignored."""
+
+    choices: list[_Choice]
+    usage: _Usage | None = None
+    id: Any = None
+
+
+class _Passing(Exception):
+    """A failure that another attempt may not meet. ``wait_seconds`` is what the server asked for."""
+
+    def __init__(self, text: str, wait_seconds: float = 0.0):
+        super().__init__(text)
+        self.wait_seconds = wait_seconds
+
+
+class Chat:
+    """One model at one endpoint, over at most ``jobs`` connections. Its key comes from OPENAI_API_KEY.
+
+    Every connection is a client of its own: a pool of httpx looks through all its connections for every request, which
+    with a hundred of them costs more than the request.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        temperature: float = 0.6,
+        top_p: float = 0.95,
+        max_tokens: int = 2048,
+        repetition_penalty: float = 1.0,
+        jobs: int = 8,
+        patience: Patience | None = None,
+    ):
+        self.model = model
+        self.patience = patience or Patience()
+        self._url = _endpoint(base_url)
+        self._sampling: dict[str, float] = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
+        if repetition_penalty != 1:
+            self._sampling["repetition_penalty"] = repetition_penalty
+        self._key = _key()
+        self._ssl = httpx.create_ssl_context()
+        self._room = asyncio.Semaphore(jobs)
+        self._idle: list[httpx.AsyncClient] = []
+
+    async def complete(self, messages: Sequence[Message], stop: Sequence[str] = (), **sampling: float) -> Reply:
+        """The model's next message. Raises ModelError; ContextFull if the messages are too long for the model.
+
+        ``sampling`` is for this call alone, e.g. its seed.
+        """
+        request: dict[str, Any] = {"model": self.model, "messages": messages, **self._sampling, **sampling}
+        body = msgspec.json.encode({**request, "stop": list(stop)} if stop else request)
+        deadline = time.monotonic() + self.patience.total_seconds
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._attempt(body, min(self.patience.attempt_seconds, deadline - time.monotonic()))
+            except _Passing as failure:
+                pause = max(failure.wait_seconds, self._pause(attempt))
+                if attempt >= self.patience.attempts or time.monotonic() + pause > deadline:
+                    tries = "1 attempt" if attempt == 1 else f"{attempt} attempts"
+                    raise ModelError(f"{self._shown_url}: {self._clean(str(failure))} ({tries})") from None
+                await asyncio.sleep(pause)
+
+    async def aclose(self) -> None:
+        while self._idle:
+            await self._idle.pop().aclose()
+
+    def _pause(self, attempt: int) -> float:
+        """Exponential, with up to its half again at random, so that clients who failed together come back apart."""
+        pause = self.patience.first_pause_seconds * 2 ** (attempt - 1)
+        return min(pause, self.patience.longest_pause_seconds) * random.uniform(1.0, 1.5)
+
+    async def _attempt(self, body: bytes, seconds: float) -> Reply:
+        try:
+            response = await self._post(body, seconds)
+        except TimeoutError:
+            raise _Passing(f"no reply within {seconds:.3g} seconds") from None
+        except httpx.HTTPError as error:
+            raise _Passing(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from None
+        if response.status_code != httpx.codes.OK:
+            self._refuse(response)
+        return _reply(response.content)
+
+    async def _post(self, body: bytes, seconds: float) -> httpx.Response:
+        """Post over the connection that was used last, so that as few as needed stay open."""
+        async with self._room:
+            client = self._idle.pop() if self._idle else self._connection()
+            try:
+                async with asyncio.timeout(seconds):
+                    return await client.post(self._url, content=body)
+            finally:
+                self._idle.append(client)
+
+    def _connection(self) -> httpx.AsyncClient:
+        authorization = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        return httpx.AsyncClient(
+            headers={"Content-Type": "application/json", **authorization},
+            limits=httpx.Limits(max_connections=1),
+            timeout=httpx.Timeout(self.patience.attempt_seconds, connect=10),
+            verify=self._ssl,
+        )
+
+    def _refuse(self, response: httpx.Response) -> NoReturn:
+        """Raise what a status other than 200 means."""
+        status, said = response.status_code, _first_line(response.text)
+        failure = f"HTTP {status}: {said}" if said else f"HTTP {status}"
+        if status in (408, 425, 429) or status >= 500:
+            raise _Passing(failure, _retry_after(response.headers.get("Retry-After", "")))
+        if status in (400, 413) and _says_too_long(response.text):
+            raise ContextFull(f"{self._shown_url}: {self._clean(failure)}")
+        hint = {401: f": set {KEY_VARIABLE}", 404: ": is the model's name right, and does --base-url end in /v1?"}
+        raise ModelError(f"{self._shown_url}: {self._clean(failure)}{hint.get(status, '')}")
+
+    @property
+    def _shown_url(self) -> str:
+        """The endpoint without a password."""
+        return f"{self._url.scheme}://{self._url.netloc.decode()}{self._url.path}"
+
+    def _clean(self, text: str) -> str:
+        """Servers quote the key that they refuse."""
+        return text.replace(self._key, "***") if self._key else text
+
+
+def _key() -> str:
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not (key.isascii() and (key.isprintable() or not key)):
+        raise UsageError(f"{KEY_VARIABLE} holds characters that no HTTP header can carry; set it anew")
+    return key
+
+
+def _endpoint(base_url: str) -> httpx.URL:
+    try:
+        url = httpx.URL(base_url.rstrip("/") + "/chat/completions")
+    except httpx.InvalidURL as error:
+        raise UsageError(f"--base-url {base_url}: {error}") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise UsageError(f"--base-url {base_url}: needs the form http://HOST:PORT/v1")
+    return url
+
+
+def _reply(content: bytes) -> Reply:
+    try:
+        body = msgspec.json.decode(content, type=_Body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _Passing(f"not a chat completion: {error}") from None
+    if not body.choices:
+        raise _Passing("a chat completion without choices")
+    choice = body.choices[0]
+    text = choice.message.content or ""
+    thought = choice.message.reasoning_content or choice.message.reasoning or ""
+    finish: Literal["stop", "length"] = "length" if choice.finish_reason == "length" else "stop"
+    if not text.strip() and not (thought and finish == "length"):
+        raise _Passing("an empty message")
+    trace = body.id if isinstance(body.id, str) else ""
+    return Reply(text=text, thought=thought, trace=trace, finish=finish, usage=_counted(body.usage or _Usage()))
+
+
+def _counted(usage: _Usage) -> Usage:
+    details = usage.prompt_tokens_details or _PromptDetails()
+    return Usage(
+        calls=1,
+        input_tokens=usage.prompt_tokens or 0,
+        output_tokens=usage.completion_tokens or 0,
+        cached_tokens=details.cached_tokens or 0,
+    )
+
+
+def _first_line(text: str, chars: int = 300) -> str:
+    return " ".join(text.split())[:chars]
+
+
+def _says_too_long(text: str) -> bool:
+    return "context length" in text or "context_length_exceeded" in text
+
+
+def _retry_after(value: str) -> float:
+    """Seconds from a Retry-After header: a number or a date (RFC 9110, 10.2.3); 0 if there is none."""
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        when = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,138 @@
+"""``sample``: questions in, trajectories out. ``n`` ReAct episodes per question, with real tool calls.
+
+How an episode ends is for ``filter`` to judge: all endings are written, except that a policy which could not answer
+(``model_error``) is a failure: it goes to the rejects, and ``--resume`` plays it again.
+
+With ``--until-correct`` (rejection sampling) the rollouts of a question are played one after the other, judged by rule,
+and the first correct one is the last.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import msgspec
+
+from webdancer_cli import config, jsonl, upstream
+from webdancer_cli.agent.episode import Limits, Policy, play
+from webdancer_cli.agent.own_tools import load_tools
+from webdancer_cli.agent.tools import Tools
+from webdancer_cli.errors import Reject
+from webdancer_cli.flow import Progress, Sink, Tally
+from webdancer_cli.flow import run as flow_run
+from webdancer_cli.grading.answers import judge
+from webdancer_cli.prompts import PromptSet, load_for
+from webdancer_cli.records import QA, Trajectory, Verdict, trajectory_id
+from webdancer_cli.web.corpus import Corpus
+
+
+class Task(msgspec.Struct):
+    """Rollouts of one question, to be played one after the other."""
+
+    qa: QA
+    rollouts: Sequence[int]
+
+
+async def run(options: config.Sample, policy: Policy, progress: Progress | None = None) -> Tally:
+    """Raises UsageError for prompts, tools, a corpus or files that cannot work."""
+    prompts, own_tools = load_for(options), load_tools(options.tool)
+    tools = Tools(Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars), prompts, own_tools)
+    answered = {qa.id for qa in solved(options.skip_solved)} if options.skip_solved else set()
+    with Sink("sample", options.out, options.rejects, resume=options.resume) as sink:
+        sampler = Sampler(options, policy, tools, prompts, sink)
+        questions = islice(jsonl.read(options.data, QA, sink.reject_line), options.limit)
+        items = tasks(_unanswered(_once(questions, sink), answered, sink), options)
+        return await flow_run(items, sampler.work, sink, jobs=options.jobs, key=sampler.last_id, progress=progress)
+
+
+def tasks(questions: Iterable[QA], options: config.Sample) -> Iterator[Task]:
+    """All rollouts of a question stand together, so that a stopped run has whole questions up to the last."""
+    if options.until_correct:
+        return (Task(qa, list(range(options.n))) for qa in questions)
+    return (Task(qa, [index]) for qa in questions for index in range(options.n))
+
+
+class Sampler:
+    """Plays tasks. ``sink.done`` tells what an earlier run has written."""
+
+    def __init__(self, options: config.Sample, policy: Policy, tools: Tools, prompts: PromptSet, sink: Sink):
+        self._options = options
+        self._policy = policy
+        self._tools = tools
+        self._prompts = prompts
+        self._limits = Limits.of(options)
+        self._sink = sink
+        if options.until_correct and sink.done:
+            # What was solved needs no more rollouts: it is as if its last one had been written.
+            sink.done |= {self._id(qa, options.n - 1) for qa in solved(options.out)}
+
+    async def work(self, task: Task) -> list[Trajectory]:
+        """What was played. A failure ends the task: which of its other rollouts are needed, ``--resume`` finds out."""
+        played: list[Trajectory] = []
+        for index in task.rollouts:
+            if self._id(task.qa, index) in self._sink.done:
+                continue
+            trajectory = await self._play(task.qa, index)
+            if trajectory.ending == "model_error":
+                self._sink.reject(Reject("model_error", trajectory.extra["error"]), task, trajectory.id)
+                break
+            played.append(trajectory)
+            if self._options.until_correct and is_correct(trajectory):
+                break
+        return played
+
+    def last_id(self, task: Task) -> str:
+        """The rollout without which a task is not done."""
+        return self._id(task.qa, task.rollouts[-1])
+
+    def _id(self, qa: QA, index: int) -> str:
+        return trajectory_id(qa.id, index, self._policy.name, self._prompts.id)
+
+    async def _play(self, qa: QA, index: int) -> Trajectory:
+        trajectory = await play(
+            qa,
+            self._policy,
+            self._tools,
+            self._prompts,
+            self._limits,
+            index,
+            date=self._options.date or "",
+            timings=self._options.timings,
+        )
+        if self._options.until_correct:
+            trajectory.verdict = judge(trajectory.answer, qa.answer, qa.aliases)
+        return trajectory
+
+
+def _once(questions: Iterable[QA], sink: Sink) -> Iterator[QA]:
+    """Each question once: rollouts of one that stands twice in the data would have the same ids."""
+    seen: set[str] = set()
+    for qa in questions:
+        if qa.id in seen:
+            sink.reject(Reject("duplicate_question", failed=False), qa, qa.id)
+        else:
+            seen.add(qa.id)
+            yield qa
+
+
+def _unanswered(questions: Iterable[QA], answered: set[str], sink: Sink) -> Iterator[QA]:
+    for qa in questions:
+        if qa.id in answered:
+            sink.tally.counts["solved before"] += 1
+        else:
+            yield qa
+
+
+def solved(path: str) -> Iterator[QA]:
+    """The questions to which a file of trajectories, ours or the authors', has a correct answer."""
+    return (trajectory.qa for trajectory in upstream.read_trajectories(path) if is_correct(trajectory))
+
+
+def is_correct(trajectory: Trajectory) -> bool:
+    """By the verdict that a trajectory carries, or else by rule."""
+    return _verdict(trajectory).outcome == "correct"
+
+
+def _verdict(trajectory: Trajectory) -> Verdict:
+    if trajectory.verdict and trajectory.verdict.outcome != "unjudged":
+        return trajectory.verdict
+    return judge(trajectory.answer, trajectory.qa.answer, trajectory.qa.aliases)
