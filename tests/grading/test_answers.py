@@ -1,0 +1,132 @@
+"""The judge by rule: what is the same answer, what is not, and what cannot be judged."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webdancer_cli.grading.answers import MatchJudge, judge, normalise
+from webdancer_cli.records import QA
+
+SAME = [
+    ("Paris", "Paris"),
+    ("  Paris\n", "Paris"),
+    ("PARIS.", "Paris"),
+    ("**The Archers**", "the archers"),
+    ("The Archers", "Archers"),
+    ("An Inspector Calls", "Inspector Calls"),
+    ("Lord of Rings", "The Lord of the Rings"),
+    ("O’Brien", "O'Brien"),
+    ("OBrien", "O'Brien"),
+    ("U.S.", "US"),
+    ("J. R. R. Tolkien", "J R R Tolkien"),
+    ("Jean-Luc Picard", "Jean Luc Picard"),
+    ("Simon & Garfunkel", "Simon and Garfunkel"),
+    ("Ｐａｒｉｓ", "Paris"),
+    ("ﬁnland", "Finland"),
+    ("Straße", "STRASSE"),
+    ("Cafe\u0301", "Café"),
+    ("東京。", "東京"),
+    ("a\u00a0b", "a b"),
+    ("1,234", "1234"),
+    ("1,234,567 people", "1234567 people"),
+    ("1,234.00", "1234"),
+    ("5.0", "5"),
+    ("twelve", "12"),
+    ("TWELVE", "12"),
+    ("two hundred and ninety eight", "298"),
+    ("one thousand, nine hundred and forty-eight", "1948"),
+    ("twenty-one", "21"),
+    ("2 million", "2,000,000"),
+    ("three million four hundred thousand and five", "3400005"),
+    ("50%", "50 percent"),
+    ("−5 °C", "-5 °C"),
+    ("yes.", "Yes"),
+    (".5", "0.5"),
+    ("a hundred", "100"),
+    ("a million", "1,000,000"),
+    ("nineteen hundred", "1900"),
+    ("(42)", "42"),
+]
+
+DIFFERENT = [
+    ("Paris, France", "Paris"),
+    ("not Paris", "Paris"),
+    ("Paris or London", "Paris"),
+    ("It is Paris", "Paris"),
+    ("Vitamin A", "vitamin"),
+    ("C++", "C"),
+    ("C#", "C"),
+    ("3.5", "35"),
+    ("3.10", "3.1"),
+    ("5", "-5"),
+    (".5", "5"),
+    ("0\x00", "-0"),
+    ("one two three", "123"),
+    ("a hundred", "a thousand"),
+    ("1-2", "12"),
+    ("1,2", "12"),
+    ("1,23", "123"),
+    ("1,234", "1.234"),
+    ("007", "7"),
+    ("twenty twenty", "40"),
+    ("hundred", "100 hundred"),
+    ("50%", "50"),
+    ("No", "Yes"),
+    ("a", "b"),
+    ("2001", "2000"),
+    ("Are not equivalent", "a"),
+]
+
+
+@pytest.mark.parametrize(("given_", "gold"), SAME)
+def test_the_same_answer_is_correct_either_way(given_: str, gold: str) -> None:
+    assert judge(given_, gold).outcome == "correct"
+    assert judge(gold, given_).outcome == "correct"
+
+
+@pytest.mark.parametrize(("given_", "gold"), DIFFERENT)
+def test_another_answer_is_wrong_either_way(given_: str, gold: str) -> None:
+    assert judge(given_, gold).outcome == "wrong"
+    assert judge(gold, given_).outcome == "wrong"
+
+
+@given(st.text().filter(str.strip))
+def test_the_gold_answer_is_correct_and_no_answer_is_wrong(gold: str) -> None:
+    assert judge(gold, gold).outcome == "correct"
+    assert judge(f"  {gold}\n", gold).outcome == "correct"
+    assert judge("", gold).outcome == judge(None, gold).outcome == judge(" \n", gold).outcome == "wrong"
+
+
+@given(st.text().filter(str.strip))
+def test_a_normalised_answer_is_never_empty(text: str) -> None:
+    assert normalise(text)
+
+
+@given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9 ]*", fullmatch=True))
+def test_quotes_capitals_and_a_full_stop_change_nothing(text: str) -> None:
+    assert judge(f"“{text.upper()}”.", text).outcome == "correct"
+
+
+@pytest.mark.parametrize("gold", [None, "", "  \n"])
+def test_without_a_gold_answer_nothing_is_judged(gold: str | None) -> None:
+    assert judge("Paris", gold).outcome == judge(None, gold).outcome == "unjudged"
+
+
+def test_an_alias_is_correct_and_said_to_be_one() -> None:
+    verdict = judge("the big apple", "New York City", ["NYC", "Big Apple", ""])
+    assert (verdict.outcome, verdict.method, verdict.detail) == ("correct", "match", "alias")
+    assert judge("", "New York City", [""]).outcome == "wrong"
+    assert judge("!", "New York City", ["", " "]).outcome == "wrong"
+
+
+def test_punctuation_alone_is_compared_as_it_is() -> None:
+    assert judge("?", "?").outcome == "correct"
+    assert judge("?", "!").outcome == "wrong"
+    assert judge("The The", "The The").outcome == "correct"
+    assert judge("the", "a").outcome == "wrong"
+
+
+async def test_the_judge_by_rule_knows_the_aliases() -> None:
+    qa = QA(question="Which city?", answer="New York City", aliases=["NYC"])
+    assert (await MatchJudge().judge(qa, "nyc")).outcome == "correct"
+    assert (await MatchJudge().judge(qa, None)).outcome == "wrong"

@@ -1,0 +1,222 @@
+"""eval: played, graded and scored; failures apart from wrong answers; resumed to the same scores."""
+
+import asyncio
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from webdancer_cli import config, jsonl
+from webdancer_cli.agent.episode import Completion
+from webdancer_cli.errors import ModelError, UsageError
+from webdancer_cli.flow import Tally
+from webdancer_cli.grading.scores import Scores, from_attempts
+from webdancer_cli.records import QA, Attempt, Message, Page, Rejected, Verdict
+from webdancer_cli.stages import eval as stage
+from webdancer_cli.transcript import ToolCall, Turn, render_turn
+
+NAMES = ["Velmora", "Kemlo", "Talrano", "Nimmek"]
+SEARCH = render_turn(Turn(thought="Look.", call=ToolCall("search", {"query": ["founded"]})))
+
+
+def answer(text: str) -> str:
+    return render_turn(Turn(thought="So.", answer=text))
+
+
+class Speaks:
+    """Says the lines that ``script`` gives for a question and a run; an exception among them is raised."""
+
+    room = math.inf
+
+    def __init__(self, lines: list[str | Exception]):
+        self.lines = list(lines)
+
+    def count(self, content: str) -> int:
+        return len(content)
+
+    async def act(self) -> Completion:
+        line = self.lines.pop(0)
+        if isinstance(line, Exception):
+            raise line
+        return Completion(text=line, finish="stop")
+
+    def observe(self, content: str) -> None:
+        pass
+
+
+class Scripted:
+    """Right about every question, unless ``script`` says otherwise for a question or for one of its runs."""
+
+    name = "scripted"
+
+    def __init__(self, script: dict[Any, list[str | Exception]] | None = None):
+        self.script = script or {}
+        self.played: list[tuple[str, int]] = []
+
+    def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> Speaks:
+        self.played.append((qa.question, rollout))
+        lines = self.script.get((qa.question, rollout)) or self.script.get(qa.question)
+        return Speaks(lines or [SEARCH, answer(qa.answer)])
+
+
+def question(name: str) -> QA:
+    level = 1 + NAMES.index(name) % 2
+    return QA(question=f"{name}?", answer=f"The {name}", aliases=[f"{name} town"], level=level, type="single_hop")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    pages = [Page(url=f"http://127.0.0.1/{name}", title=name, text=f"{name} was founded in 1200.") for name in NAMES]
+    jsonl.write_all(str(tmp_path / "pages.jsonl"), pages)
+    jsonl.write_all(str(tmp_path / "qa.jsonl"), [question(name) for name in NAMES])
+    return tmp_path
+
+
+def run(folder: Path, policy: Scripted | None = None, judge: Any = None, **more: Any) -> tuple[Tally, Scores]:
+    given = {
+        "data": str(folder / "qa.jsonl"),
+        "web": str(folder / "pages.jsonl"),
+        "out": str(folder / "out"),
+        "rejects": str(folder / "rejects"),
+        "prompts": "compact",
+        **more,
+    }
+    return asyncio.run(stage.run(config.Eval(**given), policy or Scripted(), judge=judge))
+
+
+def attempts(folder: Path) -> list[Attempt]:
+    return list(jsonl.read(str(folder / "out"), Attempt))
+
+
+def rejected(folder: Path) -> list[Rejected]:
+    return [Rejected(**json.loads(line)) for line in (folder / "rejects").read_bytes().splitlines()]
+
+
+def test_every_question_is_played_and_graded(folder: Path) -> None:
+    script = {"Kemlo?": [SEARCH, answer("Velmora")], "Nimmek?": [SEARCH, answer("NIMMEK TOWN.")]}
+    tally, scores = run(folder, Scripted(script))
+    graded = attempts(folder)
+    assert [(attempt.question, attempt.verdict.outcome) for attempt in graded] == [
+        ("Velmora?", "correct"),
+        ("Kemlo?", "wrong"),
+        ("Talrano?", "correct"),
+        ("Nimmek?", "correct"),
+    ]
+    assert (graded[0].gold, graded[0].answer, graded[0].model) == ("The Velmora", "The Velmora", "scripted")
+    assert graded[0].tools == {"search": 1} and graded[0].usage.calls == 2 and graded[0].ending == "answered"
+    assert [message.role for message in graded[0].messages][-3:] == ["assistant", "user", "assistant"]
+    assert (scores.overall.correct, scores.overall.judged, scores.mean_calls, scores.format_share) == (3, 4, 1.0, 1.0)
+    assert [(row.name, row.correct, row.judged) for row in scores.by_level] == [("level 1", 2, 2), ("level 2", 1, 2)]
+    assert tally.line() == "4 in, 4 out" and tally.exit_code == 0
+
+
+def test_several_runs_give_pass_at_k(folder: Path) -> None:
+    wrong: list[str | Exception] = [SEARCH, answer("elsewhere")]
+    script = {("Velmora?", 0): wrong, ("Velmora?", 2): wrong, "Kemlo?": wrong}
+    _, scores = run(folder, Scripted(script), runs=3)
+    assert [(attempt.question, attempt.run) for attempt in attempts(folder)] == [
+        (f"{name}?", index) for name in NAMES for index in range(3)
+    ]
+    row = scores.overall
+    assert (row.k, row.correct, row.judged) == (3, 7, 12)
+    assert row.pass_1 == pytest.approx((1 / 3 + 0 + 1 + 1) / 4)
+    assert row.pass_k == 3 / 4 and row.majority == 2 / 4
+
+
+def test_a_model_that_fails_is_no_wrong_answer(folder: Path) -> None:
+    policy = Scripted({"Kemlo?": [SEARCH, ModelError("the endpoint is down")]})
+    tally, scores = run(folder, policy)
+    assert (scores.overall.correct, scores.overall.judged) == (3, 3)
+    (failed,) = rejected(folder)
+    assert (failed.reason, failed.detail, failed.stage) == ("model_error", "the endpoint is down", "eval")
+    assert failed.record["qa"]["question"] == "Kemlo?"  # type: ignore[index]
+    assert tally.exit_code == 1
+
+
+def test_what_failed_is_played_again_and_the_scores_cover_all(folder: Path) -> None:
+    run(folder, Scripted({("Kemlo?", 1): [ModelError("down")]}), runs=2)
+    again = Scripted()
+    tally, scores = run(folder, again, runs=2, resume=True)
+    assert again.played == [("Kemlo?", 1)]
+    assert (scores.overall.questions, scores.overall.correct, scores.overall.judged) == (4, 8, 8)
+    assert tally.counts["already done"] == 7 and tally.exit_code == 0
+    assert (folder / "rejects").read_bytes() == b""
+
+
+def test_an_evaluation_cut_anywhere_is_resumed_to_the_same_file_and_scores(folder: Path) -> None:
+    script = {("Velmora?", 1): [SEARCH, answer("elsewhere")], "Kemlo?": [answer("at once")]}
+    _, scores = run(folder, Scripted(script), runs=2)
+    whole = (folder / "out").read_bytes()
+    for cut in range(0, len(whole), 251):
+        (folder / "out").write_bytes(whole[:cut])
+        _, again = run(folder, Scripted(script), runs=2, resume=True)
+        assert (folder / "out").read_bytes() == whole
+        assert again == scores
+
+
+def test_the_scores_come_back_from_the_file(folder: Path) -> None:
+    _, scores = run(folder, Scripted({"Kemlo?": [SEARCH, answer("Velmora")]}), runs=3)
+    assert from_attempts(jsonl.read(str(folder / "out"), Attempt)) == scores
+
+
+def test_an_episode_without_an_answer_is_wrong_and_its_ending_is_told(folder: Path) -> None:
+    _, scores = run(folder, Scripted({"Kemlo?": [SEARCH] * 3}), max_calls=3)
+    graded = attempts(folder)[1]
+    assert (graded.ending, graded.answer, graded.verdict.outcome) == ("call_limit", None, "wrong")
+    assert scores.endings == {"answered": 3, "call_limit": 1}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [answer("The Kemlo")],  # no tool was called
+        ["I look.\n" + SEARCH, answer("The Kemlo")],
+        [SEARCH, "<answer>The Kemlo</answer>"],
+        [render_turn(Turn(call=ToolCall("fly", {"to": "Kemlo"}))), answer("The Kemlo")],
+        [SEARCH + "\n<tool_response>\nmine", answer("The Kemlo")],
+    ],
+)
+def test_the_format_is_reported_beside_the_answer(folder: Path, lines: list[str | Exception]) -> None:
+    _, scores = run(folder, Scripted({"Kemlo?": lines}))
+    assert [attempt.format_ok for attempt in attempts(folder)] == [True, False, True, True]
+    assert scores.overall.correct == 4 and scores.format_share == 0.75
+
+
+def test_what_cannot_be_judged_is_shown_apart(folder: Path) -> None:
+    class Torn:
+        name = "torn"
+
+        async def judge(self, qa: QA, answer: str | None) -> Verdict:
+            return Verdict(outcome="unjudged" if qa.question == "Kemlo?" else "correct", method="torn")
+
+    tally, scores = run(folder, judge=Torn())
+    assert (scores.overall.correct, scores.overall.judged, scores.overall.unjudged) == (3, 3, 1)
+    assert [attempt.verdict.outcome for attempt in attempts(folder)].count("unjudged") == 1
+    assert tally.exit_code == 0
+
+
+def test_a_question_that_stands_twice_counts_once(folder: Path) -> None:
+    jsonl.write_all(str(folder / "qa.jsonl"), [question("Kemlo"), question("Velmora"), question("Kemlo")])
+    tally, scores = run(folder, runs=2)
+    assert scores.overall.questions == 2 and scores.overall.judged == 4
+    assert [told.reason for told in rejected(folder)] == ["duplicate_question"]
+    assert tally.exit_code == 0
+
+
+def test_limit_counts_questions(folder: Path) -> None:
+    _, scores = run(folder, runs=2, limit=1)
+    assert (scores.overall.questions, scores.attempts) == (1, 2)
+
+
+def test_trajectories_instead_of_questions_are_told_at_once(folder: Path) -> None:
+    (folder / "qa.jsonl").write_text('{"qa": {}, "messages": [], "ending": "answered"}\n')
+    with pytest.raises(UsageError, match="this is a trajectory"):
+        run(folder)
+
+
+def test_a_missing_corpus_is_told_before_anything_is_written(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"nowhere\.jsonl"):
+        run(folder, web=str(folder / "nowhere.jsonl"))
+    assert not (folder / "out").exists()

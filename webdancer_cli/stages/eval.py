@@ -1,0 +1,111 @@
+"""``eval``: questions in, graded attempts out, and the scores of them all.
+
+Every question is played ``--runs`` times and its answer judged. An attempt that the judge could not judge is written as
+*unjudged* and enters no accuracy. A policy that could not answer at all (``model_error``) is a failure, not a wrong
+answer: it goes to the rejects, and ``--resume`` plays it again.
+
+The file of attempts is all that the scores need: ``scores.from_attempts(jsonl.read(path, Attempt))`` gives them again.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import msgspec
+
+from webdancer_cli import config, jsonl
+from webdancer_cli.agent.episode import Limits, Policy, play
+from webdancer_cli.agent.own_tools import load_tools
+from webdancer_cli.agent.tools import Tools
+from webdancer_cli.errors import Reject
+from webdancer_cli.flow import Progress, Sink, Tally
+from webdancer_cli.flow import run as flow_run
+from webdancer_cli.grading.answers import Judge, MatchJudge
+from webdancer_cli.grading.format import format_ok
+from webdancer_cli.grading.scores import Scoreboard, Scores
+from webdancer_cli.prompts import load_for
+from webdancer_cli.records import QA, Attempt, Trajectory, Verdict, trajectory_id
+from webdancer_cli.web.corpus import Corpus
+
+
+class Run(msgspec.Struct):
+    """One run of one question."""
+
+    qa: QA
+    index: int
+
+
+async def run(
+    options: config.Eval, policy: Policy, progress: Progress | None = None, judge: Judge | None = None
+) -> tuple[Tally, Scores]:
+    """Play, grade and score. Raises UsageError for prompts, a corpus or an ``out`` that cannot work.
+
+    With ``resume`` the scores cover the attempts of the earlier run, too.
+    """
+    prompts, own_tools, limits = load_for(options), load_tools(options.tool), Limits.of(options)
+    tools = Tools(Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars), prompts, own_tools)
+    judge = judge or MatchJudge()
+
+    async def work(item: Run) -> list[Attempt]:
+        trajectory = await play(item.qa, policy, tools, prompts, limits, item.index, date=options.date or "")
+        if trajectory.ending == "model_error":
+            raise Reject("model_error", trajectory.extra.get("error", ""), failed=True)
+        verdict = await judge.judge(item.qa, trajectory.answer)
+        well_formed = not trajectory.repairs and format_ok(trajectory.messages, tools.schemas)
+        graded = attempt(trajectory, verdict, well_formed)
+        board.add(graded)
+        return [graded]
+
+    def key(item: Run) -> str:
+        return trajectory_id(item.qa.id, item.index, policy.name, prompts.id)
+
+    with Sink("eval", options.out, options.rejects, resume=options.resume) as sink:
+        board = _earlier(options.out) if sink.done else Scoreboard()
+        questions = islice(jsonl.read(options.data, QA, sink.reject_line), options.limit)
+        items = runs(_once(questions, sink), options.runs)
+        tally = await flow_run(items, work, sink, jobs=options.jobs, key=key, progress=progress)
+    return tally, board.scores(options.seed)
+
+
+def _earlier(path: str) -> Scoreboard:
+    board = Scoreboard()
+    for attempt in jsonl.read(path, Attempt):
+        board.add(attempt)
+    return board
+
+
+def _once(questions: Iterable[QA], sink: Sink) -> Iterator[QA]:
+    """Each question once: one that stands twice in the data would count double."""
+    seen: set[str] = set()
+    for qa in questions:
+        if qa.id in seen:
+            sink.reject(Reject("duplicate_question", failed=False), qa, qa.id)
+        else:
+            seen.add(qa.id)
+            yield qa
+
+
+def runs(questions: Iterable[QA], count: int) -> Iterator[Run]:
+    """All runs of a question stand together, so that a stopped evaluation has whole questions up to the last."""
+    return (Run(qa, index) for qa in questions for index in range(count))
+
+
+def attempt(trajectory: Trajectory, verdict: Verdict, well_formed: bool) -> Attempt:
+    """The graded record of an episode."""
+    qa = trajectory.qa
+    return Attempt(
+        id=trajectory.id,
+        qa_id=qa.id,
+        run=trajectory.rollout,
+        model=trajectory.model,
+        question=qa.question,
+        gold=qa.answer,
+        answer=trajectory.answer,
+        verdict=verdict,
+        format_ok=well_formed,
+        ending=trajectory.ending,
+        level=qa.level,
+        type=qa.type,
+        tools=trajectory.tools,
+        usage=trajectory.usage,
+        messages=trajectory.messages,
+    )
