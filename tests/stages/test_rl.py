@@ -1,0 +1,61 @@
+"""rl: what is refused before any work, and what is left out of the questions."""
+
+from pathlib import Path
+
+import pytest
+
+from webdancer_cli import jsonl
+from webdancer_cli.config import Rl
+from webdancer_cli.errors import UsageError
+from webdancer_cli.records import QA, Message, Page, Trajectory
+from webdancer_cli.stages import rl
+
+
+def options(folder: Path, **changes: object) -> Rl:
+    jsonl.write_all(str(folder / "pages.jsonl"), [Page(url="http://127.0.0.1/a", title="A", text="A is one.")])
+    settings = {"data": str(folder / "qa.jsonl"), "web": str(folder / "pages.jsonl"), "out": str(folder / "out")}
+    return Rl(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def test_questions_are_read_and_what_cannot_be_used_is_counted(tmp_path: Path):
+    (tmp_path / "qa.jsonl").write_text(
+        '{"question": "A?", "answer": "one"}\n'
+        '{"question": "B?", "ans\n'
+        '{"question": "C?", "answer": " "}\n'
+        '{"question": "D?", "answer": "four"}\n'
+    )
+    questions = rl.read(options(tmp_path))
+    assert [qa.question for qa in questions.items] == ["A?", "D?"]
+    assert questions.tally.reasons == {"broken_line": 1, "no_answer": 1}
+    assert questions.tally.failed == 1
+    assert [qa.question for qa in rl.read(options(tmp_path, limit=1)).items] == ["A?"]
+
+
+def test_without_a_usable_question_it_says_so(tmp_path: Path):
+    jsonl.write_all(str(tmp_path / "qa.jsonl"), [QA(question="A?", answer="")])
+    with pytest.raises(UsageError, match=r"nothing to practise on: 1 in, 0 trained on \(no_answer 1\)"):
+        rl.read(options(tmp_path))
+
+
+def test_trajectories_are_the_wrong_file(tmp_path: Path):
+    qa = QA(question="A?", answer="one")
+    line = Trajectory(qa=qa, messages=[Message("user", "A?")], ending="answered")
+    jsonl.write_all(str(tmp_path / "qa.jsonl"), [line])
+    with pytest.raises(UsageError, match="this is a trajectory"):
+        rl.read(options(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"group": 1}, "--group 1: a group needs at least 2 rollouts"),
+        ({"overlong_tokens": 500, "max_context_tokens": 400}, "--overlong-tokens 500: must be less than"),
+        ({"model": "./no-such-checkpoint"}, "no such checkpoint"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line(tmp_path: Path, changes: dict[str, object], message: str):
+    jsonl.write_all(str(tmp_path / "qa.jsonl"), [QA(question="A?", answer="one")])
+    with pytest.raises(UsageError, match=message) as caught:
+        rl.run(options(tmp_path, **changes))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out" / "config.json").exists()

@@ -1,0 +1,158 @@
+"""sft: trajectories in, a Hugging Face checkpoint out."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from webdancer_cli import config, jsonl
+from webdancer_cli.errors import UsageError
+from webdancer_cli.records import QA, Message, Trajectory
+from webdancer_cli.stages import sft
+from webdancer_cli.training.models import NANO_FOLDER, load_tokenizer
+from webdancer_cli.training.renderer import Renderer
+from webdancer_cli.upstream import encode
+
+ROOT = Path(__file__).parents[2]
+RELEASED = ROOT.parent / "shared" / "data" / "webdancer_trajectories.jsonl"
+TOWNS = ["Arlen", "Bost", "Corvin", "Dunmar"]
+
+
+def trajectory(town: str, turn: str = "<think>\nI know.\n</think>\n<answer>\n{}\n</answer>") -> Trajectory:
+    messages = [Message("user", f"Which town is {town}?"), Message("assistant", turn.format(town))]
+    return Trajectory(qa=QA(question=f"Which town is {town}?", answer=town), messages=messages, ending="answered")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "data.jsonl"
+    jsonl.write_all(str(path), [trajectory(town) for town in TOWNS])
+    return path
+
+
+def options(data: Path, **more: object) -> config.Sft:
+    given = {"out": str(data.parent / "out"), "steps": 2, "batch_size": 2, "lr": 1e-4, **more}
+    return config.Sft(data=str(data), **given)
+
+
+def test_a_checkpoint_with_its_origin(data: Path) -> None:
+    tally = sft.run(options(data))
+    out = data.parent / "out"
+    assert tally.line() == "4 in, 4 trained on" and tally.exit_code == 0
+    model = AutoModelForCausalLM.from_pretrained(out)
+    assert not torch.equal(model.lm_head.weight, AutoModelForCausalLM.from_pretrained(NANO_FOLDER).lm_head.weight)
+    assert AutoTokenizer.from_pretrained(out).encode("<|im_end|>") == [Renderer(load_tokenizer("nano")).end_id]
+    about = json.loads((out / "webdancer.json").read_text())
+    assert about["command"] == "sft" and about["parent"] == {"model": "nano", "id": None} and about["step"] == 2
+    assert about["options"]["lr"] == 1e-4 and about["records"] == {"in": 4, "trained on": 4}
+    assert len(about["data_sha256"]) == 64
+    metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in metrics] == [1, 2]
+    assert set(metrics[0]) == {"step", "loss", "tokens", "lr", "grad_norm", "tokens_per_second", "epoch"}
+
+
+def test_progress_is_told_step_by_step(data: Path) -> None:
+    class Told:
+        def __init__(self) -> None:
+            self.steps: list[tuple[int, int | None]] = []
+
+        def step(self, done: int, total: int | None, note: str) -> None:
+            self.steps.append((done, total))
+            assert "loss" in note and "tokens/s" in note
+
+    told = Told()
+    sft.run(options(data), told)
+    assert told.steps == [(1, 2), (2, 2)]
+
+
+def test_the_authors_lines_are_learned_like_ours(data: Path) -> None:
+    renderer = Renderer(load_tokenizer("nano"))
+    ours = sft.read(options(data), renderer)
+    theirs = data.parent / "theirs.jsonl"
+    theirs.write_bytes(b"\n".join(encode(trajectory(town)) for town in TOWNS))
+    assert sft.read(options(theirs), renderer).examples == ours.examples
+
+
+@pytest.mark.skipif(not RELEASED.exists(), reason="the released trajectories are not here")
+def test_the_released_trajectories_render_exactly() -> None:
+    renderer = Renderer(load_tokenizer("nano"))
+    dataset = sft.read(config.Sft(data=str(RELEASED), limit=20, max_length=10**6), renderer)
+    lines = [json.loads(line) for line in RELEASED.read_bytes().splitlines()[:20]]
+    for example, line in zip(dataset.examples, lines, strict=True):
+        said = [token for token, trainable in zip(example.ids, example.trainable, strict=True) if trainable]
+        turns = [m["content"] + "<|im_end|>" for m in line["messages"] if m["role"] == "assistant"]
+        assert renderer._whole.decode(said, skip_special_tokens=False) == "".join(turns)
+
+
+def test_what_cannot_be_learned_is_left_out_and_counted(data: Path) -> None:
+    lines = data.read_bytes().splitlines()
+    silent = Trajectory(qa=QA(question="?", answer="!"), messages=[Message("user", "?")], ending="model_error")
+    jsonl.write_all(str(data), [trajectory("Elst", "<think>\n" + "long " * 300 + "\n</think>"), silent])
+    data.write_bytes(b"\n".join([*lines, b'{"torn": ', *data.read_bytes().splitlines()]))
+    tally = sft.run(options(data, max_length=200))
+    assert tally.counts == {"in": 6, "trained on": 4}
+    assert tally.reasons == {"broken_line": 1, "too_long": 1, "no_assistant_turn": 1}
+    assert tally.exit_code == 1
+
+
+def test_limit_uses_the_first_records_only(data: Path) -> None:
+    assert sft.run(options(data, limit=3)).counts == {"in": 3, "trained on": 3}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "./missing"}, "no such checkpoint"),
+        ({"data": "./missing.jsonl"}, "missing.jsonl"),
+        ({"out": "/dev/null/below"}, "folder that can be written"),
+        ({"max_length": 3}, "nothing to learn from: 4 in, 0 trained on .too_long 4."),
+        ({"batch_size": 0}, "--batch-size 0: must be at least 1"),
+        ({"steps": 0}, "--steps 0: must be at least 1"),
+        ({"lora_rank": -1}, "--lora-rank -1"),
+        ({"dtype": "float16"}, "float16"),
+    ],
+)
+def test_what_cannot_work_is_one_line_before_any_work(data: Path, changes: dict[str, object], message: str) -> None:
+    given = options(data)
+    for name, value in changes.items():
+        setattr(given, name, value)
+    with pytest.raises(UsageError, match=message) as caught:
+        sft.run(given)
+    assert "\n" not in str(caught.value)
+
+
+def test_questions_are_refused_as_training_data(data: Path) -> None:
+    jsonl.write_all(str(data), [QA(question="Where is Bost?", answer="Arlen")])
+    with pytest.raises(UsageError, match="this is a question"):
+        sft.run(options(data))
+
+
+def test_empty_data_is_refused(data: Path) -> None:
+    data.write_bytes(b"")
+    with pytest.raises(UsageError, match="nothing to learn from: 0 in"):
+        sft.run(options(data))
+
+
+def test_a_finished_checkpoint_is_never_overwritten(data: Path) -> None:
+    sft.run(options(data, steps=1))
+    with pytest.raises(UsageError, match="finished checkpoint"):
+        sft.run(options(data, steps=1))
+
+
+@pytest.mark.slow
+def test_trajectories_come_through_a_pipe(data: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "webdancer_cli", "sft", "--steps", "1", "--out", "piped"],
+        input=data.read_bytes(),
+        capture_output=True,
+        cwd=data.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr
+    assert (data.parent / "piped" / "model.safetensors").exists()

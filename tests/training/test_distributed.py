@@ -1,0 +1,108 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from torch.testing import assert_close
+
+from webdancer_cli.errors import UsageError
+from webdancer_cli.jsonl import write_all
+from webdancer_cli.records import QA, Message, Trajectory
+from webdancer_cli.training.distributed import World, joined
+
+ROOT = Path(__file__).parents[2]
+TOWNS = ["Arlen", "Bost", "Corvin", "Dunmar", "Elst", "Farrow", "Gant", "Holm"]
+
+
+def trajectories(path: Path) -> Path:
+    """Eight short episodes of different lengths."""
+    lines = [
+        Trajectory(
+            qa=QA(question=f"Where is {town}?", answer=town),
+            messages=[
+                Message("user", f"Where is {town}?"),
+                Message("assistant", f"<think>\n{' '.join(TOWNS[: number + 1])}\n</think>\n<answer>{town}</answer>"),
+            ],
+            ending="answered",
+        )
+        for number, town in enumerate(TOWNS)
+    ]
+    write_all(str(path), lines)
+    return path
+
+
+def ranks(count: int, *arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
+    """``torchrun --nproc-per-node count -m webdancer_cli ARGUMENTS``, on loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count)]
+    where = ["--master-addr", "127.0.0.1", "--master-port", port, "-m", "webdancer_cli"]
+    return subprocess.run(
+        [*torchrun, *where, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_a_lone_process_is_a_world_of_its_own() -> None:
+    with joined() as world:
+        assert world.is_main and world.size == 1
+        assert world.from_main(lambda: 3) == 3
+        assert world.total(1.5, 2.0) == [1.5, 2.0]
+        assert world.gather("x") == ["x"]
+    with pytest.raises(UsageError):
+        World().from_main(lambda: (_ for _ in ()).throw(UsageError("no")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lora_rank", ["0", "4"])
+def test_two_ranks_learn_what_one_learns(tiny_folder: Path, tmp_path: Path, lora_rank: str) -> None:
+    data = trajectories(tmp_path / "data.jsonl").read_text()
+    # 5 of 8 a step: uneven shares, so that one rank has a micro-batch less than the other.
+    options = [
+        "--model",
+        str(tiny_folder),
+        "--steps",
+        "6",
+        "--batch-size",
+        "5",
+        "--lr",
+        "1e-3",
+        "--lora-rank",
+        lora_rank,
+    ]
+    outs = {name: tmp_path / name for name in ("one", "two", "split")}
+    for name, count, micro_tokens in (("one", 1, "16384"), ("two", 2, "100"), ("split", 1, "100")):
+        done = ranks(count, "sft", *options, "--micro-tokens", micro_tokens, "--out", str(outs[name]), stdin=data)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == ""
+    first, *others = (
+        [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()] for out in outs.values()
+    )
+    for other in others:
+        for expected, line in zip(first, other, strict=True):
+            assert line["loss"] == pytest.approx(expected["loss"], abs=1e-5)
+            assert line["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-4)
+            assert line["tokens"] == expected["tokens"]
+    weights = [load_file(out / "model.safetensors") for out in outs.values()]
+    for other in weights[1:]:
+        assert_close(other, weights[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_an_error_of_rank_0_ends_all_ranks_and_is_told_once(tiny_folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "qa.jsonl"
+    write_all(str(data), [QA(question="Where is Bost?", answer="Arlen")])
+    done = ranks(2, "sft", "--data", str(data), "--model", str(tiny_folder), "--out", str(tmp_path / "out"))
+    assert done.returncode != 0
+    assert done.stderr.count("this is a question") == 1, done.stderr
+    missing = ranks(2, "sft", "--data", str(data), "--model", "./missing", "--out", str(tmp_path / "out"))
+    assert missing.stderr.count("no such checkpoint") == 1, missing.stderr

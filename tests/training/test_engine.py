@@ -1,0 +1,249 @@
+"""The in-process engine against plain full forward passes of the same model."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from webdancer_cli.errors import ModelError
+from webdancer_cli.training.batches import pad
+from webdancer_cli.training.engine import Sample, Sampling
+from webdancer_cli.training.logprobs import Scorer
+from webdancer_cli.training.models import load_model, load_tokenizer, load_trainable
+from webdancer_cli.training.renderer import Tokens
+from webdancer_cli.training.transformers_engine import TransformersEngine
+
+VOCAB = 60
+STOP = 3
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    words = ["<pad>", "<unk>", "<tool_", "<end>", "response", ">"] + [f"w{number}" for number in range(6, VOCAB)]
+    tokenizer = Tokenizer(models.WordLevel({word: id for id, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False)
+
+
+def tiny_model(seed: int = 0, **changes: object) -> Qwen3ForCausalLM:
+    torch.manual_seed(seed)
+    settings = {
+        "vocab_size": VOCAB,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 400,
+        "initializer_range": 0.4,
+        "tie_word_embeddings": True,
+    }
+    return Qwen3ForCausalLM(Qwen3Config(**{**settings, **changes})).eval()
+
+
+def tiny_engine(model: Qwen3ForCausalLM | None = None, **options: int) -> TransformersEngine:
+    return TransformersEngine(model or tiny_model(), tiny_tokenizer(), **{"max_length": 400, **options})
+
+
+@torch.no_grad()
+def full_logprobs(model: Qwen3ForCausalLM, prompt: list[int], sample: Sample, temperature: float = 1.0) -> list[float]:
+    """The sampled ids' log-probs by one plain pass over the whole sequence."""
+    ids = torch.tensor([prompt + sample.ids])
+    logprobs = torch.log_softmax(model(ids, use_cache=False).logits[0].float() / temperature, -1)
+    return [logprobs[len(prompt) + at - 1, id].item() for at, id in enumerate(sample.ids)]
+
+
+def prompt_of(length: int, seed: int) -> list[int]:
+    return torch.randint(6, VOCAB, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+@pytest.mark.parametrize("chunk_tokens", [1, 7, 256])
+async def test_sampled_logprobs_equal_a_full_pass_for_ragged_rows(chunk_tokens: int):
+    engine = tiny_engine(chunk_tokens=chunk_tokens)
+    prompts = [prompt_of(length, length) for length in (1, 2, 5, 17, 64, 3, 30)]
+    calls = [
+        engine.generate(prompt, Sampling(max_tokens=4 + 5 * at, temperature=0.7, seed=at))
+        for at, prompt in enumerate(prompts)
+    ]
+    for prompt, sample in zip(prompts, await asyncio.gather(*calls), strict=True):
+        assert sample.logprobs == pytest.approx(full_logprobs(engine.model, prompt, sample, 0.7), abs=1e-4)
+
+
+async def test_greedy_takes_the_most_probable_id_each_time():
+    engine = tiny_engine()
+    prompts = [prompt_of(length, length) for length in (4, 11)]
+    calls = [engine.generate(prompt, Sampling(max_tokens=12, temperature=0)) for prompt in prompts]
+    for prompt, sample in zip(prompts, await asyncio.gather(*calls), strict=True):
+        logits = engine.model(torch.tensor([prompt + sample.ids])).logits[0]
+        assert sample.ids == logits[len(prompt) - 1 : -1].argmax(-1).tolist()
+        assert sample.logprobs == pytest.approx(full_logprobs(engine.model, prompt, sample), abs=1e-4)
+
+
+async def play(engine: TransformersEngine, name: str, turns: int) -> list[tuple[list[int], Sample]]:
+    """An episode of several turns: each one's prompt is all that came before plus some ids of a tool."""
+    rng = torch.Generator().manual_seed(len(name))
+    ids, seen = prompt_of(5 + len(name), 1), []
+    for turn in range(turns):
+        sample = await engine.generate(ids, Sampling(max_tokens=3 + turn, seed=turn), row=name)
+        seen.append((ids, sample))
+        await asyncio.sleep(0)
+        ids = ids + sample.ids + torch.randint(6, VOCAB, (4 + 9 * turn,), generator=rng).tolist()
+    engine.release(name)
+    return seen
+
+
+async def test_turns_slots_and_waiting_rows_change_no_logprob():
+    engine = tiny_engine(rows=3)  # 9 episodes share 3 slots
+    episodes = await asyncio.gather(*(play(engine, "e" * (1 + at), turns=1 + at % 4) for at in range(9)))
+    for prompt, sample in [call for episode in episodes for call in episode]:
+        assert sample.logprobs == pytest.approx(full_logprobs(engine.model, prompt, sample), abs=1e-4)
+
+
+async def test_a_later_turn_computes_only_what_is_new():
+    engine = tiny_engine()
+    prompt = prompt_of(50, 0)
+    first = await engine.generate(prompt, Sampling(max_tokens=6), row="a")
+    later = prompt + first.ids + prompt_of(4, 1)
+    second = await engine.generate(later, Sampling(max_tokens=6), row="a")
+    assert first.cached == 0
+    assert second.cached == 55  # all but the last drawn id, whose keys were never needed
+
+
+async def test_a_prompt_that_departs_from_the_cached_ids_is_computed_from_there():
+    engine = tiny_engine()
+    prompt = prompt_of(20, 0)
+    await engine.generate(prompt, Sampling(max_tokens=6), row="a")
+    other = [*prompt[:8], *prompt_of(5, 9)]
+    sample = await engine.generate(other, Sampling(max_tokens=6), row="a")
+    assert sample.cached >= 8
+    assert sample.logprobs == pytest.approx(full_logprobs(engine.model, other, sample), abs=1e-4)
+
+
+async def test_a_draw_depends_on_its_seed_and_not_on_its_company():
+    prompt = prompt_of(9, 3)
+    wanted = Sampling(max_tokens=20, seed=42)
+    alone = await tiny_engine().generate(prompt, wanted)
+    engine = tiny_engine()
+    others = [engine.generate(prompt_of(length, length), Sampling(max_tokens=30)) for length in range(1, 20)]
+    crowded, *_ = await asyncio.gather(engine.generate(prompt, wanted), *others)
+    assert crowded.ids == alone.ids
+    assert (await tiny_engine().generate(prompt, Sampling(max_tokens=20, seed=43))).ids != alone.ids
+
+
+async def test_a_stop_id_ends_the_turn_and_belongs_to_it():
+    engine = tiny_engine()
+    free = await engine.generate(prompt_of(5, 0), Sampling(max_tokens=30, seed=1))
+    stop = free.ids[7]
+    stopped = await engine.generate(prompt_of(5, 0), Sampling(max_tokens=30, seed=1, stop_ids=frozenset({stop})))
+    assert free.finish == "length" and len(free.ids) == 30
+    assert stopped.finish == "stop"
+    assert stopped.ids == free.ids[: free.ids.index(stop) + 1]
+
+
+async def test_an_invented_tool_response_ends_the_turn():
+    engine = TransformersEngine(chain_model({6: 2, 2: 4, 4: 5, 5: 7}), tiny_tokenizer(), max_length=400)
+    sample = await engine.generate([6], Sampling(max_tokens=10, temperature=0))
+    assert (sample.ids, sample.finish) == ([2, 4, 5], "stop")  # "<tool_", "response", ">"
+
+
+def chain_model(following: dict[int, int]) -> Qwen3ForCausalLM:
+    """A model whose greedy next id is looked up: all layers are switched off between embedding and head."""
+    model = tiny_model(tie_word_embeddings=False)
+    with torch.no_grad():
+        model.model.embed_tokens.weight.zero_()
+        model.lm_head.weight.zero_()
+        for at, (last, next) in enumerate(following.items()):
+            model.model.embed_tokens.weight[last, at] = model.lm_head.weight[next, at] = 10
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+    return model
+
+
+async def test_idle_episodes_that_nobody_releases_do_not_block_new_ones():
+    engine = tiny_engine(rows=2)
+    for name in "abcde":
+        await asyncio.wait_for(engine.generate(prompt_of(5, 0), Sampling(max_tokens=3), row=name), 10)
+    again = await engine.generate(prompt_of(5, 0), Sampling(max_tokens=3), row="a")
+    assert again.cached == 0  # its slot was given away
+
+
+async def test_a_cancelled_call_leaves_the_others_alone():
+    engine = tiny_engine(rows=2)
+    doomed = asyncio.create_task(engine.generate(prompt_of(5, 0), Sampling(max_tokens=300), row="a"))
+    other = asyncio.create_task(engine.generate(prompt_of(6, 1), Sampling(max_tokens=40, seed=1)))
+    await asyncio.sleep(0.02)
+    doomed.cancel()
+    sample = await other
+    assert sample.logprobs == pytest.approx(full_logprobs(engine.model, prompt_of(6, 1), sample), abs=1e-4)
+    engine.refresh()
+
+
+async def test_weights_cannot_change_under_a_live_call_and_old_keys_are_dropped():
+    engine = tiny_engine()
+    prompt = prompt_of(12, 0)
+    call = asyncio.create_task(engine.generate(prompt, Sampling(max_tokens=5), row="a"))
+    await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="1 calls are under way"):
+        engine.refresh()
+    first = await call
+    engine.load_weights(tiny_model(seed=1).state_dict())
+    later = prompt + first.ids + [7, 8]
+    second = await engine.generate(later, Sampling(max_tokens=5), row="a")
+    assert second.cached == 0
+    assert second.logprobs == pytest.approx(full_logprobs(tiny_model(seed=1), later, second), abs=1e-4)
+
+
+async def test_a_prompt_without_room_is_a_model_error():
+    engine = tiny_engine(max_length=10)
+    with pytest.raises(ModelError, match="11 tokens leaves no room in 10"):
+        await engine.generate(prompt_of(11, 0), Sampling(max_tokens=5))
+    assert len((await engine.generate(prompt_of(8, 0), Sampling(max_tokens=5))).ids) == 2
+
+
+async def test_a_failing_model_reaches_every_caller():
+    engine = tiny_engine()
+    engine.model.lm_head = None
+    calls = [engine.generate(prompt_of(5, 0), Sampling(max_tokens=5)) for _ in range(3)]
+    results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
+    assert all(isinstance(result, TypeError) for result in results)
+
+
+async def test_training_attention_is_untouched_between_steps():
+    engine = tiny_engine()
+    before = engine.model.config._attn_implementation
+    await engine.generate(prompt_of(5, 0), Sampling(max_tokens=5))
+    assert engine.model.config._attn_implementation == before
+
+
+async def test_sliding_windows_are_kept():
+    model = tiny_model(use_sliding_window=True, sliding_window=6, max_window_layers=0)
+    assert "sliding_attention" in model.config.layer_types
+    engine = tiny_engine(model, chunk_tokens=8)
+    prompts = [prompt_of(length, length) for length in (3, 25)]
+    samples = await asyncio.gather(*(engine.generate(prompt, Sampling(max_tokens=12)) for prompt in prompts))
+    for prompt, sample in zip(prompts, samples, strict=True):
+        assert sample.logprobs == pytest.approx(full_logprobs(model, prompt, sample), abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-3), ("bfloat16", 0.05)])
+async def test_a_real_pretrained_model_samples_as_the_trainer_scores(
+    smollm2_folder: Path, dtype: str, tolerance: float
+):
+    """SmolLM2: mean difference between the engine's log-probs and those of the training path, in nats."""
+    tokenizer = load_tokenizer(str(smollm2_folder))
+    engine = TransformersEngine(load_model(str(smollm2_folder), dtype), tokenizer, max_length=256)
+    prompts = [tokenizer(text).input_ids for text in ("The capital of France is", "One, two, three, four,")]
+    samples = await asyncio.gather(*(engine.generate(prompt, Sampling(max_tokens=24, seed=1)) for prompt in prompts))
+    model, compute = load_trainable(str(smollm2_folder), dtype, lora_rank=4)
+    scorer = Scorer(model, compute)
+    for prompt, sample in zip(prompts, samples, strict=True):
+        ids = prompt + sample.ids
+        row = pad([Tokens(ids, [at >= len(prompt) for at in range(len(ids))])])
+        with torch.no_grad():
+            scored = scorer(row.ids_BT, row.trainable_BT)
+        assert (scored - torch.tensor(sample.logprobs)).abs().mean() < tolerance

@@ -1,0 +1,278 @@
+"""The RL loop: the update does not depend on how a batch is cut, and reward rises on a task that can be learned."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from webdancer_cli import jsonl
+from webdancer_cli.config import Rl
+from webdancer_cli.records import QA, Message, Page
+from webdancer_cli.stages import rl as stage
+from webdancer_cli.training import rl
+from webdancer_cli.training.batches import pad
+from webdancer_cli.training.distributed import World
+from webdancer_cli.training.logprobs import Scorer, token_logprobs
+from webdancer_cli.training.models import load_trainable
+from webdancer_cli.training.renderer import Renderer, Tokens
+from webdancer_cli.training.rollouts import Lesson
+from webdancer_cli.training.sft import adamw
+
+ROOT = Path(__file__).parent.parent.parent
+ANSWERS = ("red", "blue")
+
+
+def options(**changes: object) -> Rl:
+    return Rl(**{"lr": 1e-2, "micro_tokens": 10_000, "max_grad_norm": 1e9, **changes})  # type: ignore[arg-type]
+
+
+def batch(seed: int = 0) -> list[Lesson]:
+    """Episodes of uneven length, with old log-probs near the model's and both signs of advantage."""
+    rng = torch.Generator().manual_seed(seed)
+    lessons = []
+    for length in (9, 30, 17, 5, 22, 41):
+        ids = torch.randint(0, 300, (length,), generator=rng).tolist()
+        trainable = [at > 0 and at % 4 != 0 for at in range(length)]
+        logprobs = (-5.7 + 0.5 * torch.randn(sum(trainable), generator=rng)).tolist()
+        lessons.append(Lesson(Tokens(ids, trainable), logprobs, float(torch.randn(1, generator=rng))))
+    return lessons
+
+
+def updated(folder: Path, world: World | None = None, **changes: object) -> tuple[rl.Update, list[torch.Tensor]]:
+    """One update by SGD (Adam would hide a wrong scale of the gradient); the weights after it."""
+    model, compute = load_trainable(str(folder), "float32")
+    scorer = Scorer(model, compute)
+    optimizer = torch.optim.SGD(scorer.parameters(), lr=1.0)
+    update = rl.learn(scorer, optimizer, batch(), 1.0, options(**changes), world or World())
+    return update, [parameter.detach().clone() for parameter in scorer.parameters()]
+
+
+def test_micro_batches_change_nothing(tiny_folder: Path):
+    whole, weights = updated(tiny_folder)
+    for micro_tokens in (1, 50, 90):
+        parts, same = updated(tiny_folder, micro_tokens=micro_tokens)
+        assert parts.loss == pytest.approx(whole.loss, abs=1e-5)
+        assert parts.grad_norm == pytest.approx(whole.grad_norm, rel=1e-5)
+        assert parts.sums.tokens == whole.sums.tokens == sum(len(lesson.logprobs) for lesson in batch())
+        for left, right in zip(weights, same, strict=True):
+            assert torch.allclose(left, right, atol=1e-5)
+
+
+def test_the_loss_by_hand_at_ratio_one(tiny_folder: Path):
+    """With old = new every ratio is 1, and the loss is minus the mean over tokens of the advantages."""
+    model, _ = load_trainable(str(tiny_folder), "float32")
+    lessons = batch()
+    for lesson in lessons:
+        micro = pad([lesson.tokens])
+        lesson.logprobs[:] = token_logprobs(model, micro.ids_BT, micro.trainable_BT).tolist()
+    scorer = Scorer(model)
+    update = rl.learn(scorer, torch.optim.SGD(scorer.parameters(), lr=0.0), lessons, 0.0, options(), World())
+    tokens = sum(len(lesson.logprobs) for lesson in lessons)
+    expected = -sum(lesson.advantage * len(lesson.logprobs) for lesson in lessons) / tokens
+    assert update.loss == pytest.approx(expected, abs=1e-5)
+    assert update.sums.ratio_max == pytest.approx(1, abs=1e-5)
+    assert update.sums.clipped == 0
+
+
+TWO_RANKS = """
+import sys, torch
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_rl import batch, options
+from webdancer_cli.training import rl
+from webdancer_cli.training.checkpoint import full_state
+from webdancer_cli.training.distributed import joined, shard
+from webdancer_cli.training.logprobs import Scorer
+from webdancer_cli.training.models import load_trainable
+with joined() as world:
+    model, compute = load_trainable({folder!r}, "float32")
+    scorer = shard(Scorer(model, compute), {{"Qwen3DecoderLayer"}}, world)
+    optimizer = torch.optim.SGD(scorer.parameters(), lr=1.0)
+    update = rl.learn(scorer, optimizer, batch(), 1.0, options(micro_tokens=60), world)
+    state = full_state(model, torch.float32, world, everywhere=True)
+    if world.rank == 1:
+        torch.save((update, state), {out!r})
+"""
+
+
+@pytest.mark.slow
+def test_two_ranks_make_the_same_update_as_one(tiny_folder: Path, tmp_path: Path):
+    script, out = tmp_path / "two.py", tmp_path / "two.pt"
+    script.write_text(TWO_RANKS.format(tests=str(Path(__file__).parent), folder=str(tiny_folder), out=str(out)))
+    torchrun(script)
+    two, state = torch.load(out, weights_only=False)
+    one, weights = updated(tiny_folder)
+    assert two.loss == pytest.approx(one.loss, abs=1e-5)
+    assert two.grad_norm == pytest.approx(one.grad_norm, rel=1e-5)
+    assert two.sums.tokens == one.sums.tokens
+    assert two.sums.ratio_max == pytest.approx(one.sums.ratio_max, abs=1e-5)
+    names = [name for name, _ in load_trainable(str(tiny_folder), "float32")[0].named_parameters()]
+    for name, weight in zip(names, weights, strict=True):
+        assert torch.allclose(state[name], weight, atol=1e-5), name
+
+
+def torchrun(*command: object) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    arguments = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *map(str, command)]
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.slow
+def test_a_run_on_two_ranks_goes_as_on_one(tmp_path: Path, undecided: Path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    stage.run(toy(tmp_path / "one", undecided, steps=2, save_every=1))
+    given = toy(tmp_path / "two", undecided, steps=2, save_every=1)
+    changed = {field.name: getattr(given, field.name) for field in fields(Rl)}
+    changed = {name: value for name, value in changed.items() if value not in (getattr(Rl, name), None)}
+    script = tmp_path / "run.py"
+    script.write_text(
+        f"from webdancer_cli.config import Rl\nfrom webdancer_cli.stages import rl\nrl.run(Rl(**{changed}))\n"
+    )
+    assert torchrun(script).stdout == ""
+    for one, two in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
+        assert {name: one[name] for name in ("accuracy", "kept", "tokens")} == {
+            name: two[name] for name in ("accuracy", "kept", "tokens")
+        }
+        assert two["loss"] == pytest.approx(one["loss"], abs=1e-4)
+        assert two["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-3)
+    weights = [load_file(tmp_path / name / "out" / "model.safetensors") for name in ("one", "two")]
+    assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-4) for name in weights[0])
+
+
+def test_refill_rounds_follow_the_share_of_learnable_groups():
+    # nothing known: all 16; 8 of 16 kept: 8 missing / 0.5 = 16; 12 of 16: 4 / 0.75 = 5.3 -> 6; none kept: all again
+    assert rl.round_size(collected(kept=0, played=0), 16) == 16
+    assert rl.round_size(collected(kept=8, played=16), 16) == 16
+    assert rl.round_size(collected(kept=12, played=16), 16) == 6
+    assert rl.round_size(collected(kept=0, played=16), 16) == 16
+
+
+def collected(kept: int, played: int) -> rl.Collected:
+    class Counted(rl.Collected):
+        @property
+        def kept(self) -> list:  # type: ignore[type-arg]
+            return [None] * kept
+
+    return Counted(groups=[[]] * played)
+
+
+def test_passes_go_through_all_questions_before_repeating_one():
+    questions = [QA(question=f"{number}?", answer="x") for number in range(7)]
+    stream = rl.passes(questions, seed=3)
+    first, second = ([next(stream).question for _ in range(7)] for _ in range(2))
+    assert sorted(first) == sorted(second) and first != second
+    assert [next(rl.passes(questions, seed=3)).question] == first[:1]
+
+
+@pytest.fixture(scope="module")
+def undecided(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast) -> Path:
+    """A tiny checkpoint that has learned the form of an answer, and says either of two at random."""
+    folder = tmp_path_factory.mktemp("undecided")
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=len(tiny_tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        tie_word_embeddings=True,
+        max_position_embeddings=256,
+        eos_token_id=tiny_tokenizer.eos_token_id,
+    )
+    Qwen3ForCausalLM(config).save_pretrained(folder)
+    tiny_tokenizer.save_pretrained(folder)
+    model, compute = load_trainable(str(folder), "float32")
+    scorer, renderer = Scorer(model, compute), Renderer(tiny_tokenizer)
+    rows = [renderer.encode([Message("user", question), turn(answer)]) for question in QUESTIONS for answer in ANSWERS]
+    micro, optimizer = pad(rows), adamw(scorer, 1e-2, 0.0)
+    for _ in range(60):
+        (-scorer(micro.ids_BT, micro.trainable_BT).mean()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.save_pretrained(folder)
+    return folder
+
+
+QUESTIONS = [f"Colour {number}?" for number in range(4)]
+
+
+def turn(answer: str) -> Message:
+    return Message("assistant", f"<think>\nx\n</think>\n<answer>\n{answer}\n</answer>")
+
+
+def toy(folder: Path, undecided: Path, **changes: object) -> Rl:
+    jsonl.write_all(str(folder / "qa.jsonl"), [QA(question=question, answer="red") for question in QUESTIONS])
+    jsonl.write_all(str(folder / "pages.jsonl"), [Page(url="http://127.0.0.1/red", title="Red", text="Red is warm.")])
+    settings = {
+        "data": str(folder / "qa.jsonl"),
+        "web": str(folder / "pages.jsonl"),
+        "out": str(folder / "out"),
+        "model": str(undecided),
+        "prompts": "compact",
+        "lr": 1e-3,
+        "steps": 12,
+        "questions": 4,
+        "group": 16,
+        "max_rounds": 1,
+        "max_turn_tokens": 60,
+        "max_context_tokens": 120,
+        **changes,
+    }
+    return Rl(**settings)  # type: ignore[arg-type]
+
+
+def metrics(folder: Path) -> list[dict]:  # type: ignore[type-arg]
+    return [json.loads(line) for line in (folder / "out" / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_reward_rises_on_a_task_that_can_be_learned(tmp_path: Path, undecided: Path):
+    stage.run(toy(tmp_path, undecided))
+    lines = metrics(tmp_path)
+    assert 0.3 < lines[0]["accuracy"] < 0.7
+    assert sum(line["accuracy"] for line in lines[-4:]) / 4 > 0.85
+    trained = [line for line in lines if line["updates"]]
+    assert all(line["kl"] < 1e-4 and abs(line["ratio_max"] - 1) < 0.01 for line in trained)
+    assert all(line["clip_fraction"] == 0 for line in trained)
+    shown = [json.loads(line) for line in (tmp_path / "out" / "rollouts.jsonl").read_text().splitlines()]
+    assert {line["step"] for line in shown} == set(range(1, len(lines) + 1))
+
+
+def test_several_updates_per_batch_leave_the_sampling_policy(tmp_path: Path, undecided: Path):
+    stage.run(toy(tmp_path, undecided, minibatches=2, steps=1))
+    line = metrics(tmp_path)[0]
+    assert line["updates"] == 2
+    assert line["ratio_max"] > 1.01
+
+
+def test_a_step_without_a_learnable_group_is_skipped_and_said(tmp_path: Path, undecided: Path):
+    given = toy(tmp_path, undecided, steps=2, max_rounds=3)
+    jsonl.write_all(given.data, [QA(question=question, answer="green") for question in QUESTIONS])
+    stage.run(given)
+    for line in metrics(tmp_path):
+        assert (line["updates"], line["kept"], line["rounds"], line["groups"]) == (0, 0, 3, 12)
+
+
+def test_the_same_seed_gives_the_same_run(tmp_path: Path, undecided: Path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        stage.run(toy(tmp_path / name, undecided, steps=2))
+    a, b = (metrics(tmp_path / name)[-1] for name in ("a", "b"))
+    assert a["reward"] == b["reward"] and a["loss"] == pytest.approx(b["loss"], abs=1e-5)
+
+
+def test_minutes_end_a_run_with_a_checkpoint(tmp_path: Path, undecided: Path):
+    stage.run(toy(tmp_path, undecided, steps=10_000, minutes=1e-9))
+    assert (tmp_path / "out" / "config.json").exists()
+    assert len(metrics(tmp_path)) <= 1

@@ -1,0 +1,140 @@
+"""Groups of graded episodes: what is judged, what is rewarded, and what is left out."""
+
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from webdancer_cli import jsonl
+from webdancer_cli.agent.tools import Tools
+from webdancer_cli.config import Rl
+from webdancer_cli.errors import ModelError
+from webdancer_cli.prompts import load
+from webdancer_cli.records import QA, Page
+from webdancer_cli.training.engine import Sample, Sampling
+from webdancer_cli.training.policies import TokenPolicy
+from webdancer_cli.training.renderer import Renderer
+from webdancer_cli.training.rollouts import Arena, Group, learnable, lessons, shown
+from webdancer_cli.transcript import ToolCall, Turn, render_turn
+from webdancer_cli.web.corpus import Corpus
+
+RED = QA(question="What colour?", answer="Red", aliases=["scarlet"])
+SEARCH = render_turn(Turn(thought="Look.", call=ToolCall("search", {"query": ["colour"]})))
+
+
+def answer(text: str) -> str:
+    return render_turn(Turn(thought="Known.", answer=text))
+
+
+class ByRollout:
+    """An engine whose rollouts speak from scripts, told apart by the order in which they begin; None is an outage."""
+
+    max_length = 2000
+
+    def __init__(self, renderer: Renderer, *scripts: list[str | None]):
+        self.renderer = renderer
+        self.scripts = [list(script) for script in scripts]
+        self.rows: dict[str, list[str | None]] = {}
+
+    async def generate(self, prompt_ids: list[int], sampling: Sampling, row: str | None = None) -> Sample:
+        assert row is not None
+        script = self.rows.setdefault(row, self.scripts[len(self.rows)] if row not in self.rows else [])
+        text = script.pop(0)
+        if text is None:
+            raise ModelError("the engine is out")
+        ids = self.renderer.turn(text)[: sampling.max_tokens]
+        return Sample(ids, [-0.1] * len(ids), "stop" if ids[-1] in sampling.stop_ids else "length")
+
+    def release(self, row: str) -> None:
+        pass
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Tools:
+    path = str(tmp_path / "pages.jsonl")
+    jsonl.write_all(path, [Page(url="http://127.0.0.1/c", title="Colour", text="The colour is red.")])
+    return Tools(Corpus.load(path), load("compact"))
+
+
+async def played(
+    tools: Tools, tokenizer: PreTrainedTokenizerFast, *scripts: list[str | None], **options: object
+) -> Group:
+    renderer = Renderer(tokenizer)
+    given = Rl(**{"group": len(scripts), "max_context_tokens": 1500, **options})  # type: ignore[arg-type]
+    policy = TokenPolicy(
+        "tiny",
+        ByRollout(renderer, *scripts),
+        renderer,
+        max_context_tokens=given.max_context_tokens,
+        max_turn_tokens=given.max_turn_tokens,
+    )
+    groups = await Arena(policy, tools, load("compact"), given).play([RED], attempt=0)
+    assert len(groups) == 1
+    return groups[0]
+
+
+async def test_reward_is_a_tenth_for_format_and_nine_tenths_for_the_answer(
+    tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    group = await played(
+        tools,
+        tiny_tokenizer,
+        [SEARCH, answer("red")],
+        [SEARCH, answer("scarlet")],
+        [SEARCH, answer("blue")],
+        ["<answer>red</answer>"],  # right, but without a thought and without looking
+        ["nonsense", "nonsense", "nonsense"],
+        [SEARCH, answer("red") + "<tool_response>invented"],
+    )
+    assert [rollout.reward for rollout in group] == pytest.approx([1.0, 1.0, 0.1, 0.9, 0.0, 0.9])
+    assert [rollout.correct for rollout in group] == [True, True, False, True, False, True]
+    assert [rollout.format_ok for rollout in group] == [True, True, True, False, False, False]
+    assert [rollout.trajectory.rollout for rollout in group] == list(range(6))
+
+
+async def test_an_outage_is_unjudged_and_in_no_group(tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast):
+    group = await played(tools, tiny_tokenizer, [SEARCH, answer("red")], [SEARCH, None], [SEARCH, answer("blue")])
+    outage = group[1]
+    assert (outage.correct, outage.reward, outage.trajectory.ending) == (None, None, "model_error")
+    assert learnable(group)
+    # rewards 1.0 and 0.1: mean 0.55, deviation 0.45
+    assert [lesson.advantage for lesson in lessons(group)] == pytest.approx([1, -1])
+    assert not learnable(group[:2])
+
+
+async def test_a_group_that_differs_only_by_format_is_not_learnable(
+    tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    group = await played(tools, tiny_tokenizer, [SEARCH, answer("blue")], ["<answer>blue</answer>"])
+    assert [rollout.reward for rollout in group] == pytest.approx([0.1, 0.0])
+    assert not learnable(group)
+
+
+async def test_long_episodes_lose_reward_in_the_last_stretch_of_the_context(
+    tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    (free,) = await played(tools, tiny_tokenizer, [SEARCH, answer("red")])
+    length = len(free.tokens.ids)
+    # zone 40 of a context of length + 10: 30 tokens into the zone cost 30 / 40
+    (late,) = await played(
+        tools, tiny_tokenizer, [SEARCH, answer("red")], max_context_tokens=length + 10, overlong_tokens=40
+    )
+    assert late.reward == pytest.approx(1.0 - 0.75)
+    assert late.correct
+
+
+async def test_what_is_trained_is_what_was_sampled(tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast):
+    renderer = Renderer(tiny_tokenizer)
+    (rollout,) = await played(tools, tiny_tokenizer, [SEARCH, answer("red")])
+    sampled = [id for id, yes in zip(rollout.tokens.ids, rollout.tokens.trainable, strict=True) if yes]
+    assert sampled == renderer.turn(SEARCH) + renderer.turn(answer("red"))
+    assert len(rollout.logprobs) == len(sampled)
+    assert rollout.tokens.ids == renderer.encode(rollout.trajectory.messages).ids
+
+
+async def test_a_shown_rollout_is_a_trajectory_with_its_reward(tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast):
+    (rollout,) = await played(tools, tiny_tokenizer, [SEARCH, answer("red")])
+    line = shown(rollout, 7)
+    assert line.messages == rollout.trajectory.messages
+    assert line.extra == {"step": 7, "reward": pytest.approx(1.0), "format_ok": True}
+    assert rollout.trajectory.extra == {}

@@ -1,0 +1,129 @@
+"""One process, or several under torchrun: who does what, and how they agree.
+
+Rank 0 alone reads stdin and data, and writes files; what it read reaches the others by broadcast. All ranks see the
+same global batch and take their share of it. Weights, gradients and optimizer state are sharded over them (FSDP2).
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+
+from webdancer_cli.errors import UsageError, WebdancerError
+
+PATIENCE = timedelta(hours=24)
+"""How long ranks wait for each other: rank 0 may read a pipe for hours. When a rank dies, torchrun ends the others."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among all: its rank, their number, and the device it computes on."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def from_main(self, work: Callable[[], T]) -> T:
+        """What rank 0 gets from ``work``, on every rank.
+
+        When rank 0 raises a WebdancerError the other ranks leave quietly with its exit code: it is reported once.
+        """
+        if self.size == 1:
+            return work()
+        box: list[Any] = [None, None]
+        if self.is_main:
+            try:
+                box[0] = work()
+            except WebdancerError as error:
+                dist.broadcast_object_list([None, error.exit_code], src=0, device=torch.device("cpu"))
+                raise
+        dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+        if box[1] is not None:
+            raise SystemExit(box[1])
+        result: T = box[0]
+        return result
+
+    def total(self, *values: float) -> list[float]:
+        """The sums of ``values`` over all ranks."""
+        if self.size == 1:
+            return list(values)
+        sums = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(sums)
+        return [float(value) for value in sums]
+
+    def gather(self, value: T) -> list[T]:
+        """Every rank's value, on every rank, in the order of the ranks. Values are pickled."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def barrier(self) -> None:
+        if self.size > 1:
+            self.total(0.0)
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """The world that torchrun's environment describes (or a lone process), left in good order at the end.
+
+    A UsageError meets all ranks alike; rank 0 reports it, the others leave quietly with its exit code.
+    """
+    size, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    device = _device(int(os.environ.get("LOCAL_RANK", 0)))
+    if size == 1:
+        yield World(device=device)
+        return
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=PATIENCE)
+    try:
+        yield World(rank, size, device)
+    except UsageError as error:
+        if rank == 0:
+            raise
+        raise SystemExit(error.exit_code) from None
+    finally:
+        dist.destroy_process_group()
+
+
+def _device(local_rank: int) -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", local_rank)
+    torch.cuda.set_device(device)
+    return device
+
+
+def shard(module: nn.Module, layer_names: set[str], world: World) -> nn.Module:
+    """Shard the weights of ``module`` over all ranks, in place: each layer (by class name) a unit, the rest another.
+
+    Every rank must come with the same weights. The module's own ``forward`` has to be called, not that of its parts.
+    """
+    if world.size == 1:
+        return module
+    mesh = init_device_mesh(world.device.type, (world.size,))
+    for layer in [part for part in module.modules() if type(part).__name__ in layer_names]:
+        fully_shard(layer, mesh=mesh)
+    fully_shard(module, mesh=mesh)
+    return module
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor without its shards, on this device. All ranks must ask for it together."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

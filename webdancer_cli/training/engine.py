@@ -1,0 +1,57 @@
+"""The seam between a policy and what runs its model: token ids in, token ids with log-probs out.
+
+An engine knows nothing of messages, tools or rewards. Ids are never decoded and encoded again: a later turn's prompt is
+the earlier turn's prompt, plus what was sampled, plus the ids of the observation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Finish = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next tokens are drawn. ``temperature`` 0 is greedy; ``top_p`` 1 is the whole distribution."""
+
+    max_tokens: int
+    stop_ids: frozenset[int] = frozenset()
+    """Drawing one of these ends the turn; it is part of the sample."""
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int = 0
+    """Draws depend on this alone, not on what else is in the batch (up to floating-point noise in the model)."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was drawn: ``ids`` include the stop id, if there was one; ``logprobs`` has the same length.
+
+    A log-prob is that of the distribution that was drawn from (after temperature and top_p), in natural logarithm and
+    float32; for greedy decoding it is the model's own (temperature 1). ``cached`` counts the prompt tokens that were
+    not computed again.
+    """
+
+    ids: list[int]
+    logprobs: list[float]
+    finish: Finish
+    cached: int = 0
+
+
+class Engine(Protocol):
+    """Runs one policy. A turn also ends where one of ``transcript.STOP_STRINGS`` appears in its text."""
+
+    max_length: int
+    """Longest sequence, prompt and sample together."""
+
+    async def generate(self, prompt_ids: Sequence[int], sampling: Sampling, row: str | None = None) -> Sample:
+        """Draw up to ``sampling.max_tokens`` ids after ``prompt_ids``. Raises ModelError.
+
+        ``row`` names an episode whose computed prefix may be used again: it is kept until ``release(row)``.
+        """
+        ...
+
+    def release(self, row: str) -> None:
+        """Forget an episode's prefix; unknown names are ignored."""
+        ...

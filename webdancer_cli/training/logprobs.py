@@ -1,0 +1,103 @@
+"""Log-probs of the trainable tokens, with the output head computed only where there is loss.
+
+Logits of a whole batch, [B, T, V], would be the largest tensor of a training step by far; here they never exist. The
+decoder runs on the whole rows; of its hidden states only those are kept whose *next* token is trainable; the head sees
+these, a chunk at a time, in float32, and a chunk is computed again in the backward pass instead of being stored.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from webdancer_cli.errors import UsageError
+from webdancer_cli.training.models import autocast
+
+CHUNK_LOGITS = 2**24
+"""Logits (rows times vocabulary) that exist at once: 64 MiB in float32."""
+
+
+class Scorer(nn.Module):
+    """A model as a function from token ids to the log-probs of the trainable ones: what is trained and sharded.
+
+    One module around decoder and head, so that FSDP gathers the weights of both when it is called.
+    """
+
+    def __init__(self, model: PreTrainedModel | PeftModel, compute: torch.dtype = torch.float32):
+        super().__init__()
+        self.model = model
+        self.compute = compute
+
+    def forward(self, ids_BT: Tensor, trainable_BT: Tensor, temperature: float = 1.0) -> Tensor:
+        with autocast(self.compute, ids_BT.device):
+            return token_logprobs(self.model, ids_BT, trainable_BT, temperature)
+
+
+def token_logprobs(
+    model: PreTrainedModel | PeftModel,
+    ids_BT: Tensor,
+    trainable_BT: Tensor,
+    temperature: float = 1.0,
+    chunk_logits: int = CHUNK_LOGITS,
+) -> Tensor:
+    """log p(token | everything before it in its row) of every trainable token: float32 [N], row by row, in order.
+
+    Rows are padded on the *right*, so causal attention alone keeps padding away from every real token, and no attention
+    mask is needed. A row's first token has nothing before it and must not be trainable. ``temperature`` divides the
+    logits, as in sampling.
+    """
+    bare = unwrap(model)
+    hidden_BTH = bare.get_decoder()(input_ids=ids_BT, use_cache=False).last_hidden_state
+    before_N = F.pad(trainable_BT[:, 1:], (0, 1)).flatten().nonzero().squeeze(1)
+    hidden_NH = hidden_BTH.flatten(0, 1).index_select(0, before_N)
+    targets_N = ids_BT.flatten()[before_N + 1]
+    rows = max(1, chunk_logits // bare.get_output_embeddings().weight.shape[0])
+    if len(targets_N) <= rows:
+        return _score(bare, hidden_NH, targets_N, temperature)
+    parts = zip(hidden_NH.split(rows), targets_N.split(rows), strict=True)
+    return torch.cat([_recomputed(bare, hidden, targets, temperature) for hidden, targets in parts])
+
+
+def unwrap(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
+    """The transformers model itself; adapters stay in place inside it."""
+    bare: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    return bare
+
+
+def check_head(model: PreTrainedModel | PeftModel) -> None:
+    """Compare with the model's own forward pass. Raises UsageError for a model whose logits are not what we compute."""
+    bare = unwrap(model)
+    device = next(bare.parameters()).device
+    ids_BT = torch.arange(8, device=device)[None] % bare.config.get_text_config().vocab_size
+    with torch.no_grad():
+        own = bare(input_ids=ids_BT, use_cache=False).logits.float()
+        ours = _logits(bare, bare.get_decoder()(input_ids=ids_BT, use_cache=False).last_hidden_state)
+    if own.shape != ours.shape or not torch.allclose(own, ours, rtol=1e-2, atol=1e-2):
+        raise UsageError(
+            f"{type(bare).__name__} does more after its last layer than a linear head: it cannot be trained"
+        )
+
+
+def _recomputed(bare: PreTrainedModel, hidden_NH: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
+    if not torch.is_grad_enabled():
+        return _score(bare, hidden_NH, targets_N, temperature)
+    scored: Any = checkpoint(_score, bare, hidden_NH, targets_N, temperature, use_reentrant=False)
+    return scored
+
+
+def _score(bare: PreTrainedModel, hidden_NH: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
+    logits_NV = _logits(bare, hidden_NH)
+    if temperature != 1.0:
+        logits_NV = logits_NV / temperature
+    return -F.cross_entropy(logits_NV, targets_N, reduction="none")
+
+
+def _logits(bare: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """The head in float32, with the soft cap of the Gemma family."""
+    logits: Tensor = bare.get_output_embeddings()(hidden).float()
+    cap = getattr(bare.config.get_text_config(), "final_logit_softcapping", None)
+    return torch.tanh(logits / cap) * cap if cap else logits

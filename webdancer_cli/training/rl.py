@@ -1,0 +1,272 @@
+"""Reinforcement learning with DAPO (paper, section 3.4): one visible loop.
+
+    J = (1 / sum_i |o_i|) sum_i sum_t min(r_it A_i, clip(r_it, 1 - e_low, 1 + e_high) A_i),   A_i = (R_i - mean) / std
+
+o_i are the policy's own tokens only, R = 0.1 format + 0.9 answer (+ overlong punishment), r_it compares the policy that
+is trained with the one that sampled. There is no KL term.
+
+Choices where paper and DAPO are silent, or differ from here:
+1. A refill round of dynamic sampling takes as many fresh questions as the share of learnable groups so far suggests, at
+   most ``questions``. All learnable groups are trained on; none is thrown away because a step has enough. At
+   ``max_rounds`` the step goes on with what there is, and without any it is skipped.
+2. The overlong punishment counts all tokens of the episode, observations too: the context is what they fill up.
+3. Episodes that the machinery ended (model or time) are unjudged and left out of their group.
+4. Old log-probs are those of the engine that sampled, never computed again; ``kl`` and ``ratio_max`` of a first update
+   show how far engine and trainer disagree.
+"""
+
+import asyncio
+import math
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from webdancer_cli.config import Rl
+from webdancer_cli.flow import Progress
+from webdancer_cli.jsonl import Writer
+from webdancer_cli.records import QA
+from webdancer_cli.training.batches import pad, plan
+from webdancer_cli.training.checkpoint import METRICS, full_state, save
+from webdancer_cli.training.dapo import Sums, surrogate
+from webdancer_cli.training.distributed import World, shard
+from webdancer_cli.training.logprobs import Scorer, check_head, unwrap
+from webdancer_cli.training.models import load_trainable
+from webdancer_cli.training.rollouts import Arena, Group, Lesson, learnable, lessons, shown
+from webdancer_cli.training.sft import Diverged, adamw, clip
+from webdancer_cli.training.transformers_engine import TransformersEngine
+
+ROLLOUTS = "rollouts.jsonl"
+"""Some rollouts of every step, to be read."""
+
+SHOWN = 4
+"""How many rollouts of a step go there, each of another question."""
+
+Metrics = dict[str, Any]
+
+
+@dataclass
+class Collected:
+    """What dynamic sampling brought for one step, over all ranks."""
+
+    groups: list[Group] = field(default_factory=list)
+    rounds: int = 0
+
+    @property
+    def kept(self) -> list[Group]:
+        """The groups that can be learned from."""
+        return [group for group in self.groups if learnable(group)]
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one optimizer step did, over all ranks: the mean loss of a token, the gradient's norm before clipping."""
+
+    loss: float
+    grad_norm: float
+    sums: Sums
+
+
+def train(
+    options: Rl,
+    questions: Sequence[QA],
+    arena: Arena,
+    engine: TransformersEngine,
+    tokenizer: PreTrainedTokenizerBase,
+    about: dict[str, Any],
+    out: Path,
+    world: World,
+    progress: Progress | None = None,
+) -> None:
+    """Train on ``questions``, played in ``arena`` through ``engine``.
+
+    Writes metrics and some rollouts as it goes, and checkpoints with ``about`` in them, into ``out``.
+    """
+    model, compute = load_trainable(options.model, options.dtype, options.lora_rank, world.device, options.seed)
+    check_head(model)
+    scorer = Scorer(model, compute)
+    shard(scorer, set(unwrap(model)._no_split_modules or ()), world)
+    optimizer = adamw(scorer, options.lr, options.weight_decay)
+    stream = passes(questions, options.seed)
+    log = Log(out) if world.is_main else None
+    began = time.monotonic()
+    step = 0
+    with asyncio.Runner() as runner:
+        while step < options.steps and not out_of_time(options, began, world):
+            step += 1
+            lr = options.lr * min(1.0, step / max(1, options.warmup_steps))
+            started = time.perf_counter()
+            engine.load_weights(full_state(model, compute, world, everywhere=True))
+            collected = collect(runner, arena, stream, step, options, world)
+            sampled = time.perf_counter()
+            updates = [
+                learn(scorer, optimizer, batch, lr, options, world)
+                for batch in minibatches(collected.kept, options.minibatches)
+            ]
+            trained = time.perf_counter()
+            metrics = {"step": step, **rollout_metrics(collected), **update_metrics(updates), "lr": lr}
+            seconds = {"seconds_rollout": round(sampled - started, 3), "seconds_train": round(trained - sampled, 3)}
+            if log:
+                log.write(metrics | seconds, collected)
+            if progress:
+                progress.step(step, options.steps, note(metrics))
+            if options.save_every and step % options.save_every == 0 and step < options.steps:
+                save(out / f"step-{step}", model, tokenizer, {**about, "step": step}, compute, world)
+    if log:
+        log.close()
+    save(out, model, tokenizer, {**about, "step": step}, compute, world)
+
+
+def out_of_time(options: Rl, began: float, world: World) -> bool:
+    """Whether ``minutes`` have passed, by the clock of rank 0."""
+    return world.from_main(lambda: options.minutes is not None and time.monotonic() - began >= 60 * options.minutes)
+
+
+def passes(questions: Sequence[QA], seed: int) -> Iterator[QA]:
+    """The questions without end: pass after pass over all of them, each in an order of its own."""
+    number = 0
+    while True:
+        yield from random.Random(f"{seed}:{number}").sample(questions, len(questions))
+        number += 1
+
+
+def collect(
+    runner: asyncio.Runner, arena: Arena, stream: Iterator[QA], step: int, options: Rl, world: World
+) -> Collected:
+    """Dynamic sampling: rounds of fresh questions until enough groups are learnable, or ``max_rounds`` are over.
+
+    A round's questions are dealt out to the ranks; all ranks end with all groups, in the order of the questions.
+    """
+    collected = Collected()
+    while collected.rounds < options.max_rounds and len(collected.kept) < options.questions:
+        questions = list(islice(stream, round_size(collected, options.questions)))
+        attempt = step * options.max_rounds + collected.rounds
+        parts = world.gather(runner.run(arena.play(questions[world.rank :: world.size], attempt)))
+        collected.groups += [parts[at % world.size][at // world.size] for at in range(len(questions))]
+        collected.rounds += 1
+    return collected
+
+
+def round_size(collected: Collected, wanted: int) -> int:
+    """Questions of the next round: what is missing, over the share of learnable groups so far; ``wanted`` at most."""
+    kept, played = len(collected.kept), len(collected.groups)
+    return min(wanted, math.ceil((wanted - kept) * played / kept)) if kept else wanted
+
+
+def minibatches(kept: Sequence[Group], count: int) -> list[list[Lesson]]:
+    """The lessons of the kept groups, whole groups together, in at most ``count`` parts; none without groups."""
+    parts = [kept[first::count] for first in range(min(count, len(kept)))]
+    return [[lesson for group in part for lesson in lessons(group)] for part in parts]
+
+
+def learn(
+    scorer: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Sequence[Lesson],
+    lr: float,
+    options: Rl,
+    world: World,
+) -> Update:
+    """One update from the global batch, of which every rank takes its share.
+
+    The token-mean runs over the whole batch, so neither the ranks nor the split into micro-batches change the update.
+    """
+    tokens = sum(len(lesson.logprobs) for lesson in batch)
+    loss, sums = 0.0, Sums()
+    for indices in plan([len(lesson.tokens.ids) for lesson in batch], options.micro_tokens, world.size)[world.rank]:
+        part_loss, part_sums = part_of_loss(scorer, [batch[index] for index in indices], options, world.device)
+        # FSDP averages gradients over the ranks, but each rank's loss is already its part of the global mean.
+        (part_loss / tokens * world.size).backward()
+        loss += float(part_loss.detach()) / tokens
+        sums += part_sums
+    norm = clip(scorer, options.max_grad_norm)
+    update = Update(world.total(loss)[0], norm, sum(world.gather(sums), Sums()))
+    if not math.isfinite(update.loss + update.grad_norm):
+        raise Diverged(f"the loss is {update.loss}, its gradient {norm}: lower --lr (now {options.lr:g})")
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+    optimizer.zero_grad()
+    return update
+
+
+def part_of_loss(scorer: nn.Module, rows: Sequence[Lesson], options: Rl, device: torch.device) -> tuple[Tensor, Sums]:
+    """The summed loss of some rows, with its graph."""
+    micro = pad([row.tokens for row in rows], device)
+    new_N = scorer(micro.ids_BT, micro.trainable_BT, options.temperature)
+    old_N = torch.tensor([logprob for row in rows for logprob in row.logprobs], device=device)
+    advantages_N = torch.tensor([row.advantage for row in rows for _ in row.logprobs], device=device)
+    return surrogate(new_N, old_N, advantages_N, clip_low=options.clip_low, clip_high=options.clip_high)
+
+
+def rollout_metrics(collected: Collected) -> Metrics:
+    """Means over all episodes of a step, kept groups or not. None where there is nothing to average."""
+    rollouts = [rollout for group in collected.groups for rollout in group]
+    judged = [rollout for rollout in rollouts if rollout.correct is not None]
+    return {
+        "reward": mean([rollout.reward for rollout in judged if rollout.reward is not None]),
+        "accuracy": mean([bool(rollout.correct) for rollout in judged]),
+        "format": mean([rollout.format_ok for rollout in judged]),
+        "rounds": collected.rounds,
+        "groups": len(collected.groups),
+        "kept": len(collected.kept),
+        "rollouts": len(rollouts),
+        "unjudged": len(rollouts) - len(judged),
+        "length": mean([len(rollout.tokens.ids) for rollout in rollouts]),
+        "sampled": mean([len(rollout.logprobs) for rollout in rollouts]),
+        "calls": mean([rollout.trajectory.usage.calls for rollout in rollouts]),
+        "endings": dict(Counter(rollout.trajectory.ending for rollout in rollouts).most_common()),
+    }
+
+
+def update_metrics(updates: Sequence[Update]) -> Metrics:
+    """``tokens`` were trained on; ``kl`` and ``entropy`` are estimates per token, in nats. Empty without an update."""
+    sums = sum((update.sums for update in updates), Sums())
+    if not updates:
+        return {"updates": 0}
+    return {
+        "updates": len(updates),
+        "loss": mean([update.loss for update in updates]),
+        "grad_norm": mean([update.grad_norm for update in updates]),
+        "tokens": int(sums.tokens),
+        "clip_fraction": sums.clipped / sums.tokens,
+        "ratio_mean": sums.ratio / sums.tokens,
+        "ratio_max": sums.ratio_max,
+        "kl": sums.kl / sums.tokens,
+        "entropy": sums.surprise / sums.tokens,
+    }
+
+
+def mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def note(metrics: Metrics) -> str:
+    """A step in a few words."""
+    shares = [f"{name} {metrics[name]:.2f}" for name in ("reward", "accuracy", "format") if metrics[name] is not None]
+    return ", ".join([*shares, f"{metrics['kept']} of {metrics['groups']} groups kept"])
+
+
+class Log:
+    """``metrics.jsonl`` and ``rollouts.jsonl``, written step by step by rank 0."""
+
+    def __init__(self, out: Path):
+        self._metrics = Writer(str(out / METRICS))
+        self._rollouts = Writer(str(out / ROLLOUTS))
+
+    def write(self, metrics: Metrics, collected: Collected) -> None:
+        self._metrics.write(metrics)
+        for group in collected.groups[:SHOWN]:
+            self._rollouts.write(shown(group[0], metrics["step"]))
+
+    def close(self) -> None:
+        self._metrics.close()
+        self._rollouts.close()

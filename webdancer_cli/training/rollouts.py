@@ -1,0 +1,130 @@
+"""Groups of graded episodes, played by the policy itself with the same driver and tools as everywhere else.
+
+A bad episode is data; a failure of the machinery is not: it is unjudged, and enters neither a group's advantages nor an
+accuracy.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from webdancer_cli.agent.episode import Limits, play
+from webdancer_cli.agent.tools import Tools
+from webdancer_cli.config import Rl
+from webdancer_cli.grading.answers import judge
+from webdancer_cli.grading.format import format_ok
+from webdancer_cli.grading.reward import reward
+from webdancer_cli.prompts import PromptSet
+from webdancer_cli.records import QA, Message, Trajectory, Verdict
+from webdancer_cli.training.dapo import group_advantages, is_learnable, overlong_penalty
+from webdancer_cli.training.policies import TokenPolicy, TokenSession
+from webdancer_cli.training.renderer import Tokens
+
+MACHINERY = frozenset({"model_error", "time_limit", "tool_abort"})
+"""Endings that say nothing about the policy: how long an episode takes depends on how many others are played."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A graded episode. ``logprobs`` are those of the trainable tokens, as sampled; ``reward`` is None if unjudged."""
+
+    trajectory: Trajectory
+    tokens: Tokens
+    logprobs: list[float]
+    format_ok: bool
+    reward: float | None
+
+    @property
+    def correct(self) -> bool | None:
+        verdict = self.trajectory.verdict
+        return None if verdict is None or verdict.outcome == "unjudged" else verdict.outcome == "correct"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What the loss needs of a rollout: ids, the log-probs of its trainable tokens as sampled, and its advantage."""
+
+    tokens: Tokens
+    logprobs: list[float]
+    advantage: float
+
+
+Group = list[Rollout]
+"""The rollouts of one question."""
+
+
+class Arena:
+    """Where the policy plays: tools, prompts and limits, the same for every episode of a run."""
+
+    def __init__(self, policy: TokenPolicy, tools: Tools, prompts: PromptSet, options: Rl):
+        self._policy = policy
+        self._tools = tools
+        self._prompts = prompts
+        self._limits = Limits.of(options)
+        self._date = options.date or ""
+        self._group = options.group
+        self._overlong_tokens = options.overlong_tokens
+
+    async def play(self, questions: Sequence[QA], attempt: int) -> list[Group]:
+        """A group per question, all episodes at once; ``attempt`` numbers the calls, so that no draw repeats."""
+        first = attempt * self._group
+        async with asyncio.TaskGroup() as tasks:
+            groups = [
+                [tasks.create_task(self._rollout(qa, first + index)) for index in range(self._group)]
+                for qa in questions
+            ]
+        return [[task.result() for task in group] for group in groups]
+
+    async def _rollout(self, qa: QA, number: int) -> Rollout:
+        seat = _Seat(self._policy)
+        trajectory = await play(qa, seat, self._tools, self._prompts, self._limits, number, date=self._date)
+        session = seat.session
+        trajectory.verdict = grade(trajectory)
+        well_formed = not trajectory.repairs and format_ok(trajectory.messages, self._tools.schemas)
+        score = reward(well_formed, trajectory.verdict)
+        if score is not None:
+            score += overlong_penalty(len(session.tokens.ids), self._policy.max_context_tokens, self._overlong_tokens)
+        return Rollout(trajectory, session.tokens, session.logprobs, well_formed, score)
+
+
+class _Seat:
+    """The policy, for one episode, whose session can be looked at afterwards."""
+
+    def __init__(self, policy: TokenPolicy):
+        self.name = policy.name
+        self._policy = policy
+
+    def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> TokenSession:
+        self.session = self._policy.begin(messages, qa, rollout)
+        return self.session
+
+
+def grade(trajectory: Trajectory) -> Verdict:
+    """The judge's word, or ``unjudged`` when the episode was ended by something that is not the policy's."""
+    if trajectory.ending in MACHINERY:
+        return Verdict(outcome="unjudged", method="ending", detail=trajectory.ending)
+    return judge(trajectory.answer, trajectory.qa.answer, trajectory.qa.aliases)
+
+
+def learnable(group: Group) -> bool:
+    """Whether dynamic sampling keeps a group."""
+    return is_learnable([rollout.correct for rollout in group])
+
+
+def lessons(group: Group) -> list[Lesson]:
+    """The judged rollouts of a group with their advantages."""
+    judged = [rollout for rollout in group if rollout.reward is not None]
+    advantages = group_advantages([rollout.reward for rollout in judged if rollout.reward is not None])
+    return [
+        Lesson(rollout.tokens, rollout.logprobs, advantage)
+        for rollout, advantage in zip(judged, advantages, strict=True)
+    ]
+
+
+def shown(rollout: Rollout, step: int) -> Trajectory:
+    """The trajectory as a line to read, with its step and reward."""
+    said = {"step": step, "reward": rollout.reward, "format_ok": rollout.format_ok}
+    extra = {**rollout.trajectory.extra, **said}
+    return msgspec.structs.replace(rollout.trajectory, extra=extra)

@@ -1,0 +1,150 @@
+"""Supervised fine-tuning (paper, section 3.3): one visible loop.
+
+    L = - (1 / sum_i 1[x_i is the policy's]) sum_i 1[x_i is the policy's] log pi(x_i | x_<i)
+
+The sums run over the *global* batch, all ranks and micro-batches together, so the loss and its gradient are the same
+for any number of ranks and any split.
+"""
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from webdancer_cli.config import Sft
+from webdancer_cli.errors import WebdancerError
+from webdancer_cli.flow import Progress
+from webdancer_cli.jsonl import Writer
+from webdancer_cli.training.batches import Batch, Example, pad, plan, shuffled
+from webdancer_cli.training.checkpoint import METRICS, save
+from webdancer_cli.training.distributed import World, shard, whole
+from webdancer_cli.training.logprobs import Scorer, check_head, unwrap
+from webdancer_cli.training.models import load_trainable
+
+FLOOR = 0.1
+"""The cosine ends at this share of the peak learning rate."""
+
+
+class Diverged(WebdancerError):
+    """The loss or its gradient is no number any more."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one optimizer step did, over all ranks."""
+
+    loss: float
+    """Mean negative log-prob of the trainable tokens, before the step."""
+    grad_norm: float
+    """Global norm of the gradient, before clipping."""
+
+
+def train(
+    options: Sft,
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    about: dict[str, Any],
+    out: Path,
+    world: World,
+    progress: Progress | None = None,
+) -> None:
+    """Train on ``examples``; into ``out`` go ``metrics.jsonl`` line by line, and checkpoints with ``about`` in them."""
+    model, compute = load_trainable(options.model, options.dtype, options.lora_rank, world.device, options.seed)
+    check_head(model)
+    scorer = Scorer(model, compute)
+    shard(scorer, set(unwrap(model)._no_split_modules or ()), world)
+    optimizer = adamw(scorer, options.lr, options.weight_decay)
+    steps = total_steps(options, len(examples))
+    batch_size = min(options.batch_size, len(examples))
+    metrics = Writer(str(out / METRICS)) if world.is_main else None
+    for step, indices in enumerate(shuffled(len(examples), batch_size, steps, options.seed), 1):
+        started = time.perf_counter()
+        lr = options.lr * rate(step, steps, options.warmup)
+        rows = [examples[index] for index in indices]
+        loss_tokens = sum(row.loss_tokens for row in rows)
+        shares = plan([len(row.ids) for row in rows], options.micro_tokens, world.size)[world.rank]
+        batches = (pad([rows[index] for index in share], world.device) for share in shares)
+        update = step_on(scorer, optimizer, batches, loss_tokens, lr, options.max_grad_norm, world)
+        speed = sum(len(row.ids) for row in rows) / (time.perf_counter() - started)
+        if metrics:
+            epoch = round(step * batch_size / len(examples), 4)
+            line = {"step": step, "loss": update.loss, "tokens": loss_tokens, "lr": lr, "grad_norm": update.grad_norm}
+            metrics.write({**line, "tokens_per_second": round(speed, 1), "epoch": epoch})
+        if progress:
+            progress.step(step, steps, f"loss {update.loss:.4f}, {speed:,.0f} tokens/s")
+        if options.save_every and step % options.save_every == 0 and step < steps:
+            save(out / f"step-{step}", model, tokenizer, {**about, "step": step}, compute, world)
+    if metrics:
+        metrics.close()
+    save(out, model, tokenizer, {**about, "step": steps}, compute, world)
+
+
+def step_on(
+    scorer: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[Batch],
+    loss_tokens: int,
+    lr: float,
+    max_grad_norm: float,
+    world: World,
+) -> Update:
+    """One update from this rank's micro-batches; ``loss_tokens`` counts the trainable tokens of the global batch.
+
+    Raises Diverged, before the weights are touched, when the loss or its gradient is not finite.
+    """
+    total = torch.zeros((), dtype=torch.float64)
+    for batch in batches:
+        loss = -scorer(batch.ids_BT, batch.trainable_BT).sum() / loss_tokens
+        # FSDP averages gradients over the ranks, but each rank's loss is already its part of the global mean.
+        (loss * world.size).backward()
+        total += loss.detach().cpu()
+    update = Update(world.total(float(total))[0], clip(scorer, max_grad_norm))
+    if not math.isfinite(update.loss + update.grad_norm):
+        raise Diverged(f"the loss is {update.loss}, its gradient {update.grad_norm}: lower --lr (now {lr:g})")
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+    optimizer.zero_grad()
+    return update
+
+
+def clip(module: nn.Module, max_norm: float) -> float:
+    """Clip the global gradient norm over all parameters and ranks; the norm before."""
+    parameters = [parameter for parameter in module.parameters() if parameter.grad is not None]
+    norm: Tensor = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+    return float(whole(norm))
+
+
+def adamw(module: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW over what is trainable; decay on matrices only.
+
+    The second moment's horizon (0.98: 50 steps) suits runs of a few hundred steps, in which 0.999 would never warm up.
+    """
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [parameter for parameter in trained if parameter.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, betas=(0.9, 0.98), foreach=True)
+
+
+def total_steps(options: Sft, examples: int) -> int:
+    """``steps`` if given, else as many as ``epochs`` passes take."""
+    if options.steps is not None:
+        return options.steps
+    return max(1, math.ceil(options.epochs * examples / min(options.batch_size, examples)))
+
+
+def rate(step: int, steps: int, warmup: float) -> float:
+    """The share of the peak learning rate at ``step`` (from 1): a linear rise, then a cosine down to ``FLOOR``."""
+    rise = round(warmup * steps)
+    if step <= rise:
+        return step / rise
+    fallen = (step - rise - 1) / max(1, steps - rise - 1)
+    return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * fallen)) / 2

@@ -1,0 +1,299 @@
+"""The in-process engine: batched decoding over all live episodes with one cache, for small models and small machines.
+
+Requests join and leave between steps (continuous batching). A step is one forward pass over one new token of every row
+that is decoding and a chunk of every row that has a prompt or an observation to read. A row keeps its keys and values
+between the turns of its episode, so that a turn computes the new ids only.
+"""
+
+import asyncio
+import heapq
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from webdancer_cli.errors import ModelError
+from webdancer_cli.training.draw import draw
+from webdancer_cli.training.engine import Finish, Sample, Sampling
+from webdancer_cli.training.slots import ATTENTION, Plan, SlotCache, install
+from webdancer_cli.transcript import STOP_STRINGS
+
+CHUNK_TOKENS = 256
+"""Most tokens of one row that a step reads."""
+
+STEP_TOKENS = 4096
+"""Most tokens of all rows that a step reads."""
+
+CACHE_BYTES = 4 << 30
+"""Memory for keys and values, if every row grew as long as it may."""
+
+
+@dataclass
+class _Row:
+    """A slot of the cache, held by an episode, and the ids whose keys and values lie in it."""
+
+    slot: int
+    ids: list[int] = field(default_factory=list)
+    last_step: int = 0
+
+
+@dataclass(eq=False)
+class _Request:
+    """A call under way. ``ids`` is the prompt and what was drawn; the first ``computed`` of them are in the cache."""
+
+    name: str
+    ids: list[int]
+    sampling: Sampling
+    limit: int
+    random: random.Random
+    answer: asyncio.Future[Sample]
+    logprobs: list[float] = field(default_factory=list)
+    slot: int = -1
+    computed: int = 0
+    cached: int = 0
+
+    @property
+    def pending(self) -> int:
+        return len(self.ids) - self.computed
+
+    @property
+    def drawn(self) -> list[int]:
+        return self.ids[len(self.ids) - len(self.logprobs) :]
+
+
+class TransformersEngine:
+    """Implements Engine with a transformers model, on any device.
+
+    ``rows`` caps the live episodes; when memory allows fewer, further requests wait. The model is used as it is: call
+    ``load_weights`` (or ``refresh``, if it is trained in place) after every update. One event loop, one thread.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        max_length: int,
+        rows: int = 128,
+        cache_bytes: int = CACHE_BYTES,
+        chunk_tokens: int = CHUNK_TOKENS,
+    ):
+        install()
+        self.model = model
+        self.max_length = min(max_length, getattr(model.config, "max_position_embeddings", max_length))
+        self.rows = max(1, min(rows, cache_bytes // (self.max_length * _bytes_per_position(model))))
+        self.steps = 0
+        """Forward passes so far."""
+        self._device = next(model.parameters()).device
+        self._chunk_tokens = chunk_tokens
+        self._stop_strings = _StopStrings(tokenizer, STOP_STRINGS)
+        self._waiting: list[_Request] = []
+        self._running: list[_Request] = []
+        self._driver: asyncio.Task[None] | None = None
+        self._calls = 0
+        self._cache = SlotCache(self.rows, self.max_length)
+        self._clear()
+
+    async def generate(self, prompt_ids: Sequence[int], sampling: Sampling, row: str | None = None) -> Sample:
+        """See Engine. Raises ModelError when the prompt is empty or leaves no room."""
+        room = self.max_length - len(prompt_ids)
+        if not prompt_ids or room < 1:
+            raise ModelError(f"a prompt of {len(prompt_ids)} tokens leaves no room in {self.max_length}")
+        request = self._request(list(prompt_ids), sampling, min(sampling.max_tokens, room), row)
+        self._waiting.append(request)
+        if self._driver is None or self._driver.done():
+            self._driver = asyncio.create_task(self._drive())
+            self._driver.add_done_callback(self._tell_failure)
+        try:
+            return await request.answer
+        finally:
+            self._leave(request)
+            if row is None:
+                self.release(request.name)
+
+    def release(self, row: str) -> None:
+        held = self._held.pop(row, None)
+        if held is not None:
+            heapq.heappush(self._free, held.slot)
+
+    def refresh(self) -> None:
+        """The weights have changed: keys and values of the old ones are dropped. No call may be under way."""
+        if self._running or self._waiting:
+            raise RuntimeError(f"{len(self._running) + len(self._waiting)} calls are under way while weights change")
+        self._clear()
+
+    def load_weights(self, state: dict[str, Tensor]) -> None:
+        """Take over a full state dict, in an engine with a model of its own."""
+        self.refresh()
+        self.model.load_state_dict(state)
+
+    def _clear(self) -> None:
+        """Take every slot back. The buffers stay as they are: a slot's new owner writes before it reads."""
+        self._free = list(range(self.rows))
+        self._held: dict[str, _Row] = {}
+
+    def _request(self, ids: list[int], sampling: Sampling, limit: int, row: str | None) -> _Request:
+        self._calls += 1
+        name = row if row is not None else f"call {self._calls}"
+        if any(other.name == name for other in (*self._running, *self._waiting)):
+            raise ValueError(f"row {name!r} is already generating")
+        answer = asyncio.get_running_loop().create_future()
+        return _Request(name, ids, sampling, limit, random.Random(sampling.seed), answer)
+
+    def _leave(self, request: _Request) -> None:
+        """A call is over, or its caller was cancelled: what it has computed stays for the episode's next turn."""
+        for queue in (self._running, self._waiting):
+            if request in queue:
+                queue.remove(request)
+        if request.slot >= 0 and (held := self._held.get(request.name)) is not None:
+            held.ids, held.last_step = request.ids[: request.computed], self.steps
+
+    async def _drive(self) -> None:
+        """Step while there is anything to do; tools run between the steps."""
+        self.model.eval()
+        while self._running or self._waiting:
+            self._admit()
+            self._step()
+            await asyncio.sleep(0)
+
+    def _tell_failure(self, driver: asyncio.Task[None]) -> None:
+        """When the driver ends early, every caller gets its error: nobody awaits the driver itself."""
+        for request in (*self._running, *self._waiting):
+            if driver.cancelled():
+                request.answer.cancel()
+            elif (error := driver.exception()) and not request.answer.done():
+                request.answer.set_exception(error)
+
+    def _admit(self) -> None:
+        """Give slots to waiting calls, first come first served; episodes that hold one already pass."""
+        still_waiting = []
+        for request in self._waiting:
+            held = self._held.get(request.name) or self._new_row(request.name)
+            if held is None:
+                still_waiting.append(request)
+                continue
+            request.slot = held.slot
+            request.computed = request.cached = min(_common(held.ids, request.ids), len(request.ids) - 1)
+            self._running.append(request)
+        self._waiting = still_waiting
+
+    def _new_row(self, name: str) -> _Row | None:
+        """A free slot. Only when nothing else could go on does the longest idle episode give its slot away."""
+        if not self._free and not self._running and self._held:
+            self.release(min(self._held, key=lambda held: self._held[held].last_step))
+        if not self._free:
+            return None
+        row = self._held[name] = _Row(heapq.heappop(self._free))
+        return row
+
+    def _step(self) -> None:
+        self.steps += 1
+        batch = self._batch()
+        logits_RV = self._forward(batch)
+        for request, count in batch:
+            request.computed += count
+        self._take([request for request, _ in batch if not request.pending], logits_RV)
+
+    def _batch(self) -> list[tuple[_Request, int]]:
+        """The rows of this step and how many of their pending ids it reads; rows that read a single id come first."""
+        batch = []
+        budget = STEP_TOKENS
+        for request in sorted(self._running, key=lambda request: request.pending > 1):
+            count = min(request.pending, self._chunk_tokens, budget)
+            if count > 0:
+                batch.append((request, count))
+                budget -= count
+        return sorted(batch, key=lambda pair: pair[1] > 1)
+
+    @torch.inference_mode()
+    def _forward(self, batch: list[tuple[_Request, int]]) -> Tensor:
+        """Logits after the last id of every row that has now read all it had, in the order of the batch."""
+        starts = [request.computed for request, _ in batch]
+        counts = [count for _, count in batch]
+        plan = Plan([request.slot for request, _ in batch], starts, counts, self._device)
+        self._cache.reserve(
+            1 + max(request.slot for request, _ in batch), max(map(sum, zip(starts, counts, strict=True)))
+        )
+        ids = [id for request, count in batch for id in request.ids[request.computed : request.computed + count]]
+        ends = torch.tensor(counts).cumsum(0) - 1
+        done = torch.tensor([request.pending == count for request, count in batch])
+        with _slot_attention(self.model.config):
+            output = self.model(
+                input_ids=torch.tensor([ids], device=self._device),
+                position_ids=plan.positions_N[None],
+                use_cache=False,
+                logits_to_keep=ends[done].to(self._device),
+                plan=plan,
+                cache=self._cache,
+            )
+        return output.logits[0]
+
+    def _take(self, ready: list[_Request], logits_RV: Tensor) -> None:
+        """Draw one id for every ready row, and answer the calls that end with it."""
+        if not ready:
+            return
+        ids, logprobs = draw(
+            logits_RV,
+            [request.sampling.temperature for request in ready],
+            [request.sampling.top_p for request in ready],
+            [request.random.random() for request in ready],
+        )
+        for request, id, logprob in zip(ready, ids, logprobs, strict=True):
+            request.ids.append(id)
+            request.logprobs.append(logprob)
+            stopped = id in request.sampling.stop_ids or self._stop_strings.end(request.drawn, id)
+            if stopped or len(request.logprobs) == request.limit:
+                self._finish(request, "stop" if stopped else "length")
+
+    def _finish(self, request: _Request, finish: Finish) -> None:
+        self._running.remove(request)
+        if not request.answer.done():
+            request.answer.set_result(Sample(request.drawn, request.logprobs, finish, request.cached))
+
+
+class _StopStrings:
+    """Strings that end a turn wherever they appear. Text is decoded only after an id that can end one."""
+
+    def __init__(self, tokenizer: Any, strings: Sequence[str]):
+        lasts = {string[-1] for string in strings}
+        self._tokenizer = tokenizer
+        self._strings = tuple(strings)
+        self._longest = max(map(len, strings), default=0)
+        self._enders = {id for token, id in tokenizer.get_vocab().items() if lasts & set(token)}
+
+    def end(self, drawn: list[int], last: int) -> bool:
+        if last not in self._enders:
+            return False
+        tail = self._tokenizer.decode(drawn[-self._longest :])
+        return any(string in tail for string in self._strings)
+
+
+@contextmanager
+def _slot_attention(config: Any) -> Iterator[None]:
+    """For the time of one forward pass, a module that may also be in training attends over the slots."""
+    usual = config._attn_implementation
+    config._attn_implementation = ATTENTION
+    try:
+        yield
+    finally:
+        config._attn_implementation = usual
+
+
+def _common(left: Sequence[int], right: Sequence[int]) -> int:
+    """Length of the common prefix."""
+    shared = min(len(left), len(right))
+    if left[:shared] == right[:shared]:
+        return shared
+    return next(at for at in range(shared) if left[at] != right[at])
+
+
+def _bytes_per_position(model: Any) -> int:
+    """Keys and values of one position in all layers."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * width * model.dtype.itemsize)
