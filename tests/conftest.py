@@ -1,0 +1,63 @@
+"""The command line as a user has it: a real process with real pipes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+Webdancer = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """The environment of a child: this source tree, and none of the user's settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WEBDANCER_")}
+    return kept | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+
+
+@pytest.fixture
+def webdancer(tmp_path: Path, environment: dict[str, str]) -> Webdancer:
+    """Run ``webdancer ARGUMENTS`` in an empty folder; ``stdin`` is text, or nothing at all."""
+
+    def run(*arguments: str, stdin: str = "", **variables: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "webdancer_cli", *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=tmp_path,
+            env=environment | variables,
+        )
+
+    return run
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def served() -> Callable[[Path], "AbstractContextManager[str]"]:
+    """Serve a folder on loopback while a block runs; its root URL."""
+
+    @contextmanager
+    def serve(folder: Path) -> Iterator[str]:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            server.server_close()
+
+    return serve

@@ -1,0 +1,191 @@
+"""Stages as neighbours in a pipe, and stages that are stopped by ``| head``, Ctrl-C or kill -9, then resumed."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Webdancer = Callable[..., "subprocess.CompletedProcess[str]"]
+Served = Callable[[Path], AbstractContextManager[str]]
+Started = Callable[..., "subprocess.Popen[bytes]"]
+TOWNS = [f"Vell{number}" for number in range(40)]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A page per person, which says where the person was born."""
+    return write(tmp_path / "pages.jsonl", [page(number) for number in range(len(TOWNS))])
+
+
+@pytest.fixture
+def questions(tmp_path: Path, corpus: Path) -> Path:
+    return write(tmp_path / "qa.jsonl", [question(number) for number in range(len(TOWNS))])
+
+
+@pytest.fixture
+def start(tmp_path: Path, environment: dict[str, str]) -> Started:
+    """Start ``webdancer ARGUMENTS`` and leave it running."""
+
+    def started(*arguments: str, **streams: Any) -> "subprocess.Popen[bytes]":
+        words = [sys.executable, "-m", "webdancer_cli", *arguments]
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | streams
+        return subprocess.Popen(words, cwd=tmp_path, env=environment, **pipes)
+
+    return started
+
+
+def person(number: int) -> str:
+    return f"Corr{number} Alba"
+
+
+def page(number: int) -> dict[str, Any]:
+    text = f"{person(number)} is a painter. {person(number)} was born in {TOWNS[number]}."
+    return {"url": f"http://a.test/{number}", "title": person(number), "text": text}
+
+
+def question(number: int) -> dict[str, Any]:
+    quote = f"{person(number)} was born in {TOWNS[number]}."
+    evidence = [{"url": f"http://a.test/{number}", "title": person(number), "quote": quote}]
+    text = f"Where was {person(number)} born?"
+    return {"question": text, "answer": TOWNS[number], "type": "single_hop", "level": 1, "evidence": evidence}
+
+
+def write(path: Path, values: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(value) + "\n" for value in values))
+    return path
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def wait_for_lines(path: Path, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists() or path.read_bytes().count(b"\n") < count:
+        assert time.monotonic() < deadline, f"no {count} lines in {path}"
+        time.sleep(0.02)
+
+
+def feed(process: "subprocess.Popen[bytes]", data: bytes) -> None:
+    assert process.stdin
+    process.stdin.write(data)
+    process.stdin.flush()
+
+
+def test_records_appear_as_they_are_made(start: Started, questions: Path) -> None:
+    """The first trajectory is there while the second question is still to come."""
+    first, second = questions.read_bytes().splitlines(keepends=True)[:2]
+    process = start("sample", "--quiet")
+    assert process.stdout
+    feed(process, first)
+    assert json.loads(process.stdout.readline())["answer"] == TOWNS[0]
+    feed(process, second)
+    out, err = process.communicate()
+    assert json.loads(out)["answer"] == TOWNS[1]
+    assert (process.returncode, err) == (0, b"")
+
+
+def test_a_stage_waits_for_its_first_line_before_it_opens_the_corpus(start: Started, questions: Path) -> None:
+    """The stage before it in the pipe may still be writing that corpus."""
+    corpus = questions.with_name("pages.jsonl")
+    pages = corpus.read_bytes()
+    corpus.unlink()
+    process = start("sample")
+    time.sleep(1)
+    assert process.poll() is None
+    corpus.write_bytes(pages)
+    out, _ = process.communicate(questions.read_bytes())
+    assert (process.returncode, out.count(b"\n")) == (0, len(TOWNS))
+
+
+def test_head_ends_a_stage_quietly(start: Started, questions: Path) -> None:
+    """The reader leaves while there is more to write, and stdin stays open."""
+    process = start("sample", "-n", "50", "--jobs", "2")
+    assert process.stdout and process.stderr
+    feed(process, questions.read_bytes())
+    for _ in range(3):
+        assert json.loads(process.stdout.readline())["answer"]
+    process.stdout.close()
+    assert process.wait(timeout=30) == 0
+    assert b"Error" not in (said := process.stderr.read()) and b"Exception" not in said
+
+
+def test_a_pipe_of_stages_leaves_stdout_to_records(start: Started, questions: Path) -> None:
+    sampling = start("sample", "--data", str(questions))
+    filtering = start("filter", "--rejects", "rejects.jsonl", stdin=sampling.stdout)
+    assert sampling.stdout and sampling.stderr
+    sampling.stdout.close()
+    out, err = filtering.communicate(timeout=60)
+    assert (sampling.wait(), filtering.returncode) == (0, 0)
+    assert {json.loads(line)["answer"] for line in out.splitlines()} == set(TOWNS)
+    assert b"builtin" in sampling.stderr.read() and b"40" in err
+
+
+@pytest.mark.slow
+def test_the_whole_pipe_finds_what_stages_one_after_another_find(
+    webdancer: Webdancer, served: Served, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """In the pipe every stage reads the corpus that the first one is writing; none may see a part of it."""
+    assert webdancer("world", "--pages", "60", "--style", "plain", "--out", "world").returncode == 0
+    module = f"{sys.executable} -m webdancer_cli"
+    with served(tmp_path / "world" / "site") as root:
+        crawl = f"{module} crawlqa {root} --allow-private --delay-seconds 0.01"
+        shell = (
+            f"{crawl} | tee qa.jsonl | {module} e2hqa | {module} sample --prompts compact -j 1"
+            f" | {module} filter > piped.jsonl"
+        )
+        piped = subprocess.run(["bash", "-o", "pipefail", "-c", shell], cwd=tmp_path, env=environment, timeout=300)
+    assert piped.returncode == 0
+    webdancer("e2hqa", "--data", "qa.jsonl", "--out", "harder.jsonl")
+    webdancer("sample", "--data", "harder.jsonl", "--prompts", "compact", "--out", "sampled.jsonl")
+    webdancer("filter", "--data", "sampled.jsonl", "--out", "filtered.jsonl")
+    assert len(lines(tmp_path / "piped.jsonl")) > 100
+    assert lines(tmp_path / "piped.jsonl") == lines(tmp_path / "filtered.jsonl")
+
+
+def test_ctrl_c_leaves_a_file_that_resume_completes(start: Started, webdancer: Webdancer, questions: Path) -> None:
+    folder = questions.parent
+    whole = ["sample", "-n", "3", "--web", "pages.jsonl"]
+    process = start(*whole, "--out", "stopped.jsonl")
+    feed(process, b"".join(questions.read_bytes().splitlines(keepends=True)[:10]))
+    wait_for_lines(folder / "stopped.jsonl", 5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"interrupted" in err.splitlines()[-1] and b"Traceback" not in err, err.decode()
+    assert all(json.loads(line) for line in lines(folder / "stopped.jsonl"))
+    assert_resume_equals_an_uninterrupted_run(webdancer, whole, questions)
+
+
+def test_a_kill_leaves_a_file_that_resume_completes(start: Started, webdancer: Webdancer, questions: Path) -> None:
+    folder = questions.parent
+    whole = ["sample", "-n", "3", "--web", "pages.jsonl"]
+    process = start(*whole, "--out", "stopped.jsonl", stderr=subprocess.DEVNULL)
+    feed(process, b"".join(questions.read_bytes().splitlines(keepends=True)[:10]))
+    wait_for_lines(folder / "stopped.jsonl", 5)
+    process.kill()
+    process.communicate()
+    with open(folder / "stopped.jsonl", "ab") as torn:
+        torn.write(b'{"qa": {"question": "half a li')
+    assert_resume_equals_an_uninterrupted_run(webdancer, whole, questions)
+
+
+def assert_resume_equals_an_uninterrupted_run(webdancer: Webdancer, arguments: list[str], questions: Path) -> None:
+    folder = questions.parent
+    resumed = webdancer(*arguments, "--data", "qa.jsonl", "--out", "stopped.jsonl", "--resume")
+    assert resumed.returncode == 0 and "already done" in resumed.stderr
+    assert webdancer(*arguments, "--data", "qa.jsonl", "--out", "whole.jsonl").returncode == 0
+    assert sorted(lines(folder / "stopped.jsonl")) == sorted(lines(folder / "whole.jsonl"))
+    assert len(lines(folder / "whole.jsonl")) == 3 * len(TOWNS)
+
+
+def test_resume_onto_stdout_is_refused(webdancer: Webdancer, questions: Path) -> None:
+    done = webdancer("sample", "--data", "qa.jsonl", "--resume")
+    assert done.returncode == 2 and "--out FILE" in done.stderr.splitlines()[-1]
