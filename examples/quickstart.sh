@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# From a website to a trained agent: every stage once, as one would pipe them, on two CPU cores, with no key and no network.
+# A small fictional web is crawled for training; the agent is then asked about another one, with other names, unseen so far.
+# Run it again, and it goes on where it stopped; delete $WORK to start over. `make quickstart` makes the environment first.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+WORK=${WORK:-work}                          # everything that is made lies here
+SEED=${SEED:-0}                             # draws the worlds, the order of the data and all sampling
+PAGES=${PAGES:-400}                         # pages of the training world
+EVAL_PAGES=${EVAL_PAGES:-200}               # pages of the unseen world
+TYPES=${TYPES:-single_hop,multi_hop}        # questions written from both worlds
+ROUNDS=${ROUNDS:-1}                         # rewrites that make a question harder
+DEMOS=${DEMOS:-300}                         # demonstrations for SFT: few, where questions for RL are many
+SFT_STEPS=${SFT_STEPS:-150}
+SFT_BATCH=${SFT_BATCH:-16}
+SFT_LR=${SFT_LR:-1e-3}
+RL_MINUTES=${RL_MINUTES:-4}
+RL_QUESTIONS=${RL_QUESTIONS:-16}            # questions per step
+RL_GROUP=${RL_GROUP:-8}                     # rollouts per question
+RL_LR=${RL_LR:-3e-4}
+EVAL_QUESTIONS=${EVAL_QUESTIONS:-200}
+PORT=${PORT:-8765}                          # of both sites, one after the other: the model learns what a URL looks like
+EPISODE="--prompts compact --max-calls 8 --max-context-tokens 512 --max-turn-tokens 96"   # short: the model is tiny
+
+mkdir -p "$WORK"
+server=
+trap stop_serving EXIT
+
+say() { printf '\n== %s\n' "$*" >&2; }
+
+# step NAME COMMAND...: run once; a later run skips what is done.
+step() {
+  local name=$1; shift
+  if [[ -e $WORK/.done-$name ]]; then say "$name: done before"; return; fi
+  say "$name"
+  "$@"
+  touch "$WORK/.done-$name"
+}
+
+answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+serve() {   # serve DIR: until stop_serving, or the end of this script
+  if answers "$PORT"; then
+    echo "quickstart: port $PORT is taken; choose another, e.g. PORT=9765" >&2
+    exit 2
+  fi
+  python3 -m http.server "$PORT" --bind 127.0.0.1 --directory "$1" >/dev/null 2>&1 &
+  server=$!
+  for _ in $(seq 100); do
+    if answers "$PORT"; then return; fi
+    sleep 0.1
+  done
+  echo "quickstart: the server on port $PORT did not start" >&2
+  exit 2
+}
+
+stop_serving() {
+  if [[ $server ]]; then
+    kill "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+    server=
+  fi
+}
+
+worlds() {
+  webdancer world --style plain --names train --pages "$PAGES" --seed $((2 * SEED + 1)) --out "$WORK/world" \
+    --site-url "http://127.0.0.1:$PORT"
+  webdancer world --style plain --names eval --pages "$EVAL_PAGES" --seed $((2 * SEED + 2)) --out "$WORK/unseen" \
+    --site-url "http://127.0.0.1:$PORT"
+}
+
+browsing_data() {   # the pipe: pages -> questions -> harder questions -> demonstrations -> the good ones
+  serve "$WORK/world/site"
+  webdancer crawlqa "http://127.0.0.1:$PORT/" --allow-private --max-pages $((9 * PAGES)) --types "$TYPES" \
+      --pages "$WORK/pages.jsonl" |
+    webdancer e2hqa --web "$WORK/pages.jsonl" --rounds "$ROUNDS" --keep-chain |
+    tee "$WORK/qa.jsonl" |
+    webdancer sample --web "$WORK/pages.jsonl" $EPISODE |
+    webdancer filter --rejects "$WORK/filtered-out.jsonl" > "$WORK/demonstrations.jsonl"
+  stop_serving
+  draw "$DEMOS" "$WORK/demonstrations.jsonl" > "$WORK/sft.jsonl"
+}
+
+unseen_questions() {
+  serve "$WORK/unseen/site"
+  webdancer crawlqa "http://127.0.0.1:$PORT/" --allow-private --max-pages $((9 * EVAL_PAGES)) --types "$TYPES" \
+      --pages "$WORK/unseen-pages.jsonl" |
+    webdancer e2hqa --web "$WORK/unseen-pages.jsonl" --rounds "$ROUNDS" --keep-chain > "$WORK/unseen-qa.jsonl"
+  stop_serving
+  draw "$EVAL_QUESTIONS" "$WORK/unseen-qa.jsonl" > "$WORK/test.jsonl"
+}
+
+draw() {   # draw N FILE: N different records at random, the same ones in every run with this seed
+  python3 -c 'import json, random, sys
+n, seed, path = sys.argv[1:]
+lines = list({json.loads(line)["id"]: line for line in open(path, "rb")}.values())
+sys.stdout.buffer.writelines(random.Random(seed).sample(lines, min(int(n), len(lines))))' "$1" "$SEED" "$2"
+}
+
+fine_tune() {
+  webdancer sft --data "$WORK/sft.jsonl" --model nano --out "$WORK/sft" \
+    --steps "$SFT_STEPS" --batch-size "$SFT_BATCH" --lr "$SFT_LR" --seed "$SEED"
+}
+
+reinforce() {
+  webdancer rl --data "$WORK/qa.jsonl" --web "$WORK/pages.jsonl" --model "$WORK/sft" --out "$WORK/rl" $EPISODE \
+    --minutes "$RL_MINUTES" --steps 100000 --questions "$RL_QUESTIONS" --group "$RL_GROUP" --lr "$RL_LR" --seed "$SEED"
+}
+
+evaluate() {   # evaluate NAME MODEL: greedy, on the questions of the unseen world
+  webdancer eval --data "$WORK/test.jsonl" --web "$WORK/unseen-pages.jsonl" --model "$2" $EPISODE \
+    --resume --out "$WORK/eval-$1.jsonl"
+}
+
+step worlds worlds
+step browsing-data browsing_data
+step unseen-questions unseen_questions
+step eval-base evaluate base nano
+step sft fine_tune
+step eval-sft evaluate sft "$WORK/sft"
+step rl reinforce
+step eval-rl evaluate rl "$WORK/rl"
+step eval-demonstrator evaluate demonstrator builtin
+
+say "accuracy on ${EVAL_QUESTIONS} questions about a world that no stage had seen, in $((SECONDS / 60)) min $((SECONDS % 60)) s"
+python3 table.py base="$WORK/eval-base.jsonl" sft="$WORK/eval-sft.jsonl" rl="$WORK/eval-rl.jsonl" \
+  demonstrator="$WORK/eval-demonstrator.jsonl"
+cat <<END
+
+Everything lies in $(realpath "$WORK"):
+  world/ unseen/              the two fictional webs              pages.jsonl         what the crawler read
+  qa.jsonl                    questions with their evidence       demonstrations.jsonl, sft.jsonl
+  sft/ rl/                    checkpoints with metrics.jsonl      eval-*.jsonl        every graded episode
+END
