@@ -106,12 +106,16 @@ class Message(msgspec.Struct):
 
 
 class Usage(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What an episode cost: model calls and tokens (as counted by the policy's own tokenizer or endpoint)."""
+    """What an episode cost: model calls and tokens (as counted by the policy's own tokenizer or endpoint).
+
+    ``cost`` is in US dollars, None when the model's price is not known.
+    """
 
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    cost: float | None = None
 
 
 class Verdict(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -133,6 +133,40 @@ async def test_a_count_reads_every_page_and_then_answers(corpus: Corpus) -> None
     assert trajectory.tools == {"search": 2, "visit": 2}
 
 
+async def test_a_count_follows_the_names_of_an_overview_and_asks_nothing_twice(tmp_path: Path) -> None:
+    """Two results per query show the town and one of its people; the town's own page names the others."""
+    people = ["Brunda", "Kemlo", "Nimmek"]
+    pages = [
+        Page(url=f"{SITE}/Velmora.html", title="Velmora", text="Velmora is a town. People: Brunda, Kemlo, Nimmek.")
+    ]
+    pages += [Page(url=f"{SITE}/{name}.html", title=name, text=f"The home of {name} is Velmora.") for name in people]
+    path = str(tmp_path / "pages.jsonl")
+    jsonl.write_all(path, pages)
+    proof = [evidence(name, f"The home of {name} is Velmora.") for name in people]
+    qa = QA(question="How many people have Velmora as their home?", answer="3", type="count", evidence=proof)
+    trajectory = await demonstrate(qa, Corpus.load(path))
+    said = [said for _, said in turns(trajectory)]
+    assert trajectory.answer == "3"
+    assert any(step and step.startswith("visit Velmora.html") for step in said)
+    assert len(said) == len(set(said))
+
+
+async def test_what_a_rewrite_described_is_searched_by_its_name_once_that_is_known(corpus: Corpus) -> None:
+    rewrite = Rewrite(
+        entity="Dolvek",
+        query="Dolvek",
+        url=MAYOR.url,
+        sentence=MAYOR.quote,
+        description="the mayor of Velmora",
+        before="How many teachers has Dolvek?",
+        after="How many teachers has the mayor of Velmora?",
+    )
+    nowhere = evidence("Nowhere", "Nowhere is a page.")
+    qa = QA(question=rewrite.after, answer="1", type="count", evidence=[MAYOR, nowhere], chain=[rewrite])
+    queries = [said for _, said in turns(await demonstrate(qa, corpus)) if said and said.startswith("search")]
+    assert 'search ["teachers Dolvek"]' in queries
+
+
 async def test_without_provenance_it_answers_only_what_it_reads(corpus: Corpus) -> None:
     known = QA(question="Who is the teacher of Dolvek?", answer="brunda")
     unknown = QA(question="Who is the teacher of Dolvek?", answer="Zilsiro")

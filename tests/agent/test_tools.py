@@ -1,6 +1,8 @@
 """search and visit: their observations, their caps, their faults."""
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
@@ -105,6 +107,13 @@ async def test_queries_over_the_cap_are_left_out_and_this_is_said(corpus: Corpus
     text = await tools.call(search("Dolvek", "Kemlo", "Velmora"))
     assert text.count("## Web Results") == 2
     assert "Only the first 2 were answered" in text
+
+
+def test_the_agent_is_light_to_import() -> None:
+    """Neither the search index nor its arrays: a policy behind an endpoint and the live web need none."""
+    rooms = "webdancer_cli.agent.chat, webdancer_cli.agent.demonstrator, webdancer_cli.agent.tools"
+    script = f"import sys, {rooms}; sys.exit(bool({{'bm25s', 'numpy', 'torch'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
 class SlowWeb:

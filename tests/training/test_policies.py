@@ -68,6 +68,17 @@ async def test_a_later_prompt_is_the_earlier_one_plus_what_was_sampled_plus_the_
     assert engine.prompts[1] == engine.prompts[0] + odd + renderer.observation(content)
 
 
+async def test_an_observation_takes_the_room_that_was_counted(renderer: Renderer):
+    session = policy(ScriptedEngine(renderer.turn("first"), renderer.turn("second")[:-1]), renderer).begin(
+        OPENING, QUESTION
+    )
+    for content in (render_response("A page with <|im_end|> in it"), render_response("after a turn that was cut off")):
+        await session.act()
+        before, counted = session.room, session.count(content)
+        session.observe(content)
+        assert session.room == before - counted
+
+
 async def test_trainable_ids_are_exactly_the_sampled_ones_and_each_has_its_logprob(renderer: Renderer):
     turns = [renderer.turn("first"), renderer.turn("second")]
     session = policy(ScriptedEngine(*turns), renderer).begin(OPENING, QUESTION)

@@ -15,8 +15,10 @@ from webdancer_cli.agent.own_tools import load_tools
 from webdancer_cli.agent.tools import schemas
 from webdancer_cli.errors import UsageError
 from webdancer_cli.llm import Chat, ContextFull, Patience, Reply
-from webdancer_cli.prompts import action_only_opening, load_for
+from webdancer_cli.prompts import ACTIONS_ONLY, load_for
 from webdancer_cli.records import QA, Message, content_id
+from webdancer_cli.spending import Ledger
+from webdancer_cli.tape import Tape
 from webdancer_cli.transcript import STOP_STRINGS
 
 PATIENCE = 0.9
@@ -26,7 +28,7 @@ PATIENCE = 0.9
 class ChatPolicy:
     """Episodes played by the model that ``options`` name; they share one client."""
 
-    def __init__(self, options: config.Sample | config.Eval):
+    def __init__(self, options: config.Sample | config.Eval, *, ledger: Ledger | None = None, tape: Tape | None = None):
         if not options.base_url:
             raise UsageError("a chat model needs --base-url, e.g. http://127.0.0.1:8000/v1")
         self.name = options.model
@@ -43,12 +45,19 @@ class ChatPolicy:
             repetition_penalty=options.repetition_penalty,
             jobs=options.jobs,
             patience=Patience(total_seconds=total_seconds, attempt_seconds=min(300, total_seconds)),
+            ledger=ledger,
+            tape=tape,
         )
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.chat.ledger
 
     def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> "ChatSession":
         if self.options.cot == "long":
-            messages = action_only_opening(self._prompts, qa.question, self._schemas, self.options.date or "")
-        return ChatSession(self, messages, f"{self.options.seed}:{qa.id}:{rollout}")
+            task = self._prompts.user(qa.question, self._schemas, file=ACTIONS_ONLY)
+            messages = [*messages[:-1], Message("user", task)]
+        return ChatSession(self, messages, f"{self.options.seed}:{qa.id}:{rollout}", rollout)
 
     async def aclose(self) -> None:
         await self.chat.aclose()
@@ -61,10 +70,11 @@ class ChatSession:
     token is learnt from the same counts.
     """
 
-    def __init__(self, policy: ChatPolicy, messages: list[Message], seed: str):
+    def __init__(self, policy: ChatPolicy, messages: list[Message], seed: str, rollout: int):
         self._policy = policy
         self._shown = messages
         self._seed = seed
+        self._rollout = rollout
         self._turn = 0
         self._is_long = policy.options.cot == "long"
         self._bytes_per_token = BYTES_PER_TOKEN
@@ -85,7 +95,7 @@ class ChatSession:
         if self.room < 1:
             raise TokenLimit
         try:
-            reply = await self._policy.chat.complete(self._shown, STOP_STRINGS, **self._sampling())
+            reply = await self._ask()
         except ContextFull as error:
             raise TokenLimit from error
         self._turn += 1
@@ -103,9 +113,12 @@ class ChatSession:
         self._append(turn, reply)
         return turn
 
-    def _sampling(self) -> dict[str, float]:
+    async def _ask(self) -> Reply:
         seed = int(content_id(self._seed, self._turn), 16) % 2**31
-        return {"seed": seed, "max_tokens": min(self._policy.options.max_turn_tokens, self.room)}
+        max_tokens = min(self._policy.options.max_turn_tokens, self.room)
+        return await self._policy.chat.complete(
+            self._shown, STOP_STRINGS, rollout=self._rollout, seed=seed, max_tokens=max_tokens
+        )
 
     def _append(self, turn: Completion, reply: Reply) -> None:
         """Show the turn from now on; with a long chain of thought, only its action."""

@@ -74,6 +74,7 @@ class Expert:
         self._choice = choice
         self._question = defuse(qa.question)
         self._results = ""
+        self._asked: dict[str, str] = {}
         self._pages: dict[str, str] = {}
         self._facts: list[str] = []
         self._told = 0
@@ -103,22 +104,46 @@ class Expert:
         """Find a page, read it, and note its quote if it was really shown."""
         if self._note(evidence, key):
             return True
-        if evidence.url not in self._pages and not (yield from self._find(evidence)):
+        if evidence.url not in self._pages and not (yield from self._reach(evidence)):
             return False
         yield from self._read(evidence, self._goal(evidence), self._wording.visit)
         if not self._note(evidence, key):
             yield from self._read(evidence, self._question, self._wording.reread)
         return self._note(evidence, key)
 
+    def _reach(self, evidence: Evidence) -> Step:
+        """Make the page turn up; if it does not, perhaps an overview tells its name."""
+        if (yield from self._find(evidence)):
+            return True
+        return (yield from self._read_overview()) and (yield from self._find(evidence))
+
     def _find(self, evidence: Evidence) -> Step:
-        """Make the page turn up in search results: two queries at most. Without a name to look up, older results do."""
+        """Make the page turn up in search results: two queries at most, none of them twice.
+
+        Without a name to look up, older results do.
+        """
         if not self._knows(name_of(evidence)) and listed(self._results, evidence.url) is not None:
             return True
         for query in self._queries(evidence)[:2]:
-            self._results = yield self._search(query)
+            self._results = self._asked.get(query) or (yield self._search(query))
+            self._asked[query] = self._results
             if listed(self._results, evidence.url) is not None:
                 return True
         return False
+
+    def _read_overview(self) -> Step:
+        """For a count: read what turned up under a name of the question, which may list the things to be counted."""
+        turned_up = (title_and_url for results in self._asked.values() for title_and_url in entries(results))
+        about = ((title, url) for title, url in turned_up if url not in self._pages and self._asks_for(title))
+        title, url = next(about, ("", ""))
+        if self._qa.type != "count" or not url:
+            return False
+        yield from self._read(Evidence(url=url, quote="", title=title), self._question, self._wording.visit)
+        return True
+
+    def _asks_for(self, title: str) -> bool:
+        name = name_of(Evidence(url="", quote="", title=title))
+        return mentions(self._question, name) or mentions(self._resolved_question(), name)
 
     def _look_around(self) -> Step:
         """A question without provenance: search it, open the first result, and see whether the answer is there."""
@@ -186,14 +211,21 @@ class Expert:
         if self._knows(name):
             queries = [name, f"{name} {self._topic(evidence)}"]
         queries += [said for said in self._descriptions(evidence.url) if mentions(self._question, said)]
-        queries += [self._resolved_question(), " ".join(telling_words(self._question))]
+        queries += [self._resolved_question(), " ".join(telling_words(self._question)), self._topic(evidence)]
         return list(dict.fromkeys(query for query in queries if query))
 
     def _resolved_question(self) -> str:
         """The question's words, with what the facts that lead on have told put in place of its descriptions."""
-        leading = self._facts[: len(self._qa.chain)] if self._qa.type in DERIVED else self._facts
-        words = telling_words(self._question)
-        for fact in leading:
+        question, facts = self._question, self._facts
+        if self._qa.type in DERIVED:
+            facts = facts[: len(self._qa.chain)]
+        for rewrite in reversed(self._qa.chain):
+            name, description = defuse(rewrite.entity), defuse(rewrite.description)
+            if description in question and any(mentions(fact, name) for fact in facts):
+                question = question.replace(description, name)
+                facts = [fact for fact in facts if not mentions(fact, name)]
+        words = telling_words(question)
+        for fact in facts:
             words = resolved(words, fact)
         return " ".join(words)
 
@@ -212,6 +244,11 @@ def listed(results: str, url: str) -> str | None:
     """The title under which search results list a URL, or None."""
     line = next((line for line in results.splitlines() if f"]({url})" in line), None)
     return None if line is None else line.partition(f"]({url})")[0].partition("[")[2]
+
+
+def entries(results: str) -> list[tuple[str, str]]:
+    """The titles and URLs of search results."""
+    return re.findall(r"^\d+\. \[(.*)\]\((\S+)\)$", results, re.MULTILINE)
 
 
 def mentions(text: str, name: str) -> bool:

@@ -20,6 +20,7 @@ from webdancer_cli.agent.tools import Memory, Tools
 from webdancer_cli.errors import ModelError, ToolError
 from webdancer_cli.prompts import PromptSet, fill, opening
 from webdancer_cli.records import QA, Call, Ending, Message, Trajectory, Usage
+from webdancer_cli.spending import added
 from webdancer_cli.transcript import STOP_STRINGS, ToolCall, Turn, defuse, parse_turn, render_response
 
 
@@ -226,10 +227,7 @@ class Episode:
 
     def _note(self, completion: Completion, seconds: float) -> None:
         usage = completion.usage
-        self.usage.calls += 1
-        self.usage.input_tokens += usage.input_tokens
-        self.usage.output_tokens += usage.output_tokens
-        self.usage.cached_tokens += usage.cached_tokens
+        self.usage = added(self.usage, msgspec.structs.replace(usage, calls=1))
         self.cot = completion.cot
         self.calls.append(
             Call(

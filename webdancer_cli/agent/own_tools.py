@@ -6,23 +6,17 @@ shown and by which its arguments are checked; the docstring describes the tool, 
 """
 
 import asyncio
-import importlib
-import importlib.util
 import inspect
 import re
-import sys
-import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import msgspec
 
 from webdancer_cli.errors import ToolError, UsageError
-from webdancer_cli.records import content_id
+from webdancer_cli.functions import find, in_thread, one_line
 
 RESERVED = ("search", "visit")
-REMEDY = 'name it as "module:function" or "file.py:function"'
 
 
 class OwnTool:
@@ -48,63 +42,19 @@ class OwnTool:
         if inspect.iscoroutinefunction(self._function):
             [result] = await asyncio.gather(self._function(**given), return_exceptions=True)
         else:
-            result = await _in_thread(self._function, given)
+            result = await in_thread(self._function, **given)
         if isinstance(result, BaseException):
-            raise ToolError(f"{self.name} failed: {_one_line(result)}") from result
+            raise ToolError(f"{self.name} failed: {one_line(result)}") from result
         return _text(result)
 
 
 def load_tools(names: Sequence[str]) -> list[OwnTool]:
     """The tools that ``--tool`` names. Raises UsageError, naming the tool, for one that cannot be used."""
-    tools = [OwnTool(*_function(name)) for name in names]
+    tools = [OwnTool(*find("--tool", name)) for name in names]
     called = [*RESERVED, *(tool.name for tool in tools)]
     if twice := next((name for name in called if called.count(name) > 1), None):
         raise UsageError(f"--tool {','.join(names)}: two tools are called {twice}; rename yours")
     return tools
-
-
-# ---- finding the function ------------------------------------------------------------------------------------------
-
-
-def _function(named: str) -> tuple[str, Callable[..., Any]]:
-    source, colon, name = named.rpartition(":")
-    if not colon or not source or not name:
-        raise UsageError(f"--tool {named}: {REMEDY}")
-    function = getattr(_module(named, source), name, None)
-    if not callable(function):
-        raise UsageError(f"--tool {named}: {source} has no function {name}")
-    return name, function
-
-
-def _module(named: str, source: str) -> Any:
-    try:
-        return _from_file(source) if source.endswith(".py") else _from_here(source)
-    except BaseException as error:  # whatever a user's module raises on import is the user's to read
-        if not isinstance(error, Exception):
-            raise
-        raise UsageError(f"--tool {named}: {_one_line(error)}: {REMEDY}") from error
-
-
-def _from_here(name: str) -> Any:
-    """A module that is installed, or lies in the current folder."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
-    return importlib.import_module(name)
-
-
-def _from_file(path: str) -> Any:
-    name = f"webdancer_tool_{content_id(Path(path).resolve())}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if name in sys.modules or spec is None or spec.loader is None:
-        return importlib.import_module(name)
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 # ---- the schema ----------------------------------------------------------------------------------------------------
@@ -118,7 +68,7 @@ def _arguments(name: str, function: Callable[..., Any]) -> type[msgspec.Struct]:
         kind = msgspec.defstruct(f"{name}_arguments", fields, kw_only=True, forbid_unknown_fields=True)
         msgspec.json.schema(kind)
     except (TypeError, NameError, ValueError) as error:
-        raise UsageError(f"--tool {name}: its signature gives no JSON schema: {_one_line(error)}") from None
+        raise UsageError(f"--tool {name}: its signature gives no JSON schema: {one_line(error)}") from None
     return kind
 
 
@@ -159,27 +109,6 @@ def _schema(name: str, function: Callable[..., Any], arguments: type[msgspec.Str
 # ---- running it ----------------------------------------------------------------------------------------------------
 
 
-async def _in_thread(function: Callable[..., Any], given: dict[str, Any]) -> Any:
-    """What the function returns or raises. A thread that hangs is left behind; a daemon cannot hold up the end."""
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[Any] = loop.create_future()
-
-    def deliver(value: Any) -> None:
-        if not outcome.done():
-            outcome.set_result(value)
-
-    def run() -> None:
-        try:
-            value = function(**given)
-        except BaseException as error:  # handed to the policy, which reads it as an observation
-            value = error
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(deliver, value)
-
-    threading.Thread(target=run, daemon=True).start()
-    return await outcome
-
-
 def _text(value: Any) -> str:
     """Text as it is, anything else as JSON, or as Python shows it."""
     if isinstance(value, str):
@@ -188,7 +117,3 @@ def _text(value: Any) -> str:
         return msgspec.json.encode(value).decode()
     except (TypeError, ValueError):
         return str(value)
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")

@@ -6,7 +6,7 @@ model can be shown terse ones. A batch of queries or pages is answered concurren
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from webdancer_cli.agent.own_tools import OwnTool
 from webdancer_cli.errors import ToolError, UsageError
@@ -16,6 +16,9 @@ from webdancer_cli.transcript import ToolCall
 from webdancer_cli.web.passages import passages
 from webdancer_cli.web.source import Hit, Web
 from webdancer_cli.web.words import sentence_spans
+
+if TYPE_CHECKING:
+    from webdancer_cli.agent.summariser import Summariser
 
 SEARCH_SCHEMA: dict[str, Any] = {
     "name": "search",
@@ -62,10 +65,13 @@ class Tools:
     prompts that show no tools: no policy could know of them.
     """
 
-    def __init__(self, web: Web, prompts: PromptSet, own: Sequence[OwnTool] = ()):
+    def __init__(
+        self, web: Web, prompts: PromptSet, own: Sequence[OwnTool] = (), summariser: "Summariser | None" = None
+    ):
         if own and not prompts.shows_tools:
             raise UsageError(f"--tool {own[0].name}: the prompts {prompts.name} show no tools; choose others")
         self.web = web
+        self._summariser = summariser
         self.caps = prompts.caps
         self.schemas = schemas(own)
         self._own = {tool.name: tool for tool in own}
@@ -143,10 +149,12 @@ class Tools:
 
     async def _visit(self, url: str, goal: str) -> str:
         page = await self.web.read(url)
-        evidence = passages(page.text, goal, self.caps.page_chars)
-        if not evidence.strip():
+        if not page.text.strip():
             raise ToolError(f"{url}: the page holds no text")
-        return fill(self._settings.visit.page, url=url, goal=goal, evidence=evidence, summary=lead(page))
+        note = await self._summariser.note(page, goal) if self._summariser else None
+        evidence = passages(note.evidence if note else page.text, goal, self.caps.page_chars)
+        summary = note.summary if note else lead(page)
+        return fill(self._settings.visit.page, url=url, goal=goal, evidence=evidence, summary=summary)
 
 
 def schemas(own: Sequence[OwnTool] = ()) -> list[dict[str, Any]]:

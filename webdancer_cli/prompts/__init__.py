@@ -23,6 +23,8 @@ from webdancer_cli.records import Message
 
 SETTINGS = "settings.toml"
 BUILT_IN = ("default", "compact")
+ACTIONS_ONLY = "user_actions.md"
+"""The first user message for a reasoning model, which thinks before it writes and is to write actions only."""
 
 Number = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -133,14 +135,6 @@ def opening(prompts: PromptSet, question: str, tools: Sequence[Mapping[str, Any]
     system = prompts.system(date)
     first = [Message("system", system)] if system else []
     return [*first, Message("user", prompts.user(question, tools))]
-
-
-def action_only_opening(
-    prompts: PromptSet, question: str, tools: Sequence[Mapping[str, Any]], date: str = ""
-) -> list[Message]:
-    """The same for a reasoning model, which thinks before it writes and is to write actions only."""
-    *system, _ = opening(prompts, question, tools, date)
-    return [*system, Message("user", prompts.user(question, tools, file="user_actions.md"))]
 
 
 def fill(template: str, **values: object) -> str:

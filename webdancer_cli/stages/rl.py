@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import islice
 
 import msgspec
-from transformers import PreTrainedTokenizerBase
 
 from webdancer_cli import jsonl
 from webdancer_cli.agent.own_tools import load_tools
@@ -25,6 +24,7 @@ from webdancer_cli.training.rl import train
 from webdancer_cli.training.rollouts import Arena
 from webdancer_cli.training.transformers_engine import TransformersEngine
 from webdancer_cli.web.corpus import Corpus
+from webdancer_cli.web.source import Web
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Questions:
     tally: Tally
 
 
-def run(options: Rl, progress: Progress | None = None) -> Tally:
+def run(options: Rl, progress: Progress | None = None, *, web: Web | None = None) -> Tally:
     """Train ``options.model`` on the questions of ``options.data`` in the web of ``options.web``; under torchrun too.
 
     Raises UsageError before any work for a missing or tokenizer-less checkpoint, an ``out`` that cannot be written, an
@@ -47,13 +47,16 @@ def run(options: Rl, progress: Progress | None = None) -> Tally:
         out = world.from_main(lambda: checkpoint.claim(options.out))
         tokenizer = load_tokenizer(options.model)
         renderer = Renderer(tokenizer)
+        tokenizer.chat_template = renderer.template.jinja  # of the checkpoint: it is served as it was trained
         prompts, own_tools = load_for(options), load_tools(options.tool)
-        tools = Tools(Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars), prompts, own_tools)
+        web = web or Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars)
+        tools = Tools(web, prompts, own_tools)
         questions = world.from_main(lambda: read(options))
         about = checkpoint.provenance("rl", options, questions.sha256)
         about |= {"records": {**questions.tally.counts, **questions.tally.reasons}}
         about |= {"prompts": prompts.id, "web": tools.web.name}
-        engine = _engine(options, tokenizer, world)
+        model = load_model(options.model, options.dtype, world.device)
+        engine = TransformersEngine(model, tokenizer, max_length=options.max_context_tokens, rows=_rows(options, world))
         policy = TokenPolicy(
             options.model,
             engine,
@@ -94,11 +97,9 @@ def read(options: Rl) -> Questions:
     return Questions(items, digest.hexdigest(), tally)
 
 
-def _engine(options: Rl, tokenizer: PreTrainedTokenizerBase, world: World) -> TransformersEngine:
-    """The engine that samples: a copy of the model for inference, with a row for every episode of a round."""
-    model = load_model(options.model, options.dtype, world.device)
-    rows = math.ceil(options.questions / world.size) * options.group
-    return TransformersEngine(model, tokenizer, max_length=options.max_context_tokens, rows=rows)
+def _rows(options: Rl, world: World) -> int:
+    """One for every episode that a rank plays in a round."""
+    return math.ceil(options.questions / world.size) * options.group
 
 
 def _check(options: Rl) -> None:

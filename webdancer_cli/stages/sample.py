@@ -15,6 +15,7 @@ import msgspec
 from webdancer_cli import config, jsonl, upstream
 from webdancer_cli.agent.episode import Limits, Policy, play
 from webdancer_cli.agent.own_tools import load_tools
+from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.errors import Reject
 from webdancer_cli.flow import Progress, Sink, Tally
@@ -23,6 +24,7 @@ from webdancer_cli.grading.answers import judge
 from webdancer_cli.prompts import PromptSet, load_for
 from webdancer_cli.records import QA, Trajectory, Verdict, trajectory_id
 from webdancer_cli.web.corpus import Corpus
+from webdancer_cli.web.source import Web
 
 
 class Task(msgspec.Struct):
@@ -32,10 +34,21 @@ class Task(msgspec.Struct):
     rollouts: Sequence[int]
 
 
-async def run(options: config.Sample, policy: Policy, progress: Progress | None = None) -> Tally:
-    """Raises UsageError for prompts, tools, a corpus or files that cannot work."""
+async def run(
+    options: config.Sample,
+    policy: Policy,
+    progress: Progress | None = None,
+    *,
+    web: Web | None = None,
+    summariser: Summariser | None = None,
+) -> Tally:
+    """``web`` is the live one; without it, options.web names a corpus.
+
+    Raises UsageError for prompts, tools, a corpus or files that cannot work.
+    """
     prompts, own_tools = load_for(options), load_tools(options.tool)
-    tools = Tools(Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars), prompts, own_tools)
+    web = web or Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars)
+    tools = Tools(web, prompts, own_tools, summariser)
     answered = {qa.id for qa in solved(options.skip_solved)} if options.skip_solved else set()
     with Sink("sample", options.out, options.rejects, resume=options.resume) as sink:
         sampler = Sampler(options, policy, tools, prompts, sink)

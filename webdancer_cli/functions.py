@@ -1,0 +1,88 @@
+"""The user's own functions: found by their name, and run beside the event loop.
+
+``module:function`` is a module that is installed or lies in the current folder; ``file.py:function`` is a file.
+"""
+
+import asyncio
+import importlib
+import importlib.util
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from webdancer_cli.errors import UsageError
+from webdancer_cli.records import content_id
+
+REMEDY = 'name it as "module:function" or "file.py:function"'
+
+
+def find(option: str, named: str) -> tuple[str, Callable[..., Any]]:
+    """The name and the function that ``option`` names. Raises UsageError, naming both, when there is none."""
+    source, colon, name = named.rpartition(":")
+    if not colon or not source or not name:
+        raise UsageError(f"{option} {named}: {REMEDY}")
+    function = getattr(_module(option, named, source), name, None)
+    if not callable(function):
+        raise UsageError(f"{option} {named}: {source} has no function {name}")
+    return name, function
+
+
+def _module(option: str, named: str, source: str) -> Any:
+    try:
+        return _from_file(source) if source.endswith(".py") else _from_here(source)
+    except BaseException as error:  # whatever a user's module raises on import is the user's to read
+        if not isinstance(error, Exception):
+            raise
+        raise UsageError(f"{option} {named}: {one_line(error)}: {REMEDY}") from error
+
+
+def _from_here(name: str) -> Any:
+    """A module that is installed, or lies in the current folder."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    return importlib.import_module(name)
+
+
+def _from_file(path: str) -> Any:
+    name = f"webdancer_own_{content_id(Path(path).resolve())}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if name in sys.modules or spec is None or spec.loader is None:
+        return importlib.import_module(name)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+async def in_thread(function: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
+    """What the function returns; what it raises is returned, too.
+
+    A thread that hangs is left behind; a daemon cannot hold up the end.
+    """
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[Any] = loop.create_future()
+
+    def deliver(value: Any) -> None:
+        if not outcome.done():
+            outcome.set_result(value)
+
+    def run() -> None:
+        try:
+            value = function(*given, **named)
+        except BaseException as error:  # the caller's to judge
+            value = error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(deliver, value)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await outcome
+
+
+def one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
