@@ -69,6 +69,16 @@ def test_every_page_is_kept_and_every_question_stands_on_kept_pages(whole: tuple
         assert proof.quote in page.text
 
 
+def test_pages_that_ask_not_to_be_kept_lead_to_all_others_and_are_counted(
+    site: tuple[str, Path], whole: tuple[Path, Tally]
+) -> None:
+    folder, tally = whole
+    every = {path.relative_to(site[1]).as_posix(): path.read_text() for path in site[1].rglob("*.html")}
+    listed = {path for path, html in every.items() if 'content="noindex' in html}
+    kept = {page.url.removeprefix(site[0]) or "index.html" for page in jsonl.read(str(folder / "pages.jsonl"), Page)}
+    assert kept == every.keys() - listed and tally.reasons["noindex"] >= len(listed) > 0
+
+
 def test_a_root_that_fails_is_rejected_and_the_others_go_on(site: tuple[str, Path], tmp_path: Path) -> None:
     tally = run(options(tmp_path, site[0], site[0] + "nowhere.html", types=["single_hop"]))
     (rejected,) = [line.value for line in jsonl.values(str(tmp_path / "rejects.jsonl"))]
@@ -80,7 +90,7 @@ def test_roots_come_as_lines_too(site: tuple[str, Path], tmp_path: Path) -> None
     roots = tmp_path / "roots.jsonl"
     roots.write_text(f'{{"url": "{site[0]}"}}\n{{"address": "no url"}}\n')
     tally = run(options(tmp_path, data=str(roots), max_pages=3))
-    assert tally.counts["pages"] == 3 and tally.reasons == {"wrong_shape": 1}
+    assert tally.counts["pages"] == 3 and tally.counts["rejected"] == tally.reasons["wrong_shape"] == 1
 
 
 def test_a_folder_or_a_file_of_pages_gives_the_same_questions_as_the_site(

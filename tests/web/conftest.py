@@ -10,17 +10,23 @@ import pytest
 
 @dataclass
 class Answer:
-    """One HTTP answer; ``wait_seconds`` passes before it, ``cut`` closes the connection half way through the body."""
+    """One HTTP answer; ``wait_seconds`` passes before it, ``cut`` closes the connection half way through the body.
+
+    ``then`` answers the next request for the same path.
+    """
 
     body: str | bytes = ""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     wait_seconds: float = 0.0
     cut: bool = False
+    then: "Answer | None" = None
 
     def head(self, body: bytes) -> bytes:
         headers = {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(body)), **self.headers}
-        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}", *(f"{k}: {v}" for k, v in headers.items())]
+        known = self.status in list(HTTPStatus)
+        phrase = HTTPStatus(self.status).phrase if known else "Odd"
+        lines = [f"HTTP/1.1 {self.status} {phrase}", *(f"{k}: {v}" for k, v in headers.items())]
         return ("\r\n".join([*lines, "Connection: close"]) + "\r\n\r\n").encode()
 
 
@@ -29,6 +35,8 @@ class Request:
     path: str
     headers: dict[str, str]
     at: float
+    method: str = "GET"
+    body: bytes = b""
 
 
 @dataclass
@@ -48,7 +56,9 @@ class Site:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
-        request = Request(head[0].split()[1], headers, asyncio.get_running_loop().time())
+        method, path, _ = head[0].split()
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        request = Request(path, headers, asyncio.get_running_loop().time(), method, body)
         self.requests.append(request)
         self.now += 1
         self.most = max(self.most, self.now)
@@ -62,6 +72,8 @@ class Site:
 
     async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
         answer = self.answers.get(request.path) or Answer("not here", 404)
+        if answer.then:
+            self.answers[request.path] = answer.then
         await asyncio.sleep(answer.wait_seconds)
         body = answer.body.encode() if isinstance(answer.body, str) else answer.body
         writer.write(answer.head(body) + (body[: len(body) // 2] if answer.cut else body))

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import random
 from collections import Counter
 from contextlib import aclosing
@@ -10,6 +11,7 @@ from webdancer_cli import config, jsonl
 from webdancer_cli.records import Page
 from webdancer_cli.web.crawl import Frontier, Skipped, crawl
 from webdancer_cli.web.extraction import Extraction
+from webdancer_cli.web.gate import Document, Reading, Terms
 
 
 def html(name: str, *links: str, text: str = "") -> str:
@@ -182,6 +184,72 @@ async def test_endless_url_spaces_are_bounded(serve) -> None:
     assert refused == {"trap": 100 + 5 + 1}
 
 
+async def test_only_links_that_fit_the_patterns_are_followed(serve, answer) -> None:
+    site = await serve(
+        {
+            "/": html("Home", "/docs/a", "/blog/b", "/docs/tag/c", "/docs/out"),
+            "/docs/a": html("A", "/docs/d?print=1"),
+            "/docs/out": answer(status=302, headers={"Location": "/blog/b"}),
+            "/blog/b": html("B"),
+        }
+    )
+    pages, skipped, _ = await crawled(f"{site.url}/", allow=["*/docs/*"], deny=["*/tag/*", "*?print=*"])
+    assert [page.title for page in pages] == ["Home", "A"]
+    denied = {"/blog/b", "/docs/tag/c", "/docs/d?print=1", "/docs/out"}
+    assert {url.removeprefix(site.url): reason for url, reason in skipped.items()} == dict.fromkeys(denied, "denied")
+    assert not {"/docs/tag/c", "/docs/d?print=1"}.intersection(site.paths)
+
+
+def sitemap(kind: str, *urls: str) -> str:
+    entry = "sitemap" if kind == "sitemapindex" else "url"
+    body = "".join(f"<{entry}><loc> {url}\n</loc></{entry}>" for url in urls)
+    return f'<?xml version="1.0"?><{kind} xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{body}</{kind}>'
+
+
+async def test_sitemaps_lead_where_no_link_does(serve, answer) -> None:
+    site = await serve({"/": html("Home"), "/a": html("A"), "/b": html("B"), "/c": html("C")})
+    zipped = gzip.compress(sitemap("urlset", f"{site.url}/b", "http://other.invalid/x").encode())
+    site.answers |= {
+        "/robots.txt": answer(f"Sitemap: {site.url}/index.xml"),
+        "/index.xml": answer(sitemap("sitemapindex", f"{site.url}/1.xml.gz", f"{site.url}/2.xml", f"{site.url}/3.xml")),
+        "/1.xml.gz": answer(zipped, headers={"Content-Type": "application/gzip"}),
+        "/2.xml": answer("<urlset><url>"),
+        "/3.xml": answer(sitemap("urlset", f"{site.url}/a", f"{site.url}/")),
+    }
+    pages, skipped, _ = await crawled(f"{site.url}/", sitemap=True)
+    assert [(page.title, page.depth) for page in pages] == [("Home", 0), ("B", 1), ("A", 1)] and skipped == {}
+    assert [page.title for page in (await crawled(f"{site.url}/"))[0]] == ["Home"]
+
+
+async def test_the_usual_place_of_a_sitemap_is_tried_and_none_is_told(serve, answer) -> None:
+    site = await serve({"/": html("Home"), "/a": html("A")})
+    _, skipped, _ = await crawled(f"{site.url}/", sitemap=True)
+    assert skipped == {f"{site.url}/": "no_sitemap"}
+    site.answers["/sitemap.xml"] = answer(sitemap("urlset", f"{site.url}/a"))
+    assert [page.title for page in (await crawled(f"{site.url}/", sitemap=True))[0]] == ["Home", "A"]
+
+
+LONG = " ".join(f"Street {n} of the town was laid out in {1700 + n} by a guild of masons." for n in range(40))
+
+
+async def test_nearly_the_same_text_is_kept_once_and_its_links_are_followed(serve) -> None:
+    site = await serve(
+        {
+            "/": html("Home", "/a", "/print", "/other"),
+            "/a": html("A", text=LONG),
+            "/print": html("A", "/behind", text=LONG.replace("Street 7", "Road 7")),  # 3 of some 480 runs of words
+            "/other": html("B", text=LONG.replace("guild of masons", "school of monks")),
+            "/behind": html("Behind"),
+        }
+    )
+    pages, skipped, _ = await crawled(f"{site.url}/")
+    assert [page.title for page in pages] == ["Home", "A", "B", "Behind"]
+    assert skipped == {f"{site.url}/print": "near_duplicate"}
+    assert len((await crawled(f"{site.url}/", similarity=1.0))[0]) == 5
+    rest, again, _ = await crawled(f"{site.url}/", known=pages[:2])
+    assert [page.title for page in rest] == ["B", "Behind"] and again == skipped
+
+
 @pytest.mark.parametrize("cut", [0, 1, 6, 15])
 async def test_a_resumed_crawl_gives_the_rest_and_fetches_nothing_twice(
     serve, answer, tmp_path: Path, cut: int
@@ -203,13 +271,13 @@ async def test_a_resumed_crawl_gives_the_rest_and_fetches_nothing_twice(
 
 
 async def test_a_document_that_defeats_the_libraries_is_one_refusal(serve, monkeypatch) -> None:
-    async def page(self: Extraction, text: str, url: str) -> Page:
-        if "B" in text:
-            monkeypatch.setattr("webdancer_cli.web.extraction.extract", lambda html, url: 1 / 0)
-        return await genuine(self, text, url)
+    async def read(self: Extraction, document: Document, terms: Terms) -> Reading:
+        if "B" in document.html:
+            monkeypatch.setattr("webdancer_cli.web.extraction.read", lambda document, terms: 1 / 0)
+        return await genuine(self, document, terms)
 
-    genuine = Extraction.page
-    monkeypatch.setattr(Extraction, "page", page)
+    genuine = Extraction.read
+    monkeypatch.setattr(Extraction, "read", read)
     site = await serve({"/": html("Home", "/b"), "/b": html("B")})
     pages, skipped, _ = await crawled(f"{site.url}/")
     assert [page.title for page in pages] == ["Home"] and skipped == {f"{site.url}/b": "extraction_failed"}

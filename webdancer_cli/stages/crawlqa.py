@@ -7,19 +7,17 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import cast
-from urllib.parse import quote
 
 from webdancer_cli import config, jsonl
-from webdancer_cli.errors import UsageError
+from webdancer_cli.errors import BudgetSpent, Reject, UsageError
 from webdancer_cli.flow import Progress, Sink, Tally
 from webdancer_cli.jsonl import Writer
-from webdancer_cli.records import Page, Record, Rejected
+from webdancer_cli.records import QA, Page, Record, Rejected
 from webdancer_cli.synthesis.roles import QuestionWriter, Refused
+from webdancer_cli.tape import Tape
+from webdancer_cli.web import stored, warc
 from webdancer_cli.web.crawl import Skipped, crawl
-from webdancer_cli.web.extract import extract
-
-FOLDER_URL = "http://localhost/"
-"""Where the files of a folder are said to be: their links need a base to resolve against."""
+from webdancer_cli.web.gate import Terms
 
 
 class Root(Record, kw_only=True):
@@ -28,24 +26,35 @@ class Root(Record, kw_only=True):
     url: str
 
 
-async def run(options: config.Crawlqa, author: QuestionWriter, progress: Progress | None = None) -> Tally:
+async def run(
+    options: config.Crawlqa, author: QuestionWriter, progress: Progress | None = None, tape: Tape | None = None
+) -> Tally:
     """Crawl, keep the pages in ``options.pages``, write the questions as soon as the author has them."""
     if options.pages in (options.out, options.rejects, options.data):
         raise UsageError(f"--pages {options.pages}: already used for something else; name another file")
     with Sink("crawlqa", options.out, options.rejects, resume=options.resume) as sink:
-        pages = _pages(options, sink, progress)
-        async with aclosing(pages), aclosing(author.write(pages)) as outcomes:
-            async for outcome in outcomes:
-                if isinstance(outcome, Refused):
-                    sink.reject(outcome.reject, outcome.qa, outcome.qa.id if outcome.qa else "")
-                elif outcome.id not in sink.done:
-                    sink.put(outcome)
-                if options.limit is not None and sink.tally.counts["out"] >= options.limit:
-                    break
+        pages = _pages(options, sink, progress, tape)
+        try:
+            async with aclosing(pages), aclosing(author.write(pages)) as outcomes:
+                async for outcome in outcomes:
+                    _deliver(outcome, sink)
+                    if options.limit is not None and sink.tally.counts["out"] >= options.limit:
+                        break
+        except BudgetSpent as spent:
+            sink.tally.stopped = str(spent)
         return sink.tally
 
 
-async def _pages(options: config.Crawlqa, sink: Sink, progress: Progress | None) -> AsyncGenerator[Page, None]:
+def _deliver(outcome: QA | Refused, sink: Sink) -> None:
+    if isinstance(outcome, Refused):
+        sink.reject(outcome.reject, outcome.qa, outcome.qa.id if outcome.qa else "")
+    elif outcome.id not in sink.done:
+        sink.put(outcome)
+
+
+async def _pages(
+    options: config.Crawlqa, sink: Sink, progress: Progress | None, tape: Tape | None
+) -> AsyncGenerator[Page, None]:
     """The pages of the roots, counted; new ones are written to ``options.pages`` before they are given.
 
     In a pipe they are given when all of them are written, from there.
@@ -53,11 +62,11 @@ async def _pages(options: config.Crawlqa, sink: Sink, progress: Progress | None)
     roots = options.roots or [root.url for root in jsonl.read(options.data, Root, sink.reject_line)]
     if not roots:
         raise UsageError('no roots: name URLs, or pipe lines like {"url": "https://…"} in')
-    stored = [Path(root).exists() for root in roots]
-    if any(stored) and not all(stored):
-        raise UsageError(f"{roots[stored.index(False)]}: no such file or folder; give either URLs or paths, not both")
-    held = jsonl.goes_to_a_pipe(options.out) and not any(Path(root).is_file() for root in roots)
-    source = _stored(roots, options) if all(stored) else _crawled(roots, options, _teller(sink))
+    local = [Path(root).exists() for root in roots]
+    if any(local) and not all(local):
+        raise UsageError(f"{roots[local.index(False)]}: no such file or folder; give either URLs or paths, not both")
+    held = jsonl.goes_to_a_pipe(options.out) and not any(map(_is_corpus, roots))
+    source = _stored(roots, options, _counter(sink)) if all(local) else _crawled(roots, options, _teller(sink), tape)
     async with aclosing(source):
         async for page in source:
             sink.tally.counts["pages"] += 1
@@ -71,25 +80,34 @@ async def _pages(options: config.Crawlqa, sink: Sink, progress: Progress | None)
 
 
 def _teller(sink: Sink) -> Callable[[Skipped], None]:
-    """A root that gave no page is a failure with a line of its own; other skipped URLs are only counted."""
+    """A root that led nowhere is a failure with a line of its own; other skipped URLs are counted by their reasons."""
 
     def tell(skip: Skipped) -> None:
-        if skip.root:
+        if skip.root and not skip.followed:
             sink.reject_line(Rejected(reason=skip.reason, detail=skip.detail, record={"url": skip.url}))
         else:
             sink.tally.counts["skipped"] += 1
+            sink.tally.reasons[skip.reason] += 1
 
     return tell
 
 
+def _counter(sink: Sink) -> Callable[[Reject], None]:
+    def count(reject: Reject) -> None:
+        sink.tally.counts["skipped"] += 1
+        sink.tally.reasons[reject.reason] += 1
+
+    return count
+
+
 async def _crawled(
-    roots: list[str], options: config.Crawlqa, skipped: Callable[[Skipped], None]
+    roots: list[str], options: config.Crawlqa, skipped: Callable[[Skipped], None], tape: Tape | None
 ) -> AsyncGenerator[Page, None]:
     """With ``resume``, the pages of the earlier crawl come first, from their file."""
     for page in _earlier(options):
         yield page
     with Writer(options.pages, append=options.resume) as writer:
-        pages = crawl(roots, options, known=_earlier(options), skipped=skipped)
+        pages = crawl(roots, options, known=_earlier(options), skipped=skipped, tape=tape)
         async with aclosing(cast(AsyncGenerator[Page, None], pages)):
             async for page in pages:
                 writer.write(page)
@@ -103,24 +121,22 @@ def _earlier(options: config.Crawlqa) -> Iterator[Page]:
         yield from jsonl.read(options.pages, Page)
 
 
-async def _stored(paths: list[str], options: config.Crawlqa) -> AsyncGenerator[Page, None]:
-    """The pages of files of pages, which are a corpus already, and of folders of HTML, which become one."""
-    folders = [path for path in paths if Path(path).is_dir()]
-    for path in paths:
-        if path not in folders:
-            for page in jsonl.read(path, Page):
-                yield page
-    if folders:
-        with Writer(options.pages) as writer:
-            for page in (page for folder in folders for page in _folder(Path(folder))):
-                writer.write(page)
-                yield page
-
-
-def _folder(folder: Path) -> Iterator[Page]:
-    """The HTML files below a folder, in the order of their paths; those without text are left out."""
-    for file in sorted(folder.rglob("*.htm*")):
-        url = FOLDER_URL + quote(file.relative_to(folder).as_posix())
-        page = extract(file.read_text(encoding="utf-8", errors="replace"), url)
-        if page.text:
+async def _stored(
+    paths: list[str], options: config.Crawlqa, refused: Callable[[Reject], None]
+) -> AsyncGenerator[Page, None]:
+    """The pages of files of pages, which are a corpus already, and of folders and WARC files, which become one."""
+    corpora = [path for path in paths if _is_corpus(path)]
+    for path in corpora:
+        for page in jsonl.read(path, Page):
             yield page
+    if others := [path for path in paths if path not in corpora]:
+        found = stored.pages(others, Terms(options.min_chars, tuple(options.lang)), options.similarity, refused)
+        with Writer(options.pages) as writer:
+            async with aclosing(found):
+                async for page in found:
+                    writer.write(page)
+                    yield page
+
+
+def _is_corpus(path: str) -> bool:
+    return Path(path).is_file() and not warc.is_warc(path)

@@ -76,6 +76,7 @@ class ChatAuthor:
         finally:
             for task in window:
                 task.cancel()
+            await asyncio.gather(*window, return_exceptions=True)
 
     def _group(self, page: Page) -> list[Page]:
         """The page, and pages before it that it links to or that link to it."""

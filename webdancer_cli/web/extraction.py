@@ -15,8 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from lxml.etree import LxmlError
 
 from webdancer_cli.errors import Reject
-from webdancer_cli.records import Page
-from webdancer_cli.web.extract import extract
+from webdancer_cli.web.gate import Document, Reading, Terms, read
 
 PAGES_BEFORE_PROCESSES = 48
 
@@ -44,18 +43,18 @@ class Extraction:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="extraction")
         self._pool: ProcessPoolExecutor | None = None
 
-    async def page(self, html: str, url: str) -> Page:
-        """The page of a document. Raises Reject ``extraction_failed`` when its HTML defeats the libraries."""
+    async def read(self, document: Document, terms: Terms) -> Reading:
+        """The page of a document, judged. Raises Reject ``extraction_failed`` when its HTML defeats the libraries."""
         self._pages += 1
         pool = self._executor()
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, extract, html, url)
+            return await asyncio.get_running_loop().run_in_executor(pool, read, document, terms)
         except BrokenProcessPool:
             if self._pool is pool:
                 self._pool = None
-            raise Reject("extraction_failed", f"{url}: the process that read it died") from None
+            raise Reject("extraction_failed", f"{document.url}: the process that read it died") from None
         except TRIPPED as error:
-            raise Reject("extraction_failed", f"{url}: {type(error).__name__}: {error}") from None
+            raise Reject("extraction_failed", f"{document.url}: {type(error).__name__}: {error}") from None
 
     def _executor(self) -> ThreadPoolExecutor | ProcessPoolExecutor:
         if self._pages <= PAGES_BEFORE_PROCESSES or self._processes < 2:

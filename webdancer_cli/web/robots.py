@@ -39,6 +39,10 @@ class Robots:
             raise Reject("robots_disallowed", f"{url}: robots.txt of the site forbids it")
         return rules.crawl_delay(PRODUCT) or 0.0
 
+    async def sitemaps(self, url: str) -> list[str]:
+        """The sitemaps that the site's robots.txt names. Raises Reject if that cannot be read."""
+        return list((await self._rules(url)).sitemaps)
+
     async def _rules(self, url: str) -> Protego:
         parts = urlsplit(url)
         site = f"{parts.scheme}://{parts.netloc}"
