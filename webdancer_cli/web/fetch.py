@@ -24,7 +24,8 @@ from w3lib.encoding import html_to_unicode
 
 from webdancer_cli import __version__
 from webdancer_cli.errors import Reject
-from webdancer_cli.web import robots, urls
+from webdancer_cli.tape import Tape, TapeMiss
+from webdancer_cli.web import robots, urls, walls
 from webdancer_cli.web.guard import GuardedTransport
 
 HTML_TYPES = frozenset(["text/html", "application/xhtml+xml"])
@@ -36,6 +37,10 @@ LONGEST_WAIT_SECONDS = 60.0
 _TRANSIENT = frozenset(["http_429", "http_500", "http_502", "http_503", "http_504", "connection_broken"])
 
 
+_PERSONAL_HEADERS = frozenset(["set-cookie", "set-cookie2", "www-authenticate", "proxy-authenticate"])
+"""What no tape keeps."""
+
+
 class Fetched(msgspec.Struct, kw_only=True):
     """A successful answer. ``url`` is where the redirects ended, ``body`` is decompressed."""
 
@@ -44,12 +49,12 @@ class Fetched(msgspec.Struct, kw_only=True):
     content_type: str
     body: bytes
     fetched_at: str
-    header: str = ""
-    """The Content-Type header as sent."""
+    headers: dict[str, str] = {}
+    """The headers, their names in lower case."""
 
     def text(self) -> str:
         """The body as text: by byte-order mark, header, ``<meta>``, else UTF-8 if valid, else a guess."""
-        return html_to_unicode(self.header or None, self.body, "cp1252", _guess)[1]
+        return html_to_unicode(self.headers.get("content-type"), self.body, "cp1252", _guess)[1]
 
 
 def _guess(body: bytes) -> str | None:
@@ -111,7 +116,9 @@ class Fetcher:
         allow_private: bool = False,
         contact: str | None = None,
         backoff_seconds: Sequence[float] = (0.5, 1.5),
+        tape: Tape | None = None,
     ):
+        self._tape = tape
         self._backoff_seconds = backoff_seconds
         self._timeout_seconds = timeout_seconds
         self._max_bytes = max_bytes
@@ -138,10 +145,25 @@ class Fetcher:
         """The document at a URL, if its media type is one of ``kinds``.
 
         Raises Reject, with one of the reasons: bad_url, robots_disallowed, robots_unreachable, dns_failure,
-        private_address, connection_failed, connection_broken, timeout, http_<status>, redirect_loop, not_html (a
-        media type that was not asked for), too_large, bad_encoding.
+        private_address, connection_failed, connection_broken, timeout, http_<status>, bot_wall (by its headers),
+        redirect_loop, not_html (a media type that was not asked for), too_large, bad_encoding, tape_miss (in replay).
         """
-        return await self._follow(url, kinds, obey=True, cut=False)
+        if self._tape is None:
+            return await self._follow(url, kinds, obey=True, cut=False)
+        asked = [urls.canonical(url) or url, sorted(kinds)]
+        try:
+            return await self._tape.through("web", asked, url, Fetched, lambda: self._for_the_tape(url, kinds))
+        except TapeMiss as miss:
+            raise Reject("tape_miss", str(miss)) from None
+
+    async def _for_the_tape(self, url: str, kinds: Collection[str]) -> Fetched:
+        fetched = await self._follow(url, kinds, obey=True, cut=False)
+        fetched.headers = {name: value for name, value in fetched.headers.items() if name not in _PERSONAL_HEADERS}
+        return fetched
+
+    async def sitemaps(self, url: str) -> list[str]:
+        """The sitemaps that robots.txt names for the site of a URL. Raises Reject if that cannot be read."""
+        return await self._robots.sitemaps(url)
 
     async def _robots_txt(self, url: str) -> str:
         fetched = await self._follow(url, (), obey=False, cut=True)
@@ -204,15 +226,19 @@ class Fetcher:
         location = response.headers.get("location")
         if status in (301, 302, 303, 307, 308) and location:
             return str(location)
+        if sign := walls.header_wall(response.headers):
+            raise Reject("bot_wall", f"{url}: {sign}")
         if status != 200:
             raise Status(url, status, retry_after(response.headers.get("retry-after", "")))
-        header = response.headers.get("content-type", "")
-        content_type = header.partition(";")[0].strip().lower()
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kinds and content_type and content_type not in kinds:
             raise Reject("not_html", f"{url}: is {content_type}")
         body = await _read(url, response, robots.MAX_BYTES if cut else self._max_bytes, cut)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return Fetched(url=url, requested_url=url, content_type=content_type, body=body, fetched_at=now, header=header)
+        return Fetched(
+            url=url, requested_url=url, content_type=content_type, body=body, fetched_at=now, headers=headers
+        )
 
 
 def checked(url: str, base: str = "") -> str:

@@ -52,6 +52,18 @@ async def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
+async def allowed(host: str, port: int, allow_private: bool) -> list[str]:
+    """The addresses of a host that may be connected to. Raises Reject ``private_address`` or ``dns_failure``."""
+    addresses = await resolve(host, port)
+    if allow_private:
+        return addresses
+    public = [address for address in addresses if is_public(address)]
+    if addresses and not public:
+        shown = host if host == addresses[0] else f"{host} is {addresses[0]}, which"
+        raise Reject("private_address", f"{shown} is not a public address; --allow-private opens it")
+    return public
+
+
 class GuardedBackend(httpcore.AsyncNetworkBackend):
     """Opens connections for httpcore, to public addresses only unless ``allow_private``."""
 
@@ -69,22 +81,12 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Try the host's allowed addresses in turn. Raises Reject ``private_address`` when none is allowed."""
         failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
-        for address in await self._allowed(host, port):
+        for address in await allowed(host, port, self._allow_private):
             try:
                 return await self._sockets.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = failure or error
         raise failure or httpcore.ConnectError(f"{host} has no address")
-
-    async def _allowed(self, host: str, port: int) -> list[str]:
-        addresses = await resolve(host, port)
-        if self._allow_private:
-            return addresses
-        public = [address for address in addresses if is_public(address)]
-        if addresses and not public:
-            shown = host if host == addresses[0] else f"{host} is {addresses[0]}, which"
-            raise Reject("private_address", f"{shown} is not a public address; --allow-private opens it")
-        return public
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

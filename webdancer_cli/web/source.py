@@ -12,8 +12,13 @@ class Hit(msgspec.Struct):
 
     title: str
     url: str
-    snippet: str
+    snippet: str = ""
     date: str = ""
+
+
+def hit(title: str | None, url: str | None, snippet: str | None, date: str | None = None) -> Hit:
+    """A hit of what a service gave; nothing in it is certain to be there."""
+    return Hit(title or url or "", url or "", snippet or "", date or "")
 
 
 class Web(Protocol):
@@ -22,9 +27,33 @@ class Web(Protocol):
     name: str
 
     async def search(self, query: str, results: int) -> list[Hit]:
-        """The best ``results`` pages for a query. Raises ToolError."""
+        """The best ``results`` pages for a query. Raises ToolError; Refused when no further call can succeed."""
         ...
 
     async def read(self, url: str) -> Page:
-        """The page at a URL. Raises ToolError."""
+        """The page at a URL. Raises ToolError; Refused when no further call can succeed."""
         ...
+
+
+class Search(Protocol):
+    """A search back end. ``name`` is its provenance, and holds no secret."""
+
+    name: str
+
+    async def search(self, query: str, results: int) -> list[Hit]:
+        """What it finds, best first; it may be more than ``results``. Raises ToolError, or Refused."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Reader(Protocol):
+    """What turns a URL into a page. ``name`` is its provenance."""
+
+    name: str
+
+    async def read(self, url: str) -> Page:
+        """Raises ToolError, or Refused."""
+        ...
+
+    async def aclose(self) -> None: ...

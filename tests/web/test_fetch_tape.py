@@ -1,0 +1,43 @@
+"""The fetcher with a tape: one exchange for a page with all its redirects, none for a failure."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from webdancer_cli.errors import Reject
+from webdancer_cli.tape import Tape
+from webdancer_cli.web.fetch import Fetcher
+
+
+def fetcher(tape: Tape) -> Fetcher:
+    return Fetcher(allow_private=True, timeout_seconds=5.0, backoff_seconds=(0.01,), tape=tape)
+
+
+async def reason(client: Fetcher, url: str) -> str:
+    with pytest.raises(Reject) as caught:
+        await client.get(url)
+    return caught.value.reason
+
+
+async def test_pages_are_replayed_failures_are_not_and_cookies_are_left_out(
+    serve: Callable[..., Any], answer: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = str(tmp_path / "web.tape")
+    page = answer("<p>héllo", headers={"Set-Cookie": "session=s3cret", "X-Robots-Tag": "all"})
+    site = await serve({"/": page, "/old": answer(status=301, headers={"Location": "/"}), "/busy": answer(status=503)})
+    with Tape(path) as tape:
+        async with fetcher(tape) as client:
+            live = [await client.get(f"{site.url}/"), await client.get(f"{site.url}/old")]
+            assert await reason(client, f"{site.url}/busy") == "http_503"
+    asked = len(site.requests)
+    with Tape(path, "replay") as tape:
+        async with fetcher(tape) as client:
+            assert [await client.get(f"{site.url}/"), await client.get(f"{site.url}/old")] == live
+            assert await reason(client, f"{site.url}/busy") == "tape_miss"
+            assert await reason(client, "file:///etc/passwd") == "tape_miss"
+        assert tape.line() == "2 replayed, 0 recorded, 2 missed"
+    assert len(site.requests) == asked
+    assert (live[1].url, live[0].text()) == (f"{site.url}/", "<p>héllo")
+    assert live[0].headers["x-robots-tag"] == "all" and "set-cookie" not in live[0].headers

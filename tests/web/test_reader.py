@@ -1,0 +1,187 @@
+"""Reading the live web: what can be read, what is refused by name, and the guard."""
+
+import json
+
+import pytest
+
+from webdancer_cli.errors import Refused, ToolError, UsageError
+from webdancer_cli.records import Page
+from webdancer_cli.web.jina import JinaReader
+from webdancer_cli.web.reader import HttpReader
+from webdancer_cli.web.service import Patience
+
+ARTICLE = "<html><head><title>Velmora</title></head><body><nav>Home About</nav><main><p>{}</p></main></body></html>"
+PROSE = "Velmora is a town by the river. It was founded in 1234 by settlers from Kemlo. " * 6
+CANARY = "canary-31be"
+
+
+def pdf(*lines: str) -> bytes:
+    """A PDF of one page a line, written by hand: header, objects, cross references, trailer."""
+    kids = " ".join(f"{4 + 2 * at} 0 R" for at in range(len(lines)))
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {len(lines)} >>",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    for at, line in enumerate(lines):
+        stream = f"BT /F1 12 Tf 72 720 Td ({line}) Tj ET"
+        font = "/Resources << /Font << /F1 3 0 R >> >> /MediaBox [0 0 612 792]"
+        objects.append(f"<< /Type /Page /Parent 2 0 R {font} /Contents {5 + 2 * at} 0 R >>")
+        objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
+    objects.append("<< /Title (The charter) >>")
+    body, offsets = "%PDF-1.4\n", []
+    for number, text in enumerate(objects, 1):
+        offsets.append(len(body))
+        body += f"{number} 0 obj\n{text}\nendobj\n"
+    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
+    size = len(objects) + 1
+    trailer = f"trailer\n<< /Size {size} /Root 1 0 R /Info {size - 1} 0 R >>\nstartxref\n{len(body)}\n%%EOF"
+    return f"{body}xref\n0 {size}\n0000000000 65535 f \n{table}{trailer}".encode()
+
+
+async def read(url: str, **options: object) -> Page:
+    reader = HttpReader(**{"allow_private": True, "timeout_seconds": 5.0, **options})
+    try:
+        return await reader.read(url)
+    finally:
+        await reader.aclose()
+
+
+async def test_html_is_read_as_its_main_text(serve) -> None:
+    site = await serve({"/a": ARTICLE.format(PROSE)})
+    page = await read(f"{site.url}/a")
+    assert (page.title, page.url) == ("Velmora", f"{site.url}/a")
+    assert "founded in 1234" in page.text and "About" not in page.text
+    assert page.fetched_at and page.sha256
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "title", "text"),
+    [
+        ("text/plain", "  Velmora was founded in 1234.\n", "a.x", "Velmora was founded in 1234."),
+        ("text/markdown; charset=utf-8", "# The town #\n\nIn *1234*.", "The town", "# The town #\n\nIn *1234*."),
+        ("text/markdown", "no heading", "a.x", "no heading"),
+        ("application/json", '{"founded":1234,"names":["Velmora"]}', "a.x", '{\n  "founded": 1234,\n'),
+        ("application/json", "{broken", "a.x", "{broken"),
+        ("application/pdf", pdf("Charter of 1234", "Second"), "The charter", "Charter of 1234\n\nSecond"),
+        ("", pdf("Untold"), "The charter", "Untold"),
+    ],
+)  # fmt: skip
+async def test_other_documents(serve, answer, kind: str, body: str | bytes, title: str, text: str) -> None:
+    site = await serve({"/d/a.x": answer(body, 200, {"Content-Type": kind})})
+    page = await read(f"{site.url}/d/a.x")
+    assert page.title == title
+    assert page.text.startswith(text)
+
+
+@pytest.mark.parametrize("kind", ["image/png", "application/zip", "video/mp4"])
+async def test_other_types_are_named_and_refused(serve, answer, kind: str) -> None:
+    site = await serve({"/a": answer(b"\x00", 200, {"Content-Type": kind})})
+    with pytest.raises(ToolError, match=f"/a: is {kind}; only HTML, plain text, Markdown, JSON and PDF can be read"):
+        await read(f"{site.url}/a")
+
+
+@pytest.mark.parametrize("body", [b"%PDF-1.4 and nothing more", b"not at all", pdf("Cut")[:200], b""])
+async def test_a_broken_pdf_is_a_tool_error(serve, answer, body: bytes) -> None:
+    site = await serve({"/a.pdf": answer(body, 200, {"Content-Type": "application/pdf"})})
+    with pytest.raises(ToolError, match=r"/a\.pdf: a PDF that cannot be read"):
+        await read(f"{site.url}/a.pdf")
+
+
+async def test_a_wall_is_no_page_to_quote(serve) -> None:
+    site = await serve(
+        {"/a": "<title>Just a moment...</title><p>Verify you are human by completing the action below.</p>"}
+    )
+    with pytest.raises(ToolError, match="/a"):
+        await read(f"{site.url}/a")
+
+
+async def test_what_asks_not_to_be_indexed_may_still_be_read(serve) -> None:
+    html = ARTICLE.format(PROSE).replace("<title>", '<meta name="robots" content="noindex"><title>')
+    site = await serve({"/a": html})
+    assert "1234" in (await read(f"{site.url}/a")).text
+
+
+async def test_a_redirect_is_followed_and_the_url_that_was_asked_for_is_kept(serve, answer) -> None:
+    site = await serve({"/old": answer("", 301, {"Location": "/new"}), "/new": ARTICLE.format(PROSE)})
+    page = await read(f"{site.url}/old")
+    assert (page.url, page.extra["requested_url"]) == (f"{site.url}/new", f"{site.url}/old")
+
+
+async def test_failures_name_the_url_that_was_asked_for(serve, answer) -> None:
+    site = await serve({"/old": answer("", 301, {"Location": "/gone"}), "/robots.txt": "User-agent: *\nDisallow: /no"})
+    for path, said in (("/old", "404"), ("/no", "robots.txt")):
+        with pytest.raises(ToolError, match=said) as caught:
+            await read(site.url + path)
+        assert site.url + path in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:{}/", "http://localhost:{}/", "http://2130706433:{}/", "http://0x7f000001:{}/", "file:///etc/hosts",
+     "ftp://e.org/", "http://169.254.169.254/", "not a url"],
+)  # fmt: skip
+async def test_nothing_private_is_read_by_either_reader(serve, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = await serve({"/": ARTICLE.format(PROSE)})
+    asked = url.format(site.url.rpartition(":")[2])
+    with pytest.raises(ToolError):
+        await read(asked, allow_private=False)
+    jina = JinaReader(site.url)
+    with pytest.raises(ToolError):
+        await jina.read(asked)
+    await jina.aclose()
+    assert not site.requests
+
+
+JINA = {
+    "code": 200,
+    "status": 20000,
+    "data": {
+        "title": "Velmora",
+        "description": "",
+        "url": "http://127.0.0.1:1/town",
+        "content": "# Velmora\n\nFounded in 1234.",
+        "publishedTime": "2024-01-05T00:00:00Z",
+        "usage": {"tokens": 12},
+    },
+}
+
+
+async def jina_read(url: str) -> Page:
+    reader = JinaReader(url, allow_private=True, patience=Patience(attempts=2, first_pause_seconds=0.01))
+    try:
+        return await reader.read("http://127.0.0.1:1/town#top")
+    finally:
+        await reader.aclose()
+
+
+async def test_jina_is_asked_for_the_page_and_its_markdown_is_the_text(serve, answer, monkeypatch) -> None:
+    monkeypatch.setenv("JINA_API_KEY", CANARY)
+    site = await serve({"/": answer(json.dumps(JINA), 200, {"Content-Type": "application/json"})})
+    page = await jina_read(site.url)
+    assert (page.title, page.text) == ("Velmora", "# Velmora\n\nFounded in 1234.")
+    assert page.extra == {"date": "2024-01-05"}
+    [request] = site.requests
+    assert (request.method, json.loads(request.body)) == ("POST", {"url": "http://127.0.0.1:1/town"})
+    assert request.headers["authorization"] == f"Bearer {CANARY}" and request.headers["accept"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "said"),
+    [(401, Refused, "JINA_API_KEY"), (402, Refused, "add tokens"), (422, ToolError, "422"), (429, ToolError, "429"),
+     (503, ToolError, "503"), (200, ToolError, "odd answer")],
+)  # fmt: skip
+async def test_what_jina_refuses(serve, answer, monkeypatch, status: int, kind: type, said: str) -> None:
+    monkeypatch.setenv("JINA_API_KEY", CANARY)
+    body = {"data": None, "code": status, "name": "SomeError", "message": f"no {CANARY}"}
+    site = await serve({"/": answer(json.dumps(body), status, {"Content-Type": "application/json"})})
+    with pytest.raises(kind, match=said) as caught:
+        await jina_read(site.url)
+    assert CANARY not in str(caught.value)
+
+
+def test_the_service_needs_a_key_and_a_server_of_ones_own_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JINA_API_KEY", raising=False)
+    with pytest.raises(UsageError, match="--reader jina needs a key: set JINA_API_KEY"):
+        JinaReader()
+    JinaReader("http://127.0.0.1:3000")

@@ -1,0 +1,60 @@
+"""The live web through a tape."""
+
+from pathlib import Path
+
+import pytest
+
+from webdancer_cli.errors import ModelError, ToolError
+from webdancer_cli.records import Page
+from webdancer_cli.tape import Tape
+from webdancer_cli.web.live import LiveWeb
+from webdancer_cli.web.source import Hit
+from webdancer_cli.web.taped import TapedWeb
+
+HIT = Hit("A", "http://a.test/", "an a")
+PAGE = Page(url="http://a.test/", title="A", text="An a.", fetched_at="2026-01-01T00:00:00+00:00", extra={"by": "x"})
+
+
+class Service:
+    """A search back end and a reader; what it does not know is a failure."""
+
+    name = "scripted"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def search(self, query: str, results: int) -> list[Hit]:
+        self.calls += 1
+        return [HIT]
+
+    async def read(self, url: str) -> Page:
+        self.calls += 1
+        if url != PAGE.url:
+            raise ToolError(f"{url}: gone")
+        return PAGE
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_what_was_found_and_read_is_found_and_read_again(tmp_path: Path) -> None:
+    service = Service()
+    for mode in ("auto", "replay"):
+        with Tape(str(tmp_path / "tape"), mode) as tape:
+            web = TapedWeb(LiveWeb(service, service), tape)
+            assert web.name == "live:scripted+scripted"
+            assert await web.search("a", 3) == [HIT]
+            assert await web.read("http://a.test/") == PAGE
+    assert service.calls == 2
+
+
+async def test_a_failure_is_not_recorded_and_a_miss_is_no_observation(tmp_path: Path) -> None:
+    service = Service()
+    with Tape(str(tmp_path / "tape")) as tape:
+        with pytest.raises(ToolError, match="gone"):
+            await TapedWeb(LiveWeb(service, service), tape).read("http://b.test/")
+    with Tape(str(tmp_path / "tape"), "replay") as tape:
+        with pytest.raises(ModelError, match=r"http://b\.test/ is not on the tape"):
+            await TapedWeb(LiveWeb(service, service), tape).read("http://b.test/")
+        with pytest.raises(ModelError, match="not on the tape"):
+            await TapedWeb(LiveWeb(service, service), tape).search("b", 1)

@@ -1,0 +1,59 @@
+"""``--web live``: a search back end and a reader as the web of the tools."""
+
+from webdancer_cli import config
+from webdancer_cli.errors import UsageError
+from webdancer_cli.records import Page
+from webdancer_cli.web import urls
+from webdancer_cli.web.jina import JinaReader
+from webdancer_cli.web.reader import HttpReader
+from webdancer_cli.web.search.choice import open_search
+from webdancer_cli.web.service import checked_url
+from webdancer_cli.web.source import Hit, Reader, Search
+
+
+class LiveWeb:
+    """Implements ``Web``. To be closed in the event loop that used it."""
+
+    def __init__(self, search: Search, reader: Reader):
+        self.name = f"live:{search.name}+{reader.name}"
+        self._search = search
+        self._reader = reader
+
+    async def search(self, query: str, results: int) -> list[Hit]:
+        """Each page once, and only what can be visited."""
+        found: dict[str, Hit] = {}
+        for hit in await self._search.search(query, results):
+            if url := urls.canonical(hit.url):
+                found.setdefault(url, hit)
+        return list(found.values())[:results]
+
+    async def read(self, url: str) -> Page:
+        return await self._reader.read(url)
+
+    async def aclose(self) -> None:
+        await self._search.aclose()
+        await self._reader.aclose()
+
+
+def open_live(options: config.Episode, *, asks: bool = True) -> LiveWeb:
+    """The live web that the options name. Raises UsageError for a choice that is unknown or lacks its key.
+
+    ``asks`` is False where nothing will be asked, as in a replay: then no key is needed.
+    """
+    return LiveWeb(open_search(options.search, asks=asks), open_reader(options, asks=asks))
+
+
+def open_reader(options: config.Episode, *, asks: bool = True) -> Reader:
+    """``http``, ``jina``, or ``jina=URL`` for a server of one's own."""
+    choice = options.reader
+    name, given, url = choice.partition("=")
+    if choice == "http":
+        return HttpReader(
+            allow_private=options.allow_private, contact=options.contact, timeout_seconds=options.tool_seconds
+        )
+    if name == "jina" and not given:
+        return JinaReader(asks=asks, allow_private=options.allow_private, contact=options.contact)
+    if name == "jina":
+        own = checked_url(url, what=f"--reader {choice}")
+        return JinaReader(own, allow_private=options.allow_private, contact=options.contact)
+    raise UsageError(f"--reader {choice}: unknown; choose from http, jina, jina=URL")

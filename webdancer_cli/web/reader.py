@@ -1,0 +1,51 @@
+"""``--reader http``: pages of the live web, fetched politely and read here."""
+
+from webdancer_cli.errors import Reject, ToolError
+from webdancer_cli.records import Page
+from webdancer_cli.web import documents
+from webdancer_cli.web.extraction import Extraction
+from webdancer_cli.web.fetch import Fetched, Fetcher
+from webdancer_cli.web.gate import Document, Terms
+
+READ_ALL_THE_SAME = frozenset(["noindex", "mojibake"])
+"""What keeps a page out of a corpus, but does not stand between a reader and its text."""
+READABLE = "only HTML, plain text, Markdown, JSON and PDF can be read"
+
+
+class HttpReader:
+    """Fetches and reads. What keeps a page from being read is a ToolError that names it."""
+
+    name = "http"
+
+    def __init__(self, *, allow_private: bool = False, contact: str | None = None, timeout_seconds: float = 20.0):
+        self._fetcher = Fetcher(allow_private=allow_private, contact=contact, timeout_seconds=timeout_seconds)
+        self._extraction = Extraction()
+
+    async def read(self, url: str) -> Page:
+        try:
+            fetched = await self._fetcher.get(url, documents.KINDS)
+            page = await self._page(fetched)
+        except Reject as reject:
+            raise ToolError(_told(url, reject)) from None
+        page.fetched_at = fetched.fetched_at
+        if fetched.url != url:
+            page.extra["requested_url"] = url
+        return page
+
+    async def _page(self, fetched: Fetched) -> Page:
+        if not documents.is_html(fetched):
+            return await documents.page(fetched)
+        reading = await self._extraction.read(Document(fetched.text(), fetched.url, fetched.headers), Terms())
+        if reading.refusal and reading.refusal.reason not in READ_ALL_THE_SAME:
+            raise Reject(reading.refusal.reason, reading.refusal.detail)
+        return reading.page
+
+    async def aclose(self) -> None:
+        await self._fetcher.__aexit__()
+        self._extraction.__exit__()
+
+
+def _told(url: str, reject: Reject) -> str:
+    """The reason, with the URL that was asked for: the fetcher may name another, after a redirect."""
+    detail = reject.detail if reject.reason != "not_html" else f"{reject.detail}; {READABLE}"
+    return detail if url in detail else f"{url}: {detail}"

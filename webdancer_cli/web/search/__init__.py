@@ -1,0 +1,1 @@
+"""Search back ends: one small file per service, behind ``source.Search``."""

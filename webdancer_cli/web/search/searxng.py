@@ -1,0 +1,56 @@
+"""SearXNG: ``GET /search?format=json`` at the user's own instance. It asks other engines, and needs no key."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from webdancer_cli.errors import ToolError
+from webdancer_cli.web.service import Patience, Service, checked_url
+from webdancer_cli.web.source import Hit, hit
+
+REMEDIES = {
+    401: "give the instance's user and password in the URL",
+    403: "enable json under search.formats in settings.yml",
+    404: "name the URL of the instance itself, without /search",
+}
+
+
+class _Result(msgspec.Struct):
+    title: str | None = None
+    url: str | None = None
+    content: str | None = None
+    publishedDate: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    results: list[_Result] = []
+    unresponsive_engines: list[Any] = []
+    """Which engines failed and why, e.g. ``["google", "timeout"]``."""
+
+
+class Searxng:
+    """``name`` leaves out user and password. Raises UsageError for what is no URL."""
+
+    def __init__(self, url: str, patience: Patience | None = None):
+        base = checked_url(url, what=f"--search searxng={url}")
+        parts = urlsplit(base)
+        self.name = f"searxng={parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        self._url = f"{base}/search"
+        self._service = Service(self.name, secret=parts.password or "", remedies=REMEDIES, patience=patience)
+
+    async def search(self, query: str, results: int) -> list[Hit]:
+        """One page of results, as many as the instance gives. Nothing found while engines failed is a ToolError."""
+        answer = await self._service.ask("GET", self._url, _Answer, params={"q": query, "format": "json"})
+        if not answer.results and answer.unresponsive_engines:
+            raise ToolError(f"{self.name}: its engines failed: {_engines(answer.unresponsive_engines)}")
+        return [
+            hit(found.title, found.url, found.content, (found.publishedDate or "")[:10]) for found in answer.results
+        ]
+
+    async def aclose(self) -> None:
+        await self._service.aclose()
+
+
+def _engines(failed: list[Any]) -> str:
+    return ", ".join(": ".join(map(str, engine)) if isinstance(engine, list) else str(engine) for engine in failed)

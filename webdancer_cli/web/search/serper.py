@@ -1,0 +1,42 @@
+"""Serper: Google's results. ``POST /search`` with the key as X-API-KEY; results stand in ``organic``."""
+
+import msgspec
+
+from webdancer_cli.web.service import Patience, Service
+from webdancer_cli.web.source import Hit, hit
+
+KEY = "SERPER_API_KEY"
+URL = "https://google.serper.dev/search"
+MOST_RESULTS = 100
+REMEDIES = {
+    401: f"set {KEY} to a key that is valid",
+    402: "add credit to the account",
+    403: f"set {KEY} to a key that is valid",
+}
+
+
+class _Result(msgspec.Struct):
+    title: str | None = None
+    link: str | None = None
+    snippet: str | None = None
+    date: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    organic: list[_Result] = []
+
+
+class Serper:
+    name = "serper"
+
+    def __init__(self, key: str, url: str = URL, patience: Patience | None = None):
+        self._url = url
+        self._service = Service(self.name, headers={"X-API-KEY": key}, secret=key, remedies=REMEDIES, patience=patience)
+
+    async def search(self, query: str, results: int) -> list[Hit]:
+        asked = {"q": query, "num": min(results, MOST_RESULTS)}
+        answer = await self._service.ask("POST", self._url, _Answer, json=asked)
+        return [hit(found.title, found.link, found.snippet, found.date) for found in answer.organic]
+
+    async def aclose(self) -> None:
+        await self._service.aclose()

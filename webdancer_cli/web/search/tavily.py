@@ -1,0 +1,46 @@
+"""Tavily: ``POST /search`` with the key as a bearer token; a result's ``content`` is its snippet."""
+
+import msgspec
+
+from webdancer_cli.web.service import Patience, Service
+from webdancer_cli.web.source import Hit, hit
+
+KEY = "TAVILY_API_KEY"
+URL = "https://api.tavily.com/search"
+MOST_RESULTS = 20
+REMEDIES = {
+    401: f"set {KEY} to a key that is valid",
+    402: "add credit to the account",
+    403: f"{KEY} may not search; look at its rights",
+    432: "the plan's limit is reached; raise it",
+    433: "the pay-as-you-go limit is reached; raise it",
+}
+
+
+class _Result(msgspec.Struct):
+    title: str | None = None
+    url: str | None = None
+    content: str | None = None
+    published_date: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    results: list[_Result] = []
+
+
+class Tavily:
+    name = "tavily"
+
+    def __init__(self, key: str, url: str = URL, patience: Patience | None = None):
+        self._url = url
+        self._service = Service(
+            self.name, headers={"Authorization": f"Bearer {key}"}, secret=key, remedies=REMEDIES, patience=patience
+        )
+
+    async def search(self, query: str, results: int) -> list[Hit]:
+        asked = {"query": query, "max_results": min(results, MOST_RESULTS), "search_depth": "basic"}
+        answer = await self._service.ask("POST", self._url, _Answer, json=asked)
+        return [hit(found.title, found.url, found.content, found.published_date) for found in answer.results]
+
+    async def aclose(self) -> None:
+        await self._service.aclose()
