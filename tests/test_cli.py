@@ -9,7 +9,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 
 import pytest
 
-from webdancer_cli import cli, settings
+from webdancer_cli import cli, flags, settings
 from webdancer_cli.errors import ClosedPipe, ModelError, UsageError
 
 Webdancer = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -26,7 +26,7 @@ def test_help_lists_the_commands_in_pipeline_order(webdancer: Webdancer) -> None
     done = webdancer("--help")
     listed = re.findall(r"^  (\w+)  ", done.stdout.split("Commands:")[1], re.MULTILINE)
     assert done.returncode == 0
-    assert listed == ["crawlqa", "e2hqa", "sample", "filter", "sft", "rl", "eval", "world"]
+    assert listed == ["crawlqa", "e2hqa", "lint", "sample", "filter", "sft", "rl", "eval", "world", "tape"]
 
 
 @pytest.mark.parametrize("command", settings.COMMANDS)
@@ -35,7 +35,7 @@ def test_help_opens_with_examples_and_names_every_option(webdancer: Webdancer, c
     assert done.returncode == 0
     assert f"webdancer {command}" in done.stdout.split("Options:")[0].split("\n", 2)[2]
     for name in settings.documentation(settings.COMMANDS[command]):
-        assert name == "roots" or settings.option(name) in done.stdout
+        assert name in flags.ARGUMENTS or settings.option(name) in done.stdout
 
 
 def test_every_option_is_documented() -> None:
@@ -91,6 +91,11 @@ def test_a_mistyped_command_or_flag_is_one_line_and_exit_code_2(
     done = webdancer(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in one_line(done.stderr)
+
+
+def test_a_repeated_list_flag_adds_to_the_list(webdancer: Webdancer) -> None:
+    shown = webdancer("filter", "--stages", "validity", "--stages", "quality", "--show-config").stdout
+    assert 'stages = ["validity","quality"]' in shown
 
 
 def test_version(webdancer: Webdancer) -> None:

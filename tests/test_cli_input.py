@@ -220,7 +220,13 @@ def test_a_missing_extra_names_what_to_install(webdancer: Webdancer, tmp_path: P
 
 
 def test_an_author_that_needs_an_endpoint_says_so(webdancer: Webdancer) -> None:
-    refused(webdancer("e2hqa", "--model", "qwen", stdin=text(GOOD)), 2, "qwen", "builtin")
+    refused(webdancer("e2hqa", "--model", "qwen", stdin=text(GOOD)), 2, "qwen", "--base-url")
+
+
+@pytest.mark.parametrize("command", ["crawlqa", "e2hqa", "sample", "eval"])
+def test_an_endpoint_without_a_model_name_says_so(webdancer: Webdancer, command: str) -> None:
+    done = webdancer(command, "--base-url", "http://127.0.0.1:9/v1", stdin=text(GOOD))
+    refused(done, 2, "http://127.0.0.1:9/v1", "--model")
 
 
 # --- output

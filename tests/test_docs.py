@@ -97,7 +97,7 @@ def test_every_command_of_the_quickstart_parses() -> None:
     script = re.sub(r"\$\(\(.*?\)\)", "60", script)
     script = re.sub(r"\$(\w+)", lambda match: knobs.get(match.group(1), "x"), script)
     found = commands(script)
-    assert {words[0] for words in found} == set(settings.COMMANDS)
+    assert {words[0] for words in found} == set(settings.COMMANDS) - {"tape"}  # nothing to record: all is offline
     for words in found:
         parses(words)
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from webdancer_cli import flow, jsonl
-from webdancer_cli.errors import Reject, UsageError
+from webdancer_cli.errors import BudgetSpent, Reject, UsageError
 from webdancer_cli.records import QA, Rejected
 
 
@@ -349,3 +349,21 @@ def test_reading_a_file_in_the_stage_names_its_broken_line(tmp_path: Path) -> No
     assert rejected["detail"].startswith(f"{tmp_path / 'in'}:2: not valid JSON") and rejected["record"] == '{"quest'
     assert tally.counts == {"in": 1, "out": 1, "rejected": 1} and tally.reasons == {"broken_line": 1}
     assert tally.exit_code == 1
+
+
+async def test_when_a_budget_is_spent_nothing_new_is_begun_and_what_is_done_is_kept(tmp_path: Path) -> None:
+    begun: list[str] = []
+
+    async def costly(item: Item) -> list[dict[str, Any]]:
+        begun.append(item.id)
+        await asyncio.sleep(item.wait_seconds)
+        if item.id in ("i3", "i5"):
+            raise BudgetSpent("--max-cost 1 is spent")
+        return [{"id": item.id}]
+
+    items = (Item(f"i{number}", 0.05 if number == 4 else 0.0) for number in range(1000))
+    with flow.Sink("test", str(tmp_path / "out")) as sink:
+        tally = await flow.run(items, costly, sink, jobs=2)
+    assert (tally.stopped, tally.exit_code, tally.failed) == ("--max-cost 1 is spent", 1, 0)
+    assert ids(tmp_path / "out")[:4] == ["i0", "i1", "i2", "i4"]  # i4 was under way when i3 met the end of the budget
+    assert len(begun) < 50

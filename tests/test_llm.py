@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 
-from webdancer_cli.errors import ModelError, UsageError
+from webdancer_cli.errors import BudgetSpent, ModelError, UsageError
 from webdancer_cli.llm import Chat, ContextFull, Patience, Reply, _retry_after
 from webdancer_cli.records import Message
+from webdancer_cli.spending import Ledger, Price
+from webdancer_cli.tape import Tape
 
 CANARY = "sk-canary-0123456789"
 HELLO = [Message("user", "Who are you?")]
@@ -164,6 +167,13 @@ async def test_what_cannot_succeed_is_not_tried_again(status: int) -> None:
     assert len(server.requests) == 1
 
 
+async def test_an_empty_account_is_not_tried_again() -> None:
+    async with serving(http(429, {"error": {"code": "insufficient_quota"}}), said("hi")) as server:
+        with pytest.raises(ModelError, match="no credit left"):
+            await ask(server)
+    assert len(server.requests) == 1
+
+
 async def test_a_full_context_has_its_own_error() -> None:
     refusal = {"error": {"message": "This model's maximum context length is 4096 tokens."}}
     async with serving(http(400, refusal)) as server:
@@ -246,3 +256,73 @@ async def test_calls_run_at_once_up_to_the_number_of_jobs() -> None:
     listener.close()
     assert [reply.text for reply in replies] == ["hi"] * 20
     assert under_way[1] == 5
+
+
+async def test_a_server_that_bears_three_calls_at_once_gets_all_done_although_forty_are_wanted() -> None:
+    under_way: list[int] = [0, 0, 0]
+
+    async def narrow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(65536):
+            if under_way[0] == 3:
+                under_way[2] += 1
+                writer.write(http(429, {"error": {"message": "slow down"}}))
+                continue
+            under_way[0] += 1
+            await asyncio.sleep(0.01)
+            under_way[0] -= 1
+            under_way[1] += 1
+            writer.write(said("hi"))
+
+    listener = await asyncio.start_server(narrow, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"
+    patience = Patience(attempts=12, first_pause_seconds=0.01)
+    chat = Chat(url, "a-model", jobs=40, patience=patience)
+    replies = await asyncio.gather(*(chat.complete(HELLO) for _ in range(120)))
+    (endpoint,) = chat._endpoints.all
+    await chat.aclose()
+    listener.close()
+    assert (len(replies), under_way[1]) == (120, 120)
+    assert endpoint.limit < 20
+    assert under_way[2] < 240  # with forty at once all the time, most of 12 attempts would be refused
+
+
+async def test_a_call_fails_over_to_an_endpoint_that_lives() -> None:
+    async with serving(said("hi")) as server:
+        chat = Chat(["http://127.0.0.1:9/v1", server.url], "a-model", patience=QUICK)
+        replies = [await chat.complete(HELLO) for _ in range(10)]
+        await chat.aclose()
+    assert {reply.text for reply in replies} == {"hi"}
+    assert len(server.requests) == 10
+
+
+async def test_a_reply_that_repeats_the_key_is_blanked_but_a_placeholder_is_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for key, text in ((CANARY, "My key is ***."), ("EMPTY", "My key is EMPTY.")):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        async with serving(said(f"My key is {key}.")) as server:
+            assert (await ask(server)).text == text
+
+
+async def test_a_budget_is_asked_before_every_call() -> None:
+    ledger = Ledger("a-model", max_tokens=20)
+    async with serving(said("hi")) as server:
+        chat = Chat(server.url, "a-model", ledger=ledger)
+        await chat.complete(HELLO)
+        await chat.complete(HELLO)
+        with pytest.raises(BudgetSpent):
+            await chat.complete(HELLO)
+        await chat.aclose()
+    assert len(server.requests) == 2  # 11 + 7 tokens each
+
+
+async def test_a_tape_answers_in_the_place_of_the_endpoint_and_costs_nothing(tmp_path: Path) -> None:
+    ledger = Ledger("a-model", price=Price(input=1.0, output=1.0))
+    with Tape(str(tmp_path / "tape")) as tape:
+        async with serving(said("one"), said("two")) as server:
+            chat = Chat(server.url, "a-model", tape=tape, ledger=ledger)
+            first = [await chat.complete(HELLO, rollout=rollout) for rollout in (0, 0, 1)]
+            await chat.aclose()
+    assert [reply.text for reply in first] == ["one", "one", "two"]
+    assert [reply.usage.cost for reply in first] == [0.000018] * 3  # 11 + 7 tokens at a millionth of a dollar
+    assert (ledger.total.calls, len(server.requests)) == (2, 2)

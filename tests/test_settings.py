@@ -83,6 +83,13 @@ def test_variables_are_read_as_the_option_is_typed(monkeypatch: pytest.MonkeyPat
     assert values["timeout_seconds"].value == 3.0
 
 
+def test_a_list_may_come_in_several_flags_and_urls_keep_their_commas() -> None:
+    given = settings.resolve("crawlqa", {"types": ["count", "single_hop, multi_hop"], "roots": ["http://a.test/1,2"]})
+    assert given["types"].value == ["count", "single_hop", "multi_hop"]
+    assert given["roots"].value == ["http://a.test/1,2"]
+    assert settings.resolve("filter", {"stages": ["validity", "quality"]})["stages"].value == ["validity", "quality"]
+
+
 def test_defaults_are_those_of_the_dataclass() -> None:
     for command, kind in settings.COMMANDS.items():
         assert settings.build(kind, settings.resolve(command, {})) == kind()

@@ -9,8 +9,8 @@ import os
 import select
 import sys
 import traceback
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -30,7 +30,13 @@ from webdancer_cli.errors import (
 
 if TYPE_CHECKING:
     from webdancer_cli.agent.episode import Policy
+    from webdancer_cli.agent.summariser import Summariser
     from webdancer_cli.flow import Progress, Tally
+    from webdancer_cli.llm import Chat
+    from webdancer_cli.synthesis.roles import Hardener, QuestionWriter
+    from webdancer_cli.tape import Tape
+    from webdancer_cli.web.live import LiveWeb
+    from webdancer_cli.web.taped import TapedWeb
 
 EXTRAS = {
     "torch": "train",
@@ -74,8 +80,13 @@ class Run:
 
         return progress.shown(self.command, quiet=self.quiet or not _is_first_rank())
 
-    def end(self, tally: "Tally") -> int:
+    def end(self, tally: "Tally", player: object = None) -> int:
+        """Sum up: what became of the records, what the calls took, and why the run stopped early, if it did."""
         self.say(tally.line())
+        if ledger := getattr(player, "ledger", None):
+            self.say(ledger.line())
+        if tally.stopped:
+            print(f"webdancer {self.command}: stopped: {tally.stopped}", file=sys.stderr, flush=True)
         return tally.exit_code
 
 
@@ -113,7 +124,7 @@ def _reads_stdin(options: "config.DataStage | config.Training") -> bool:
 
 def _refuse_overwriting(options: "config.DataStage | config.Training") -> None:
     """Nothing may be lost: neither the input, nor what is there already when no input comes."""
-    others = [getattr(options, name, None) for name in ("rejects", "unused_qa", "skip_solved")]
+    others = [getattr(options, name, None) for name in ("rejects", "unused_qa", "skip_solved", "tape")]
     files = [os.path.realpath(path) for path in [options.data, options.out, *others] if path and path != "-"]
     twice = next((path for path in files if files.count(path) > 1), None)
     if twice:
@@ -160,13 +171,16 @@ def crawlqa(options: config.Crawlqa, run: Run) -> int:
     webdancer crawlqa https://docs.python.org/3/ --max-pages 200 --pages pages.jsonl > qa.jsonl
     echo '{"url": "http://127.0.0.1:8000/"}' | webdancer crawlqa --allow-private > qa.jsonl
     webdancer crawlqa http://127.0.0.1:8000/ --allow-private --types count,intersection | head -3
+    webdancer crawlqa https://docs.python.org/3/ --model qwen --base-url http://127.0.0.1:8000/v1 > qa.jsonl
     """
     from webdancer_cli.stages import crawlqa as stage
 
-    author = _author(options, run)
-    with run.progress() as progress:
-        tally = _await(stage.run(options, author, progress))
-    return run.end(tally)
+    with _taped(options, run) as tape:
+        chat = _chat(options, "author", tape)
+        author = _author(options, chat, run)
+        with run.progress() as progress:
+            tally = _await(stage.run(options, author, progress, tape), chat)
+    return run.end(tally, chat)
 
 
 @command
@@ -175,13 +189,33 @@ def e2hqa(options: config.E2hqa, run: Run) -> int:
 
     \b
     webdancer e2hqa --data qa.jsonl --web pages.jsonl --rounds 2 > harder.jsonl
+    webdancer e2hqa --data qa.jsonl --model qwen --base-url http://127.0.0.1:8000/v1 > harder.jsonl
     echo '{"question": "Who wrote Emma?", "answer": "Jane Austen"}' | webdancer e2hqa --web pages.jsonl
     """
     from webdancer_cli.stages import e2hqa as stage
 
-    rewriter = _rewriter(options, run)
+    with _taped(options, run) as tape:
+        chat = _chat(options, "rewriter", tape)
+        rewriter = _rewriter(options, chat, run)
+        with run.progress() as progress:
+            tally = _await(stage.run(options, rewriter, progress), chat)
+    return run.end(tally, chat)
+
+
+@command
+def lint(options: config.Lint, run: Run) -> int:
+    """Check questions, whoever wrote them: the good ones pass, the others get reasons, a report goes to stderr.
+
+    \b
+    webdancer lint --data qa.jsonl --rejects bad.jsonl > good.jsonl
+    webdancer lint --data qa.jsonl --against gaia.jsonl,webwalkerqa.jsonl --report report.json > good.jsonl
+    webdancer lint --data qa.jsonl --allow-boolean --out /dev/null
+    """
+    from webdancer_cli.stages import lint as stage
+
     with run.progress() as progress:
-        tally = _await(stage.run(options, rewriter, progress))
+        tally, report = stage.run(options, progress)
+    run.table(report.table())
     return run.end(tally)
 
 
@@ -193,13 +227,18 @@ def sample(options: config.Sample, run: Run) -> int:
     webdancer sample --data qa.jsonl --web pages.jsonl -n 3 > trajectories.jsonl
     webdancer sample --data qa.jsonl --model qwq --base-url http://127.0.0.1:8000/v1 --out t.jsonl --resume
     webdancer sample --data qa.jsonl --model checkpoints/sft --prompts compact > trajectories.jsonl
+    webdancer sample --data qa.jsonl --web live --search searxng=http://127.0.0.1:8888 --model nano > t.jsonl
     """
     from webdancer_cli.stages import sample as stage
 
-    policy = _policy(options, run)
-    with run.progress() as progress:
-        tally = _await(stage.run(options, policy, progress))
-    return run.end(tally)
+    with _taped(options, run) as tape:
+        policy, web = _policy(options, run, tape), _live_web(options, tape)
+        summariser = _summariser(options, tape)
+        with run.progress() as progress:
+            playing = stage.run(options, policy, progress, web=web, summariser=summariser)
+            tally = _await(playing, policy, web, summariser)
+        _tell_failures(summariser, run)
+    return run.end(tally, policy)
 
 
 @command
@@ -243,8 +282,9 @@ def rl(options: config.Rl, run: Run) -> int:
     """
     from webdancer_cli.stages import rl as stage
 
+    web = _live_web(options)
     with run.progress() as progress:
-        tally = stage.run(options, progress)
+        tally = stage.run(options, progress, web=web)
     return run.end(tally)
 
 
@@ -259,11 +299,15 @@ def eval_(options: config.Eval, run: Run) -> int:
     """
     from webdancer_cli.stages import eval as stage
 
-    policy = _policy(options, run)
-    with run.progress() as progress:
-        tally, scores = _await(stage.run(options, policy, progress))
+    with _taped(options, run) as tape:
+        policy, web = _policy(options, run, tape), _live_web(options, tape)
+        summariser = _summariser(options, tape)
+        with run.progress() as progress:
+            playing = stage.run(options, policy, progress, web=web, summariser=summariser)
+            tally, scores = _await(playing, policy, web, summariser)
+        _tell_failures(summariser, run)
     run.table(scores.table())
-    return run.end(tally)
+    return run.end(tally, policy)
 
 
 @command
@@ -282,39 +326,124 @@ def world(options: config.World, run: Run) -> int:
     return EXIT_OK
 
 
-def _await(stage: Coroutine[Any, Any, Result]) -> Result:
+@command
+def tape(options: config.Tape, run: Run) -> int:
+    """List what a tape holds as JSON lines; merge other tapes into it and remove what is not wanted before.
+
+    \b
+    webdancer tape run.tape
+    webdancer tape run.tape --merge shard-1.tape,shard-2.tape > list.jsonl
+    webdancer tape run.tape --drop web --drop-label qwen --drop-older-days 30 > list.jsonl
+    """
+    from webdancer_cli.stages import tape as stage
+
+    run.say(stage.run(options))
+    return EXIT_OK
+
+
+def _await(stage: Coroutine[Any, Any, Result], *players: object) -> Result:
+    """Run the stage; then close what its players hold open, in the event loop that opened it."""
     import asyncio  # half of what --help would cost
 
-    return asyncio.run(stage)
+    async def whole() -> Result:
+        try:
+            return await stage
+        finally:
+            for player in players:
+                if close := getattr(player, "aclose", None):
+                    await close()
+
+    return asyncio.run(whole())
 
 
-def _author(options: config.Crawlqa, run: Run) -> Any:
-    _only_builtin(options, "author")
+def _live_web(options: config.Episode, tape: "Tape | None" = None) -> "LiveWeb | TapedWeb | None":
+    """The live web, or None: then ``--web`` names a corpus."""
+    if options.web == config.LIVE:
+        from webdancer_cli.web.live import open_live
+        from webdancer_cli.web.taped import TapedWeb
+
+        live = open_live(options, asks=tape is None or tape.mode != "replay")
+        return TapedWeb(live, tape) if tape else live
+    if options.search:
+        raise UsageError(f"--search {options.search}: searches the live web; add --web live")
+    return None
+
+
+@contextmanager
+def _taped(options: config.Remote, run: Run) -> "Iterator[Tape | None]":
+    """The tape of a run, if it has one. The date that a policy is told is the tape's, unless the user gave another."""
+    if not options.tape:
+        yield None
+        return
+    from webdancer_cli.tape import Tape
+
+    with Tape(options.tape, options.tape_mode) as tape:
+        if isinstance(options, config.Episode) and options.date is None:
+            options.date = tape.date
+        yield tape
+        run.say(f"{options.tape}: {tape.line()}")
+
+
+def _chat(options: "config.Crawlqa | config.E2hqa", role: str, tape: "Tape | None") -> "Chat | None":
+    """The endpoint that writes questions, or None: then the built-in rules do. A checkpoint cannot."""
+    _refuse_nameless(options)
+    if options.base_url:
+        from webdancer_cli.llm import Chat
+        from webdancer_cli.spending import Ledger
+
+        return Chat(
+            options.base_url,
+            options.model,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            jobs=options.jobs,
+            ledger=Ledger.of(options),
+            tape=tape,
+        )
+    if options.model != config.BUILTIN:
+        raise UsageError(f"--model {options.model}: a model as {role} needs --base-url; or take --model builtin")
+    return None
+
+
+def _refuse_nameless(options: config.Remote) -> None:
+    if options.base_url and options.model == config.BUILTIN:
+        raise UsageError(f"--base-url {options.base_url[0]}: which of its models? Name it with --model")
+
+
+def _author(options: config.Crawlqa, chat: "Chat | None", run: Run) -> "QuestionWriter":
+    if chat:
+        from webdancer_cli import prompts
+        from webdancer_cli.synthesis.asking import ChatAsk
+        from webdancer_cli.synthesis.chat_author import ChatAuthor
+
+        return ChatAuthor(options, ChatAsk(chat), prompts.load("default").files)
     run.say("--model builtin: questions are written by rules from the pages' sentences and links")
     from webdancer_cli.synthesis.author import Author
 
     return Author(options)
 
 
-def _rewriter(options: config.E2hqa, run: Run) -> Any:
-    _only_builtin(options, "rewriter")
+def _rewriter(options: config.E2hqa, chat: "Chat | None", run: Run) -> "Hardener":
+    if chat:
+        from webdancer_cli import prompts
+        from webdancer_cli.synthesis.asking import ChatAsk
+        from webdancer_cli.synthesis.chat_rewriter import ChatRewriter
+
+        return ChatRewriter(options, ChatAsk(chat), prompts.load("default").files)
     run.say("--model builtin: entities are described by rules from the pages found")
     from webdancer_cli.synthesis.rewriter import Rewriter
 
     return Rewriter(options)
 
 
-def _only_builtin(options: config.Remote, role: str) -> None:
-    if options.model != config.BUILTIN or options.base_url:
-        raise UsageError(f"--model {options.model}: the {role} is built in so far; use --model builtin")
-
-
-def _policy(options: "config.Sample | config.Eval", run: Run) -> "Policy":
+def _policy(options: "config.Sample | config.Eval", run: Run, tape: "Tape | None") -> "Policy":
     """The demonstrator, a chat endpoint, or a checkpoint."""
+    _refuse_nameless(options)
     if options.base_url:
         from webdancer_cli.agent.chat import ChatPolicy
+        from webdancer_cli.spending import Ledger
 
-        return ChatPolicy(options)
+        return ChatPolicy(options, ledger=Ledger.of(options), tape=tape)
     if options.cot == "long" or options.repetition_penalty != 1:
         raise UsageError("--cot long and --repetition-penalty are for endpoints; name one with --base-url")
     if options.model == config.BUILTIN:
@@ -325,6 +454,33 @@ def _policy(options: "config.Sample | config.Eval", run: Run) -> "Policy":
     from webdancer_cli.training.policies import open_policy
 
     return open_policy(options)
+
+
+def _summariser(options: "config.Sample | config.Eval", tape: "Tape | None") -> "Summariser | None":
+    """The model that reads pages for the policy, or None: then the pages' own sentences are shown."""
+    model, base_urls = options.summariser_model, options.base_url
+    if options.summariser_base_url:
+        base_urls = [options.summariser_base_url]
+        if not model:
+            raise UsageError(f"--summariser-base-url {base_urls[0]}: which of its models? Name it: --summariser-model")
+    if not model:
+        return None
+    if not base_urls:
+        raise UsageError(f"--summariser-model {model}: at which endpoint? Name it with --summariser-base-url")
+    from webdancer_cli import prompts
+    from webdancer_cli.agent.summariser import Summariser
+    from webdancer_cli.llm import Chat
+    from webdancer_cli.spending import Ledger, price_of
+
+    price = price_of(model, options.prices)
+    ledger = Ledger(model, price=price, max_cost=options.max_cost, max_tokens=options.max_tokens)
+    chat = Chat(base_urls, model, temperature=0.0, top_p=1.0, jobs=options.jobs, ledger=ledger, tape=tape)
+    return Summariser(chat, prompts.load_for(options), options.tool_seconds)
+
+
+def _tell_failures(summariser: "Summariser | None", run: Run) -> None:
+    if summariser and summariser.failures:
+        run.say(f"the summariser failed on {summariser.failures} visits, which showed the pages' own sentences instead")
 
 
 def ending(run: Run, work: Callable[[], int]) -> int:

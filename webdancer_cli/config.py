@@ -17,6 +17,9 @@ NotNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 FunnelStage = Literal["validity", "correctness", "quality"]
 
+LIVE = "live"
+"""What ``web`` names when it is no file."""
+
 BUILTIN = "builtin"
 """The model name that means the toolkit's own rule-based author, rewriter and demonstrator."""
 
@@ -50,12 +53,24 @@ class Remote:
 
     model: str = BUILTIN
     """"builtin", "nano", a checkpoint folder, or (with ``base_url``) the model name of an endpoint."""
-    base_url: str | None = None
-    """OpenAI-compatible endpoint, e.g. http://127.0.0.1:8000/v1. Its key comes from OPENAI_API_KEY."""
+    base_url: list[str] = field(default_factory=list)
+    """OpenAI-compatible endpoint, e.g. http://127.0.0.1:8000/v1; several are used side by side. The key comes from
+    OPENAI_API_KEY."""
     temperature: NotNegative = 0.6
     """Sampling temperature; 0 is greedy."""
     top_p: Share = 0.95
     """Nucleus mass for sampling; 1 switches it off."""
+    max_cost: Positive | None = None
+    """Stop this run when its calls have cost so many US dollars; what is finished is kept, ``resume`` does the rest."""
+    max_tokens: Count | None = None
+    """Stop this run when its calls have taken so many tokens, in and out together; ``resume`` does the rest."""
+    prices: str | None = None
+    """TOML table of prices in US dollars per million tokens: ["MODEL"] with input, output, cached."""
+    tape: str | None = None
+    """File that records what the endpoint said and what the crawler fetched, so that a run can be replayed."""
+    tape_mode: Literal["auto", "record", "replay"] = "auto"
+    """"auto": what is on the tape comes from it, the rest is recorded. "record": everything is asked anew. "replay":
+    nothing is asked, and what is missing is an error."""
 
 
 @dataclass(kw_only=True)
@@ -66,8 +81,32 @@ class Player(Remote):
     """"short": the model is shown all that it wrote. "long", for reasoning models: an action-only prompt, and earlier
     thoughts are left out of the model's input and kept in the record. "auto": long as soon as the endpoint returns
     reasoning apart from the text. Endpoints only."""
+    summariser_model: str | None = None
+    """Model that tells the policy what a visited page says about its goal; if not given, the page's own sentences that
+    matter are shown. An endpoint's model: see ``summariser_base_url``."""
+    summariser_base_url: str | None = None
+    """Endpoint of ``summariser_model``; ``base_url`` if not given. ``max_cost`` and ``max_tokens`` hold for each model
+    by itself."""
     repetition_penalty: Positive = 1.0
     """Sent to an endpoint if it is not 1 (paper: 1.1 for reasoning models); vLLM knows it, not every server does."""
+
+
+@dataclass(kw_only=True)
+class Tape:
+    """Look into a tape, prune it, merge others into it."""
+
+    file: str = ""
+    """The tape: a file that ``--tape`` wrote."""
+    out: str = "-"
+    """File to write the list to, or "-" for stdout."""
+    merge: list[str] = field(default_factory=list)
+    """Tapes to copy into this one; what it has already stays."""
+    drop: list[Literal["llm", "web"]] = field(default_factory=list)
+    """Remove all exchanges of these kinds."""
+    drop_label: list[str] = field(default_factory=list)
+    """Remove the exchanges whose label (the model, or the URL) contains one of these texts."""
+    drop_older_days: NotNegative | None = None
+    """Remove what was recorded more than so many days ago."""
 
 
 @dataclass(kw_only=True)
@@ -93,7 +132,8 @@ class Crawlqa(DataStage, Remote):
     """Crawl from roots and write questions from what was read."""
 
     roots: list[str] = field(default_factory=list)
-    """URLs to start from; if none, JSON lines {"url": …} are read from ``data``."""
+    """URLs to start from, or files of pages, folders of HTML and WARC files; if none, JSON lines {"url": …} are read
+    from ``data``."""
     pages: str = "pages.jsonl"
     """Where the crawled pages go: the corpus that ``--web`` reads."""
     max_pages: Count = 200
@@ -110,12 +150,41 @@ class Crawlqa(DataStage, Remote):
     """Allow loopback and private addresses (tests, intranets)."""
     contact: str | None = None
     """URL or mail address that the User-Agent names."""
+    allow: list[str] = field(default_factory=list)
+    """Follow only links whose URL fits one of these patterns, such as "*/docs/*"; the roots are read in any case."""
+    deny: list[str] = field(default_factory=list)
+    """Follow no link whose URL fits one of these patterns, such as "*/tag/*,*?print=*"."""
+    sitemap: bool = False
+    """Start from the addresses in the sites' sitemaps, too."""
+    similarity: Share = 0.9
+    """From this share of common runs of three words on, a page is nearly the same as an earlier one and not kept;
+    1 keeps all but equal texts."""
+    min_chars: Whole = 50
+    """Characters of text that a page must have to be kept."""
+    lang: list[str] = field(default_factory=list)
+    """Languages of the pages to keep, as ISO 639-1 codes such as en,de; none means all. Told by letter statistics."""
     types: list[str] = field(default_factory=list)
     """Question types to write: single_hop, multi_hop, count, intersection; none means all."""
     per_page: Count = 3
     """Questions written from one page at most, per type."""
     limit: Count | None = None
     """Stop after this many questions."""
+
+
+@dataclass(kw_only=True)
+class Lint(DataStage):
+    """Check questions, whoever wrote them."""
+
+    allow_boolean: bool = False
+    """Let yes/no questions pass."""
+    similarity: Share = 0.7
+    """From this share of common word pairs on, two questions with the same names and answer are nearly the same."""
+    against: list[str] = field(default_factory=list)
+    """Files of evaluation questions; a question that shares ``ngram_words`` words in a row with one is refused."""
+    ngram_words: Count = 10
+    """Words in a row that tell that a question was copied."""
+    report: str | None = None
+    """File for the report as JSON."""
 
 
 @dataclass(kw_only=True)
@@ -135,7 +204,17 @@ class Episode:
     """Limits and wording of a ReAct episode: the same in ``sample``, ``rl`` and ``eval``."""
 
     web: str = "pages.jsonl"
-    """The corpus behind search and visit: a file of pages."""
+    """What search and visit work on: a file of pages, or "live" for the web itself."""
+    search: str | None = None
+    """Who searches the live web: serper, brave, tavily (keys from SERPER_API_KEY, BRAVE_API_KEY, TAVILY_API_KEY; add
+    "=URL" for a gateway), searxng=URL, or your own "module:function"."""
+    reader: str = "http"
+    """Who reads the pages of the live web: "http" fetches them from here, "jina" is a service (key from JINA_API_KEY),
+    jina=URL a server of your own."""
+    allow_private: bool = False
+    """Allow visits to loopback and private addresses on the live web (tests, intranets)."""
+    contact: str | None = None
+    """URL or mail address that the User-Agent names on the live web."""
     prompts: str = "default"
     """Prompt set: "default", "compact" (small models), or a folder."""
     date: str | None = None

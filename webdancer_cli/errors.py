@@ -26,8 +26,16 @@ class ModelError(WebdancerError):
     """The policy or an LLM role could not answer. Never a completion, never a zero score."""
 
 
+class BudgetSpent(WebdancerError):
+    """``--max-cost`` or ``--max-tokens`` is reached: no further call may be made, what is finished is kept."""
+
+
 class ToolError(WebdancerError):
     """A tool call failed in a way that the policy should read as an observation."""
+
+
+class Refused(WebdancerError):
+    """A service that the run stands on will answer no further call: a wrong key, no credit. The run stops there."""
 
 
 class Reject(WebdancerError):

@@ -10,6 +10,9 @@ from webdancer_cli import settings
 SHORT = {"model": "-m", "jobs": "-j", "limit": "-n", "n": "-n"}
 """Short flags; one letter means the same everywhere, except that ``sample -n`` counts rollouts."""
 
+ARGUMENTS = {"roots": "URL", "file": "FILE"}
+"""Options that stand on the command line without a flag."""
+
 METAVARS = {int: "N", float: "X", str: "TEXT", list: "A,B,..."}
 
 
@@ -25,16 +28,16 @@ def parameters(command: str) -> list[inspect.Parameter]:
 
 def _parameter(kind: type, name: str, annotation: Any, text: str, kinds: dict[str, Any]) -> inspect.Parameter:
     plain = settings.plain_type(annotation)
-    if name == "roots":
-        argument = typer.Argument(None, help=text, metavar="URL", show_default=False)
-        return _keyword(name, list[str] | None, argument)
+    if name in ARGUMENTS:
+        argument = typer.Argument(None, help=text, metavar=ARGUMENTS[name], show_default=False)
+        return _keyword(name, (list[str] if plain is list else plain) | None, argument)
     names = _names(name, kinds)
     if plain is bool:
         return _keyword(name, bool | None, typer.Option(None, *names, help=text, show_default=False))
     metavar = "|".join(settings.choices(annotation)) if plain is str else ""
     help = _with_default(text, settings.default_text(kind, name))
     option = typer.Option(None, *names, help=help, metavar=metavar or METAVARS[plain], show_default=False)
-    return _keyword(name, (str if plain is list else plain) | None, option)
+    return _keyword(name, (list[str] if plain is list else plain) | None, option)
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:

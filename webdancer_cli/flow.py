@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, Reject
+from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, BudgetSpent, Reject
 from webdancer_cli.jsonl import STDIN, Writer, written
 from webdancer_cli.records import Rejected, to_object
 
@@ -30,15 +30,19 @@ class Progress(Protocol):
 
 @dataclass
 class Tally:
-    """What became of the items: counted by name, and by reason for those that did not make it."""
+    """What became of the items: counted by name, and by reason for those that did not make it.
+
+    ``stopped`` says why the run ended before its input did, if it did.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     failed: int = 0
+    stopped: str = ""
 
     @property
     def exit_code(self) -> int:
-        return EXIT_SOME_FAILED if self.failed else EXIT_OK
+        return EXIT_SOME_FAILED if self.failed or self.stopped else EXIT_OK
 
     def line(self) -> str:
         """One line for stderr: ``12 in, 10 out, 2 rejected (broken_line 2)``."""
@@ -125,6 +129,8 @@ async def run(
     Items whose ``key`` is in ``sink.done`` are skipped. Any other exception, from ``work`` or from ``items``, ends the
     run: what came before that item has been written, and work under way is cancelled and waited for. So it is when the
     run itself is cancelled (Ctrl-C): the file ends with a whole record, and ``--resume`` does the rest.
+
+    On BudgetSpent nothing new is begun; what can still be finished is, and ``tally.stopped`` says why.
     """
     window = _Window(jobs)
     feeder = asyncio.create_task(_feed(items, work, sink, window, key))
@@ -137,10 +143,14 @@ async def run(
                     sink.put(record)
             except Reject as reject:
                 sink.reject(reject, _as_struct(item), key(item) if key else "")
+            except BudgetSpent as spent:
+                sink.tally.stopped = str(spent)
+                feeder.cancel()
             finished += 1
             if progress:
                 progress.step(finished, total, sink.tally.line())
-        await feeder
+        if not sink.tally.stopped:
+            await feeder
     finally:
         feeder.cancel()
         await asyncio.gather(feeder, *window.cancel(), return_exceptions=True)

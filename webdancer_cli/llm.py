@@ -9,21 +9,28 @@ import email.utils
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NoReturn
 
 import httpx
 import msgspec
 
+from webdancer_cli.endpoints import Endpoint, Endpoints
 from webdancer_cli.errors import ModelError, UsageError
 from webdancer_cli.records import Message, Usage
+from webdancer_cli.spending import Ledger
+from webdancer_cli.tape import SHORTEST_SECRET, Tape, TapeMiss
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 
 
 class ContextFull(ModelError):
     """The messages are longer than the model's context; no repetition would help."""
+
+
+class SchemaRefused(ModelError):
+    """The server does not know the structured output that it was asked for."""
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,13 +88,18 @@ class _Body(msgspec.Struct):
 class _Passing(Exception):
     """A failure that another attempt may not meet. ``wait_seconds`` is what the server asked for."""
 
-    def __init__(self, text: str, wait_seconds: float = 0.0):
+    def __init__(self, text: str, wait_seconds: float = 0.0, *, unreachable: bool = False):
         super().__init__(text)
         self.wait_seconds = wait_seconds
+        self.unreachable = unreachable
+
+
+class _Busy(_Passing):
+    """The server has too much to do."""
 
 
 class Chat:
-    """One model at one endpoint, over at most ``jobs`` connections. Its key comes from OPENAI_API_KEY.
+    """One model at one endpoint or at several, ``jobs`` calls at once at most. Its key comes from OPENAI_API_KEY.
 
     Every connection is a client of its own: a pool of httpx looks through all its connections for every request, which
     with a hundred of them costs more than the request.
@@ -95,7 +107,7 @@ class Chat:
 
     def __init__(
         self,
-        base_url: str,
+        base_url: str | Sequence[str],
         model: str,
         *,
         temperature: float = 0.6,
@@ -104,67 +116,134 @@ class Chat:
         repetition_penalty: float = 1.0,
         jobs: int = 8,
         patience: Patience | None = None,
+        ledger: Ledger | None = None,
+        tape: Tape | None = None,
     ):
         self.model = model
         self.patience = patience or Patience()
-        self._url = _endpoint(base_url)
+        self.ledger = ledger or Ledger(model)
+        self._tape = tape
+        self._endpoints = Endpoints([base_url] if isinstance(base_url, str) else base_url, jobs)
         self._sampling: dict[str, float] = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
         if repetition_penalty != 1:
             self._sampling["repetition_penalty"] = repetition_penalty
         self._key = _key()
         self._ssl = httpx.create_ssl_context()
-        self._room = asyncio.Semaphore(jobs)
-        self._idle: list[httpx.AsyncClient] = []
+        self._knows_schemas = True
 
-    async def complete(self, messages: Sequence[Message], stop: Sequence[str] = (), **sampling: float) -> Reply:
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        stop: Sequence[str] = (),
+        *,
+        rollout: int = 0,
+        schema: Mapping[str, Any] | None = None,
+        **sampling: float,
+    ) -> Reply:
         """The model's next message. Raises ModelError; ContextFull if the messages are too long for the model.
 
-        ``sampling`` is for this call alone, e.g. its seed.
+        ``sampling`` is for this call alone, e.g. its seed. ``rollout`` tells apart on the tape what is asked in the
+        same words several times. ``schema`` is the ``response_format`` asked for; a server that knows none of that is
+        asked without. Raises BudgetSpent before a call that may not be made any more.
         """
         request: dict[str, Any] = {"model": self.model, "messages": messages, **self._sampling, **sampling}
-        body = msgspec.json.encode({**request, "stop": list(stop)} if stop else request)
+        if stop:
+            request["stop"] = list(stop)
+        reply = await self._taped(request, schema, rollout)
+        return msgspec.structs.replace(reply, usage=self.ledger.priced(reply.usage))
+
+    async def _taped(self, request: dict[str, Any], schema: Mapping[str, Any] | None, rollout: int) -> Reply:
+        if self._tape is None:
+            return await self._asked(request, schema)
+        asked = [request, schema, rollout]
+        try:
+            return await self._tape.through("llm", asked, self.model, Reply, lambda: self._asked(request, schema))
+        except TapeMiss as miss:
+            raise ModelError(str(miss)) from None
+
+    async def _asked(self, request: dict[str, Any], schema: Mapping[str, Any] | None) -> Reply:
+        """Ask for the schema while the server is not known to refuse it."""
+        if schema and self._knows_schemas:
+            try:
+                return await self._persistently(msgspec.json.encode({**request, "response_format": schema}))
+            except SchemaRefused:
+                self._knows_schemas = False
+        return await self._persistently(msgspec.json.encode(request))
+
+    async def _persistently(self, body: bytes) -> Reply:
         deadline = time.monotonic() + self.patience.total_seconds
         attempt = 0
         while True:
             attempt += 1
             try:
-                return await self._attempt(body, min(self.patience.attempt_seconds, deadline - time.monotonic()))
+                return await self._attempt(body, deadline)
             except _Passing as failure:
                 pause = max(failure.wait_seconds, self._pause(attempt))
                 if attempt >= self.patience.attempts or time.monotonic() + pause > deadline:
                     tries = "1 attempt" if attempt == 1 else f"{attempt} attempts"
-                    raise ModelError(f"{self._shown_url}: {self._clean(str(failure))} ({tries})") from None
+                    raise ModelError(f"{self._clean(str(failure))} ({tries})") from None
                 await asyncio.sleep(pause)
 
     async def aclose(self) -> None:
-        while self._idle:
-            await self._idle.pop().aclose()
+        for endpoint in self._endpoints.all:
+            while endpoint.idle:
+                await endpoint.idle.pop().aclose()
 
     def _pause(self, attempt: int) -> float:
         """Exponential, with up to its half again at random, so that clients who failed together come back apart."""
         pause = self.patience.first_pause_seconds * 2 ** (attempt - 1)
         return min(pause, self.patience.longest_pause_seconds) * random.uniform(1.0, 1.5)
 
-    async def _attempt(self, body: bytes, seconds: float) -> Reply:
+    async def _attempt(self, body: bytes, deadline: float) -> Reply:
+        """One call at the endpoint whose turn it is, which is told how it went."""
+        waiting = asyncio.timeout(deadline - time.monotonic())
         try:
-            response = await self._post(body, seconds)
+            async with waiting, self._endpoints.turn() as endpoint:
+                waiting.reschedule(None)
+                self.ledger.check()
+                return await self._call(endpoint, body, deadline)
         except TimeoutError:
-            raise _Passing(f"no reply within {seconds:.3g} seconds") from None
-        except httpx.HTTPError as error:
-            raise _Passing(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from None
-        if response.status_code != httpx.codes.OK:
-            self._refuse(response)
-        return _reply(response.content)
+            raise _Passing("no endpoint had room in time") from None
 
-    async def _post(self, body: bytes, seconds: float) -> httpx.Response:
+    async def _call(self, endpoint: Endpoint, body: bytes, deadline: float) -> Reply:
+        began = time.monotonic()
+        try:
+            reply = await self._exchange(endpoint, body, min(self.patience.attempt_seconds, deadline - began))
+        except _Busy as busy:
+            endpoint.is_too_busy(began, busy.wait_seconds)
+            raise
+        except _Passing as failure:
+            endpoint.failed(began, unreachable=failure.unreachable)
+            raise
+        endpoint.succeeded()
+        return reply
+
+    async def _exchange(self, endpoint: Endpoint, body: bytes, seconds: float) -> Reply:
+        try:
+            response = await self._post(endpoint, body, seconds)
+        except TimeoutError:
+            raise _Passing(f"{endpoint.shown}: no reply within {seconds:.3g} seconds") from None
+        except httpx.HTTPError as error:
+            unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            raise _Passing(f"{endpoint.shown}: {said}", unreachable=unreachable) from None
+        if response.status_code != httpx.codes.OK:
+            self._refuse(endpoint, response)
+        try:
+            reply = _reply(self._without_key(response.content))
+        except _Passing as failure:
+            raise _Passing(f"{endpoint.shown}: {failure}") from None
+        self.ledger.charge(reply.usage, len(body), len(response.content))
+        return reply
+
+    async def _post(self, endpoint: Endpoint, body: bytes, seconds: float) -> httpx.Response:
         """Post over the connection that was used last, so that as few as needed stay open."""
-        async with self._room:
-            client = self._idle.pop() if self._idle else self._connection()
-            try:
-                async with asyncio.timeout(seconds):
-                    return await client.post(self._url, content=body)
-            finally:
-                self._idle.append(client)
+        client = endpoint.idle.pop() if endpoint.idle else self._connection()
+        try:
+            async with asyncio.timeout(seconds):
+                return await client.post(endpoint.url, content=body)
+        finally:
+            endpoint.idle.append(client)
 
     def _connection(self) -> httpx.AsyncClient:
         authorization = {"Authorization": f"Bearer {self._key}"} if self._key else {}
@@ -175,25 +254,31 @@ class Chat:
             verify=self._ssl,
         )
 
-    def _refuse(self, response: httpx.Response) -> NoReturn:
+    def _refuse(self, endpoint: Endpoint, response: httpx.Response) -> NoReturn:
         """Raise what a status other than 200 means."""
         status, said = response.status_code, _first_line(response.text)
-        failure = f"HTTP {status}: {said}" if said else f"HTTP {status}"
-        if status in (408, 425, 429) or status >= 500:
+        failure = f"{endpoint.shown}: HTTP {status}: {said}" if said else f"{endpoint.shown}: HTTP {status}"
+        if status == 429 and "insufficient_quota" in response.text:
+            raise ModelError(f"{self._clean(failure)}: the account has no credit left")
+        if status in (429, 503):
+            raise _Busy(failure, _retry_after(response.headers.get("Retry-After", "")))
+        if status in (408, 425) or status >= 500:
             raise _Passing(failure, _retry_after(response.headers.get("Retry-After", "")))
         if status in (400, 413) and _says_too_long(response.text):
-            raise ContextFull(f"{self._shown_url}: {self._clean(failure)}")
+            raise ContextFull(self._clean(failure))
+        if status in (400, 422) and _says_no_schema(response.text):
+            raise SchemaRefused(self._clean(failure))
         hint = {401: f": set {KEY_VARIABLE}", 404: ": is the model's name right, and does --base-url end in /v1?"}
-        raise ModelError(f"{self._shown_url}: {self._clean(failure)}{hint.get(status, '')}")
-
-    @property
-    def _shown_url(self) -> str:
-        """The endpoint without a password."""
-        return f"{self._url.scheme}://{self._url.netloc.decode()}{self._url.path}"
+        raise ModelError(f"{self._clean(failure)}{hint.get(status, '')}")
 
     def _clean(self, text: str) -> str:
         """Servers quote the key that they refuse."""
         return text.replace(self._key, "***") if self._key else text
+
+    def _without_key(self, content: bytes) -> bytes:
+        """A reply that repeats the key; one too short for a real key is a placeholder, perhaps an ordinary word."""
+        key = self._key.encode()
+        return content.replace(key, b"***") if len(key) >= SHORTEST_SECRET else content
 
 
 def _key() -> str:
@@ -201,16 +286,6 @@ def _key() -> str:
     if not (key.isascii() and (key.isprintable() or not key)):
         raise UsageError(f"{KEY_VARIABLE} holds characters that no HTTP header can carry; set it anew")
     return key
-
-
-def _endpoint(base_url: str) -> httpx.URL:
-    try:
-        url = httpx.URL(base_url.rstrip("/") + "/chat/completions")
-    except httpx.InvalidURL as error:
-        raise UsageError(f"--base-url {base_url}: {error}") from None
-    if url.scheme not in ("http", "https") or not url.host:
-        raise UsageError(f"--base-url {base_url}: needs the form http://HOST:PORT/v1")
-    return url
 
 
 def _reply(content: bytes) -> Reply:
@@ -246,6 +321,10 @@ def _first_line(text: str, chars: int = 300) -> str:
 
 def _says_too_long(text: str) -> bool:
     return "context length" in text or "context_length_exceeded" in text
+
+
+def _says_no_schema(text: str) -> bool:
+    return "response_format" in text or "json_schema" in text
 
 
 def _retry_after(value: str) -> float:

@@ -27,12 +27,14 @@ NOT_OPTIONS = frozenset({"WEBDANCER_DEBUG"})
 COMMANDS: dict[str, type] = {
     "crawlqa": config.Crawlqa,
     "e2hqa": config.E2hqa,
+    "lint": config.Lint,
     "sample": config.Sample,
     "filter": config.Filter,
     "sft": config.Sft,
     "rl": config.Rl,
     "eval": config.Eval,
     "world": config.World,
+    "tape": config.Tape,
 }
 """The commands in pipeline order, and what each can be told."""
 
@@ -146,7 +148,12 @@ def _default(field: "dataclasses.Field[Any]") -> Any:
 
 
 def _from_flags(flags: Mapping[str, Any]) -> dict[str, Value]:
-    return {name: Value(value, option(name)) for name, value in flags.items() if value is not None}
+    return {name: Value(_joined(name, value), option(name)) for name, value in flags.items() if value is not None}
+
+
+def _joined(name: str, value: Any) -> Any:
+    """A list may come in several flags, each of which may hold several values; only ``roots``, URLs, keep commas."""
+    return ",".join(value) if isinstance(value, list) and name != "roots" else value
 
 
 def _from_environment(command: str) -> dict[str, Value]:

@@ -15,6 +15,7 @@ import msgspec
 from webdancer_cli import config, jsonl
 from webdancer_cli.agent.episode import Limits, Policy, play
 from webdancer_cli.agent.own_tools import load_tools
+from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.errors import Reject
 from webdancer_cli.flow import Progress, Sink, Tally
@@ -25,6 +26,7 @@ from webdancer_cli.grading.scores import Scoreboard, Scores
 from webdancer_cli.prompts import load_for
 from webdancer_cli.records import QA, Attempt, Trajectory, Verdict, trajectory_id
 from webdancer_cli.web.corpus import Corpus
+from webdancer_cli.web.source import Web
 
 
 class Run(msgspec.Struct):
@@ -35,14 +37,22 @@ class Run(msgspec.Struct):
 
 
 async def run(
-    options: config.Eval, policy: Policy, progress: Progress | None = None, judge: Judge | None = None
+    options: config.Eval,
+    policy: Policy,
+    progress: Progress | None = None,
+    judge: Judge | None = None,
+    *,
+    web: Web | None = None,
+    summariser: Summariser | None = None,
 ) -> tuple[Tally, Scores]:
     """Play, grade and score. Raises UsageError for prompts, a corpus or an ``out`` that cannot work.
 
-    With ``resume`` the scores cover the attempts of the earlier run, too.
+    With ``resume`` the scores cover the attempts of the earlier run, too. ``web`` is the live one; without it,
+    options.web names a corpus.
     """
     prompts, own_tools, limits = load_for(options), load_tools(options.tool), Limits.of(options)
-    tools = Tools(Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars), prompts, own_tools)
+    web = web or Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars)
+    tools = Tools(web, prompts, own_tools, summariser)
     judge = judge or MatchJudge()
 
     async def work(item: Run) -> list[Attempt]:

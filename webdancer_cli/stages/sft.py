@@ -39,6 +39,7 @@ def run(options: Sft, progress: Progress | None = None) -> Tally:
         out = world.from_main(lambda: checkpoint.claim(options.out))
         tokenizer = load_tokenizer(options.model)
         renderer = Renderer(tokenizer)
+        tokenizer.chat_template = renderer.template.jinja  # of the checkpoint: it is served as it was trained
         dataset = world.from_main(lambda: read(options, renderer))
         about = checkpoint.provenance("sft", options, dataset.sha256)
         about["records"] = {**dataset.tally.counts, **dataset.tally.reasons}

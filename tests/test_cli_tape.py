@@ -1,0 +1,203 @@
+"""A run that was recorded is replayed without the network, byte for byte; and no key is left anywhere."""
+
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+Done = subprocess.CompletedProcess[str]
+Webdancer = Callable[..., Done]
+Served = Callable[[Path], AbstractContextManager[str]]
+
+CANARY = "sk-canary-0123456789abcdef"
+SENTENCE = "Velmora is the town where the glass festival began in 1820."
+FILLER = "The rest of the page speaks of the weather, of fairs, and of a bridge that was never finished. " * 3
+SITE = {
+    "index.html": f'<title>Glass festival</title><p>{SENTENCE} <a href="velmora.html">Velmora</a>. {FILLER}</p>',
+    "velmora.html": f"<title>Velmora</title><p>Velmora is a town. Its mayor is Dolvek. {FILLER}</p>",
+}
+NO_NETWORK = """
+import socket
+
+def refuse(*_):
+    raise RuntimeError("the network was used")
+
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+"""
+
+
+def author(prompt: str, number: int) -> str:
+    page = 1 if "[Page 1] Velmora" in prompt else 2
+    evidence = [{"page": page, "quote": "Its mayor is Dolvek."}]
+    question = f"Who is the mayor of Velmora, asked for the {number}th time?"
+    written = {"question": question, "answer": "Dolvek", "type": "single_hop", "evidence": evidence}
+    return json.dumps({"questions": [written]})
+
+
+def rewriter(prompt: str, number: int) -> str:
+    if "[Page 1]" not in prompt:
+        return json.dumps({"entity": "Velmora", "query": "Velmora glass festival"})
+    description = "the town where the glass festival began"
+    question = f"Who is the mayor of {description}, asked for the {number}th time?"
+    return json.dumps({"page": 1, "sentence": SENTENCE, "description": description, "question": question})
+
+
+def player(prompt: str, number: int) -> str:
+    if "<tool_response>" in prompt:
+        return f"<think>\nFound in call {number}.\n</think>\n<answer>\nDolvek\n</answer>"
+    call = '{"name": "search", "arguments": {"query": ["mayor of Velmora"]}}'
+    return f"<think>\nCall {number}.\n</think>\n<tool_call>\n{call}\n</tool_call>"
+
+
+ROLES = {"crawlqa": author, "e2hqa": rewriter, "sample": player, "eval": player}
+
+
+@contextmanager
+def endpoint(say: Callable[[str, int], str]) -> Iterator[str]:
+    """A chat endpoint that never says the same twice, and quotes the key that it was given."""
+    numbers = count(1)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            key = self.headers["Authorization"].removeprefix("Bearer ")
+            choice = {"message": {"content": say(request["messages"][-1]["content"], next(numbers))}}
+            reply = {"id": f"call-{key}", "choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 5}}
+            body = json.dumps(reply).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def offline(tmp_path: Path, environment: dict[str, str]) -> dict[str, str]:
+    """The variables of a process in which every connection raises."""
+    folder = tmp_path / "offline"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(NO_NETWORK)
+    return {"PYTHONPATH": f"{folder}:{environment['PYTHONPATH']}"}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    for name, html in SITE.items():
+        (folder / name).write_text(f"<html><body>{html}</body></html>")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def corpus(tmp_path: Path) -> None:
+    pages = [
+        {"url": "http://a.test/glass", "title": "Glass festival", "text": f"A festival of glass. {SENTENCE} {FILLER}"},
+        {
+            "url": "http://a.test/velmora",
+            "title": "Velmora",
+            "text": f"Velmora is a town. Its mayor is Dolvek. {FILLER}",
+        },
+    ]
+    (tmp_path / "pages.jsonl").write_text("".join(json.dumps(page) + "\n" for page in pages))
+    question = {"question": "Who is the mayor of Velmora?", "answer": "Dolvek", "type": "single_hop", "level": 1}
+    (tmp_path / "qa.jsonl").write_text(json.dumps(question) + "\n")
+
+
+def arguments(command: str, root: str, out: str) -> list[str]:
+    """A run of a command, with a file for its records."""
+    common = ["--model", "teacher", "--tape", "run.tape", "--out", out, "--rejects", f"{out}.rejects"]
+    if command == "crawlqa":
+        return [command, root, "--allow-private", "--pages", f"{out}.pages", *common]
+    rollouts = {"sample": ["-n", "3"], "eval": ["--runs", "3"]}.get(command, [])
+    prompts = ["--prompts", "compact"] if rollouts else []
+    return [command, "--data", "qa.jsonl", *rollouts, *prompts, *common]
+
+
+@pytest.mark.parametrize("command", ROLES)
+def test_a_recorded_run_is_replayed_byte_for_byte_without_the_network(
+    webdancer: Webdancer, served: Served, site: Path, tmp_path: Path, offline: dict[str, str], command: str
+) -> None:
+    with served(site) as root, endpoint(ROLES[command]) as url:
+        live = webdancer(*arguments(command, root, "live"), "--base-url", url, OPENAI_API_KEY=CANARY)
+    assert live.returncode == 0, live.stderr
+    replay = arguments(command, root, "replayed")
+    replayed = webdancer(*replay, "--base-url", url, "--tape-mode", "replay", OPENAI_API_KEY=CANARY, **offline)
+    assert replayed.returncode == 0, replayed.stderr
+    assert (tmp_path / "live").read_bytes() == (tmp_path / "replayed").read_bytes() != b""
+    if command == "crawlqa":
+        assert (tmp_path / "live.pages").read_bytes() == (tmp_path / "replayed.pages").read_bytes() != b""
+    assert "0 recorded, 0 missed" in replayed.stderr and "run.tape: 0 replayed" in live.stderr
+    assert_no_canary(tmp_path, live, replayed)
+
+
+def assert_no_canary(folder: Path, *runs: Done) -> None:
+    for run in runs:
+        assert CANARY not in run.stdout + run.stderr
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert [path.name for path in files if path.name == "run.tape"]
+    assert not [path for path in files if CANARY.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("command", ["e2hqa", "sample", "eval"])
+def test_what_is_not_on_the_tape_is_a_failure_with_a_reason(
+    webdancer: Webdancer, tmp_path: Path, offline: dict[str, str], command: str
+) -> None:
+    (tmp_path / "run.tape").touch()
+    replay = [*arguments(command, "", "out"), "--base-url", "http://127.0.0.1:9/v1", "--tape-mode", "replay"]
+    done = webdancer(*replay, **offline)
+    assert done.returncode == 1, done.stderr
+    assert (tmp_path / "out").read_text() == ""
+    rejects = [json.loads(line) for line in (tmp_path / "out.rejects").read_text().splitlines()]
+    assert {reject["reason"] for reject in rejects} == {"model_error"}
+    assert all("not on the tape" in reject["detail"] for reject in rejects)
+    missed = 1 if command == "e2hqa" else 3  # one call of the rewriter; one of each rollout
+    assert f"0 replayed, 0 recorded, {missed} missed" in done.stderr
+
+
+def test_the_offline_guard_of_these_tests_works(webdancer: Webdancer, offline: dict[str, str]) -> None:
+    done = webdancer("crawlqa", "http://127.0.0.1:9/", "--allow-private", "--pages", "p", **offline)
+    assert "the network was used" in done.stderr
+
+
+def test_no_key_is_left_anywhere_when_an_endpoint_refuses_it(webdancer: Webdancer, tmp_path: Path) -> None:
+    class Refusing(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.dumps({"error": {"message": f"Incorrect key {self.headers['Authorization']}"}}).encode()
+            self.send_response(401)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/v1"
+    keys = {"OPENAI_API_KEY": CANARY, "SERPER_API_KEY": CANARY, "WEBDANCER_DEBUG": "1"}
+    run = [*arguments("sample", "", "out"), "--base-url", url]
+    done = webdancer(*run, **keys)
+    shown = webdancer(*run, "--show-config", **keys)
+    listed = webdancer("tape", "run.tape", **keys)
+    server.shutdown()
+    server.server_close()
+    assert (done.returncode, shown.returncode, listed.returncode) == (1, 0, 0)
+    assert "HTTP 401" in (tmp_path / "out.rejects").read_text()
+    assert_no_canary(tmp_path, done, shown, listed)

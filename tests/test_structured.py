@@ -1,0 +1,105 @@
+"""JSON of a given shape from models that give it, from those that do not, and from servers that know no schemas."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webdancer_cli.llm import Chat
+from webdancer_cli.records import Message
+from webdancer_cli.structured import Unreadable, ask_for, read, response_format
+
+
+class Part(msgspec.Struct):
+    page: int
+
+
+class Plan(msgspec.Struct):
+    title: str
+    parts: list[Part] = []
+
+
+GOOD = '{"title": "x", "parts": [{"page": 2}]}'
+HELLO = [Message("user", "Plan it.")]
+
+
+@asynccontextmanager
+async def serving(*texts: str, refuses_schemas: bool = False) -> AsyncIterator[tuple[Chat, list[dict[str, Any]]]]:
+    """A chat with a server that says the texts in turn; and the requests that it got."""
+    requests: list[dict[str, Any]] = []
+    left = iter(texts)
+
+    def answer(request: dict[str, Any]) -> tuple[int, object]:
+        if refuses_schemas and "response_format" in request:
+            return 400, {"error": {"message": "unknown field: response_format"}}
+        return 200, {"choices": [{"message": {"content": next(left)}}]}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                lines = head.lower().split(b"\r\n")
+                length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length"))
+                requests.append(json.loads(await reader.readexactly(length)))
+                status, said = answer(requests[-1])
+                body = json.dumps(said).encode()
+                writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
+        except asyncio.IncompleteReadError:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    chat = Chat(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", "m")
+    yield chat, requests
+    await chat.aclose()
+    server.close()
+
+
+async def test_the_schema_is_asked_for_and_the_reply_is_validated() -> None:
+    async with serving(GOOD) as (chat, requests):
+        assert await ask_for(chat, Plan, HELLO) == Plan("x", [Part(2)])
+    (request,) = requests
+    assert request["response_format"] == response_format(Plan)
+
+
+def test_a_schema_stands_on_its_own() -> None:
+    schema = response_format(Plan)["json_schema"]
+    assert schema["name"] == "Plan"
+    assert schema["schema"]["type"] == "object" and schema["schema"]["required"] == ["title"]
+    assert schema["schema"]["properties"]["parts"]["items"] == {"$ref": "#/$defs/Part"}
+    assert schema["schema"]["$defs"]["Part"]["required"] == ["page"]
+
+
+async def test_a_server_without_structured_output_is_asked_without_from_then_on() -> None:
+    async with serving(GOOD, GOOD, refuses_schemas=True) as (chat, requests):
+        assert [await ask_for(chat, Plan, HELLO) for _ in range(2)] == [Plan("x", [Part(2)])] * 2
+    assert ["response_format" in request for request in requests] == [True, False, False]
+
+
+async def test_an_unreadable_reply_is_told_its_fault_and_repaired_once() -> None:
+    async with serving('{"title": 3}', GOOD) as (chat, requests):
+        assert await ask_for(chat, Plan, HELLO) == Plan("x", [Part(2)])
+    said = [(message["role"], message["content"]) for message in requests[1]["messages"]]
+    assert said[:2] == [("user", "Plan it."), ("assistant", '{"title": 3}')]
+    assert said[2][0] == "user" and "$.title" in said[2][1]
+
+
+async def test_a_second_unreadable_reply_is_an_error() -> None:
+    async with serving("Sorry.", "Sorry again.", GOOD) as (chat, requests):
+        with pytest.raises(Unreadable, match=r"no JSON object in it: Sorry again\."):
+            await ask_for(chat, Plan, HELLO)
+    assert len(requests) == 2
+
+
+def test_json_is_found_in_whatever_stands_around_it() -> None:
+    assert read(Plan, '<think>{"title": "no"}</think> Sure {x}: ```json\n{"title": "yes"}\n```') == Plan("yes")
+
+
+@given(st.text())
+def test_any_text_is_read_or_is_unreadable(text: str) -> None:
+    with suppress(Unreadable):
+        assert isinstance(read(Plan, text), Plan)

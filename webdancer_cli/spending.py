@@ -1,0 +1,106 @@
+"""What calls cost, and the budget that a run may spend."""
+
+import tomllib
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from webdancer_cli import config
+from webdancer_cli.errors import BudgetSpent, UsageError
+from webdancer_cli.records import Usage
+
+BYTES_PER_TOKEN = 4
+"""An estimate for servers that do not count."""
+
+Dollars = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """US dollars per million tokens. ``cached`` input costs as much as other input if it has no price of its own."""
+
+    input: Dollars
+    output: Dollars
+    cached: Dollars | None = None
+
+    def cost(self, usage: Usage) -> float:
+        cached = self.input if self.cached is None else self.cached
+        fresh_tokens = usage.input_tokens - usage.cached_tokens
+        dollars = fresh_tokens * self.input + usage.cached_tokens * cached + usage.output_tokens * self.output
+        return round(dollars / 1e6, 9)
+
+
+def price_of(model: str, path: str | None = None) -> Price | None:
+    """The price of a model, from the user's table if it is there, else from the built-in one. Raises UsageError."""
+    tables = [*([_table(path, Path(path))] if path else []), _table("prices.toml", files(__package__) / "prices.toml")]
+    return next((table[model] for table in tables if model in table), None)
+
+
+def _table(name: str, source: Path | Traversable) -> dict[str, Price]:
+    try:
+        text = source.read_text(encoding="utf-8")
+        return msgspec.convert(tomllib.loads(text), dict[str, Price])
+    except OSError as error:
+        raise UsageError(f"--prices {name}: {error.strerror}: name a readable TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise UsageError(f'--prices {name}: {error}: it takes ["MODEL"] with input, cached, output') from None
+
+
+class Ledger:
+    """What a run has spent on one model, and what it may spend; shared by all its calls."""
+
+    def __init__(
+        self, model: str, *, price: Price | None = None, max_cost: float | None = None, max_tokens: int | None = None
+    ):
+        if max_cost is not None and price is None:
+            raise UsageError(f"--max-cost: {model} has no known price; give one in a table with --prices FILE")
+        self.price = price
+        self.total = Usage(cost=0.0 if price else None)
+        self._max_cost = max_cost
+        self._max_tokens = max_tokens
+
+    @classmethod
+    def of(cls, options: config.Remote) -> "Ledger":
+        price = price_of(options.model, options.prices)
+        return cls(options.model, price=price, max_cost=options.max_cost, max_tokens=options.max_tokens)
+
+    def check(self) -> None:
+        """Raises BudgetSpent when no further call may be made. Calls under way are not cut off."""
+        tokens = self.total.input_tokens + self.total.output_tokens
+        if self._max_cost is not None and (self.total.cost or 0.0) >= self._max_cost:
+            raise BudgetSpent(
+                f"--max-cost {self._max_cost:g} is spent (${self.total.cost:.4f}); --resume does the rest"
+            )
+        if self._max_tokens is not None and tokens >= self._max_tokens:
+            raise BudgetSpent(f"--max-tokens {self._max_tokens} are spent ({tokens}); --resume does the rest")
+
+    def priced(self, usage: Usage) -> Usage:
+        """The same usage with its cost, if the model has a price."""
+        return msgspec.structs.replace(usage, cost=self.price.cost(usage)) if self.price else usage
+
+    def charge(self, usage: Usage, bytes_in: int, bytes_out: int) -> None:
+        """Add one call; what the server did not count is estimated from its bytes."""
+        if not (usage.input_tokens or usage.output_tokens):
+            usage = Usage(input_tokens=bytes_in // BYTES_PER_TOKEN, output_tokens=bytes_out // BYTES_PER_TOKEN)
+        self.total = added(self.total, msgspec.structs.replace(self.priced(usage), calls=1))
+
+    def line(self) -> str:
+        """One line for stderr: ``12 calls, 3400 tokens in (1200 cached), 560 out, $0.0123``."""
+        total = self.total
+        text = f"{total.calls} calls, {total.input_tokens} tokens in ({total.cached_tokens} cached)"
+        text += f", {total.output_tokens} out"
+        return text if total.cost is None else f"{text}, ${total.cost:.4f}"
+
+
+def added(total: Usage, more: Usage) -> Usage:
+    """The sum of two usages; its cost is known as far as those of the parts are."""
+    costs = [cost for cost in (total.cost, more.cost) if cost is not None]
+    return Usage(
+        calls=total.calls + more.calls,
+        input_tokens=total.input_tokens + more.input_tokens,
+        output_tokens=total.output_tokens + more.output_tokens,
+        cached_tokens=total.cached_tokens + more.cached_tokens,
+        cost=round(sum(costs), 9) if costs else None,
+    )

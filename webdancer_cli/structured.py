@@ -1,0 +1,67 @@
+"""Asking a chat model for JSON of a given shape.
+
+The server is asked for the shape's JSON schema if it knows structured output; what it says is validated either way, and
+a model whose reply does not hold is told why and asked once more.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from webdancer_cli.errors import ModelError
+from webdancer_cli.llm import Chat
+from webdancer_cli.records import Message
+
+Value = TypeVar("Value")
+
+SHOWN_CHARS = 200
+"""Characters of an unreadable reply in the error."""
+
+REPAIR = (
+    "This cannot be read: {fault}. Say the same again as one JSON object of the form that was asked for, only that."
+)
+
+
+class Unreadable(ModelError):
+    """A reply is not the JSON that was asked for, also when asked again."""
+
+
+async def ask_for(chat: Chat, kind: type[Value], messages: Sequence[Message], *, rollout: int = 0) -> Value:
+    """The reply as ``kind``. Raises ModelError; Unreadable after one attempt at repair."""
+    schema = response_format(kind)
+    reply = await chat.complete(messages, rollout=rollout, schema=schema)
+    try:
+        return read(kind, reply.text)
+    except Unreadable as fault:
+        repair = [*messages, Message("assistant", reply.text), Message("user", REPAIR.format(fault=fault))]
+    return read(kind, (await chat.complete(repair, rollout=rollout, schema=schema)).text)
+
+
+def response_format(kind: Any) -> dict[str, Any]:
+    """What OpenAI-compatible servers take for structured output: the JSON schema of a msgspec type."""
+    (root,), parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    name = root.get("$ref", "").rpartition("/")[2]
+    schema = {**parts.pop(name), **({"$defs": parts} if parts else {})} if name else root
+    return {"type": "json_schema", "json_schema": {"name": name or "reply", "schema": schema}}
+
+
+def read(kind: type[Value], text: str) -> Value:
+    """The first JSON object in a reply, whatever stands around it, as ``kind``. Raises Unreadable."""
+    try:
+        return msgspec.convert(_first_object(text), kind)
+    except msgspec.ValidationError as error:
+        raise Unreadable(f"{error}: {text[:SHOWN_CHARS]}") from None
+
+
+def _first_object(text: str) -> object:
+    text = re.sub(r"\A.*</think>", "", text, flags=re.DOTALL)
+    decoder = json.JSONDecoder(strict=False)
+    for start in re.finditer(r"\{", text):
+        try:
+            return decoder.raw_decode(text, start.start())[0]
+        except (ValueError, RecursionError):
+            continue
+    raise Unreadable(f"there is no JSON object in it: {text[:SHOWN_CHARS]}")
