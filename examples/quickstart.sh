@@ -11,14 +11,14 @@ PAGES=${PAGES:-400}                         # pages of the training world
 EVAL_PAGES=${EVAL_PAGES:-200}               # pages of the unseen world
 TYPES=${TYPES:-single_hop,multi_hop}        # questions written from both worlds
 ROUNDS=${ROUNDS:-1}                         # rewrites that make a question harder
-DEMOS=${DEMOS:-300}                         # demonstrations for SFT: few, where questions for RL are many
-SFT_STEPS=${SFT_STEPS:-150}
-SFT_BATCH=${SFT_BATCH:-16}
-SFT_LR=${SFT_LR:-1e-3}
+DEMOS=${DEMOS:-60}                          # demonstrations for SFT: few, where questions for RL are many
+SFT_STEPS=${SFT_STEPS:-100}
+SFT_BATCH=${SFT_BATCH:-8}
+SFT_LR=${SFT_LR:-2e-3}
 RL_MINUTES=${RL_MINUTES:-4}
 RL_QUESTIONS=${RL_QUESTIONS:-16}            # questions per step
 RL_GROUP=${RL_GROUP:-8}                     # rollouts per question
-RL_LR=${RL_LR:-3e-4}
+RL_LR=${RL_LR:-2e-4}
 EVAL_QUESTIONS=${EVAL_QUESTIONS:-200}
 PORT=${PORT:-8765}                          # of both sites, one after the other: the model learns what a URL looks like
 EPISODE="--prompts compact --max-calls 8 --max-context-tokens 512 --max-turn-tokens 96"   # short: the model is tiny
@@ -82,6 +82,10 @@ browsing_data() {   # the pipe: pages -> questions -> harder questions -> demons
   draw "$DEMOS" "$WORK/demonstrations.jsonl" > "$WORK/sft.jsonl"
 }
 
+check_questions() {   # what is wrong with them, if anything; the report is for reading
+  webdancer lint --data "$WORK/qa.jsonl" --rejects "$WORK/bad-qa.jsonl" --report "$WORK/questions.json" --out "$WORK/good-qa.jsonl"
+}
+
 unseen_questions() {
   serve "$WORK/unseen/site"
   webdancer crawlqa "http://127.0.0.1:$PORT/" --allow-private --max-pages $((9 * EVAL_PAGES)) --types "$TYPES" \
@@ -100,12 +104,13 @@ sys.stdout.buffer.writelines(random.Random(seed).sample(lines, min(int(n), len(l
 
 fine_tune() {
   webdancer sft --data "$WORK/sft.jsonl" --model nano --out "$WORK/sft" \
-    --steps "$SFT_STEPS" --batch-size "$SFT_BATCH" --lr "$SFT_LR" --seed "$SEED"
+    --steps "$SFT_STEPS" --batch-size "$SFT_BATCH" --lr "$SFT_LR" --seed "$SEED" --micro-tokens 2048
 }
 
 reinforce() {
   webdancer rl --data "$WORK/qa.jsonl" --web "$WORK/pages.jsonl" --model "$WORK/sft" --out "$WORK/rl" $EPISODE \
-    --minutes "$RL_MINUTES" --steps 100000 --questions "$RL_QUESTIONS" --group "$RL_GROUP" --lr "$RL_LR" --seed "$SEED"
+    --minutes "$RL_MINUTES" --steps 100000 --questions "$RL_QUESTIONS" --group "$RL_GROUP" --lr "$RL_LR" --seed "$SEED" \
+    --max-rounds 2 --micro-tokens 4096
 }
 
 evaluate() {   # evaluate NAME MODEL: greedy, on the questions of the unseen world
@@ -115,6 +120,7 @@ evaluate() {   # evaluate NAME MODEL: greedy, on the questions of the unseen wor
 
 step worlds worlds
 step browsing-data browsing_data
+step check-questions check_questions
 step unseen-questions unseen_questions
 step eval-base evaluate base nano
 step sft fine_tune

@@ -1,6 +1,9 @@
 """Models and tokenizers for the tests: one real small model, and two tiny ones made on the spot."""
 
 import importlib.util
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +12,12 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from webdancer_cli import jsonl
+from webdancer_cli.records import QA, Message, Page, Trajectory
 from webdancer_cli.training.models import load_model, load_tokenizer
+from webdancer_cli.transcript import render_response
+
+ROOT = Path(__file__).parents[2]
 
 GRAMMAR = [
     "<think>\n",
@@ -110,3 +118,62 @@ def kept(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) 
     """A folder by name that outlives the test run, where pytest has a cache."""
     cache = getattr(pytestconfig, "cache", None)
     return lambda name: Path(cache.mkdir(name)) if cache else tmp_path_factory.mktemp(name)
+
+
+@pytest.fixture(scope="session")
+def run_cli() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Run ``webdancer ARGUMENTS`` in a process of its own, to a good end."""
+
+    def run(*arguments: object, **variables: str) -> "subprocess.CompletedProcess[str]":
+        done = subprocess.run(
+            [sys.executable, "-m", "webdancer_cli", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=400,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
+        )
+        assert done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A question in ``qa.jsonl``, its ``pages.jsonl``, and ``sft.jsonl``: one episode answers rightly, one wrongly.
+
+    Whoever learns from them may do either: what a group of rollouts needs, to be learned from.
+    """
+    folder = tmp_path_factory.mktemp("colours")
+    question = QA(question="What colour is Bost?", answer="red")
+    jsonl.write_all(str(folder / "qa.jsonl"), [question])
+    page = Page(url="http://a.test/Bost", title="Bost", text="Bost is red.")
+    jsonl.write_all(str(folder / "pages.jsonl"), [page])
+    jsonl.write_all(str(folder / "sft.jsonl"), [episode(question, said) for said in ("red", "blue")])
+    return folder
+
+
+def episode(qa: QA, said: str) -> Trajectory:
+    """A search, and an answer."""
+    call = '<tool_call>\n{"name": "search", "arguments": {"query": ["Bost"]}}\n</tool_call>'
+    messages = [
+        Message("user", qa.question),
+        Message("assistant", f"<think>\nFind Bost.\n</think>\n{call}"),
+        Message("user", render_response("1. [Bost](http://a.test/Bost)")),
+        Message("assistant", f"<think>\nFound.\n</think>\n<answer>\n{said}\n</answer>"),
+    ]
+    return Trajectory(qa=qa, messages=messages, ending="answered")
+
+
+@pytest.fixture(scope="session")
+def tuned_smollm2(
+    smollm2_folder: Path,
+    colours: Path,
+    run_cli: Callable[..., "subprocess.CompletedProcess[str]"],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """SmolLM2 after ten steps of ``sft`` with LoRA, as that wrote it."""
+    out = tmp_path_factory.mktemp("tuned") / "smollm2"
+    data = ["--data", colours / "sft.jsonl", "--model", smollm2_folder, "--out", out]
+    run_cli("sft", *data, "--lora-rank", "8", "--lr", "2e-3", "--steps", "10", "--batch-size", "2")
+    return out

@@ -171,6 +171,13 @@ async def test_idle_episodes_that_nobody_releases_do_not_block_new_ones():
     assert again.cached == 0  # its slot was given away
 
 
+def test_memory_caps_the_rows():
+    # keys and values, 2 layers, 2 heads of 8, 4 bytes: 256 bytes a position, 102,400 bytes for a row of 400
+    assert tiny_engine(rows=9, cache_bytes=250_000).rows == 2
+    assert tiny_engine(rows=9, cache_bytes=1).rows == 1
+    assert tiny_engine(rows=9).rows == 9
+
+
 async def test_a_cancelled_call_leaves_the_others_alone():
     engine = tiny_engine(rows=2)
     doomed = asyncio.create_task(engine.generate(prompt_of(5, 0), Sampling(max_tokens=300), row="a"))

@@ -1,5 +1,6 @@
 """Chat templates as data: how a family of models frames the turns of a conversation."""
 
+import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -28,6 +29,20 @@ class Template:
     def control(self) -> list[str]:
         """The control tokens that a tokenizer must have for this template."""
         return list(dict.fromkeys(_CONTROL.findall(self.begin + self.opening + self.end + self.between)))
+
+    @property
+    def jinja(self) -> str:
+        """The same frame as a Hugging Face chat template, for whoever serves the model."""
+        before, after = map(json.dumps, self.opening.split("{role}"))  # Jinja reads the escapes of JSON
+        begin, end, between, opening = map(
+            json.dumps, (self.begin, self.end, self.between, self.opening.format(role="assistant"))
+        )
+        return (
+            f"{{{{ {begin} }}}}{{% for message in messages %}}"
+            f"{{{{ {before} + message['role'] + {after} + message['content'] + {end} }}}}"
+            f"{{% if add_generation_prompt or not loop.last %}}{{{{ {between} }}}}{{% endif %}}{{% endfor %}}"
+            f"{{% if add_generation_prompt %}}{{{{ {opening} }}}}{{% endif %}}"
+        )
 
 
 TEMPLATES = (
