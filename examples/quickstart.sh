@@ -15,7 +15,8 @@ DEMOS=${DEMOS:-60}                          # demonstrations for SFT: few, where
 SFT_STEPS=${SFT_STEPS:-100}
 SFT_BATCH=${SFT_BATCH:-8}
 SFT_LR=${SFT_LR:-2e-3}
-RL_MINUTES=${RL_MINUTES:-4}
+RL_STEPS=${RL_STEPS:-45}
+RL_MINUTES=${RL_MINUTES:-7}                 # RL ends earlier on a machine that is slower
 RL_QUESTIONS=${RL_QUESTIONS:-16}            # questions per step
 RL_GROUP=${RL_GROUP:-8}                     # rollouts per question
 RL_LR=${RL_LR:-2e-4}
@@ -109,7 +110,7 @@ fine_tune() {
 
 reinforce() {
   webdancer rl --data "$WORK/qa.jsonl" --web "$WORK/pages.jsonl" --model "$WORK/sft" --out "$WORK/rl" $EPISODE \
-    --minutes "$RL_MINUTES" --steps 100000 --questions "$RL_QUESTIONS" --group "$RL_GROUP" --lr "$RL_LR" --seed "$SEED" \
+    --minutes "$RL_MINUTES" --steps "$RL_STEPS" --questions "$RL_QUESTIONS" --group "$RL_GROUP" --lr "$RL_LR" --seed "$SEED" \
     --max-rounds 2 --micro-tokens 4096
 }
 
