@@ -36,7 +36,7 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Started:
     def started(*arguments: str, **streams: Any) -> "subprocess.Popen[bytes]":
         words = [sys.executable, "-m", "webdancer_cli", *arguments]
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | streams
-        return subprocess.Popen(words, cwd=tmp_path, env=environment, **pipes)
+        return subprocess.Popen(words, cwd=tmp_path, env=environment, preexec_fn=hear_interrupts, **pipes)
 
     return started
 
@@ -71,6 +71,11 @@ def wait_for_lines(path: Path, count: int) -> None:
     while not path.exists() or path.read_bytes().count(b"\n") < count:
         assert time.monotonic() < deadline, f"no {count} lines in {path}"
         time.sleep(0.02)
+
+
+def hear_interrupts() -> None:
+    """A shell starts background jobs deaf to Ctrl-C, and the tests may run in one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def feed(process: "subprocess.Popen[bytes]", data: bytes) -> None:

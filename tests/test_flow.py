@@ -305,10 +305,16 @@ except KeyboardInterrupt:
 """
 
 
+def hear_interrupts() -> None:
+    """A shell starts background jobs deaf to Ctrl-C, and the tests may run in one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupt_while_waiting_for_stdin_ends_at_once_and_quietly() -> None:
     root = str(Path(__file__).parent.parent)
     child = subprocess.Popen(
         [sys.executable, "-c", STAGE],
+        preexec_fn=hear_interrupts,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

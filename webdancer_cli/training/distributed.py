@@ -4,6 +4,7 @@ Rank 0 alone reads stdin and data, and writes files; what it read reaches the ot
 same global batch and take their share of it. Weights, gradients and optimizer state are sharded over them (FSDP2).
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,13 +93,18 @@ def joined() -> Iterator[World]:
         return
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=PATIENCE)
+    world = World(rank, size, device)
     try:
-        yield World(rank, size, device)
+        yield world
+        # Rank 0 may still be saving: a rank that closes its connections before the others are done can end them.
+        world.barrier()
     except UsageError as error:
         if rank == 0:
             raise
         raise SystemExit(error.exit_code) from None
     finally:
+        # Sharded modules hold the group in reference cycles; it has to go now, not while the interpreter shuts down.
+        gc.collect()
         dist.destroy_process_group()
 
 
