@@ -17,7 +17,7 @@ import msgspec
 
 from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, BudgetSpent, Reject
 from webdancer_cli.jsonl import STDIN, Writer, written
-from webdancer_cli.records import Rejected, to_object
+from webdancer_cli.records import QA, Rejected, to_object
 
 Item = TypeVar("Item")
 
@@ -217,6 +217,17 @@ async def _feed(
 
 def _as_struct(item: object) -> msgspec.Struct | None:
     return item if isinstance(item, msgspec.Struct) else None
+
+
+def once(questions: Iterable[QA], sink: Sink) -> Iterator[QA]:
+    """Each question once: one that stands twice in the data would give records with the same ids, and count double."""
+    seen: set[str] = set()
+    for qa in questions:
+        if qa.id in seen:
+            sink.reject(Reject("duplicate_question", failed=False), qa, qa.id)
+        else:
+            seen.add(qa.id)
+            yield qa
 
 
 async def arriving(items: Iterable[Item]) -> AsyncGenerator[Item, None]:

@@ -18,7 +18,7 @@ from webdancer_cli.agent.own_tools import load_tools
 from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.errors import Reject
-from webdancer_cli.flow import Progress, Sink, Tally
+from webdancer_cli.flow import Progress, Sink, Tally, once
 from webdancer_cli.flow import run as flow_run
 from webdancer_cli.grading.answers import Judge, MatchJudge
 from webdancer_cli.grading.format import format_ok
@@ -71,7 +71,7 @@ async def run(
     with Sink("eval", options.out, options.rejects, resume=options.resume) as sink:
         board = _earlier(options.out) if sink.done else Scoreboard()
         questions = islice(jsonl.read(options.data, QA, sink.reject_line), options.limit)
-        items = runs(_once(questions, sink), options.runs)
+        items = runs(once(questions, sink), options.runs)
         tally = await flow_run(items, work, sink, jobs=options.jobs, key=key, progress=progress)
     return tally, board.scores(options.seed)
 
@@ -81,17 +81,6 @@ def _earlier(path: str) -> Scoreboard:
     for attempt in jsonl.read(path, Attempt):
         board.add(attempt)
     return board
-
-
-def _once(questions: Iterable[QA], sink: Sink) -> Iterator[QA]:
-    """Each question once: one that stands twice in the data would count double."""
-    seen: set[str] = set()
-    for qa in questions:
-        if qa.id in seen:
-            sink.reject(Reject("duplicate_question", failed=False), qa, qa.id)
-        else:
-            seen.add(qa.id)
-            yield qa
 
 
 def runs(questions: Iterable[QA], count: int) -> Iterator[Run]:

@@ -18,7 +18,7 @@ from webdancer_cli.agent.own_tools import load_tools
 from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.errors import Reject
-from webdancer_cli.flow import Progress, Sink, Tally
+from webdancer_cli.flow import Progress, Sink, Tally, once
 from webdancer_cli.flow import run as flow_run
 from webdancer_cli.grading.answers import judge
 from webdancer_cli.prompts import PromptSet, load_for
@@ -53,7 +53,7 @@ async def run(
     with Sink("sample", options.out, options.rejects, resume=options.resume) as sink:
         sampler = Sampler(options, policy, tools, prompts, sink)
         questions = islice(jsonl.read(options.data, QA, sink.reject_line), options.limit)
-        items = tasks(_unanswered(_once(questions, sink), answered, sink), options)
+        items = tasks(_unanswered(once(questions, sink), answered, sink), options)
         return await flow_run(items, sampler.work, sink, jobs=options.jobs, key=sampler.last_id, progress=progress)
 
 
@@ -114,17 +114,6 @@ class Sampler:
         if self._options.until_correct:
             trajectory.verdict = judge(trajectory.answer, qa.answer, qa.aliases)
         return trajectory
-
-
-def _once(questions: Iterable[QA], sink: Sink) -> Iterator[QA]:
-    """Each question once: rollouts of one that stands twice in the data would have the same ids."""
-    seen: set[str] = set()
-    for qa in questions:
-        if qa.id in seen:
-            sink.reject(Reject("duplicate_question", failed=False), qa, qa.id)
-        else:
-            seen.add(qa.id)
-            yield qa
 
 
 def _unanswered(questions: Iterable[QA], answered: set[str], sink: Sink) -> Iterator[QA]:

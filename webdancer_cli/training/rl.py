@@ -41,7 +41,7 @@ from webdancer_cli.training.distributed import World, shard
 from webdancer_cli.training.logprobs import Scorer, check_head, unwrap
 from webdancer_cli.training.models import load_trainable
 from webdancer_cli.training.rollouts import Arena, Group, Lesson, learnable, lessons, shown
-from webdancer_cli.training.sft import Diverged, adamw, clip
+from webdancer_cli.training.sft import adamw, descend
 from webdancer_cli.training.transformers_engine import TransformersEngine
 
 ROLLOUTS = "rollouts.jsonl"
@@ -187,15 +187,9 @@ def learn(
         (part_loss / tokens * world.size).backward()
         loss += float(part_loss.detach()) / tokens
         sums += part_sums
-    norm = clip(scorer, options.max_grad_norm)
-    update = Update(world.total(loss)[0], norm, sum(world.gather(sums), Sums()))
-    if not math.isfinite(update.loss + update.grad_norm):
-        raise Diverged(f"the loss is {update.loss}, its gradient {norm}: lower --lr (now {options.lr:g})")
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    optimizer.step()
-    optimizer.zero_grad()
-    return update
+    mean_loss = world.total(loss)[0]
+    norm = descend(scorer, optimizer, mean_loss, lr, options.max_grad_norm)
+    return Update(mean_loss, norm, sum(world.gather(sums), Sums()))
 
 
 def part_of_loss(scorer: nn.Module, rows: Sequence[Lesson], options: Rl, device: torch.device) -> tuple[Tensor, Sums]:

@@ -104,14 +104,23 @@ def step_on(
         # FSDP averages gradients over the ranks, but each rank's loss is already its part of the global mean.
         (loss * world.size).backward()
         total += loss.detach().cpu()
-    update = Update(world.total(float(total))[0], clip(scorer, max_grad_norm))
-    if not math.isfinite(update.loss + update.grad_norm):
-        raise Diverged(f"the loss is {update.loss}, its gradient {update.grad_norm}: lower --lr (now {lr:g})")
+    mean = world.total(float(total))[0]
+    return Update(mean, descend(scorer, optimizer, mean, lr, max_grad_norm))
+
+
+def descend(module: nn.Module, optimizer: torch.optim.Optimizer, loss: float, lr: float, max_grad_norm: float) -> float:
+    """Step along the accumulated gradient, clipped, and clear it; its norm before clipping. ``loss`` is the global one.
+
+    Raises Diverged, before the weights are touched, when the loss or its gradient is not finite.
+    """
+    norm = clip(module, max_grad_norm)
+    if not math.isfinite(loss + norm):
+        raise Diverged(f"the loss is {loss}, its gradient {norm}: lower --lr (now {lr:g})")
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()
     optimizer.zero_grad()
-    return update
+    return norm
 
 
 def clip(module: nn.Module, max_norm: float) -> float:
