@@ -20,6 +20,7 @@ HEIGHT = {
     "report": 2,
     "training": 3,
     "stages": 4,
+    "dry_run": 4,
     "cli": 5,
     "__main__": 6,
 }
@@ -144,8 +145,8 @@ def test_nothing_is_done_on_import(path: Path) -> None:
 
 @each_file
 def test_no_handler_swallows_everything(path: Path) -> None:
-    """``except:`` and ``except Exception:`` need a policy; only the front door has one."""
-    if path.name == "cli.py":
+    """``except:`` and ``except Exception:`` need a policy; only the end of a command has one."""
+    if path.name == "endings.py":
         return
     bare = [
         node.lineno

@@ -10,6 +10,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 import pytest
 
 from webdancer_cli import cli, flags, settings
+from webdancer_cli.endings import ending
 from webdancer_cli.errors import ClosedPipe, ModelError, UsageError
 
 Webdancer = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -108,7 +109,7 @@ def ended(capsys: pytest.CaptureFixture[str], error: BaseException) -> tuple[int
     def work() -> int:
         raise error
 
-    code = cli.ending(cli.Run("sample"), work)
+    code = ending("sample", work)
     return code, capsys.readouterr().err
 
 

@@ -214,7 +214,9 @@ def test_a_reader_that_went_away_closes_the_pipe(monkeypatch: pytest.MonkeyPatch
 )
 def test_a_torn_last_line_is_cut_off(tmp_path: Path, data: bytes, mended: bytes) -> None:
     path = written_to(tmp_path, data)
-    assert jsonl.written(path) == {"a"} if mended else jsonl.written(path) == set()
+    done = jsonl.written(path)
+    assert len(done) == bool(mended)
+    assert ("a" in done) == bool(mended)
     assert Path(path).read_bytes() == mended
 
 
@@ -232,5 +234,6 @@ def test_what_went_to_stdout_cannot_be_resumed() -> None:
 def test_with_a_key_the_records_of_the_last_item_are_cut_off(tmp_path: Path) -> None:
     data = b'{"id": 1, "page": "p"}\n{"id": 2, "page": "q"}\n{"id": 3, "page": "q"}\n'
     path = written_to(tmp_path, data)
-    assert jsonl.written(path, key=lambda value: value["page"]) == {"p"}
+    done = jsonl.written(path, key=lambda value: value["page"])
+    assert "p" in done and len(done) == 1
     assert Path(path).read_bytes() == data.splitlines(keepends=True)[0]

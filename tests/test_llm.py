@@ -14,7 +14,7 @@ import pytest
 from webdancer_cli.errors import BudgetSpent, ModelError, UsageError
 from webdancer_cli.llm import Chat, ContextFull, Patience, Reply, _retry_after
 from webdancer_cli.records import Message
-from webdancer_cli.spending import Ledger, Price
+from webdancer_cli.spending import Budget, Ledger, Price
 from webdancer_cli.tape import Tape
 
 CANARY = "sk-canary-0123456789"
@@ -174,6 +174,16 @@ async def test_an_empty_account_is_not_tried_again() -> None:
     assert len(server.requests) == 1
 
 
+async def test_a_context_too_small_for_the_reply_is_asked_for_a_shorter_one() -> None:
+    refusals = [
+        {"error": {"message": "max_tokens=8192 cannot be greater than max_model_len=4096. (parameter=max_tokens)"}},
+        {"error": {"message": "This model's maximum context length is 4096 tokens."}},
+    ]
+    async with serving(*(http(400, refusal) for refusal in refusals), said("hi")) as server:
+        assert (await ask(server, max_tokens=8192)).text == "hi"
+        assert [body["max_tokens"] for _, body in server.requests] == [8192, 2048, 512]
+
+
 async def test_a_full_context_has_its_own_error() -> None:
     refusal = {"error": {"message": "This model's maximum context length is 4096 tokens."}}
     async with serving(http(400, refusal)) as server:
@@ -305,7 +315,7 @@ async def test_a_reply_that_repeats_the_key_is_blanked_but_a_placeholder_is_a_wo
 
 
 async def test_a_budget_is_asked_before_every_call() -> None:
-    ledger = Ledger("a-model", max_tokens=20)
+    ledger = Ledger("a-model", budget=Budget(max_tokens=20))
     async with serving(said("hi")) as server:
         chat = Chat(server.url, "a-model", ledger=ledger)
         await chat.complete(HELLO)

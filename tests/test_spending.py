@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from webdancer_cli import config
 from webdancer_cli.errors import BudgetSpent, UsageError
 from webdancer_cli.records import Usage
-from webdancer_cli.spending import Ledger, Price, added, price_of
+from webdancer_cli.spending import Budget, Ledger, Price, added, price_of
 
 PRICE = Price(input=2.0, cached=0.5, output=10.0)
 USED = Usage(calls=1, input_tokens=1000, cached_tokens=400, output_tokens=100)
@@ -40,7 +39,7 @@ def test_a_table_with_a_mistake_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_ledger_adds_up_and_stops_at_its_budget() -> None:
-    ledger = Ledger("m", price=PRICE, max_cost=0.004)
+    ledger = Ledger("m", price=PRICE, budget=Budget(max_cost=0.004))
     ledger.charge(USED, 0, 0)
     ledger.check()
     ledger.charge(USED, 0, 0)
@@ -50,17 +49,27 @@ def test_a_ledger_adds_up_and_stops_at_its_budget() -> None:
 
 
 def test_what_a_server_does_not_count_is_estimated_for_the_budget() -> None:
-    ledger = Ledger("m", max_tokens=100)
+    ledger = Ledger("m", budget=Budget(max_tokens=100))
     ledger.charge(Usage(calls=1), 300, 100)  # 300 / 4 + 100 / 4 = 100 tokens
     with pytest.raises(BudgetSpent, match=r"--max-tokens 100 are spent \(100\)"):
         ledger.check()
     assert ledger.line() == "1 calls, 75 tokens in (0 cached), 25 out"
 
 
-def test_options_make_a_ledger_and_a_limit_without_a_price_is_refused() -> None:
-    assert Ledger.of(config.Sample(model="gpt-4o", max_cost=1.0)).price == price_of("gpt-4o")
+def test_a_limit_without_a_price_is_refused() -> None:
     with pytest.raises(UsageError, match="qwen has no known price"):
-        Ledger.of(config.Sample(model="qwen", max_cost=1.0))
+        Ledger("qwen", price=price_of("qwen"), budget=Budget(max_cost=1.0))
+
+
+def test_models_of_one_run_share_its_budget() -> None:
+    budget = Budget(max_tokens=2000)
+    teacher, judge = Ledger("teacher", budget=budget), Ledger("judge", budget=budget)
+    teacher.charge(USED, 0, 0)  # 1,100 tokens
+    judge.check()
+    judge.charge(USED, 0, 0)
+    with pytest.raises(BudgetSpent, match=r"--max-tokens 2000 are spent \(2200\)"):
+        teacher.check()
+    assert (teacher.total.calls, judge.total.calls) == (1, 1)
 
 
 def test_a_sum_of_usages_knows_what_its_parts_know() -> None:

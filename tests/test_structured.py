@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli.llm import Chat
-from webdancer_cli.records import Message
+from webdancer_cli.llm import Chat, ContextFull, Reply
+from webdancer_cli.records import Message, Usage
 from webdancer_cli.structured import Unreadable, ask_for, read, response_format
 
 
@@ -26,7 +26,8 @@ class Plan(msgspec.Struct):
 
 
 GOOD = '{"title": "x", "parts": [{"page": 2}]}'
-HELLO = [Message("user", "Plan it.")]
+ASKED = "Plan {what}."
+USED = Usage(calls=1, input_tokens=7, output_tokens=3)
 
 
 @asynccontextmanager
@@ -38,7 +39,8 @@ async def serving(*texts: str, refuses_schemas: bool = False) -> AsyncIterator[t
     def answer(request: dict[str, Any]) -> tuple[int, object]:
         if refuses_schemas and "response_format" in request:
             return 400, {"error": {"message": "unknown field: response_format"}}
-        return 200, {"choices": [{"message": {"content": next(left)}}]}
+        counts = {"prompt_tokens": 7, "completion_tokens": 3}
+        return 200, {"choices": [{"message": {"content": next(left)}}], "usage": counts}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -61,7 +63,7 @@ async def serving(*texts: str, refuses_schemas: bool = False) -> AsyncIterator[t
 
 async def test_the_schema_is_asked_for_and_the_reply_is_validated() -> None:
     async with serving(GOOD) as (chat, requests):
-        assert await ask_for(chat, Plan, HELLO) == Plan("x", [Part(2)])
+        assert await ask_for(chat, Plan, ASKED, what="it") == (Plan("x", [Part(2)]), USED)
     (request,) = requests
     assert request["response_format"] == response_format(Plan)
 
@@ -76,13 +78,15 @@ def test_a_schema_stands_on_its_own() -> None:
 
 async def test_a_server_without_structured_output_is_asked_without_from_then_on() -> None:
     async with serving(GOOD, GOOD, refuses_schemas=True) as (chat, requests):
-        assert [await ask_for(chat, Plan, HELLO) for _ in range(2)] == [Plan("x", [Part(2)])] * 2
+        assert [await ask_for(chat, Plan, ASKED, what="it") for _ in range(2)] == [(Plan("x", [Part(2)]), USED)] * 2
     assert ["response_format" in request for request in requests] == [True, False, False]
 
 
 async def test_an_unreadable_reply_is_told_its_fault_and_repaired_once() -> None:
     async with serving('{"title": 3}', GOOD) as (chat, requests):
-        assert await ask_for(chat, Plan, HELLO) == Plan("x", [Part(2)])
+        plan, used = await ask_for(chat, Plan, ASKED, what="it")
+    assert plan == Plan("x", [Part(2)])
+    assert used == Usage(calls=2, input_tokens=14, output_tokens=6)  # both calls
     said = [(message["role"], message["content"]) for message in requests[1]["messages"]]
     assert said[:2] == [("user", "Plan it."), ("assistant", '{"title": 3}')]
     assert said[2][0] == "user" and "$.title" in said[2][1]
@@ -91,8 +95,21 @@ async def test_an_unreadable_reply_is_told_its_fault_and_repaired_once() -> None
 async def test_a_second_unreadable_reply_is_an_error() -> None:
     async with serving("Sorry.", "Sorry again.", GOOD) as (chat, requests):
         with pytest.raises(Unreadable, match=r"no JSON object in it: Sorry again\."):
-            await ask_for(chat, Plan, HELLO)
+            await ask_for(chat, Plan, ASKED, what="it")
     assert len(requests) == 2
+
+
+async def test_a_reply_too_long_to_be_repaired_is_unreadable() -> None:
+    class Rambling:
+        model = "rambling"
+
+        async def complete(self, messages: Sequence[Message], **_: object) -> Reply:
+            if len(messages) > 1:
+                raise ContextFull("maximum context length")
+            return Reply(text='{"title": "and so on and on')
+
+    with pytest.raises(Unreadable, match="no JSON object"):
+        await ask_for(Rambling(), Plan, ASKED, what="it")
 
 
 def test_json_is_found_in_whatever_stands_around_it() -> None:

@@ -1,14 +1,14 @@
 """The front door: flags in, one stage call, JSON lines out.
 
-Here, and nowhere else, imports stand inside functions: ``--help`` must not wait for torch. Here, and nowhere else,
-errors become exit codes: 0 all good; 1 finished, some records failed; 2 usage or configuration; 130 interrupted.
+Here, and nowhere else, imports stand inside functions: ``--help`` must not wait for torch. Which model, and which web,
+takes which part of a run is decided here, too: the functions below the commands open them.
 """
 
 import inspect
 import os
 import select
+import signal
 import sys
-import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -18,36 +18,27 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import typer
 
 from webdancer_cli import __version__, config, flags, settings
-from webdancer_cli.errors import (
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    EXIT_SOME_FAILED,
-    EXIT_USAGE,
-    ClosedPipe,
-    UsageError,
-    WebdancerError,
-)
+from webdancer_cli.endings import ending, is_first_rank
+from webdancer_cli.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UsageError
 
 if TYPE_CHECKING:
     from webdancer_cli.agent.episode import Policy
     from webdancer_cli.agent.summariser import Summariser
     from webdancer_cli.flow import Progress, Tally
-    from webdancer_cli.llm import Chat
+    from webdancer_cli.grading.answers import Judge
+    from webdancer_cli.grading.critic import Critic
+    from webdancer_cli.llm import Chat, Patience
+    from webdancer_cli.prompts import PromptSet
+    from webdancer_cli.staff import Staff
     from webdancer_cli.synthesis.roles import Hardener, QuestionWriter
     from webdancer_cli.tape import Tape
     from webdancer_cli.web.live import LiveWeb
     from webdancer_cli.web.taped import TapedWeb
 
-EXTRAS = {
-    "torch": "train",
-    "transformers": "train",
-    "peft": "train",
-    "safetensors": "train",
-    "tokenizers": "train",
-    "vllm": "vllm",
-    "jinja2": "report",
-}
-"""Which extra of the package brings a module that may be missing."""
+RL_JUDGE_CALLS = 64
+"""Answers judged at once in ``rl``."""
+WRITER_TOKENS = 8192
+"""What a model that writes questions may write at once, its reasoning included."""
 
 TYPER_USAGE_ERROR = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 """What Typer raises for a mistyped command or flag; the class itself is exported by no version of Typer."""
@@ -68,23 +59,30 @@ class Run:
     quiet: bool = False
 
     def say(self, line: str) -> None:
-        if not self.quiet and _is_first_rank():
+        if not self.quiet and is_first_rank():
             print(f"webdancer {self.command}: {line}", file=sys.stderr, flush=True)
 
     def table(self, text: str) -> None:
         if not self.quiet:
             print(text, file=sys.stderr, flush=True)
 
+    def plan(self, options: config.Calls, staff: "Staff") -> int:
+        """What the run would do. On stderr, even if quiet: it was asked for."""
+        from webdancer_cli import dry_run
+
+        print(f"webdancer {self.command}: {dry_run.plan(options).table(staff)}", file=sys.stderr, flush=True)
+        return EXIT_OK
+
     def progress(self) -> "AbstractContextManager[Progress | None]":
         from webdancer_cli import progress
 
-        return progress.shown(self.command, quiet=self.quiet or not _is_first_rank())
+        return progress.shown(self.command, quiet=self.quiet or not is_first_rank())
 
-    def end(self, tally: "Tally", player: object = None) -> int:
+    def end(self, tally: "Tally", staff: "Staff | None" = None) -> int:
         """Sum up: what became of the records, what the calls took, and why the run stopped early, if it did."""
         self.say(tally.line())
-        if ledger := getattr(player, "ledger", None):
-            self.say(ledger.line())
+        for line in staff.lines() if staff else []:
+            self.say(line)
         if tally.stopped:
             print(f"webdancer {self.command}: stopped: {tally.stopped}", file=sys.stderr, flush=True)
         return tally.exit_code
@@ -100,7 +98,7 @@ def command(work: Work) -> Work:
 
     def invoked(quiet: bool, show_config: bool, **given: Any) -> int:
         run = Run(name, quiet)
-        return ending(run, lambda: _show(name, given) if show_config else work(_options(name, given), run))
+        return ending(name, lambda: _show(name, given) if show_config else work(_options(name, given), run))
 
     invoked.__signature__ = inspect.Signature(flags.parameters(name))  # type: ignore[attr-defined]
     invoked.__annotations__ = {}
@@ -175,12 +173,13 @@ def crawlqa(options: config.Crawlqa, run: Run) -> int:
     """
     from webdancer_cli.stages import crawlqa as stage
 
-    with _taped(options, run) as tape:
-        chat = _chat(options, "author", tape)
-        author = _author(options, chat, run)
+    with _staffed(options, options.jobs, run) as staff:
+        author, judge = _author(options, staff, run), _checker(options, staff)
+        if options.dry_run:
+            return run.plan(options, staff)
         with run.progress() as progress:
-            tally = _await(stage.run(options, author, progress, tape), chat)
-    return run.end(tally, chat)
+            tally = _await(stage.run(options, author, progress, staff.tape, judge), staff)
+    return run.end(tally, staff)
 
 
 @command
@@ -194,12 +193,13 @@ def e2hqa(options: config.E2hqa, run: Run) -> int:
     """
     from webdancer_cli.stages import e2hqa as stage
 
-    with _taped(options, run) as tape:
-        chat = _chat(options, "rewriter", tape)
-        rewriter = _rewriter(options, chat, run)
+    with _staffed(options, options.jobs, run) as staff:
+        rewriter = _rewriter(options, staff, run)
+        if options.dry_run:
+            return run.plan(options, staff)
         with run.progress() as progress:
-            tally = _await(stage.run(options, rewriter, progress), chat)
-    return run.end(tally, chat)
+            tally = _await(stage.run(options, rewriter, progress), staff)
+    return run.end(tally, staff)
 
 
 @command
@@ -231,14 +231,16 @@ def sample(options: config.Sample, run: Run) -> int:
     """
     from webdancer_cli.stages import sample as stage
 
-    with _taped(options, run) as tape:
-        policy, web = _policy(options, run, tape), _live_web(options, tape)
-        summariser = _summariser(options, tape)
+    with _staffed(options, options.jobs, run) as staff:
+        policy, web = _policy(options, staff, run), _live_web(options, staff.tape)
+        summariser, judge = _summariser(options, staff), _judge(options, staff)
+        if options.dry_run:
+            return run.plan(options, staff)
         with run.progress() as progress:
-            playing = stage.run(options, policy, progress, web=web, summariser=summariser)
-            tally = _await(playing, policy, web, summariser)
-        _tell_failures(summariser, run)
-    return run.end(tally, policy)
+            playing = stage.run(options, policy, progress, web=web, summariser=summariser, judge=judge)
+            tally = _await(playing, policy, web, staff)
+        _tell_failures(run, summariser, judge)
+    return run.end(tally, staff)
 
 
 @command
@@ -248,12 +250,20 @@ def filter_(options: config.Filter, run: Run) -> int:
     \b
     webdancer filter --data trajectories.jsonl --rejects rejects.jsonl > sft.jsonl
     webdancer filter --data trajectories.jsonl --format webdancer --unused-qa rl.jsonl > sft.jsonl
+    webdancer filter --data trajectories.jsonl --stages validity,correctness,quality,model \\
+      --judge-model qwen --judge-base-url http://127.0.0.1:8000/v1 > sft.jsonl
     """
     from webdancer_cli.stages import filter as stage
 
-    tally, funnel = stage.run(options)
+    with _staffed(options, options.jobs, run) as staff:
+        judge, critic = _judge(options, staff), _critic(options, staff)
+        if options.dry_run:
+            return run.plan(options, staff)
+        with run.progress() as progress:
+            tally, funnel = _await(stage.run(options, judge, critic, progress), staff)
+        _tell_failures(run, None, judge)
     run.table(funnel.table())
-    return run.end(tally)
+    return run.end(tally, staff)
 
 
 @command
@@ -282,10 +292,14 @@ def rl(options: config.Rl, run: Run) -> int:
     """
     from webdancer_cli.stages import rl as stage
 
-    web = _live_web(options)
-    with run.progress() as progress:
-        tally = stage.run(options, progress, web=web)
-    return run.end(tally)
+    with _staffed(options, RL_JUDGE_CALLS, run) as staff:
+        web, judge = _live_web(options, staff.tape), _judge(options, staff)
+        if options.dry_run:
+            return run.plan(options, staff)
+        with run.progress() as progress:
+            tally = stage.run(options, progress, web=web, judge=judge)
+        _tell_failures(run, None, judge)
+    return run.end(tally, staff)
 
 
 @command
@@ -299,15 +313,17 @@ def eval_(options: config.Eval, run: Run) -> int:
     """
     from webdancer_cli.stages import eval as stage
 
-    with _taped(options, run) as tape:
-        policy, web = _policy(options, run, tape), _live_web(options, tape)
-        summariser = _summariser(options, tape)
+    with _staffed(options, options.jobs, run) as staff:
+        policy, web = _policy(options, staff, run), _live_web(options, staff.tape)
+        summariser, judge = _summariser(options, staff), _judge(options, staff)
+        if options.dry_run:
+            return run.plan(options, staff)
         with run.progress() as progress:
-            playing = stage.run(options, policy, progress, web=web, summariser=summariser)
-            tally, scores = _await(playing, policy, web, summariser)
-        _tell_failures(summariser, run)
+            playing = stage.run(options, policy, progress, judge, web=web, summariser=summariser)
+            tally, scores = _await(playing, policy, web, staff)
+        _tell_failures(run, summariser, judge)
     run.table(scores.table())
-    return run.end(tally, policy)
+    return run.end(tally, staff)
 
 
 @command
@@ -370,80 +386,81 @@ def _live_web(options: config.Episode, tape: "Tape | None" = None) -> "LiveWeb |
 
 
 @contextmanager
-def _taped(options: config.Remote, run: Run) -> "Iterator[Tape | None]":
-    """The tape of a run, if it has one. The date that a policy is told is the tape's, unless the user gave another."""
+def _staffed(options: config.Calls, jobs: int, run: Run) -> "Iterator[Staff]":
+    """The models of a run, and its tape if it has one.
+
+    The date that a policy is told is the tape's, unless the user gave another.
+    """
+    from webdancer_cli.staff import Staff
+
     if not options.tape:
-        yield None
+        yield Staff(options, jobs)
         return
     from webdancer_cli.tape import Tape
 
     with Tape(options.tape, options.tape_mode) as tape:
         if isinstance(options, config.Episode) and options.date is None:
             options.date = tape.date
-        yield tape
+        yield Staff(options, jobs, tape)
         run.say(f"{options.tape}: {tape.line()}")
 
 
-def _chat(options: "config.Crawlqa | config.E2hqa", role: str, tape: "Tape | None") -> "Chat | None":
+def _writing_chat(options: config.Writer, role: str, staff: "Staff") -> "Chat | None":
     """The endpoint that writes questions, or None: then the built-in rules do. A checkpoint cannot."""
-    _refuse_nameless(options)
+    _refuse_nameless("--model", options.model, options.base_url)
     if options.base_url:
-        from webdancer_cli.llm import Chat
-        from webdancer_cli.spending import Ledger
-
-        return Chat(
-            options.base_url,
+        return staff.chat(
+            role,
             options.model,
+            options.base_url,
             temperature=options.temperature,
             top_p=options.top_p,
-            jobs=options.jobs,
-            ledger=Ledger.of(options),
-            tape=tape,
+            max_tokens=WRITER_TOKENS,
         )
     if options.model != config.BUILTIN:
         raise UsageError(f"--model {options.model}: a model as {role} needs --base-url; or take --model builtin")
     return None
 
 
-def _refuse_nameless(options: config.Remote) -> None:
-    if options.base_url and options.model == config.BUILTIN:
-        raise UsageError(f"--base-url {options.base_url[0]}: which of its models? Name it with --model")
+def _refuse_nameless(flag: str, model: str | None, base_urls: list[str]) -> None:
+    if base_urls and model in (None, config.BUILTIN):
+        where = flag.replace("model", "base-url")
+        raise UsageError(f"{where} {base_urls[0]}: which of its models? Name it with {flag}")
 
 
-def _author(options: config.Crawlqa, chat: "Chat | None", run: Run) -> "QuestionWriter":
-    if chat:
-        from webdancer_cli import prompts
-        from webdancer_cli.synthesis.asking import ChatAsk
-        from webdancer_cli.synthesis.chat_author import ChatAuthor
+def _author(options: config.Crawlqa, staff: "Staff", run: Run) -> "QuestionWriter":
+    if chat := _writing_chat(options, "author", staff):
+        from webdancer_cli.synthesis.chat.author import ChatAuthor
 
-        return ChatAuthor(options, ChatAsk(chat), prompts.load("default").files)
+        return ChatAuthor(options, chat, _prompts(options.prompts))
     run.say("--model builtin: questions are written by rules from the pages' sentences and links")
-    from webdancer_cli.synthesis.author import Author
+    from webdancer_cli.synthesis.builtin.author import Author
 
     return Author(options)
 
 
-def _rewriter(options: config.E2hqa, chat: "Chat | None", run: Run) -> "Hardener":
-    if chat:
-        from webdancer_cli import prompts
-        from webdancer_cli.synthesis.asking import ChatAsk
-        from webdancer_cli.synthesis.chat_rewriter import ChatRewriter
+def _rewriter(options: config.E2hqa, staff: "Staff", run: Run) -> "Hardener":
+    if chat := _writing_chat(options, "rewriter", staff):
+        from webdancer_cli.synthesis.chat.rewriter import ChatRewriter
 
-        return ChatRewriter(options, ChatAsk(chat), prompts.load("default").files)
+        return ChatRewriter(options, chat, _prompts(options.prompts), _checker(options, staff) or chat)
     run.say("--model builtin: entities are described by rules from the pages found")
-    from webdancer_cli.synthesis.rewriter import Rewriter
+    from webdancer_cli.synthesis.builtin.rewriter import Rewriter
 
     return Rewriter(options)
 
 
-def _policy(options: "config.Sample | config.Eval", run: Run, tape: "Tape | None") -> "Policy":
-    """The demonstrator, a chat endpoint, or a checkpoint."""
-    _refuse_nameless(options)
-    if options.base_url:
-        from webdancer_cli.agent.chat import ChatPolicy
-        from webdancer_cli.spending import Ledger
+def _prompts(name_or_dir: str) -> "PromptSet":
+    from webdancer_cli import prompts
 
-        return ChatPolicy(options, ledger=Ledger.of(options), tape=tape)
+    return prompts.load(name_or_dir)
+
+
+def _policy(options: "config.Sample | config.Eval", staff: "Staff", run: Run) -> "Policy":
+    """The demonstrator, a chat endpoint, or a checkpoint."""
+    _refuse_nameless("--model", options.model, options.base_url)
+    if options.base_url:
+        return _chat_policy(options, staff)
     if options.cot == "long" or options.repetition_penalty != 1:
         raise UsageError("--cot long and --repetition-penalty are for endpoints; name one with --base-url")
     if options.model == config.BUILTIN:
@@ -456,85 +473,89 @@ def _policy(options: "config.Sample | config.Eval", run: Run, tape: "Tape | None
     return open_policy(options)
 
 
-def _summariser(options: "config.Sample | config.Eval", tape: "Tape | None") -> "Summariser | None":
+def _chat_policy(options: "config.Sample | config.Eval", staff: "Staff") -> "Policy":
+    from webdancer_cli.agent.chat import ChatPolicy
+    from webdancer_cli.llm import Patience
+
+    chat = staff.chat(
+        "teacher",
+        options.model,
+        options.base_url,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        max_tokens=options.max_turn_tokens,
+        repetition_penalty=options.repetition_penalty,
+        patience=Patience.within(options.turn_seconds),
+    )
+    return ChatPolicy(options, chat)
+
+
+def _summariser(options: "config.Sample | config.Eval", staff: "Staff") -> "Summariser | None":
     """The model that reads pages for the policy, or None: then the pages' own sentences are shown."""
-    model, base_urls = options.summariser_model, options.base_url
-    if options.summariser_base_url:
-        base_urls = [options.summariser_base_url]
-        if not model:
-            raise UsageError(f"--summariser-base-url {base_urls[0]}: which of its models? Name it: --summariser-model")
-    if not model:
-        return None
-    if not base_urls:
-        raise UsageError(f"--summariser-model {model}: at which endpoint? Name it with --summariser-base-url")
-    from webdancer_cli import prompts
-    from webdancer_cli.agent.summariser import Summariser
-    from webdancer_cli.llm import Chat
-    from webdancer_cli.spending import Ledger, price_of
+    from webdancer_cli.agent.summariser import ROOM_SHARE, Summariser
+    from webdancer_cli.llm import Patience
 
-    price = price_of(model, options.prices)
-    ledger = Ledger(model, price=price, max_cost=options.max_cost, max_tokens=options.max_tokens)
-    chat = Chat(base_urls, model, temperature=0.0, top_p=1.0, jobs=options.jobs, ledger=ledger, tape=tape)
-    return Summariser(chat, prompts.load_for(options), options.tool_seconds)
+    model, own_urls = options.summariser_model, options.summariser_base_url
+    patience = Patience.within(ROOM_SHARE * options.tool_seconds)
+    if chat := _second_chat("summariser", model, own_urls, options.base_url, staff, patience):
+        from webdancer_cli import prompts
 
-
-def _tell_failures(summariser: "Summariser | None", run: Run) -> None:
-    if summariser and summariser.failures:
-        run.say(f"the summariser failed on {summariser.failures} visits, which showed the pages' own sentences instead")
-
-
-def ending(run: Run, work: Callable[[], int]) -> int:
-    """The exit code of ``work``; whatever ends it early costs one line on stderr at most."""
-    try:
-        return work()
-    except SystemExit:
-        raise
-    except BaseException as error:
-        if os.environ.get("WEBDANCER_DEBUG"):
-            traceback.print_exc()
-        return _explained(run.command, _single(error))
-
-
-def _single(error: BaseException) -> BaseException:
-    """The error inside the groups that asyncio's task groups wrap around it."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def _explained(command: str, error: BaseException) -> int:
-    if isinstance(error, ClosedPipe | BrokenPipeError):
-        return EXIT_OK
-    line, code = _line_and_code(error)
-    if code != EXIT_USAGE or _is_first_rank():
-        print(f"webdancer {command}: {' '.join(line.split())}", file=sys.stderr, flush=True)
-    return code
-
-
-def _line_and_code(error: BaseException) -> tuple[str, int]:
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted; what was finished is written, --resume does the rest", EXIT_INTERRUPTED
-    if isinstance(error, WebdancerError):
-        return str(error), error.exit_code
-    if missing := _missing_module(error):
-        return f"{missing} is not installed: pip install 'webdancer[{EXTRAS[missing]}]'", EXIT_USAGE
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'writing'}: {error.strerror}", EXIT_SOME_FAILED
-    return f"{type(error).__name__}: {error}: this is a bug; WEBDANCER_DEBUG=1 shows where", EXIT_SOME_FAILED
-
-
-def _missing_module(error: BaseException | None) -> str | None:
-    """The module of an extra that could not be imported: the error may wrap the one that names it."""
-    while error is not None:
-        module = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
-        if module in EXTRAS:
-            return module
-        error = error.__cause__ or error.__context__
+        return Summariser(chat, prompts.load_for(options), options.tool_seconds)
     return None
 
 
-def _is_first_rank() -> bool:
-    return os.environ.get("RANK", "0") == "0"
+def _judge(options: config.Judged, staff: "Staff") -> "Judge | None":
+    """The model that judges answers, or None: then they are matched by rule."""
+    if chat := _judging_chat(options, staff):
+        from webdancer_cli.grading.judge import ModelJudge
+
+        return ModelJudge(chat, _prompts(getattr(options, "prompts", "default")))
+    return None
+
+
+def _critic(options: config.Filter, staff: "Staff") -> "Critic | None":
+    """The model that judges a trajectory's quality."""
+    if chat := _judging_chat(options, staff):
+        from webdancer_cli.grading.critic import Critic
+
+        return Critic(chat, _prompts(options.prompts))
+    return None
+
+
+def _checker(options: config.Writer, staff: "Staff") -> "Chat | None":
+    """The model that checks questions: the judge, or else the one that writes."""
+    return _judging_chat(options, staff) or staff.chats.get("author") or staff.chats.get("rewriter")
+
+
+def _judging_chat(options: config.Judged, staff: "Staff") -> "Chat | None":
+    urls = getattr(options, "base_url", [])
+    return staff.chats.get("judge") or _second_chat("judge", options.judge_model, options.judge_base_url, urls, staff)
+
+
+def _second_chat(
+    role: str,
+    model: str | None,
+    own_urls: list[str],
+    default_urls: list[str],
+    staff: "Staff",
+    patience: "Patience | None" = None,
+) -> "Chat | None":
+    """A model beside the main one, at an endpoint of its own or at the same."""
+    _refuse_nameless(f"--{role}-model", model, own_urls)
+    if not model:
+        return None
+    if not (own_urls or default_urls):
+        raise UsageError(f"--{role}-model {model}: at which endpoint? Name it with --{role}-base-url")
+    return staff.chat(role, model, own_urls or default_urls, patience=patience)
+
+
+def _tell_failures(run: Run, summariser: "Summariser | None", judge: "Judge | None") -> None:
+    """What a model of the second row failed to do ends no run, and must not pass unnoticed."""
+    if summariser and summariser.failures:
+        shown = "which showed the pages' own sentences instead"
+        run.say(f"the summariser gave no readable note on {summariser.failures} visits, {shown}")
+    if failures := getattr(judge, "failures", 0):
+        run.say(f"{failures} answers stay unjudged; the last because: {getattr(judge, 'last_failure', '')}")
 
 
 def run_command(arguments: list[str]) -> int:
@@ -550,6 +571,8 @@ def run_command(arguments: list[str]) -> int:
 
 def main() -> None:
     code = run_command(sys.argv[1:])
+    if code == EXIT_INTERRUPTED:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would tear the exit
     _flush_or_silence()
     sys.exit(code)
 

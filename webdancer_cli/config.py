@@ -15,7 +15,7 @@ Whole = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-FunnelStage = Literal["validity", "correctness", "quality"]
+FunnelStage = Literal["validity", "correctness", "quality", "model"]
 
 LIVE = "live"
 """What ``web`` names when it is no file."""
@@ -41,6 +41,8 @@ class DataStage:
     """Keep what an earlier run left in ``out`` and do only the rest."""
     limit: Count | None = None
     """Stop after this many input records."""
+    shard: str | None = None
+    """Do one part of the input only, as "2/8": the second of eight. The parts are disjoint and together the whole."""
     jobs: Count = 8
     """Items worked on at once."""
     seed: int = 0
@@ -48,7 +50,26 @@ class DataStage:
 
 
 @dataclass(kw_only=True)
-class Remote:
+class Calls:
+    """What the calls of a run may cost, all its models together, and where they are recorded."""
+
+    dry_run: bool = False
+    """Print how much there is to do and what it would take, about; ask and write nothing."""
+    max_cost: Positive | None = None
+    """Stop this run when its calls have cost so many US dollars; what is finished is kept, ``resume`` does the rest."""
+    max_tokens: Count | None = None
+    """Stop this run when its calls have taken so many tokens, in and out together; ``resume`` does the rest."""
+    prices: str | None = None
+    """TOML table of prices in US dollars per million tokens: ["MODEL"] with input, output, cached."""
+    tape: str | None = None
+    """File that records what models and the web said, so that a run can be replayed."""
+    tape_mode: Literal["auto", "record", "replay"] = "auto"
+    """"auto": what is on the tape comes from it, the rest is recorded. "record": everything is asked anew. "replay":
+    nothing is asked, and what is missing is an error."""
+
+
+@dataclass(kw_only=True)
+class Remote(Calls):
     """Which model answers, and where."""
 
     model: str = BUILTIN
@@ -60,21 +81,30 @@ class Remote:
     """Sampling temperature; 0 is greedy."""
     top_p: Share = 0.95
     """Nucleus mass for sampling; 1 switches it off."""
-    max_cost: Positive | None = None
-    """Stop this run when its calls have cost so many US dollars; what is finished is kept, ``resume`` does the rest."""
-    max_tokens: Count | None = None
-    """Stop this run when its calls have taken so many tokens, in and out together; ``resume`` does the rest."""
-    prices: str | None = None
-    """TOML table of prices in US dollars per million tokens: ["MODEL"] with input, output, cached."""
-    tape: str | None = None
-    """File that records what the endpoint said and what the crawler fetched, so that a run can be replayed."""
-    tape_mode: Literal["auto", "record", "replay"] = "auto"
-    """"auto": what is on the tape comes from it, the rest is recorded. "record": everything is asked anew. "replay":
-    nothing is asked, and what is missing is an error."""
 
 
 @dataclass(kw_only=True)
-class Player(Remote):
+class Judged:
+    """Who judges."""
+
+    judge_model: str | None = None
+    """Model that judges answers; if not given, rules do. An endpoint's model: see ``judge_base_url``."""
+    judge_base_url: list[str] = field(default_factory=list)
+    """Endpoint of ``judge_model``; ``base_url`` if not given."""
+
+
+@dataclass(kw_only=True)
+class Writer(Remote, Judged):
+    """Who writes questions in ``crawlqa`` and ``e2hqa``."""
+
+    prompts: str = "default"
+    """Prompt set of the model: "default", or a folder that overrides single files of it."""
+    judge_model: str | None = None
+    """Model that checks what was written; if not given, the one that writes. Rules check in any case."""
+
+
+@dataclass(kw_only=True)
+class Player(Remote, Judged):
     """Who plays in ``sample`` and ``eval``."""
 
     cot: Literal["auto", "short", "long"] = "auto"
@@ -84,9 +114,8 @@ class Player(Remote):
     summariser_model: str | None = None
     """Model that tells the policy what a visited page says about its goal; if not given, the page's own sentences that
     matter are shown. An endpoint's model: see ``summariser_base_url``."""
-    summariser_base_url: str | None = None
-    """Endpoint of ``summariser_model``; ``base_url`` if not given. ``max_cost`` and ``max_tokens`` hold for each model
-    by itself."""
+    summariser_base_url: list[str] = field(default_factory=list)
+    """Endpoint of ``summariser_model``; ``base_url`` if not given."""
     repetition_penalty: Positive = 1.0
     """Sent to an endpoint if it is not 1 (paper: 1.1 for reasoning models); vLLM knows it, not every server does."""
 
@@ -128,7 +157,7 @@ class World:
 
 
 @dataclass(kw_only=True)
-class Crawlqa(DataStage, Remote):
+class Crawlqa(DataStage, Writer):
     """Crawl from roots and write questions from what was read."""
 
     roots: list[str] = field(default_factory=list)
@@ -164,7 +193,14 @@ class Crawlqa(DataStage, Remote):
     lang: list[str] = field(default_factory=list)
     """Languages of the pages to keep, as ISO 639-1 codes such as en,de; none means all. Told by letter statistics."""
     types: list[str] = field(default_factory=list)
-    """Question types to write: single_hop, multi_hop, count, intersection; none means all."""
+    """Question types to write: single_hop, multi_hop, count, intersection, comparison, temporal; none means all."""
+    mix: list[str] = field(default_factory=list)
+    """Shares of the types, as "single_hop=2,multi_hop=1"; what would exceed its share is left out. None takes what
+    comes."""
+    allow_boolean: bool = False
+    """Let yes/no questions pass."""
+    closed_book: bool = False
+    """Ask the judge each question without any page, and leave out what it answers: that needs no search."""
     per_page: Count = 3
     """Questions written from one page at most, per type."""
     limit: Count | None = None
@@ -188,7 +224,7 @@ class Lint(DataStage):
 
 
 @dataclass(kw_only=True)
-class E2hqa(DataStage, Remote):
+class E2hqa(DataStage, Writer):
     """Make questions harder: an entity gives way to a description found through search."""
 
     web: str = "pages.jsonl"
@@ -255,7 +291,7 @@ class Sample(DataStage, Player, Episode):
     n: Count = 1
     """Rollouts per question (paper: up to 5)."""
     until_correct: bool = False
-    """Stop a question at its first correct rollout (rejection sampling); the rollouts are then judged by rule."""
+    """Stop a question at its first correct rollout (rejection sampling), by rule or by ``judge_model``."""
     skip_solved: str | None = None
     """File of trajectories: questions that have a correct one in it are skipped."""
     timings: bool = False
@@ -263,11 +299,18 @@ class Sample(DataStage, Player, Episode):
 
 
 @dataclass(kw_only=True)
-class Filter(DataStage):
+class Filter(DataStage, Judged, Calls):
     """Keep the good trajectories."""
 
     stages: list[FunnelStage] = field(default_factory=lambda: ["validity", "correctness", "quality"])
-    """Stages of the funnel, in order."""
+    """Stages of the funnel, in order; "model" asks the judge's model about what the rules let through."""
+    judge_base_url: list[str] = field(default_factory=list)
+    """Endpoint of ``judge_model``; several are used side by side. The key comes from OPENAI_API_KEY."""
+    prompts: str = "default"
+    """Prompt set of the judge: "default", or a folder that overrides single files of it."""
+    tool: list[str] = field(default_factory=list)
+    """Tools of your own that the trajectories may call, as "module:function" or "file.py:function"; without them, the
+    tools that the first user message declares are known."""
     format: Literal["record", "webdancer"] = "record"
     """"record": this toolkit's lines. "webdancer": the authors' ChatML lines."""
     unused_qa: str | None = None
@@ -276,10 +319,18 @@ class Filter(DataStage):
     """Tool calls a trajectory must have at least."""
     max_actions: Count | None = None
     """Tool calls a trajectory may have at most."""
-    max_ngram_repeats: Count = 4
-    """How often one 10-gram of the policy's own words may occur (released data: 4)."""
+    max_ngram_repeats: Whole = 4
+    """How often one 10-gram of the policy's own words may occur (released data: 4); 0 allows any number."""
+    min_thought_words: Whole = 0
+    """Words that every thought must have at least."""
+    max_thought_words: Count | None = None
+    """Words that a thought may have at most."""
+    min_support: Share = 0.0
+    """Share of the answer's words that must stand in one observation; 0 asks for none."""
     per_question: Count | None = None
-    """Keep at most this many trajectories of one question, the shortest first."""
+    """Keep at most this many trajectories of one question: the shortest first, then those that differ most from it."""
+    dedup: bool = False
+    """Of trajectories of one question with the same calls and the same answer, keep the first."""
 
 
 @dataclass(kw_only=True)
@@ -329,7 +380,7 @@ class Sft(Training):
 
 
 @dataclass(kw_only=True)
-class Rl(Training, Episode):
+class Rl(Training, Episode, Judged, Calls):
     """DAPO on questions (paper, section 3.4; DAPO, arXiv 2503.14476)."""
 
     lr: Positive = 1e-6

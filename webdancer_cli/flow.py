@@ -2,7 +2,8 @@
 
 Every data stage is ``await run(items, work, sink)``: items stream in (stdin too, without blocking the event loop), at
 most ``jobs`` are worked on at once, results leave in the order of the input as soon as they can, and what fails is
-rejected with a reason. Memory is flat: a bounded window of items is alive at any time.
+rejected with a reason. Memory is flat: a bounded window of items is alive at any time, and of those before it at most
+a hash each.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ import msgspec
 from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, BudgetSpent, Reject
 from webdancer_cli.jsonl import STDIN, Writer, written
 from webdancer_cli.records import QA, Rejected, to_object
+from webdancer_cli.seen import Seen
 
 Item = TypeVar("Item")
 
@@ -71,7 +73,7 @@ class Sink:
         key: Callable[[dict[str, Any]], str] | None = None,
     ):
         self.stage = stage
-        self.done = written(out, key) if resume else set[str]()
+        self.done = written(out, key) if resume else Seen()
         self.writer = Writer(out, append=resume)
         self._rejects = Writer(rejects) if rejects else None
         self.tally = Tally()
@@ -221,13 +223,12 @@ def _as_struct(item: object) -> msgspec.Struct | None:
 
 def once(questions: Iterable[QA], sink: Sink) -> Iterator[QA]:
     """Each question once: one that stands twice in the data would give records with the same ids, and count double."""
-    seen: set[str] = set()
+    seen = Seen()
     for qa in questions:
-        if qa.id in seen:
-            sink.reject(Reject("duplicate_question", failed=False), qa, qa.id)
-        else:
-            seen.add(qa.id)
+        if seen.add(qa.id):
             yield qa
+        else:
+            sink.reject(Reject("duplicate_question", failed=False), qa, qa.id)
 
 
 async def arriving(items: Iterable[Item]) -> AsyncGenerator[Item, None]:

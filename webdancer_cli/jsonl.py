@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISFIFO, S_ISREG
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, Protocol, TypeVar
 
 import jsonlines
 import msgspec
 
 from webdancer_cli.errors import ClosedPipe, UsageError, WebdancerError
 from webdancer_cli.records import AnyRecord, Record, Rejected, WrongShape, from_object, to_object
+from webdancer_cli.seen import Seen
 
 STDIN = "-"
 
@@ -42,20 +43,30 @@ def values(source: str, on_bad: BadLine | None = None) -> Iterator[Line]:
 
     Raises UsageError when the file cannot be opened, and when stdin is a terminal (nobody is piping).
     """
-    with _open_input(source) as stream:
-        name = "stdin" if source == STDIN else source
-        lines = _Lines(stream)
-        reader = jsonlines.Reader(lines, loads=_loads)
-        while True:
-            try:
-                value = reader.read(allow_none=True, skip_empty=True)
-            except EOFError:
-                return
-            except (jsonlines.InvalidLineError, _TooLong) as error:
-                detail = f"{name}:{lines.number}: not valid JSON: {error.__cause__ or error}"
-                _tell(on_bad, Rejected(reason="broken_line", detail=detail, record=lines.text()))
-                continue
-            yield Line(f"{name}:{lines.number}", lines.offset, value)
+    with open_input(source) as (name, stream):
+        yield from values_in(stream, name, on_bad)
+
+
+class Lines(Protocol):
+    """What lines are read from."""
+
+    def readline(self, limit: int = -1, /) -> bytes: ...
+
+
+def values_in(stream: Lines, name: str, on_bad: BadLine | None = None) -> Iterator[Line]:
+    """Like ``values``, from a stream that is open already."""
+    lines = _Lines(stream)
+    reader = jsonlines.Reader(lines, loads=_loads)
+    while True:
+        try:
+            value = reader.read(allow_none=True, skip_empty=True)
+        except EOFError:
+            return
+        except (jsonlines.InvalidLineError, _TooLong) as error:
+            detail = f"{name}:{lines.number}: not valid JSON: {error.__cause__ or error}"
+            tell(on_bad, Rejected(reason="broken_line", detail=detail, record=lines.text()))
+            continue
+        yield Line(f"{name}:{lines.number}", lines.offset, value)
 
 
 class _TooLong(ValueError):
@@ -65,7 +76,7 @@ class _TooLong(ValueError):
 class _Lines:
     """Hands a stream to the reader line by line, and knows which line that was."""
 
-    def __init__(self, stream: IO[bytes]):
+    def __init__(self, stream: Lines):
         self.number = 0
         self.offset = 0
         self._line = b""
@@ -102,19 +113,21 @@ def _loads(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def _tell(on_bad: BadLine | None, rejected: Rejected) -> None:
+def tell(on_bad: BadLine | None, rejected: Rejected) -> None:
+    """Hand on what cannot be read. Raises UsageError where nobody listens."""
     if on_bad is None:
         raise UsageError(rejected.detail)
     on_bad(rejected)
 
 
 @contextmanager
-def _open_input(source: str) -> Iterator[IO[bytes]]:
+def open_input(source: str) -> Iterator[tuple[str, IO[bytes]]]:
+    """The name for messages and the bytes of a file or of stdin ("-"). Raises UsageError."""
     if source == STDIN:
-        yield _stdin()
+        yield "stdin", _stdin()
         return
     with _opened(source) as stream:
-        yield stream
+        yield source, stream
 
 
 def _opened(source: str) -> IO[bytes]:
@@ -164,12 +177,12 @@ def read_as(
     first = True
     for name, _, value in values(source, on_bad):
         if first:
-            _refuse_other_kind(name, kind, value)
+            refuse_other_kind(name, kind, value)
         first = False
         try:
             record = convert(value)
         except WrongShape as error:
-            _tell(on_bad, Rejected(reason="wrong_shape", detail=f"{name}: {error}", record=value))
+            tell(on_bad, Rejected(reason="wrong_shape", detail=f"{name}: {error}", record=value))
             continue
         yield record
 
@@ -181,7 +194,8 @@ _MARKS = {
 }
 
 
-def _refuse_other_kind(name: str, kind: type[Record], value: object) -> None:
+def refuse_other_kind(name: str, kind: type[Record], value: object) -> None:
+    """Raises UsageError for a value that is clearly another kind of record."""
     mark, wanted = _MARKS.get(kind.__name__, ("", ""))
     if not mark or not isinstance(value, dict) or mark in value:
         return
@@ -285,7 +299,7 @@ def _last_line_end(stream: IO[bytes], end: int, block: int = 65536) -> int:
     return 0
 
 
-def written(path: str, key: Callable[[dict[str, Any]], str] | None = None) -> set[str]:
+def written(path: str, key: Callable[[dict[str, Any]], str] | None = None) -> Seen:
     """The keys of what an earlier run left in ``path``, after mending it: by default the ids of its records.
 
     A ``key`` of one's own names the item that a record was made from. An item may have made several records, and the
@@ -295,18 +309,20 @@ def written(path: str, key: Callable[[dict[str, Any]], str] | None = None) -> se
     if path == STDIN:
         raise UsageError("--resume needs --out FILE: what went to stdout cannot be read back")
     mend(path)
+    done = Seen()
     if not Path(path).is_file():
-        return set()
-    done: set[str] = set()
+        return done
     last, last_at = None, 0
     for _, offset, value in values(path, _refuse_damaged):
         this = (key or _id)(value) if isinstance(value, dict) else ""
         if this != last:
+            if last is not None:
+                done.add(last)
             last, last_at = this, offset
-            done.add(this)
-    if key and last is not None:
+    if last is not None and key:
         os.truncate(path, last_at)
-        done.discard(last)
+    elif last is not None:
+        done.add(last)
     return done
 
 

@@ -23,6 +23,8 @@ from webdancer_cli.spending import Ledger
 from webdancer_cli.tape import SHORTEST_SECRET, Tape, TapeMiss
 
 KEY_VARIABLE = "OPENAI_API_KEY"
+FEWEST_TOKENS = 512
+"""A reply is not asked to be shorter than this to make it fit."""
 
 
 class ContextFull(ModelError):
@@ -41,6 +43,12 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     total_seconds: float = 900
     first_pause_seconds: float = 0.5
     longest_pause_seconds: float = 30
+
+    @classmethod
+    def within(cls, seconds: float) -> "Patience":
+        """For a caller who waits so long at most: silence is then a failure of the model, not a slow caller."""
+        total = 0.9 * seconds
+        return cls(total_seconds=total, attempt_seconds=min(cls().attempt_seconds, total))
 
 
 class Reply(msgspec.Struct, kw_only=True):
@@ -102,12 +110,12 @@ class Chat:
     """One model at one endpoint or at several, ``jobs`` calls at once at most. Its key comes from OPENAI_API_KEY.
 
     Every connection is a client of its own: a pool of httpx looks through all its connections for every request, which
-    with a hundred of them costs more than the request.
+    with a hundred of them costs more than the request. Chats may share ``Endpoints``, and with them what these bear.
     """
 
     def __init__(
         self,
-        base_url: str | Sequence[str],
+        base_url: str | Sequence[str] | Endpoints,
         model: str,
         *,
         temperature: float = 0.6,
@@ -123,7 +131,9 @@ class Chat:
         self.patience = patience or Patience()
         self.ledger = ledger or Ledger(model)
         self._tape = tape
-        self._endpoints = Endpoints([base_url] if isinstance(base_url, str) else base_url, jobs)
+        if not isinstance(base_url, Endpoints):
+            base_url = Endpoints([base_url] if isinstance(base_url, str) else base_url, jobs)
+        self._endpoints = base_url
         self._sampling: dict[str, float] = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
         if repetition_penalty != 1:
             self._sampling["repetition_penalty"] = repetition_penalty
@@ -162,6 +172,16 @@ class Chat:
             raise ModelError(str(miss)) from None
 
     async def _asked(self, request: dict[str, Any], schema: Mapping[str, Any] | None) -> Reply:
+        """Ask for fewer tokens where servers count them as part of a context that is too small for so many."""
+        while True:
+            try:
+                return await self._shaped(request, schema)
+            except ContextFull:
+                if request["max_tokens"] <= FEWEST_TOKENS:
+                    raise
+                request = {**request, "max_tokens": max(FEWEST_TOKENS, request["max_tokens"] // 4)}
+
+    async def _shaped(self, request: dict[str, Any], schema: Mapping[str, Any] | None) -> Reply:
         """Ask for the schema while the server is not known to refuse it."""
         if schema and self._knows_schemas:
             try:
@@ -320,7 +340,7 @@ def _first_line(text: str, chars: int = 300) -> str:
 
 
 def _says_too_long(text: str) -> bool:
-    return "context length" in text or "context_length_exceeded" in text
+    return any(said in text for said in ("context length", "context_length_exceeded", "max_model_len"))
 
 
 def _says_no_schema(text: str) -> bool:

@@ -74,11 +74,25 @@ class Rewrite(msgspec.Struct, kw_only=True, omit_defaults=True):
     after: str
 
 
+class Usage(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a record cost: model calls and tokens (as counted by the policy's own tokenizer or endpoint).
+
+    ``cost`` is in US dollars, None when the model's price is not known.
+    """
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost: float | None = None
+
+
 class QA(Record, kw_only=True):
     """A question with its gold answer.
 
     ``evidence`` names the pages to read, in order, with the quotes that prove the answer. ``level`` counts the pages
     that have to be read (1 = one page); a rewrite adds one. ``parent`` is the id of the QA that this one was made from.
+    ``prompts`` is the prompt set of a model that wrote it, and ``usage`` what that took.
     """
 
     question: str
@@ -90,6 +104,8 @@ class QA(Record, kw_only=True):
     evidence: list[Evidence] = []
     chain: list[Rewrite] = []
     author: str = ""
+    prompts: str = ""
+    usage: Usage | None = None
     parent: str = ""
     tag: str = ""
 
@@ -105,25 +121,23 @@ class Message(msgspec.Struct):
     content: str
 
 
-class Usage(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What an episode cost: model calls and tokens (as counted by the policy's own tokenizer or endpoint).
-
-    ``cost`` is in US dollars, None when the model's price is not known.
-    """
-
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    cost: float | None = None
-
-
 class Verdict(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A judge's word. ``unjudged`` is neither right nor wrong: it enters no accuracy, no SFT set and no advantage."""
 
     outcome: Outcome
     method: str
     detail: str = ""
+    usage: Usage | None = None
+
+
+class Opinion(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a model says about one criterion of a trajectory's quality, with a short reason."""
+
+    criterion: str
+    good: bool
+    reason: str = ""
+    method: str = ""
+    usage: Usage | None = None
 
 
 class Call(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -168,6 +182,7 @@ class Trajectory(Record, kw_only=True):
     cot: Literal["short", "long"] = "short"
     last_call: Ending | None = None
     verdict: Verdict | None = None
+    opinions: list[Opinion] = []
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -196,6 +211,8 @@ class Attempt(Record, kw_only=True):
     type: str = ""
     tools: dict[str, int] = {}
     usage: Usage = msgspec.field(default_factory=Usage)
+    calls: list[Call] = []
+    last_call: Ending | None = None
     messages: list[Message] = []
 
 

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import msgspec
 
-from webdancer_cli import config
 from webdancer_cli.errors import BudgetSpent, UsageError
 from webdancer_cli.records import Usage
 
@@ -48,33 +47,36 @@ def _table(name: str, source: Path | Traversable) -> dict[str, Price]:
         raise UsageError(f'--prices {name}: {error}: it takes ["MODEL"] with input, cached, output') from None
 
 
-class Ledger:
-    """What a run has spent on one model, and what it may spend; shared by all its calls."""
+class Budget:
+    """What a run may spend, all its models together."""
 
-    def __init__(
-        self, model: str, *, price: Price | None = None, max_cost: float | None = None, max_tokens: int | None = None
-    ):
-        if max_cost is not None and price is None:
-            raise UsageError(f"--max-cost: {model} has no known price; give one in a table with --prices FILE")
-        self.price = price
-        self.total = Usage(cost=0.0 if price else None)
-        self._max_cost = max_cost
-        self._max_tokens = max_tokens
-
-    @classmethod
-    def of(cls, options: config.Remote) -> "Ledger":
-        price = price_of(options.model, options.prices)
-        return cls(options.model, price=price, max_cost=options.max_cost, max_tokens=options.max_tokens)
+    def __init__(self, max_cost: float | None = None, max_tokens: int | None = None):
+        self.max_cost = max_cost
+        self.max_tokens = max_tokens
+        self.spent = Usage()
 
     def check(self) -> None:
         """Raises BudgetSpent when no further call may be made. Calls under way are not cut off."""
-        tokens = self.total.input_tokens + self.total.output_tokens
-        if self._max_cost is not None and (self.total.cost or 0.0) >= self._max_cost:
-            raise BudgetSpent(
-                f"--max-cost {self._max_cost:g} is spent (${self.total.cost:.4f}); --resume does the rest"
-            )
-        if self._max_tokens is not None and tokens >= self._max_tokens:
-            raise BudgetSpent(f"--max-tokens {self._max_tokens} are spent ({tokens}); --resume does the rest")
+        tokens, cost = self.spent.input_tokens + self.spent.output_tokens, self.spent.cost or 0.0
+        if self.max_cost is not None and cost >= self.max_cost:
+            raise BudgetSpent(f"--max-cost {self.max_cost:g} is spent (${cost:.4f}); --resume does the rest")
+        if self.max_tokens is not None and tokens >= self.max_tokens:
+            raise BudgetSpent(f"--max-tokens {self.max_tokens} are spent ({tokens}); --resume does the rest")
+
+
+class Ledger:
+    """What a run has spent on one model, out of its ``budget``; shared by all its calls."""
+
+    def __init__(self, model: str, *, price: Price | None = None, budget: Budget | None = None):
+        self.budget = budget or Budget()
+        if self.budget.max_cost is not None and price is None:
+            raise UsageError(f"--max-cost: {model} has no known price; give one in a table with --prices FILE")
+        self.price = price
+        self.total = Usage(cost=0.0 if price else None)
+
+    def check(self) -> None:
+        """Raises BudgetSpent when no further call may be made."""
+        self.budget.check()
 
     def priced(self, usage: Usage) -> Usage:
         """The same usage with its cost, if the model has a price."""
@@ -84,7 +86,9 @@ class Ledger:
         """Add one call; what the server did not count is estimated from its bytes."""
         if not (usage.input_tokens or usage.output_tokens):
             usage = Usage(input_tokens=bytes_in // BYTES_PER_TOKEN, output_tokens=bytes_out // BYTES_PER_TOKEN)
-        self.total = added(self.total, msgspec.structs.replace(self.priced(usage), calls=1))
+        usage = msgspec.structs.replace(self.priced(usage), calls=1)
+        self.total = added(self.total, usage)
+        self.budget.spent = added(self.budget.spent, usage)
 
     def line(self) -> str:
         """One line for stderr: ``12 calls, 3400 tokens in (1200 cached), 560 out, $0.0123``."""

@@ -6,14 +6,16 @@ a model whose reply does not hold is told why and asked once more.
 
 import json
 import re
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from webdancer_cli.errors import ModelError
-from webdancer_cli.llm import Chat
-from webdancer_cli.records import Message
+from webdancer_cli.llm import ContextFull, Reply
+from webdancer_cli.prompts import fill
+from webdancer_cli.records import Message, Usage
+from webdancer_cli.spending import added
 
 Value = TypeVar("Value")
 
@@ -29,15 +31,36 @@ class Unreadable(ModelError):
     """A reply is not the JSON that was asked for, also when asked again."""
 
 
-async def ask_for(chat: Chat, kind: type[Value], messages: Sequence[Message], *, rollout: int = 0) -> Value:
-    """The reply as ``kind``. Raises ModelError; Unreadable after one attempt at repair."""
-    schema = response_format(kind)
-    reply = await chat.complete(messages, rollout=rollout, schema=schema)
+class Completes(Protocol):
+    """A model that is asked: ``llm.Chat``, or one that speaks from a script."""
+
+    model: str
+
+    async def complete(
+        self, messages: Sequence[Message], *, rollout: int = 0, schema: Mapping[str, Any] | None = None
+    ) -> Reply:
+        """The model's next message. Raises ModelError and BudgetSpent."""
+        ...
+
+
+async def ask_for(
+    chat: Completes, kind: type[Value], template: str, *, rollout: int = 0, **values: object
+) -> tuple[Value, Usage]:
+    """The reply to a filled prompt as ``kind``, and what it took. Raises ModelError; Unreadable after one repair.
+
+    ``rollout`` tells apart on the tape what is asked in the same words several times.
+    """
+    messages, schema = [Message("user", fill(template, **values))], response_format(kind)
+    first = await chat.complete(messages, rollout=rollout, schema=schema)
     try:
-        return read(kind, reply.text)
+        return read(kind, first.text), first.usage
     except Unreadable as fault:
-        repair = [*messages, Message("assistant", reply.text), Message("user", REPAIR.format(fault=fault))]
-    return read(kind, (await chat.complete(repair, rollout=rollout, schema=schema)).text)
+        repair = [*messages, Message("assistant", first.text), Message("user", REPAIR.format(fault=fault))]
+        try:
+            second = await chat.complete(repair, rollout=rollout, schema=schema)
+        except ContextFull:
+            raise fault from None  # it was so long that there is no room to say what is wrong with it
+    return read(kind, second.text), added(first.usage, second.usage)
 
 
 def response_format(kind: Any) -> dict[str, Any]:

@@ -25,6 +25,8 @@ SETTINGS = "settings.toml"
 BUILT_IN = ("default", "compact")
 ACTIONS_ONLY = "user_actions.md"
 """The first user message for a reasoning model, which thinks before it writes and is to write actions only."""
+EPISODE = ("system.md", "user.md", ACTIONS_ONLY, "summariser.md")
+"""The files that word an episode."""
 
 Number = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -90,13 +92,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class PromptSet:
-    """The wording of an episode. ``sha256`` covers every file of the set, and caps that were set by hand."""
+    """The wording of all that is asked of models. ``sha256`` covers what words an episode, caps set by hand too."""
 
     def __init__(self, name: str, files: Mapping[str, str], settings: Settings):
         self.name = name
         self.files = dict(files)
         self.settings = settings
-        self.sha256 = _digest(self.files, settings)
+        self.sha256 = _digest({**self._some(EPISODE), SETTINGS: msgspec.to_builtins(settings)})
 
     @property
     def caps(self) -> Caps:
@@ -104,8 +106,15 @@ class PromptSet:
 
     @property
     def id(self) -> str:
-        """Provenance, as records name it: ``default:0123456789abcdef``."""
+        """Provenance of an episode, as trajectories name it: ``default:0123456789abcdef``."""
         return f"{self.name}:{self.sha256[:16]}"
+
+    def id_of(self, *names: str) -> str:
+        """Provenance of what was asked with these files, in the same form."""
+        return f"{self.name}:{_digest(self._some(names))[:16]}"
+
+    def _some(self, names: Iterable[str]) -> dict[str, str]:
+        return {name: self.files[name] for name in names}
 
     @property
     def shows_tools(self) -> bool:
@@ -201,6 +210,5 @@ def _refuse_unknown(name: str, what: str, own: Iterable[str], known: Iterable[st
         raise UsageError(f"--prompts {name}: {unknown[0]} is no {what}: choose from {', '.join(sorted(known))}")
 
 
-def _digest(files: Mapping[str, str], settings: Settings) -> str:
-    parts = {**files, SETTINGS: msgspec.to_builtins(settings)}
+def _digest(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,238 @@
+"""``--dry-run``: what a run would ask of its models, and an estimate of what that takes, before anything is spent.
+
+Input is counted, not guessed. How much an episode asks is known only afterwards: with ``--resume`` the mean of the
+records that are in ``out`` already, else the means of the authors' released trajectories (paper, section 2).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from webdancer_cli import config, jsonl, prompts
+from webdancer_cli.grading.critic import CRITERIA
+from webdancer_cli.grading.shown import RECORD_CHARS
+from webdancer_cli.llm import Chat
+from webdancer_cli.questions import read_questions
+from webdancer_cli.records import Usage
+from webdancer_cli.shards import chosen
+from webdancer_cli.spending import BYTES_PER_TOKEN
+from webdancer_cli.staff import Staff
+from webdancer_cli.synthesis.chat.groups import GROUP_TOKENS
+from webdancer_cli.synthesis.roles import question_types
+
+REWRITING = ("entity", "query", "rewriter", "check")
+"""How the files begin that word one rewrite: a call each."""
+SHORT_CALLS, LONG_CALLS = 5.56, 3.31
+"""Model calls of an episode: 4.56 actions with short, 2.31 with long chains of thought, and the answer."""
+SHORT_THOUGHT_TOKENS, LONG_THOUGHT_TOKENS = 510, 1599
+"""Tokens of all thoughts of an episode."""
+ACTION_TOKENS = 50
+"""Tokens of a tool call or an answer."""
+OBSERVATION_TOKENS = 2030
+"""Tokens of an observation: 8,124 characters on the mean of released trajectories; the set's caps may allow less."""
+VISITS = 0.5
+"""Pages visited per call of the policy."""
+QUESTION_TOKENS = 60
+"""Tokens of a question with its answer."""
+VERDICT_TOKENS = 60
+"""Tokens of a verdict with its reason."""
+WRITTEN_TOKENS = 150
+"""Tokens of a question that is written, with its quotes."""
+PAGES_TOKENS = 2000
+"""Tokens of what a search found, as one rewrite is shown it."""
+PAGE_TOKENS, NOTE_TOKENS = 4000, 300
+"""Tokens of a page and of the summariser's note on it."""
+
+
+class Work(NamedTuple):
+    """What one role has to do: calls, and tokens of one call."""
+
+    role: str
+    calls: float
+    tokens_in: float
+    tokens_out: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do. ``basis`` says what the estimate rests on."""
+
+    records: int
+    unit: str
+    works: list[Work]
+    basis: str
+
+    def table(self, staff: Staff) -> str:
+        """For reading: a row for each model that is asked."""
+        head = f"{'role':<12}{'model':<28}{'calls':>10}{'tokens in':>14}{'tokens out':>14}{'cost':>12}"
+        asking = [_together(self.works, role) for role in staff.chats]
+        rows = [_row(work, staff.chats[work.role]) for work in asking if work.calls]
+        asked = [head, *rows] if rows else ["no model at an endpoint is asked: nothing is spent on models"]
+        return "\n".join([f"{self.records} {self.unit}; {self.basis}", *asked])
+
+
+def _together(works: list[Work], role: str) -> Work:
+    """All that a role does, as one."""
+    own = [work for work in works if work.role == role]
+    calls = sum(work.calls for work in own)
+    tokens_in = sum(work.calls * work.tokens_in for work in own)
+    tokens_out = sum(work.calls * work.tokens_out for work in own)
+    return Work(role, calls, tokens_in / calls, tokens_out / calls) if calls else Work(role, 0, 0, 0)
+
+
+def _row(work: Work, chat: Chat) -> str:
+    tokens_in, tokens_out = work.calls * work.tokens_in, work.calls * work.tokens_out
+    price = chat.ledger.price
+    cost = price.cost(Usage(input_tokens=round(tokens_in), output_tokens=round(tokens_out))) if price else None
+    shown = "no price" if cost is None else f"${cost:,.2f}"
+    return f"{work.role:<12}{chat.model:<28}{work.calls:>10,.0f}{tokens_in:>14,.0f}{tokens_out:>14,.0f}{shown:>12}"
+
+
+def plan(options: config.Calls) -> Plan:
+    """The plan of one of the commands that ask models. Reads ``data``; raises UsageError if that cannot be read."""
+    if isinstance(options, config.Crawlqa):
+        return _of_crawlqa(options)
+    if isinstance(options, config.E2hqa):
+        return _of_e2hqa(options)
+    if isinstance(options, config.Filter):
+        return _of_filter(options)
+    if isinstance(options, config.Rl):
+        return _of_rl(options)
+    assert isinstance(options, config.Sample | config.Eval)
+    return _of_episodes(options)
+
+
+def _of_crawlqa(options: config.Crawlqa) -> Plan:
+    """A call for each page that is kept; how many there will be, only the crawl knows."""
+    files = [path for path in options.roots if Path(path).is_file()]
+    pages = sum(_count(path) for path in files) if files and len(files) == len(options.roots) else options.max_pages
+    types = len(question_types(options.types))
+    written = pages * options.per_page * types if options.limit is None else options.limit
+    words = _tokens_of(options.prompts, "author")
+    works = [Work("author", pages, words + GROUP_TOKENS, options.per_page * types * WRITTEN_TOKENS)]
+    if options.closed_book:
+        checker = "judge" if options.judge_model else "author"
+        works.append(Work(checker, written, 2 * QUESTION_TOKENS, VERDICT_TOKENS))
+    return Plan(pages, "pages at most", works, "at most: a call for each page, which writes all that it may")
+
+
+def _of_e2hqa(options: config.E2hqa) -> Plan:
+    """One attempt a round: as many calls as it has prompts, of which the judge has the last."""
+    questions = _to_do(options)
+    attempts, steps = questions * options.rounds, len(REWRITING) - 1
+    asked = (_tokens_of(options.prompts, *REWRITING[:-1]) + PAGES_TOKENS) / steps
+    checker = "judge" if options.judge_model else "rewriter"
+    works = [
+        Work("rewriter", steps * attempts, asked, QUESTION_TOKENS),
+        Work(checker, attempts, _tokens_of(options.prompts, "check") + 4 * QUESTION_TOKENS, VERDICT_TOKENS),
+    ]
+    return Plan(questions, "questions to do", works, "every rewrite as if its first attempt held")
+
+
+def _of_episodes(options: config.Sample | config.Eval) -> Plan:
+    rollouts = options.n if isinstance(options, config.Sample) else options.runs
+    episodes = max(0, _input(options) * rollouts - _earlier(options))
+    calls, tokens_in, tokens_out, basis = _of_one_episode(options)
+    visits = episodes * calls * VISITS
+    works = [
+        Work("teacher", episodes * calls, tokens_in / calls, tokens_out / calls),
+        Work("summariser", visits, _tokens_of(options.prompts, "summariser") + PAGE_TOKENS, NOTE_TOKENS),
+        Work("judge", episodes, _tokens_of(options.prompts, "judge") + 2 * QUESTION_TOKENS, VERDICT_TOKENS),
+    ]
+    return Plan(episodes, "episodes to play", works, basis)
+
+
+def _of_one_episode(options: config.Sample | config.Eval) -> tuple[float, float, float, str]:
+    """Calls, tokens in and tokens out of an episode, all its calls together, and what that rests on."""
+    if known := _mean_usage(options):
+        return known
+    calls, thoughts = (
+        (LONG_CALLS, LONG_THOUGHT_TOKENS) if options.cot == "long" else (SHORT_CALLS, SHORT_THOUGHT_TOKENS)
+    )
+    set_ = prompts.load_for(options)
+    shown = min(OBSERVATION_TOKENS, set_.caps.search_tokens)
+    turn = thoughts / calls + ACTION_TOKENS
+    kept = ACTION_TOKENS if options.cot == "long" else turn  # of its own turns, what the model is shown again
+    opening = _tokens_of(options.prompts, "system.md", "user.md") + QUESTION_TOKENS
+    # Every call is sent the whole history: the opening, and what the calls before it added.
+    tokens_in = calls * opening + calls * (calls - 1) / 2 * (kept + shown)
+    kind = "long" if options.cot == "long" else "short"
+    basis = f"{calls:g} calls an episode, the mean of the released trajectories with {kind} chains of thought"
+    return calls, tokens_in, calls * turn, basis
+
+
+def _mean_usage(options: config.Sample | config.Eval) -> tuple[float, float, float, str] | None:
+    used = list(_usages(options.out)) if options.resume and Path(options.out).is_file() else []
+    calls = sum(usage.calls for usage in used)
+    if not calls:
+        return None
+    tokens_in, tokens_out = sum(usage.input_tokens for usage in used), sum(usage.output_tokens for usage in used)
+    count = len(used)
+    return calls / count, tokens_in / count, tokens_out / count, f"the mean of {count} episodes in {options.out}"
+
+
+def _usages(path: str) -> Iterator[Usage]:
+    for line in jsonl.values(path, lambda _: None):
+        if isinstance(line.value, dict) and isinstance(line.value.get("usage"), dict):
+            yield msgspec.convert(line.value["usage"], Usage)
+
+
+def _of_filter(options: config.Filter) -> Plan:
+    """Every trajectory is counted as if the rules let it through and could not tell whether it is right."""
+    sizes = [_shown_tokens(line.value) for line in _part(jsonl.values(options.data, _skipped), options)]
+    works = []
+    if "correctness" in options.stages:
+        tokens = _tokens_of(options.prompts, "judge") + 2 * QUESTION_TOKENS
+        works.append(Work("judge", len(sizes), tokens, VERDICT_TOKENS))
+    if "model" in options.stages:
+        mean = sum(sizes) / max(1, len(sizes))
+        tokens = _tokens_of(options.prompts, "critic") / len(CRITERIA) + mean
+        works.append(Work("judge", len(CRITERIA) * len(sizes), tokens, VERDICT_TOKENS))
+    return Plan(len(sizes), "trajectories", works, "at most: as if the rules let all through")
+
+
+def _shown_tokens(trajectory: object) -> float:
+    messages = trajectory.get("messages") if isinstance(trajectory, dict) else None
+    return min(len(msgspec.json.encode(messages)), RECORD_CHARS) / BYTES_PER_TOKEN
+
+
+def _of_rl(options: config.Rl) -> Plan:
+    episodes = options.steps * options.questions * options.group
+    tokens_in = _tokens_of(options.prompts, "judge") + 2 * QUESTION_TOKENS
+    basis = f"one round of questions a step, of {options.max_rounds} at most"
+    return Plan(episodes, "episodes to play", [Work("judge", episodes, tokens_in, VERDICT_TOKENS)], basis)
+
+
+def _to_do(options: config.E2hqa) -> int:
+    return max(0, _input(options) - _earlier(options))
+
+
+def _input(options: config.E2hqa | config.Sample | config.Eval) -> int:
+    questions = read_questions(options.data, _skipped)
+    return sum(1 for _ in chosen(questions, options.shard, options.limit, lambda qa: qa.id))
+
+
+def _earlier(options: config.DataStage) -> int:
+    return _count(options.out) if options.resume and Path(options.out).is_file() else 0
+
+
+def _part(lines: Iterator[jsonl.Line], options: config.Filter) -> Iterator[jsonl.Line]:
+    """A part of the trajectories: their questions would tell which, their lines tell about how many."""
+    return chosen(lines, options.shard, options.limit, lambda line: line.name)
+
+
+def _count(path: str) -> int:
+    return sum(1 for _ in jsonl.values(path, _skipped))
+
+
+def _skipped(_: Any) -> None:
+    """A line that cannot be read takes no call."""
+
+
+def _tokens_of(set_: str, *beginnings: str) -> float:
+    """The tokens of all prompts of a set whose file names begin so."""
+    texts = prompts.load(set_).files
+    return sum(len(text.encode()) for name, text in texts.items() if name.startswith(beginnings)) / BYTES_PER_TOKEN

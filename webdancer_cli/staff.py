@@ -1,0 +1,63 @@
+"""The models that a run asks, a chat for each role: author, teacher, summariser, judge.
+
+They share the run's budget, its tape, and its number of calls at once per endpoint.
+"""
+
+from collections.abc import Sequence
+
+from webdancer_cli import config
+from webdancer_cli.endpoints import Endpoints
+from webdancer_cli.llm import Chat, Patience
+from webdancer_cli.spending import Budget, Ledger, price_of
+from webdancer_cli.tape import Tape
+
+
+class Staff:
+    """Opens the chats of a run, and closes them."""
+
+    def __init__(self, options: config.Calls, jobs: int, tape: Tape | None = None):
+        self.chats: dict[str, Chat] = {}
+        self._prices = options.prices
+        self._budget = Budget(options.max_cost, options.max_tokens)
+        self._jobs = jobs
+        self.tape = tape
+        self._endpoints: dict[tuple[str, ...], Endpoints] = {}
+
+    def chat(
+        self,
+        role: str,
+        model: str,
+        base_urls: Sequence[str],
+        *,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        max_tokens: int = 2048,
+        repetition_penalty: float = 1.0,
+        patience: Patience | None = None,
+    ) -> Chat:
+        """Raises UsageError for a URL that is none, and for a cost limit on a model without a price."""
+        urls = tuple(base_urls)
+        if urls not in self._endpoints:
+            self._endpoints[urls] = Endpoints(urls, self._jobs)
+        self.chats[role] = Chat(
+            self._endpoints[urls],
+            model,
+            temperature=temperature,
+            top_p=top_p,
+            max_tokens=max_tokens,
+            repetition_penalty=repetition_penalty,
+            patience=patience,
+            ledger=Ledger(model, price=price_of(model, self._prices), budget=self._budget),
+            tape=self.tape,
+        )
+        return self.chats[role]
+
+    def lines(self) -> list[str]:
+        """What each role has taken, for stderr."""
+        if len(self.chats) == 1:
+            return [chat.ledger.line() for chat in self.chats.values()]
+        return [f"{role} {chat.model}: {chat.ledger.line()}" for role, chat in self.chats.items()]
+
+    async def aclose(self) -> None:
+        for chat in self.chats.values():
+            await chat.aclose()
