@@ -6,6 +6,7 @@ Without a file of trajectories it makes lines of the released data's shape: abou
 characters the policy's own.
 """
 
+import asyncio
 import json
 import random
 import resource
@@ -41,6 +42,11 @@ def made(number: int) -> bytes:
     return upstream.encode(Trajectory(qa=qa, messages=messages, ending="answered"))
 
 
+def distinct(line: bytes, number: int) -> bytes:
+    """The line with a number before its first message: what has the same id is written once only."""
+    return line.replace(b'"content": "', b'"content": "%d ' % number, 1) + b"\n"
+
+
 def main() -> None:
     lines = (
         Path(sys.argv[1]).read_bytes().splitlines() if len(sys.argv) > 1 else [made(number) for number in range(200)]
@@ -48,7 +54,7 @@ def main() -> None:
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 3000
     with tempfile.TemporaryDirectory() as folder:
         with open(f"{folder}/in", "wb") as stream:
-            stream.writelines(line + b"\n" for line in islice(cycle(lines), count))
+            stream.writelines(distinct(line, number) for number, line in enumerate(islice(cycle(lines), count)))
         megabytes = Path(f"{folder}/in").stat().st_size / 1e6
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for format in ("record", "webdancer"):
@@ -56,7 +62,7 @@ def main() -> None:
                 data=f"{folder}/in", out=f"{folder}/out", stages=["validity", "quality"], format=format
             )
             wall, cpu = time.perf_counter(), time.process_time()
-            tally, _ = stage.run(options)
+            tally, _ = asyncio.run(stage.run(options))
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             figures = {"format": format, "in": count, "megabytes": round(megabytes, 1), "kept": tally.counts["out"]}
             rates = {"per_second": round(count / wall), "per_cpu_second": round(count / cpu)}

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from webdancer_cli.config import Filter
 from webdancer_cli.grading.format import Fault, own_turns
 from webdancer_cli.grading.quality import quality_fault
 from webdancer_cli.grading.repetition import max_repeats, own_words, words
@@ -24,7 +25,7 @@ def episode(*queries: str, thought: str = "Look.", shown: str = "By Eiffel.") ->
 
 def fault(messages: list[Message], minimum: int = 1, maximum: int | None = None, repeats: int = 4) -> Fault | None:
     turns = own_turns(messages)
-    return quality_fault(messages, turns, min_actions=minimum, max_actions=maximum, max_ngram_repeats=repeats)
+    return quality_fault(messages, turns, Filter(min_actions=minimum, max_actions=maximum, max_ngram_repeats=repeats))
 
 
 def test_a_good_episode_has_no_fault() -> None:

@@ -184,17 +184,51 @@ def test_the_format_is_reported_beside_the_answer(folder: Path, lines: list[str 
     assert scores.overall.correct == 4 and scores.format_share == 0.75
 
 
+class Torn:
+    """Cannot judge the answers to some questions."""
+
+    name = "torn"
+
+    def __init__(self, *questions: str):
+        self.questions = questions
+
+    async def judge(self, qa: QA, answer: str | None) -> Verdict:
+        return Verdict(outcome="unjudged" if qa.question in self.questions else "correct", method="torn")
+
+
 def test_what_cannot_be_judged_is_shown_apart(folder: Path) -> None:
-    class Torn:
-        name = "torn"
-
-        async def judge(self, qa: QA, answer: str | None) -> Verdict:
-            return Verdict(outcome="unjudged" if qa.question == "Kemlo?" else "correct", method="torn")
-
-    tally, scores = run(folder, judge=Torn())
+    tally, scores = run(folder, judge=Torn("Kemlo?"))
     assert (scores.overall.correct, scores.overall.judged, scores.overall.unjudged) == (3, 3, 1)
     assert [attempt.verdict.outcome for attempt in attempts(folder)].count("unjudged") == 1
-    assert tally.exit_code == 0
+    assert tally.line() == "4 in, 4 out, 1 unjudged"
+    assert tally.exit_code == 1  # the judge failed
+    assert "judged by: torn 4" in scores.table()
+
+
+def test_without_a_gold_answer_nothing_has_failed(folder: Path) -> None:
+    jsonl.write_all(str(folder / "qa.jsonl"), [QA(question="Kemlo?", answer="")])
+    tally, scores = run(folder, Scripted({"Kemlo?": [SEARCH, answer("Kemlo")]}))
+    assert (scores.overall.judged, scores.overall.unjudged, tally.exit_code) == (0, 1, 0)
+
+
+def test_resume_plays_again_what_the_judge_failed_on_and_keeps_the_rest(folder: Path) -> None:
+    run(folder, judge=Torn("Kemlo?", "Nimmek?"))
+    kept = [line for line in (folder / "out").read_bytes().splitlines() if b"unjudged" not in line]
+    policy = Scripted()
+    tally, scores = run(folder, policy, judge=Torn("Nimmek?"), resume=True)
+    assert [question for question, _ in policy.played] == ["Kemlo?", "Nimmek?"]
+    lines = (folder / "out").read_bytes().splitlines()
+    assert lines[:2] == kept and len(lines) == 4
+    assert (scores.overall.correct, scores.overall.unjudged, tally.exit_code) == (3, 1, 1)
+    tally, scores = run(folder, judge=Torn(), resume=True)
+    assert (scores.overall.correct, scores.overall.unjudged, tally.exit_code) == (4, 0, 0)
+
+
+def test_an_attempt_keeps_its_calls_and_the_budget_that_was_nearly_spent(folder: Path) -> None:
+    run(folder, max_calls=2)
+    graded = attempts(folder)[0]
+    assert [call.tool for call in graded.calls] == ["search", ""]
+    assert graded.last_call == "call_limit"
 
 
 def test_a_question_that_stands_twice_counts_once(folder: Path) -> None:

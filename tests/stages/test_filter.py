@@ -1,5 +1,6 @@
 """The funnel: what is kept, what is dropped and why, what is left for RL; streaming, resumable, in both forms."""
 
+import asyncio
 import json
 import tracemalloc
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 import pytest
 
 from webdancer_cli import config, jsonl, upstream
-from webdancer_cli.errors import UsageError
+from webdancer_cli.errors import BudgetSpent, ModelError, UsageError
 from webdancer_cli.flow import Tally
-from webdancer_cli.records import QA, Ending, Message, Rejected, Trajectory, Verdict, to_object
+from webdancer_cli.grading.answers import Judge
+from webdancer_cli.grading.critic import Critic
+from webdancer_cli.grading.funnel import Funnel
+from webdancer_cli.records import QA, Ending, Message, Opinion, Rejected, Trajectory, Verdict, to_object
 from webdancer_cli.stages import filter as stage
-from webdancer_cli.stages.filter import Funnel
 from webdancer_cli.transcript import ToolCall, Turn, render_response, render_turn
 
 TRAJECTORIES = Path(__file__).parent.parent.parent.parent / "shared" / "data" / "webdancer_trajectories.jsonl"
@@ -63,11 +66,13 @@ class Folder:
     def file(self, name: str) -> str:
         return str(self.path / name)
 
-    def run(self, *trajectories: Trajectory, **options: Any) -> tuple[Tally, Funnel]:
+    def run(
+        self, *trajectories: Trajectory, judge: Judge | None = None, critic: Critic | None = None, **options: Any
+    ) -> tuple[Tally, Funnel]:
         if trajectories:
             jsonl.write_all(self.file("in"), trajectories)
         given = {"data": self.file("in"), "out": self.file("out"), "rejects": self.file("rejects"), **options}
-        return stage.run(config.Filter(**given))
+        return asyncio.run(stage.run(config.Filter(**given), judge, critic))
 
     def kept(self) -> list[Trajectory]:
         return list(jsonl.read(self.file("out"), Trajectory))
@@ -246,9 +251,9 @@ def test_the_shortest_trajectories_of_each_question_are_kept_in_input_order(fold
     assert [(kept.qa.question, kept.rollout) for kept in folder.kept()] == [("one?", 1), ("two?", 1)]
     assert [rejected.reason for rejected in folder.rejected()] == ["not_among_best"] * 3
     assert (funnel.steps[-1].name, funnel.steps[-1].entered, funnel.steps[-1].kept) == ("per question", 5, 2)
-    folder.run(per_question=2)
+    folder.run(per_question=2)  # of (a, b, c) and (a, b), the first differs more from (a)
     assert [(kept.qa.question, kept.rollout) for kept in folder.kept()] == [
-        ("two?", 0), ("one?", 1), ("one?", 2), ("two?", 1),
+        ("one?", 3), ("two?", 0), ("one?", 1), ("two?", 1),
     ]  # fmt: skip
 
 
@@ -300,13 +305,236 @@ def test_a_filter_cut_anywhere_is_resumed_to_the_same_files(
 @pytest.mark.slow
 @pytest.mark.parametrize("per_question", [None, 2])
 def test_memory_stays_flat(folder: Folder, per_question: int | None) -> None:
+    """Some 100 trajectories are under way at once; what comes after them takes the place of what is done."""
     thought = " ".join(str(number) for number in range(2000))
-    line = json.dumps(to_object(trajectory(thought=thought))).encode() + b"\n"  # 19 KB
     peaks = []
-    for count in (20, 200):
-        (folder.path / "in").write_bytes(line * count)
+    for count in (200, 800):
+        with (folder.path / "in").open("wb") as stream:  # 19 KB each, four to a question
+            for n in range(count):
+                record = to_object(trajectory(f"q{n // 4}?", thought=thought, rollout=n))
+                stream.write(json.dumps(record).encode() + b"\n")
         tracemalloc.start()
-        folder.run(per_question=per_question)
+        tally, _ = folder.run(per_question=per_question)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < peaks[0] + 500_000  # 3.4 MB more input, less than 0.5 MB more memory
+        assert tally.counts["out"] == (count // 2 if per_question else count)
+    assert peaks[1] < peaks[0] + 1_000_000  # 11 MB more input, less than 1 MB more memory
+
+
+# ---- the models
+
+
+class Asked:
+    """A judge and a critic in one: verdicts and opinions by answer; keeps what it was asked, and how many at once."""
+
+    name = "model:asked"
+
+    def __init__(self, words: dict[str, Any] | None = None, seconds: float = 0.0):
+        self.words = words or {}
+        self.seconds = seconds
+        self.asked: list[int] = []
+        self.at_once = self.most_at_once = 0
+
+    async def judge(self, qa: QA, answer: str | None) -> Verdict:
+        said = await self._said(answer, len(self.asked))
+        return Verdict(outcome=said or "correct", method=self.name)
+
+    async def opinions(self, trajectory: Trajectory) -> list[Opinion]:
+        said = await self._said(trajectory.answer, trajectory.rollout)
+        return [Opinion(criterion="accuracy", good=said is None, reason=said or "All is in step 1.")]
+
+    async def _said(self, answer: str | None, number: int) -> Any:
+        self.asked.append(number)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(self.seconds / (1 + number % 3))
+        self.at_once -= 1
+        said = self.words.get(answer or "")
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+
+ALL = ["validity", "correctness", "quality", "model"]
+
+
+def asked_critic(**more: Any) -> Any:
+    return Asked(**more)
+
+
+def test_the_judge_is_asked_where_the_rule_found_no_match(folder: Folder) -> None:
+    judge = Asked({"Bartholdi": "wrong", "perhaps": "unjudged"})
+    sentence = "It was Eiffel who built it."
+    tally, funnel = folder.run(
+        trajectory(answer=sentence, rollout=1),
+        trajectory(answer="Bartholdi", rollout=2),
+        trajectory(answer="perhaps", rollout=3),
+        trajectory(answer=sentence, verdict=Verdict(outcome="wrong", method="match"), rollout=4),
+        trajectory(answer=sentence, verdict=Verdict(outcome="unjudged", method="model:other"), rollout=5),
+        trajectory(answer="Bartholdi", verdict=Verdict(outcome="correct", method="model:other"), rollout=6),
+        trajectory(answer=sentence, verdict=Verdict(outcome="wrong", method="model:other"), rollout=7),
+        judge=judge,
+    )
+    assert [(kept.rollout, kept.verdict.method) for kept in folder.kept() if kept.verdict] == [
+        (1, "model:asked"), (4, "model:asked"), (5, "model:asked"), (6, "model:other"),
+    ]  # fmt: skip
+    assert len(judge.asked) == 5
+    assert tally.reasons == {"wrong_answer": 2, "unjudged": 1}
+    assert funnel.step("correctness").dropped == {"wrong_answer": 2, "unjudged": 1}
+    assert tally.exit_code == 1  # the judge could not do its work
+
+
+def test_the_critic_is_asked_about_what_the_rules_let_through(folder: Folder) -> None:
+    critic = Asked({"eiffel": "Step 1 made it up.", "EIFFEL": ModelError("HTTP 500 (6 attempts)")})
+    tally, funnel = folder.run(
+        trajectory(),
+        trajectory(answer="Bartholdi", rollout=1),
+        trajectory(answer="eiffel", rollout=2),
+        trajectory(answer="EIFFEL", rollout=3),
+        critic=critic,
+        stages=ALL,
+    )
+    (kept,) = folder.kept()
+    assert kept.opinions == [Opinion(criterion="accuracy", good=True, reason="All is in step 1.")]
+    assert sorted(critic.asked) == [0, 2, 3]
+    told = [(rejected.reason, rejected.detail) for rejected in folder.rejected()]
+    assert told[1:] == [("accuracy", "Step 1 made it up."), ("model_error", "HTTP 500 (6 attempts)")]
+    assert (tally.failed, tally.exit_code) == (1, 1)
+    assert [line.split() for line in funnel.table().splitlines()[-4:]] == [
+        ["model", "3", "1", "33.3", "%"],
+        ["accuracy", "-1", "33.3", "%"],
+        ["model_error", "-1", "33.3", "%"],
+        ["all", "4", "1", "25.0", "%"],
+    ]
+
+
+def test_the_model_stage_without_a_model_is_refused_before_anything_is_written(folder: Folder) -> None:
+    with pytest.raises(UsageError, match="--judge-model"):
+        folder.run(trajectory(), stages=ALL)
+    assert not (folder.path / "out").exists()
+
+
+def test_models_are_asked_about_several_at_once_and_the_output_keeps_the_order(folder: Folder) -> None:
+    critic = Asked(seconds=0.03)
+    folder.run(*(trajectory(rollout=n) for n in range(20)), critic=critic, stages=ALL, jobs=5)
+    assert [kept.rollout for kept in folder.kept()] == list(range(20))
+    assert critic.most_at_once == 5
+
+
+def test_a_spent_budget_stops_the_run_and_resume_asks_about_the_rest_only(folder: Folder) -> None:
+    class Spends(Asked):
+        async def opinions(self, trajectory: Trajectory) -> list[Opinion]:
+            if len(self.asked) == 3:
+                raise BudgetSpent("--max-cost 1 is spent")
+            return await super().opinions(trajectory)
+
+    trajectories = [trajectory(f"q{n}?", answer="eiffel" if n == 1 else "Eiffel", rollout=n) for n in range(8)]
+    options = {"stages": ALL, "jobs": 1, "unused_qa": folder.file("rl")}
+    words = {"eiffel": "no"}
+    tally, _ = folder.run(*trajectories, critic=Spends(words), **options)
+    assert (tally.stopped, tally.exit_code) == ("--max-cost 1 is spent", 1)
+    assert [kept.rollout for kept in folder.kept()] == [0, 2]
+    assert not (folder.path / "rl").exists()  # which questions are unsolved is not known yet
+    critic = Asked(words)
+    tally, funnel = folder.run(critic=critic, resume=True, **options)
+    assert critic.asked == [1, 3, 4, 5, 6, 7]
+    assert [kept.rollout for kept in folder.kept()] == [0, 2, 3, 4, 5, 6, 7]
+    assert (tally.exit_code, tally.counts["already done"], funnel.steps[-1].entered) == (0, 2, 8)
+    assert [qa.question for qa in jsonl.read(folder.file("rl"), QA)] == ["q1?"]
+
+
+def test_a_spent_budget_lets_no_half_of_a_choice_out(folder: Folder) -> None:
+    critic = Asked({"eiffel": BudgetSpent("spent")})
+    trajectories = [trajectory(), trajectory(answer="eiffel", rollout=1)]
+    tally, _ = folder.run(*trajectories, critic=critic, stages=ALL, per_question=1)
+    assert tally.stopped and folder.kept() == []
+
+
+async def test_an_interrupted_run_is_resumed_without_asking_twice(folder: Folder) -> None:
+    jsonl.write_all(folder.file("in"), [trajectory(rollout=n) for n in range(12)])
+    options = config.Filter(data=folder.file("in"), out=folder.file("out"), stages=[*ALL], jobs=2, resume=True)
+    first, second = asked_critic(seconds=0.05), asked_critic()
+    running = asyncio.create_task(stage.run(options, None, first))
+    while len(first.asked) < 6:
+        await asyncio.sleep(0.005)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    kept = len(folder.kept())
+    assert 3 <= kept < 6
+    await stage.run(options, None, second)
+    assert second.asked == list(range(kept, 12))
+    assert [trajectory.rollout for trajectory in folder.kept()] == list(range(12))
+
+
+# ---- more rules
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"min_thought_words": 3}, "short_thought"),
+        ({"max_thought_words": 1}, "long_thought"),
+        ({"min_support": 0.6}, "unsupported_answer"),
+        ({"min_thought_words": 2, "max_thought_words": 2, "min_support": 0.5}, None),
+    ],
+)
+def test_thoughts_and_support_are_options(folder: Folder, options: dict[str, Any], reason: str | None) -> None:
+    # the observation has "Eiffel" and not "Gustave": half of the answer's words
+    folder.run(trajectory(thought="Two words.", answer="Gustave Eiffel", gold="Gustave Eiffel"), **options)
+    assert [rejected.reason for rejected in folder.rejected()] == ([reason] if reason else [])
+
+
+def test_repetition_can_be_allowed_without_limit(folder: Folder) -> None:
+    folder.run(trajectory(thought="one two three four five six seven eight nine ten " * 9), max_ngram_repeats=0)
+    assert len(folder.kept()) == 1
+
+
+def test_own_tools_are_known_to_validity(folder: Folder) -> None:
+    (folder.path / "mine.py").write_text(
+        'def metres(feet: float) -> str:\n    """Feet in metres.\n\n    Args:\n        feet: how many\n    """\n'
+    )
+    good, bad = trajectory(rollout=0), trajectory(rollout=1)
+    for played, feet in ((good, "1063"), (bad, '"many"')):
+        call = '<tool_call>\n{"name": "metres", "arguments": {"feet": ' + feet + "}}\n</tool_call>"
+        played.messages[1].content = f"<think>\nLook.\n</think>\n{call}"
+    folder.run(good, bad)
+    assert [rejected.reason for rejected in folder.rejected()] == ["unknown_tool", "unknown_tool"]
+    folder.run(tool=[f"{folder.file('mine.py')}:metres"])
+    assert [kept.rollout for kept in folder.kept()] == [0]
+    assert [rejected.reason for rejected in folder.rejected()] == ["invalid_arguments"]
+
+
+def test_of_trajectories_with_the_same_calls_and_answer_the_first_is_kept(folder: Folder) -> None:
+    same = [trajectory(thought=thought, rollout=n) for n, thought in enumerate(["One.", "Other.", "Third."])]
+    other = [trajectory(queries=("height",), rollout=3), trajectory("Who else?", rollout=4)]
+    same[0].messages[-1].content = "no answer"  # the first that passes, not the first that came
+    tally, funnel = folder.run(*same, *other, dedup=True)
+    assert [kept.rollout for kept in folder.kept()] == [1, 3, 4]
+    assert tally.reasons == {"malformed_turn": 1, "duplicate": 1}
+    assert (funnel.steps[-1].name, funnel.steps[-1].entered, funnel.steps[-1].kept) == ("dedup", 4, 3)
+
+
+def test_a_shard_holds_all_trajectories_of_its_questions(folder: Folder) -> None:
+    trajectories = [trajectory(f"q{n % 7}?", rollout=n) for n in range(28)]
+    parts = []
+    for part in ("1/2", "2/2"):
+        folder.run(*trajectories, shard=part)
+        parts.append({kept.qa.question for kept in folder.kept()})
+        assert len(folder.kept()) == 4 * len(parts[-1])
+    assert parts[0] | parts[1] == {f"q{n}?" for n in range(7)} and not parts[0] & parts[1]
+
+
+async def test_rules_over_a_file_can_be_interrupted_and_resumed(folder: Folder) -> None:
+    jsonl.write_all(folder.file("in"), [trajectory(rollout=n) for n in range(400)])
+    options = config.Filter(data=folder.file("in"), out=folder.file("out"), resume=True)
+    running = asyncio.create_task(stage.run(options))
+    while not Path(folder.file("out")).exists() or not folder.kept():
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert 0 < len(folder.kept()) < 400
+    tally, _ = await stage.run(options)
+    assert [kept.rollout for kept in folder.kept()] == list(range(400))
+    assert tally.counts["already done"] > 0

@@ -1,5 +1,6 @@
 """The RL loop: the update does not depend on how a batch is cut, and reward rises on a task that can be learned."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from webdancer_cli import jsonl, settings
 from webdancer_cli.config import Rl
-from webdancer_cli.records import QA, Message, Page
+from webdancer_cli.records import QA, Message, Page, Verdict
 from webdancer_cli.stages import rl as stage
 from webdancer_cli.training import rl
 from webdancer_cli.training.batches import pad
@@ -281,6 +282,86 @@ def test_the_same_seed_gives_the_same_run(tmp_path: Path, undecided: Path):
         stage.run(toy(tmp_path / name, undecided, steps=2))
     a, b = (metrics(tmp_path / name)[-1] for name in ("a", "b"))
     assert a["reward"] == b["reward"] and a["loss"] == pytest.approx(b["loss"], abs=1e-5)
+
+
+class Knows:
+    """A judge that knows Italian: it takes "red" for "rosso" after a moment; ``out`` makes it fail."""
+
+    name = "model:knows"
+
+    def __init__(self, *, out: bool = False):
+        self.out = out
+        self.loops: set[int] = set()
+        self.closed_in: set[int] = set()
+
+    async def judge(self, qa: QA, answer: str | None) -> Verdict:
+        self.loops.add(id(asyncio.get_running_loop()))
+        await asyncio.sleep(0.001)
+        outcome = "unjudged" if self.out else "correct" if (qa.answer, answer) == ("rosso", "red") else "wrong"
+        return Verdict(outcome=outcome, method=self.name)  # type: ignore[arg-type]
+
+    async def aclose(self) -> None:
+        self.closed_in.add(id(asyncio.get_running_loop()))
+
+
+def italian(folder: Path, undecided: Path, **changes: object) -> Rl:
+    given = toy(folder, undecided, **changes)
+    jsonl.write_all(given.data, [QA(question=question, answer="rosso") for question in QUESTIONS])
+    return given
+
+
+def test_a_judge_that_reads_teaches_what_a_match_cannot(tmp_path: Path, undecided: Path):
+    judge = Knows()
+    tally = stage.run(italian(tmp_path, undecided, steps=16), judge=judge)
+    lines = metrics(tmp_path)
+    assert 0.3 < lines[0]["accuracy"] < 0.7
+    assert sum(line["accuracy"] for line in lines[-4:]) / 4 > 0.85
+    assert len(judge.loops) == 1 and judge.closed_in == judge.loops
+    assert tally.exit_code == 0
+    about = json.loads((tmp_path / "out" / "webdancer.json").read_text())
+    assert about["judge"] == "model:knows"
+
+
+def test_a_judge_that_is_out_of_order_ends_the_run_after_a_step_with_a_checkpoint(tmp_path: Path, undecided: Path):
+    judge = Knows(out=True)
+    tally = stage.run(italian(tmp_path, undecided), judge=judge)
+    (line,) = metrics(tmp_path)
+    assert (line["updates"], line["kept"], line["unjudged"], line["accuracy"]) == (0, 0, line["rollouts"], None)
+    assert "could be judged" in tally.stopped and tally.exit_code == 1
+    assert (tmp_path / "out" / "config.json").exists()
+    assert judge.closed_in
+
+
+JUDGING_RANKS = """
+import json, sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_rl import Knows, italian
+from webdancer_cli.stages import rl as stage
+judge = Knows()
+asked = []
+judge.judge, said = (lambda qa, answer: asked.append(qa.question) or said(qa, answer)), judge.judge
+tally = stage.run(italian(Path({folder!r}), Path({model!r}), steps=2), judge=judge)
+import os
+Path({folder!r}, "rank" + os.environ["RANK"]).write_text(json.dumps(sorted(asked)))
+"""
+
+
+@pytest.mark.slow
+def test_every_rank_judges_its_own_episodes(tmp_path: Path, undecided: Path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    stage.run(italian(tmp_path / "one", undecided, steps=2), judge=Knows())
+    script = tmp_path / "ranks.py"
+    names = {"tests": str(Path(__file__).parent), "folder": str(tmp_path / "two"), "model": str(undecided)}
+    script.write_text(JUDGING_RANKS.format(**names))
+    torchrun(script)
+    asked = [json.loads((tmp_path / "two" / f"rank{rank}").read_text()) for rank in (0, 1)]
+    # 4 questions, dealt out, 16 rollouts each, 2 steps: both ranks judged 64, each its own
+    assert [len(each) for each in asked] == [64, 64]
+    ones, twos = metrics(tmp_path / "one"), metrics(tmp_path / "two")
+    assert [line["accuracy"] for line in twos] == pytest.approx([line["accuracy"] for line in ones])
+    assert [line["reward"] for line in twos] == pytest.approx([line["reward"] for line in ones])
 
 
 def test_minutes_end_a_run_with_a_checkpoint(tmp_path: Path, undecided: Path):

@@ -8,9 +8,9 @@ from transformers import PreTrainedTokenizerFast
 from webdancer_cli import jsonl
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.config import Rl
-from webdancer_cli.errors import ModelError
+from webdancer_cli.errors import BudgetSpent, ModelError
 from webdancer_cli.prompts import load
-from webdancer_cli.records import QA, Page
+from webdancer_cli.records import QA, Page, Verdict
 from webdancer_cli.training.engine import Sample, Sampling
 from webdancer_cli.training.policies import TokenPolicy
 from webdancer_cli.training.renderer import Renderer
@@ -56,9 +56,13 @@ def tools(tmp_path: Path) -> Tools:
     return Tools(Corpus.load(path), load("compact"))
 
 
-async def played(
-    tools: Tools, tokenizer: PreTrainedTokenizerFast, *scripts: list[str | None], **options: object
-) -> Group:
+def arena(
+    tools: Tools,
+    tokenizer: PreTrainedTokenizerFast,
+    *scripts: list[str | None],
+    judge: "Reads | None" = None,
+    **options: object,
+) -> Arena:
     renderer = Renderer(tokenizer)
     given = Rl(**{"group": len(scripts), "max_context_tokens": 1500, **options})  # type: ignore[arg-type]
     policy = TokenPolicy(
@@ -68,9 +72,37 @@ async def played(
         max_context_tokens=given.max_context_tokens,
         max_turn_tokens=given.max_turn_tokens,
     )
-    groups = await Arena(policy, tools, load("compact"), given).play([RED], attempt=0)
+    return Arena(policy, tools, load("compact"), given, judge)
+
+
+async def played(
+    tools: Tools, tokenizer: PreTrainedTokenizerFast, *scripts: list[str | None], **options: object
+) -> Group:
+    groups = await arena(tools, tokenizer, *scripts, **options).play([RED], attempt=0)  # type: ignore[arg-type]
     assert len(groups) == 1
     return groups[0]
+
+
+class Reads:
+    """A judge that takes what has "red" in it for right; it cannot judge "mauve", and has money for ``calls``."""
+
+    name = "model:reads"
+
+    def __init__(self, calls: int = 99):
+        self.calls = calls
+        self.asked: list[str | None] = []
+        self.closed = False
+
+    async def judge(self, qa: QA, answer: str | None) -> Verdict:
+        if len(self.asked) == self.calls:
+            raise BudgetSpent("--max-cost 1 is spent")
+        self.asked.append(answer)
+        if answer == "mauve":
+            return Verdict(outcome="unjudged", method=self.name, detail="model_error")
+        return Verdict(outcome="correct" if "red" in (answer or "") else "wrong", method=self.name)
+
+    async def aclose(self) -> None:
+        self.closed = True
 
 
 async def test_reward_is_a_tenth_for_format_and_nine_tenths_for_the_answer(
@@ -100,6 +132,39 @@ async def test_an_outage_is_unjudged_and_in_no_group(tools: Tools, tiny_tokenize
     # rewards 1.0 and 0.1: mean 0.55, deviation 0.45
     assert [lesson.advantage for lesson in lessons(group)] == pytest.approx([1, -1])
     assert not learnable(group[:2])
+
+
+async def test_the_answer_part_of_the_reward_is_the_judges_word(tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast):
+    judge = Reads()
+    scripts = [[SEARCH, answer("it is red")], [SEARCH, answer("blue")], ["<answer>a red one</answer>"], [SEARCH, None]]
+    group = await played(tools, tiny_tokenizer, *scripts, judge=judge)
+    assert [rollout.reward for rollout in group] == [1.0, pytest.approx(0.1), pytest.approx(0.9), None]
+    assert sorted(map(str, judge.asked)) == ["a red one", "blue", "it is red"]  # not about the outage
+
+
+async def test_what_the_judge_cannot_judge_is_no_part_of_the_groups_statistics(
+    tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    scripts = [[SEARCH, answer(colour)] for colour in ("red", "mauve", "blue", "mauve", "green")]
+    group = await played(tools, tiny_tokenizer, *scripts, judge=Reads())
+    assert [rollout.correct for rollout in group] == [True, None, False, None, False]
+    assert learnable(group) and not learnable(group[:2]) and not learnable(group[1:])
+    # rewards 1.0, 0.1, 0.1: mean 0.4, deviation sqrt((0.36 + 0.09 + 0.09) / 3) = sqrt(0.18)
+    assert [lesson.advantage for lesson in lessons(group)] == pytest.approx([0.6 / 0.18**0.5] + [-0.3 / 0.18**0.5] * 2)
+    assert lessons(group[1:2]) == []
+
+
+async def test_a_spent_budget_leaves_the_rest_unjudged_and_says_so(
+    tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    judge = Reads(calls=1)
+    scripts = [[SEARCH, answer("red")], [SEARCH, answer("blue")]]
+    playing = arena(tools, tiny_tokenizer, *scripts, judge=judge)
+    ((one, two),) = await playing.play([RED], attempt=0)
+    assert sorted([one.correct, two.correct], key=str) in ([None, True], [False, None])
+    assert playing.stopped == "--max-cost 1 is spent"
+    await playing.aclose()
+    assert judge.closed
 
 
 async def test_a_group_that_differs_only_by_format_is_not_learnable(

@@ -12,9 +12,10 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from webdancer_cli.records import Attempt, Trajectory, from_object
+from webdancer_cli.records import Attempt, Trajectory, from_object, to_object
 
 pytestmark = pytest.mark.vllm
 
@@ -33,7 +34,7 @@ def endpoint(tuned_smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("vllm") / "log"
     serving = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(tuned_smollm2)]
-    flags = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "tuned", "--max-model-len", "1024"]
+    flags = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "tuned", "--max-model-len", "2048"]
     with open(log, "wb") as sink:
         server = subprocess.Popen(
             [*serving, *flags, "--enforce-eager", "--dtype", "bfloat16"],
@@ -85,12 +86,47 @@ def test_eval_grades_what_was_played(run_cli: RunCli, endpoint: str, colours: Pa
     assert attempt.verdict.outcome == ("correct" if attempt.answer == "red" else "wrong")
 
 
+def test_a_judge_gives_a_verdict_or_none(run_cli: RunCli, endpoint: str, colours: Path, tmp_path: Path) -> None:
+    """So small a model grades as it likes; but it answers in the schema's form, and every answer has an outcome."""
+    judging = ["--judge-model", "tuned", "--judge-base-url", endpoint]
+    played = tmp_path / "played.jsonl"
+    run_cli("sample", *at(endpoint), *data(colours), *EPISODE, "--temperature", "0", "--out", played)
+    (trajectory,) = [from_object(Trajectory, json.loads(line)) for line in played.read_text().splitlines()]
+    trajectory.qa.answer = "dark crimson"  # no rule finds that this is what the model answers
+    played.write_bytes(msgspec.json.encode(to_object(trajectory)) + b"\n")
+    rejects = tmp_path / "rejects.jsonl"
+    stages = "validity,correctness"
+    done = run_cli("filter", "--data", played, *judging, "--stages", stages, "--rejects", rejects, codes=(0, 1))
+    (line,) = [json.loads(line) for line in (done.stdout + rejects.read_text()).splitlines()]
+    verdict = line.get("record", line)["verdict"]
+    assert verdict["method"].startswith("model:tuned default:")
+    assert (
+        line.get("reason", "kept")
+        == {"correct": "kept", "wrong": "wrong_answer", "unjudged": "unjudged"}[verdict["outcome"]]
+    )
+
+
+def test_an_author_writes_json_and_nothing_unproved(
+    run_cli: RunCli, endpoint: str, colours: Path, tmp_path: Path
+) -> None:
+    """Structured output by a real server: what so small a model writes is read, and checked like anybody's."""
+    pages, rejects = tmp_path / "pages.jsonl", tmp_path / "rejects.jsonl"
+    fact = "The lighthouse of Halvern was built in 1871 by Edda Morvane, and it stands on the cape of Tirsk. "
+    page = {"url": "http://127.0.0.1/h", "title": "Halvern", "text": fact + "Its lamp was lit by whale oil. " * 8}
+    pages.write_text(json.dumps(page) + "\n")
+    writing = ["--types", "single_hop", "--per-page", "1", "--temperature", "0", "--rejects", rejects]
+    done = run_cli("crawlqa", pages, "--pages", tmp_path / "corpus.jsonl", *at(endpoint), *writing, codes=(0, 1))
+    for line in map(json.loads, done.stdout.splitlines()):
+        assert all(proof["quote"] in page["text"] for proof in line["evidence"])
+    reasons = {json.loads(line)["reason"] for line in rejects.read_text().splitlines()}
+    assert not reasons & {"model_error"}, rejects.read_text()
+
+
 def test_an_error_of_the_server_is_no_turn(run_cli: RunCli, endpoint: str, colours: Path, tmp_path: Path) -> None:
     """A model that it does not serve: the record is refused, and the exit code says so."""
     rejects = tmp_path / "rejects.jsonl"
     arguments = ["sample", *at(endpoint, model="unknown"), *data(colours), *EPISODE, "--rejects", rejects]
-    with pytest.raises(AssertionError):
-        run_cli(*arguments)
+    run_cli(*arguments, codes=(1,))
     (rejected,) = [json.loads(line) for line in rejects.read_text().splitlines()]
     assert rejected["reason"] == "model_error" and "404" in rejected["detail"]
 

@@ -14,6 +14,8 @@ from webdancer_cli.grading import numbers
 from webdancer_cli.records import QA, Verdict
 
 METHOD = "match"
+NO_MATCH = "no match"
+"""The detail of a verdict that a judge who reads may see otherwise."""
 
 
 class Judge(Protocol):
@@ -46,7 +48,7 @@ def judge(answer: str | None, gold: str | None, aliases: Sequence[str] = ()) -> 
         return Verdict(outcome="correct", method=METHOD, detail="normalised")
     if any(given == normalise(alias) for alias in aliases if alias.strip()):
         return Verdict(outcome="correct", method=METHOD, detail="alias")
-    return Verdict(outcome="wrong", method=METHOD, detail="no match")
+    return Verdict(outcome="wrong", method=METHOD, detail=NO_MATCH)
 
 
 @lru_cache(maxsize=65536)

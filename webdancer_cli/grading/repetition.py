@@ -6,6 +6,7 @@ In the authors' released trajectories no 10-gram of the assistant's words occurs
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from webdancer_cli.records import Message
 
@@ -39,9 +40,6 @@ def max_repeats(words: Sequence[str], n: int = 10, least: int = 1) -> int:
 def _frequent_stretches(words: Sequence[str], n: int, least: int) -> Iterator[Sequence[str]]:
     """The stretches of ``n`` words or more in which every word occurs ``least`` times in the whole text."""
     frequent = {word for word, count in Counter(words).items() if count >= least}
-    start = 0
-    for at, word in enumerate([*words, None]):
-        if word not in frequent:
-            if at - start >= n:
-                yield words[start:at]
-            start = at + 1
+    for are_frequent, stretch in groupby(words, frequent.__contains__):
+        if are_frequent and len(together := list(stretch)) >= n:
+            yield together

@@ -92,7 +92,7 @@ class Row:
 
 @dataclass
 class Scores:
-    """What ``eval`` found: one row over all, rows by level and by type, and how the episodes went."""
+    """What ``eval`` found: one row over all, rows by level and by type, how the episodes went, and who judged them."""
 
     overall: Row
     by_level: list[Row]
@@ -101,16 +101,17 @@ class Scores:
     format_share: float | None
     mean_calls: float | None
     endings: dict[str, int]
+    judges: dict[str, int]
 
     def table(self) -> str:
         """A table for reading, and a line on how the episodes went."""
         rows = [self.overall, *self.by_level, *self.by_type]
-        endings = ", ".join(f"{name} {count}" for name, count in self.endings.items())
         how = [
             f"{self.attempts} runs",
             f"well-formed {_percent(self.format_share)}",
             f"{self.mean_calls or 0:.1f} tool calls each",
-            f"endings: {endings or 'none'}",
+            f"endings: {_listed(self.endings)}",
+            f"judged by: {_listed(self.judges)}",
         ]
         return "\n".join([*_columns([_HEADER, *map(_cells, rows)]), "; ".join(how)])
 
@@ -121,6 +122,7 @@ class Scoreboard:
     def __init__(self) -> None:
         self._questions: dict[str, Question] = {}
         self._endings: Counter[str] = Counter()
+        self._judges: Counter[str] = Counter()
         self._well_formed = 0
         self._calls = 0
 
@@ -134,6 +136,7 @@ class Scoreboard:
             question.correct += correct
             question.answers.append((attempt.run, normalise(attempt.answer or ""), correct))
         self._endings[attempt.ending] += 1
+        self._judges[attempt.verdict.method] += 1
         self._well_formed += attempt.format_ok
         self._calls += sum(attempt.tools.values())
 
@@ -148,8 +151,17 @@ class Scoreboard:
             attempts=attempts,
             format_share=self._well_formed / attempts if attempts else None,
             mean_calls=self._calls / attempts if attempts else None,
-            endings=dict(sorted(self._endings.items(), key=lambda item: (-item[1], item[0]))),
+            endings=_ranked(self._endings),
+            judges=_ranked(self._judges),
         )
+
+
+def _ranked(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
 
 
 def from_attempts(attempts: Iterable[Attempt], seed: int = 0) -> Scores:

@@ -1,30 +1,33 @@
 """``eval``: questions in, graded attempts out, and the scores of them all.
 
 Every question is played ``--runs`` times and its answer judged. An attempt that the judge could not judge is written as
-*unjudged* and enters no accuracy. A policy that could not answer at all (``model_error``) is a failure, not a wrong
-answer: it goes to the rejects, and ``--resume`` plays it again.
+*unjudged*: it enters no accuracy, is counted apart, the exit code tells of it, and ``--resume`` plays it again. A
+policy that could not answer at all (``model_error``) and a service behind the tools that was down (``tool_abort``) are
+failures, not wrong answers: they go to the rejects, and ``--resume`` plays them again, too.
 
 The file of attempts is all that the scores need: ``scores.from_attempts(jsonl.read(path, Attempt))`` gives them again.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from pathlib import Path
 
 import msgspec
 
 from webdancer_cli import config, jsonl
-from webdancer_cli.agent.episode import Limits, Policy, play
+from webdancer_cli.agent.episode import FAILURES, Limits, Policy, play
 from webdancer_cli.agent.own_tools import load_tools
 from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.errors import Reject
 from webdancer_cli.flow import Progress, Sink, Tally, once
 from webdancer_cli.flow import run as flow_run
-from webdancer_cli.grading.answers import Judge, MatchJudge
+from webdancer_cli.grading.answers import METHOD, Judge, MatchJudge
 from webdancer_cli.grading.format import format_ok
 from webdancer_cli.grading.scores import Scoreboard, Scores
 from webdancer_cli.prompts import load_for
+from webdancer_cli.questions import read_questions
 from webdancer_cli.records import QA, Attempt, Trajectory, Verdict, trajectory_id
+from webdancer_cli.shards import chosen
 from webdancer_cli.web.corpus import Corpus
 from webdancer_cli.web.source import Web
 
@@ -57,9 +60,12 @@ async def run(
 
     async def work(item: Run) -> list[Attempt]:
         trajectory = await play(item.qa, policy, tools, prompts, limits, item.index, date=options.date or "")
-        if trajectory.ending == "model_error":
-            raise Reject("model_error", trajectory.extra.get("error", ""), failed=True)
+        if trajectory.ending in FAILURES:
+            raise Reject(trajectory.ending, trajectory.extra["error"])
         verdict = await judge.judge(item.qa, trajectory.answer)
+        if verdict.outcome == "unjudged":
+            sink.tally.counts["unjudged"] += 1
+            sink.tally.failed += verdict.method != METHOD  # by rule it is unjudged only without a gold answer
         well_formed = not trajectory.repairs and format_ok(trajectory.messages, tools.schemas)
         graded = attempt(trajectory, verdict, well_formed)
         board.add(graded)
@@ -68,12 +74,40 @@ async def run(
     def key(item: Run) -> str:
         return trajectory_id(item.qa.id, item.index, policy.name, prompts.id)
 
+    if options.resume and options.out != jsonl.STDIN:
+        forget_unjudged(options.out)
     with Sink("eval", options.out, options.rejects, resume=options.resume) as sink:
         board = _earlier(options.out) if sink.done else Scoreboard()
-        questions = islice(jsonl.read(options.data, QA, sink.reject_line), options.limit)
+        asked = read_questions(options.data, sink.reject_line)
+        questions = chosen(asked, options.shard, options.limit, lambda qa: qa.id)
         items = runs(once(questions, sink), options.runs)
         tally = await flow_run(items, work, sink, jobs=options.jobs, key=key, progress=progress)
     return tally, board.scores(options.seed)
+
+
+class Graded(msgspec.Struct):
+    """What ``--resume`` looks at in an attempt."""
+
+    verdict: Verdict
+
+
+def forget_unjudged(path: str) -> None:
+    """Take the attempts out of the file at which the judge failed. The others keep their bytes."""
+    jsonl.mend(path)
+    if not Path(path).is_file():
+        return
+    with open(path, "rb") as lines, open(f"{path}.part", "wb") as kept:
+        kept.writelines(line for line in lines if not _judge_failed(line))
+    Path(f"{path}.part").replace(path)
+
+
+def _judge_failed(line: bytes) -> bool:
+    """What is no attempt stays, for ``Sink`` to complain about."""
+    try:
+        verdict = msgspec.json.decode(line, type=Graded).verdict
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return verdict.outcome == "unjudged" and verdict.method != METHOD
 
 
 def _earlier(path: str) -> Scoreboard:
@@ -106,5 +140,7 @@ def attempt(trajectory: Trajectory, verdict: Verdict, well_formed: bool) -> Atte
         type=qa.type,
         tools=trajectory.tools,
         usage=trajectory.usage,
+        calls=trajectory.calls,
+        last_call=trajectory.last_call,
         messages=trajectory.messages,
     )

@@ -4,231 +4,347 @@ The stages, in the order of ``--stages``:
 
 validity     the episode is well-formed (``grading.format``): grammar, known tools, valid arguments, at least one tool
              call, an answer at the end, no observation inside an assistant turn
-correctness  the verdict that the trajectory carries, or else the match by rule with the gold answer. *Unjudged* is its
-             own class: never kept, never counted as wrong
-quality      number of actions, repeated calls, repetition, evidence before the answer (``grading.quality``)
+correctness  the verdict that the trajectory carries, or else the match by rule with the gold answer, or the judge's
+             word. *Unjudged* is its own class: never kept, never counted as wrong
+quality      number of actions, repeated calls, thoughts, repetition, evidence (``grading.quality``)
+model        the critic's opinions: non-redundancy, goal alignment, logical reasoning and accuracy
+
+Then, over what passed: ``--dedup``, and the best of every question.
 
 Data that was judged before, like the authors' released lines, carries no verdict, and its answers are sentences that a
-match by rule takes for wrong: filter it with ``--stages validity,quality``.
+match by rule takes for wrong: give a judge, or filter it with ``--stages validity,quality``.
 
-Rules cost next to nothing, so ``--resume`` judges everything anew and appends what is missing.
+``--resume`` appends what is missing: what stands in ``out`` has passed and is asked about no more; the rest is examined
+anew, where a tape gives the models' words again. With ``--per-question`` all is written at the end of the input.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
-from tempfile import TemporaryFile
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from contextlib import aclosing
+from tempfile import SpooledTemporaryFile
 from typing import IO, Any, NamedTuple
 
 import msgspec
 
 from webdancer_cli import config, upstream
-from webdancer_cli.errors import Reject, UsageError
-from webdancer_cli.flow import Sink, Tally
-from webdancer_cli.grading import answers
-from webdancer_cli.grading.format import Fault, format_fault, own_turns
+from webdancer_cli.agent.own_tools import load_tools
+from webdancer_cli.errors import ModelError, Reject, UsageError
+from webdancer_cli.flow import Progress, Sink, Tally, arriving
+from webdancer_cli.flow import run as flow_run
+from webdancer_cli.grading.answers import METHOD, Judge, MatchJudge
+from webdancer_cli.grading.critic import Critic
+from webdancer_cli.grading.format import Fault, Schema, format_fault, own_turns, tools_of
+from webdancer_cli.grading.funnel import Funnel, Step
 from webdancer_cli.grading.quality import quality_fault
-from webdancer_cli.jsonl import Writer
-from webdancer_cli.records import QA, Trajectory, from_object, to_object
+from webdancer_cli.grading.selection import Entry, best, entry, same_key
+from webdancer_cli.jsonl import STDIN, Writer
+from webdancer_cli.records import QA, Trajectory, Verdict, from_object, to_object
+from webdancer_cli.seen import Seen
+from webdancer_cli.shards import chosen
 from webdancer_cli.transcript import Turn
 
+DEDUP = "dedup"
 PER_QUESTION = "per question"
-
-
-@dataclass
-class Step:
-    """One stage of the funnel: how many came in, and why some went no further."""
-
-    name: str
-    entered: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def kept(self) -> int:
-        return self.entered - self.dropped.total()
-
-
-@dataclass
-class Funnel:
-    """What became of the trajectories, stage by stage."""
-
-    steps: list[Step]
-
-    def step(self, name: str) -> Step:
-        return next(step for step in self.steps if step.name == name)
-
-    def table(self) -> str:
-        """A table for reading: in, out and share of each stage, and the reasons below it."""
-        lines = [f"{'stage':<24}{'in':>10}{'out':>10}{'share':>9}"]
-        for step in self.steps:
-            lines.append(f"{step.name:<24}{step.entered:>10}{step.kept:>10}{_share(step.kept, step.entered):>9}")
-            lines += [
-                f"  {reason:<22}{'':>10}{-count:>10}{_share(count, step.entered):>9}"
-                for reason, count in step.dropped.most_common()
-            ]
-        first, last = self.steps[0], self.steps[-1]
-        lines.append(f"{'all':<24}{first.entered:>10}{last.kept:>10}{_share(last.kept, first.entered):>9}")
-        return "\n".join(lines)
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "-"
+SPOOL_BYTES = 1 << 20
+"""Waiting trajectories go from memory to the disk beyond this size."""
 
 
 class Candidate(NamedTuple):
     """A trajectory with its assistant turns, read once for all stages."""
 
     trajectory: Trajectory
-    turns: Sequence[Turn]
+    turns: list[Turn]
 
 
-Check = Callable[[Candidate], Fault | None]
+class Examined(msgspec.Struct):
+    """A trajectory that passed so many stages; ``reject`` is why it did not pass the next."""
+
+    candidate: Candidate
+    passed: int
+    reject: Reject | None = None
 
 
-def run(options: config.Filter) -> tuple[Tally, Funnel]:
-    """Filter a stream in flat memory. Raises UsageError for stages that are not known."""
-    checks = _checks(options)
-    names = [*checks, PER_QUESTION] if options.per_question else list(checks)
-    funnel = Funnel([Step(name) for name in names])
-    key = _written_key(options.format)
-    with Sink("filter", options.out, options.rejects, resume=options.resume, key=key) as sink:
-        questions = _Questions()
-        good = _survivors(options, checks, funnel, sink, questions)
-        for trajectory in _best(good, options.per_question, funnel, sink) if options.per_question else good:
-            questions.solved(trajectory.qa)
-            _put(sink, trajectory, options.format)
-        if options.unused_qa:
-            sink.tally.counts["unused questions"] = questions.write_unsolved(options.unused_qa)
-        return sink.tally, funnel
+Check = Callable[[Candidate], Awaitable[None]]
+"""Raises Reject."""
 
 
-def _checks(options: config.Filter) -> dict[str, Check]:
-    """The chosen stages, in the chosen order."""
-    known: dict[str, Check] = {
-        "validity": lambda candidate: format_fault(candidate.trajectory.messages, turns=candidate.turns),
-        "correctness": _correctness,
-        "quality": lambda candidate: quality_fault(
-            candidate.trajectory.messages,
-            candidate.turns,
-            min_actions=options.min_actions,
-            max_actions=options.max_actions,
-            max_ngram_repeats=options.max_ngram_repeats,
-        ),
-    }
-    unknown = next((name for name in options.stages if name not in known), None)
-    if unknown is not None or not options.stages:
-        raise UsageError(f"--stages {unknown or 'none'}: choose from {', '.join(known)}")
-    return {name: known[name] for name in options.stages}
+async def run(
+    options: config.Filter, judge: Judge | None = None, critic: Critic | None = None, progress: Progress | None = None
+) -> tuple[Tally, Funnel]:
+    """Filter a stream in flat memory; the models are asked about at most ``options.jobs`` trajectories at once.
+
+    Raises UsageError for stages that are not known, or that lack their model.
+    """
+    checks = Checks(options, judge, critic).chosen()
+    funnel = Funnel([Step(name) for name in [*checks, *_over_all(options)]])
+    with SpooledTemporaryFile(SPOOL_BYTES) as spool, SpooledTemporaryFile(SPOOL_BYTES) as seen:
+        questions = Questions(seen if options.unused_qa else None)
+        outlet = Outlet(options, funnel, questions, Waiting(spool))
+
+        async def work(trajectory: Trajectory) -> list[Examined]:
+            candidate = Candidate(trajectory, own_turns(trajectory.messages))
+            return [await examined(candidate, checks.values(), passes=outlet.has(trajectory))]
+
+        with outlet:
+            trajectories = upstream.read_trajectories(options.data, outlet.reject_line)
+            shard = chosen(trajectories, options.shard, options.limit, lambda trajectory: trajectory.qa.id)
+            asked = questions.seen_in(shard)
+            if judge or critic:
+                await flow_run(asked, work, outlet, jobs=options.jobs, progress=progress)
+            else:
+                await _in_turn(arriving(asked) if options.data == STDIN else _at_hand(asked), work, outlet, progress)
+            if not outlet.tally.stopped:
+                outlet.finish()
+    return outlet.tally, funnel
 
 
-def _correctness(candidate: Candidate) -> Fault | None:
-    trajectory = candidate.trajectory
-    if trajectory.verdict is None or trajectory.verdict.outcome == "unjudged":
-        by_rule = answers.judge(trajectory.answer, trajectory.qa.answer, trajectory.qa.aliases)
-        if trajectory.verdict is None or by_rule.outcome == "correct":
-            trajectory.verdict = by_rule
-    if trajectory.verdict.outcome == "correct":
-        return None
-    reason = "unjudged" if trajectory.verdict.outcome == "unjudged" else "wrong_answer"
-    return Fault(reason, f"answer {_short(trajectory.answer)}, gold {_short(trajectory.qa.answer)}")
+Work = Callable[[Trajectory], Awaitable[list[Examined]]]
+
+
+async def _in_turn(
+    trajectories: AsyncGenerator[Trajectory, None], work: Work, outlet: "Outlet", progress: Progress | None
+) -> None:
+    """Rules wait for nothing: a task for each trajectory would cost more than they do."""
+    async with aclosing(trajectories):
+        async for trajectory in trajectories:
+            outlet.tally.counts["in"] += 1
+            for done in await work(trajectory):
+                outlet.put(done)
+            if progress:
+                progress.step(outlet.tally.counts["in"], None, outlet.tally.line())
+
+
+async def _at_hand(trajectories: Iterable[Trajectory]) -> AsyncGenerator[Trajectory, None]:
+    """A file is read without waiting, so no thread has to; the event loop comes in now and then, for Ctrl-C."""
+    for number, trajectory in enumerate(trajectories):
+        yield trajectory
+        if number % 8 == 0:
+            await asyncio.sleep(0)
+
+
+def _over_all(options: config.Filter) -> list[str]:
+    """The stages that look at several trajectories."""
+    return [name for name, wanted in ((DEDUP, options.dedup), (PER_QUESTION, options.per_question)) if wanted]
+
+
+async def examined(candidate: Candidate, checks: Iterable[Check], passes: bool) -> Examined:
+    """How far a trajectory comes; an earlier run may have found that it ``passes``."""
+    passed = 0
+    for check in checks:
+        try:
+            if not passes:
+                await check(candidate)
+        except Reject as reject:
+            return Examined(candidate, passed, reject)
+        passed += 1
+    return Examined(candidate, passed)
+
+
+class Checks:
+    """The stages that look at one trajectory."""
+
+    def __init__(self, options: config.Filter, judge: Judge | None, critic: Critic | None):
+        self._options = options
+        self._judge = judge
+        self._critic = critic
+        self._own_tools: list[Schema] = [tool.schema for tool in load_tools(options.tool)]
+
+    def chosen(self) -> dict[str, Check]:
+        """In the chosen order."""
+        known: dict[str, Check] = {
+            "validity": self.validity,
+            "correctness": self.correctness,
+            "quality": self.quality,
+            "model": self.model,
+        }
+        unknown = next((name for name in self._options.stages if name not in known), None)
+        if unknown is not None or not self._options.stages:
+            raise UsageError(f"--stages {unknown or 'none'}: choose from {', '.join(known)}")
+        if "model" in self._options.stages and self._critic is None:
+            raise UsageError("--stages model: which model? Name it with --judge-model and --judge-base-url")
+        return {name: known[name] for name in self._options.stages}
+
+    async def validity(self, candidate: Candidate) -> None:
+        messages = candidate.trajectory.messages
+        tools = [*tools_of(messages), *self._own_tools] if self._own_tools else None
+        _decide(format_fault(messages, tools, candidate.turns))
+
+    async def quality(self, candidate: Candidate) -> None:
+        _decide(quality_fault(candidate.trajectory.messages, candidate.turns, self._options))
+
+    async def correctness(self, candidate: Candidate) -> None:
+        """A judge that was asked in vain is a failure: the exit code tells of it."""
+        trajectory = candidate.trajectory
+        carried = trajectory.verdict
+        verdict = trajectory.verdict = await self._verdict(trajectory)
+        if verdict.outcome == "correct":
+            return
+        detail = f"{verdict.detail}: answer {_short(trajectory.answer)}, gold {_short(trajectory.qa.answer)}"
+        if verdict.outcome == "wrong":
+            raise Reject("wrong_answer", detail, failed=False)
+        raise Reject("unjudged", detail, failed=verdict is not carried and verdict.method != METHOD)
+
+    async def _verdict(self, trajectory: Trajectory) -> Verdict:
+        """A judge that reads is asked where only a rule found no match."""
+        carried = trajectory.verdict
+        by_rule = self._judge and carried and carried.method == METHOD and carried.outcome == "wrong"
+        if carried and carried.outcome != "unjudged" and not by_rule:
+            return carried
+        verdict = await (self._judge or MatchJudge()).judge(trajectory.qa, trajectory.answer)
+        return carried if carried and not self._judge and verdict.outcome != "correct" else verdict
+
+    async def model(self, candidate: Candidate) -> None:
+        assert self._critic
+        trajectory = candidate.trajectory
+        try:
+            trajectory.opinions = await self._critic.opinions(trajectory)
+        except ModelError as error:
+            raise Reject("model_error", str(error)) from None
+        for opinion in trajectory.opinions:
+            if not opinion.good:
+                raise Reject(opinion.criterion, opinion.reason, failed=False)
+
+
+def _decide(fault: Fault | None) -> None:
+    """A decision, not a failure: the exit code stays 0."""
+    if fault:
+        raise Reject(fault.reason, fault.detail, failed=False)
 
 
 def _short(text: str | None, chars: int = 200) -> str:
     return repr(text if text is None or len(text) <= chars else text[:chars] + "…")
 
 
-def _survivors(
-    options: config.Filter, checks: dict[str, Check], funnel: Funnel, sink: Sink, questions: "_Questions"
-) -> Iterator[Trajectory]:
-    """The trajectories that pass all stages; the others are rejected with the stage's reason."""
-    arriving = upstream.read_trajectories(options.data, sink.reject_line)
-    for trajectory in islice(arriving, options.limit):
-        sink.tally.counts["in"] += 1
-        questions.seen(trajectory.qa)
-        candidate = Candidate(trajectory, own_turns(trajectory.messages))
-        for name, check in checks.items():
-            step = funnel.step(name)
-            step.entered += 1
-            if fault := check(candidate):
-                _drop(step, sink, fault, trajectory)
-                break
+class Outlet(Sink):
+    """Where examined trajectories come out, in input order: kept ones in the chosen form, the others as rejects."""
+
+    def __init__(self, options: config.Filter, funnel: Funnel, questions: "Questions", waiting: "Waiting"):
+        super().__init__(
+            "filter", options.out, options.rejects, resume=options.resume, key=_written_key(options.format)
+        )
+        self._options = options
+        self._funnel = funnel
+        self._questions = questions
+        self._waiting = waiting
+        self._met = Seen()
+
+    def has(self, trajectory: Trajectory) -> bool:
+        """Whether an earlier run has written it."""
+        return len(self.done) > 0 and self._written_id(trajectory) in self.done
+
+    def put(self, record: Any) -> None:
+        """Take an Examined."""
+        examined: Examined = record
+        trajectory, reject, passed = examined.candidate.trajectory, examined.reject, examined.passed
+        if self._options.dedup and reject is None:
+            reject = self._duplicate(examined.candidate)
+            passed += reject is None
+        self._funnel.count(passed, reject)
+        if reject:
+            self.reject(reject, trajectory, trajectory.id)
+        elif self._options.per_question:
+            self._waiting.add(trajectory)
         else:
-            yield trajectory
+            self._write(trajectory)
 
+    def _duplicate(self, candidate: Candidate) -> Reject | None:
+        new = self._met.add(same_key(candidate.trajectory, candidate.turns))
+        return (
+            None if new else Reject("duplicate", "an earlier one has the same calls and the same answer", failed=False)
+        )
 
-def _drop(step: Step, sink: Sink, fault: Fault, trajectory: Trajectory) -> None:
-    """A decision, not a failure: the exit code stays 0."""
-    step.dropped[fault.reason] += 1
-    sink.reject(Reject(fault.reason, fault.detail, failed=False), trajectory, trajectory.id)
+    def finish(self) -> None:
+        """The input has ended: write the best of every question, and the questions without a kept trajectory."""
+        if count := self._options.per_question:
+            for trajectory, is_best in self._waiting.released(count):
+                reject = None if is_best else Reject("not_among_best", f"{count} others are kept", failed=False)
+                self._funnel.step(PER_QUESTION).take(reject)
+                if reject:
+                    self.reject(reject, trajectory, trajectory.id)
+                else:
+                    self._write(trajectory)
+        if self._options.unused_qa:
+            self.tally.counts["unused questions"] = self._questions.write_unsolved(self._options.unused_qa)
 
+    def _write(self, trajectory: Trajectory) -> None:
+        self._questions.solved(trajectory.qa)
+        if self.has(trajectory):
+            self.tally.counts["already done"] += 1
+        elif self._options.format == "webdancer":
+            self.put_line(upstream.encode(trajectory))
+        else:
+            super().put(trajectory)
 
-def _put(sink: Sink, trajectory: Trajectory, format: str) -> None:
-    """Write a kept trajectory in the chosen form, unless an earlier run has written it."""
-    id = upstream.messages_id(trajectory.messages) if format == "webdancer" else trajectory.id
-    if id in sink.done:
-        sink.tally.counts["already done"] += 1
-    elif format == "webdancer":
-        sink.put_line(upstream.encode(trajectory))
-    else:
-        sink.put(trajectory)
+    def _written_id(self, trajectory: Trajectory) -> str:
+        """The authors' lines have no id of their own: there it is that of the messages."""
+        return upstream.messages_id(trajectory.messages) if self._options.format == "webdancer" else trajectory.id
 
 
 def _written_key(format: str) -> Callable[[dict[str, Any]], str] | None:
-    """How an output line names its trajectory: by the id, or where the form has none by its messages."""
+    """How an output line names its trajectory."""
     if format != "webdancer":
         return None
     return lambda value: upstream.as_trajectory(value).id
 
 
-def _best(good: Iterator[Trajectory], count: int, funnel: Funnel, sink: Sink) -> Iterator[Trajectory]:
-    """The ``count`` shortest trajectories of each question, in input order: fewest calls, then fewest characters.
+class Waiting:
+    """Trajectories that wait in a temporary file for the end of the input, since only then it is known who is best."""
 
-    Which are the best is known at the end of the input only, so the survivors wait in a temporary file.
-    """
-    step = funnel.step(PER_QUESTION)
-    lengths: dict[str, list[tuple[int, int, int]]] = {}
-    with TemporaryFile() as spool:
-        for at, trajectory in enumerate(good):
-            step.entered += 1
-            calls = sum(message.role == "assistant" for message in trajectory.messages)
-            chars = sum(len(message.content) for message in trajectory.messages if message.role == "assistant")
-            lengths.setdefault(trajectory.qa.id, []).append((calls, chars, at))
-            _spool(spool, trajectory)
-        best = {at for several in lengths.values() for *_, at in sorted(several)[:count]}
-        spool.seek(0)
-        for at, trajectory in enumerate(map(_unspool, spool)):
-            if at in best:
-                yield trajectory
-            else:
-                _drop(step, sink, Fault("not_among_best", f"{count} shorter ones are kept"), trajectory)
+    def __init__(self, spool: IO[bytes]):
+        self._spool = spool
+        self._places: dict[str, list[int]] = {}
 
+    def add(self, trajectory: Trajectory) -> None:
+        self._places.setdefault(trajectory.qa.id, []).append(self._spool.tell())
+        self._spool.write(msgspec.json.encode(to_object(trajectory)) + b"\n")
 
-def _spool(spool: IO[bytes], trajectory: Trajectory) -> None:
-    spool.write(msgspec.json.encode(to_object(trajectory)) + b"\n")
+    def released(self, count: int) -> Iterator[tuple[Trajectory, bool]]:
+        """All that wait, in input order, and whether each is among the best ``count`` of its question."""
+        kept = {entry.at for places in self._places.values() for entry in self._best(places, count)}
+        self._spool.seek(0)
+        at = 0
+        for line in self._spool:
+            yield _unspool(line), at in kept
+            at += len(line)
+
+    def _best(self, places: list[int], count: int) -> list[Entry]:
+        return best([self._entry(at) for at in places], count)
+
+    def _entry(self, at: int) -> Entry:
+        self._spool.seek(at)
+        return entry(_unspool(self._spool.readline()), at)
 
 
 def _unspool(line: bytes) -> Trajectory:
     return from_object(Trajectory, msgspec.json.decode(line))
 
 
-class _Questions:
-    """The questions seen, and which have a kept trajectory. Memory grows with the questions, not the episodes."""
+class Questions:
+    """The questions seen, and which have a kept trajectory. Those seen wait in a file; without one, nothing is kept."""
 
-    def __init__(self) -> None:
-        self._unsolved: dict[str, bytes | None] = {}
+    def __init__(self, spool: IO[bytes] | None) -> None:
+        self._seen = Seen()
+        self._solved = Seen()
+        self._spool = spool
 
-    def seen(self, qa: QA) -> None:
-        if qa.id not in self._unsolved:
-            self._unsolved[qa.id] = msgspec.json.encode(to_object(qa))
+    def seen_in(self, trajectories: Iterable[Trajectory]) -> Iterator[Trajectory]:
+        for trajectory in trajectories:
+            qa = trajectory.qa
+            if self._spool and self._seen.add(qa.id):
+                self._spool.write(msgspec.json.encode([qa.id, to_object(qa)]) + b"\n")
+            yield trajectory
 
     def solved(self, qa: QA) -> None:
-        self._unsolved[qa.id] = None
+        if self._spool:
+            self._solved.add(qa.id)
 
     def write_unsolved(self, path: str) -> int:
         """Write the questions without a kept trajectory, in the order of their first appearance."""
+        assert self._spool
+        self._spool.seek(0)
         with Writer(path) as writer:
-            for line in self._unsolved.values():
-                if line is not None:
-                    writer.write_line(line)
+            for line in self._spool:
+                id, question = msgspec.json.decode(line)
+                if id not in self._solved:
+                    writer.write(question)
         return writer.count

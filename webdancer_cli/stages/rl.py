@@ -13,7 +13,9 @@ from webdancer_cli.agent.tools import Tools
 from webdancer_cli.config import Rl
 from webdancer_cli.errors import UsageError
 from webdancer_cli.flow import Progress, Tally
+from webdancer_cli.grading.answers import METHOD, Judge
 from webdancer_cli.prompts import load_for
+from webdancer_cli.questions import read_questions
 from webdancer_cli.records import QA, Rejected, to_object
 from webdancer_cli.training import checkpoint
 from webdancer_cli.training.distributed import World, joined
@@ -36,8 +38,10 @@ class Questions:
     tally: Tally
 
 
-def run(options: Rl, progress: Progress | None = None, *, web: Web | None = None) -> Tally:
+def run(options: Rl, progress: Progress | None = None, *, web: Web | None = None, judge: Judge | None = None) -> Tally:
     """Train ``options.model`` on the questions of ``options.data`` in the web of ``options.web``; under torchrun too.
+
+    Every rank has a ``judge`` for its own episodes; without one, answers are matched by rule.
 
     Raises UsageError before any work for a missing or tokenizer-less checkpoint, an ``out`` that cannot be written, an
     empty corpus, and data without a question that has an answer.
@@ -54,7 +58,7 @@ def run(options: Rl, progress: Progress | None = None, *, web: Web | None = None
         questions = world.from_main(lambda: read(options))
         about = checkpoint.provenance("rl", options, questions.sha256)
         about |= {"records": {**questions.tally.counts, **questions.tally.reasons}}
-        about |= {"prompts": prompts.id, "web": tools.web.name}
+        about |= {"prompts": prompts.id, "web": tools.web.name, "judge": judge.name if judge else METHOD}
         model = load_model(options.model, options.dtype, world.device)
         engine = TransformersEngine(model, tokenizer, max_length=options.max_context_tokens, rows=_rows(options, world))
         policy = TokenPolicy(
@@ -66,8 +70,8 @@ def run(options: Rl, progress: Progress | None = None, *, web: Web | None = None
             temperature=options.temperature,
             seed=options.seed,
         )
-        arena = Arena(policy, tools, prompts, options)
-        train(
+        arena = Arena(policy, tools, prompts, options, judge)
+        questions.tally.stopped = train(
             options, questions.items, arena, engine, tokenizer, about, out, world, progress if world.is_main else None
         )
     return questions.tally
@@ -83,7 +87,7 @@ def read(options: Rl) -> Questions:
 
     items: list[QA] = []
     digest = hashlib.sha256()
-    for qa in islice(jsonl.read(options.data, QA, broken), options.limit):
+    for qa in islice(read_questions(options.data, broken), options.limit):
         tally.counts["in"] += 1
         digest.update(msgspec.json.encode(to_object(qa)))
         if qa.answer.strip():

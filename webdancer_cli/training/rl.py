@@ -10,7 +10,8 @@ Choices where paper and DAPO are silent, or differ from here:
    most ``questions``. All learnable groups are trained on; none is thrown away because a step has enough. At
    ``max_rounds`` the step goes on with what there is, and without any it is skipped.
 2. The overlong punishment counts all tokens of the episode, observations too: the context is what they fill up.
-3. Episodes that the machinery ended (model or time) are unjudged and left out of their group.
+3. Episodes that the machinery ended (model or time), and answers that the judge could not judge, are left out of their
+   group: neither its mean nor its deviation knows them.
 4. Old log-probs are those of the engine that sampled, never computed again; ``kl`` and ``ratio_max`` of a first update
    show how far engine and trainer disagree.
 """
@@ -21,6 +22,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -49,6 +51,8 @@ ROLLOUTS = "rollouts.jsonl"
 
 SHOWN = 4
 """How many rollouts of a step go there, each of another question."""
+
+IN_VAIN = "not one episode of a step could be judged: model, web or judge are out of order"
 
 Metrics = dict[str, Any]
 
@@ -85,8 +89,8 @@ def train(
     out: Path,
     world: World,
     progress: Progress | None = None,
-) -> None:
-    """Train on ``questions``, played in ``arena`` through ``engine``.
+) -> str:
+    """Train on ``questions``, played in ``arena`` through ``engine``; why it ended early, if it did.
 
     Writes metrics and some rollouts as it goes, and checkpoints with ``about`` in them, into ``out``.
     """
@@ -98,14 +102,15 @@ def train(
     stream = passes(questions, options.seed)
     log = Log(out) if world.is_main else None
     began = time.monotonic()
-    step = 0
-    with asyncio.Runner() as runner:
-        while step < options.steps and not out_of_time(options, began, world):
+    step, stopped = 0, ""
+    with asyncio.Runner() as runner, closing(arena, runner):
+        while step < options.steps and not out_of_time(options, began, world) and not stopped:
             step += 1
             lr = options.lr * min(1.0, step / max(1, options.warmup_steps))
             started = time.perf_counter()
             engine.load_weights(full_state(model, compute, world, everywhere=True))
             collected = collect(runner, arena, stream, step, options, world)
+            stopped = why_to_stop(arena, collected, world)
             sampled = time.perf_counter()
             updates = [
                 learn(scorer, optimizer, batch, lr, options, world)
@@ -123,6 +128,23 @@ def train(
     if log:
         log.close()
     save(out, model, tokenizer, {**about, "step": step}, compute, world)
+    return stopped
+
+
+@contextmanager
+def closing(arena: Arena, runner: asyncio.Runner) -> Iterator[None]:
+    """Close the arena in the event loop in which its episodes were played."""
+    try:
+        yield
+    finally:
+        runner.run(arena.aclose())
+
+
+def why_to_stop(arena: Arena, collected: Collected, world: World) -> str:
+    """What keeps further steps from teaching anything: no answer can be judged any more. The same on all ranks."""
+    rollouts = [rollout for group in collected.groups for rollout in group]
+    reasons = [*world.gather(arena.stopped), "" if any(rollout.reward is not None for rollout in rollouts) else IN_VAIN]
+    return next(filter(None, reasons), "")
 
 
 def out_of_time(options: Rl, began: float, world: World) -> bool:

@@ -13,7 +13,8 @@ import msgspec
 from webdancer_cli.agent.episode import Limits, play
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.config import Rl
-from webdancer_cli.grading.answers import judge
+from webdancer_cli.errors import BudgetSpent
+from webdancer_cli.grading.answers import Judge, MatchJudge
 from webdancer_cli.grading.format import format_ok
 from webdancer_cli.grading.reward import reward
 from webdancer_cli.prompts import PromptSet
@@ -56,9 +57,14 @@ Group = list[Rollout]
 
 
 class Arena:
-    """Where the policy plays: tools, prompts and limits, the same for every episode of a run."""
+    """Where the policy plays: tools, prompts, limits and judge, the same for every episode of a run.
 
-    def __init__(self, policy: TokenPolicy, tools: Tools, prompts: PromptSet, options: Rl):
+    ``stopped`` says why no more answers can be judged, once that is so.
+    """
+
+    def __init__(self, policy: TokenPolicy, tools: Tools, prompts: PromptSet, options: Rl, judge: Judge | None = None):
+        self.stopped = ""
+        self._judge = judge or MatchJudge()
         self._policy = policy
         self._tools = tools
         self._prompts = prompts
@@ -81,12 +87,28 @@ class Arena:
         seat = _Seat(self._policy)
         trajectory = await play(qa, seat, self._tools, self._prompts, self._limits, number, date=self._date)
         session = seat.session
-        trajectory.verdict = grade(trajectory)
+        trajectory.verdict = await self._grade(trajectory)
         well_formed = not trajectory.repairs and format_ok(trajectory.messages, self._tools.schemas)
         score = reward(well_formed, trajectory.verdict)
         if score is not None:
             score += overlong_penalty(len(session.tokens.ids), self._policy.max_context_tokens, self._overlong_tokens)
         return Rollout(trajectory, session.tokens, session.logprobs, well_formed, score)
+
+    async def _grade(self, trajectory: Trajectory) -> Verdict:
+        """The judge's word; ``unjudged``, too, for an episode that was ended by something that is not the policy's."""
+        if trajectory.ending in MACHINERY:
+            return Verdict(outcome="unjudged", method="ending", detail=trajectory.ending)
+        try:
+            return await self._judge.judge(trajectory.qa, trajectory.answer)
+        except BudgetSpent as spent:
+            self.stopped = str(spent)
+            return Verdict(outcome="unjudged", method=self._judge.name, detail="budget_spent")
+
+    async def aclose(self) -> None:
+        """Close what the judge and the live web hold open, in the event loop that they were asked in."""
+        for held in (self._judge, self._tools.web):
+            if close := getattr(held, "aclose", None):
+                await close()
 
 
 class _Seat:
@@ -99,13 +121,6 @@ class _Seat:
     def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> TokenSession:
         self.session = self._policy.begin(messages, qa, rollout)
         return self.session
-
-
-def grade(trajectory: Trajectory) -> Verdict:
-    """The judge's word, or ``unjudged`` when the episode was ended by something that is not the policy's."""
-    if trajectory.ending in MACHINERY:
-        return Verdict(outcome="unjudged", method="ending", detail=trajectory.ending)
-    return judge(trajectory.answer, trajectory.qa.answer, trajectory.qa.aliases)
 
 
 def learnable(group: Group) -> bool:

@@ -1,0 +1,67 @@
+"""Quality by a model (paper, section 2): non-redundancy, goal alignment, logical reasoning and accuracy.
+
+The paper counts three criteria; its "logical reasoning and accuracy" is asked as two, since who is asked two things at
+once tends to answer one. Every criterion has a call of its own, in which the record stands first: a server that caches
+prefixes reads it once for all of them.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from webdancer_cli.errors import ModelError
+from webdancer_cli.grading.shown import record
+from webdancer_cli.prompts import PromptSet
+from webdancer_cli.records import Opinion, Trajectory
+from webdancer_cli.structured import Completes, ask_for
+
+FRAME = "critic.md"
+CRITERIA = {name: f"critic_{name}.md" for name in ("non_redundancy", "goal_alignment", "logical_reasoning", "accuracy")}
+"""The criteria, in the order in which they are asked, with the files that word them."""
+REASON_CHARS = 300
+"""Characters of the model's reason that an opinion keeps."""
+
+Said = Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["good", "bad"]})]
+WORDS = {"good": True, "bad": False}
+
+
+class Judgement(msgspec.Struct):
+    """The model's reply. The reason comes first, so that the verdict follows from it."""
+
+    reason: str
+    verdict: Said
+
+
+class Critic:
+    """Asks ``chat`` about the quality of a trajectory; its answer's correctness is the judge's to tell."""
+
+    def __init__(self, chat: Completes, prompts: PromptSet):
+        self.name = f"model:{chat.model}"
+        self.method = f"{self.name} {prompts.id_of(FRAME, *CRITERIA.values())}"
+        self._chat = chat
+        self._frame = prompts.files[FRAME]
+        self._criteria = {name: prompts.files[file] for name, file in CRITERIA.items()}
+
+    async def opinions(self, trajectory: Trajectory) -> list[Opinion]:
+        """One opinion for each criterion, up to the first bad one, which decides. Raises ModelError and BudgetSpent."""
+        shown = record(trajectory)
+        found: list[Opinion] = []
+        for name in self._criteria:
+            found.append(await self._opinion(name, shown))
+            if not found[-1].good:
+                break
+        return found
+
+    async def _opinion(self, name: str, shown: str) -> Opinion:
+        judgement, usage = await ask_for(
+            self._chat, Judgement, self._frame, record=shown, criterion=self._criteria[name]
+        )
+        good = WORDS.get(judgement.verdict.strip(" \n.!*\"'").casefold())
+        if good is None:
+            raise ModelError(f"{name}: neither good nor bad, but {judgement.verdict[:REASON_CHARS]!r}")
+        reason = judgement.reason.strip()[:REASON_CHARS]
+        return Opinion(criterion=name, good=good, reason=reason, method=self.method, usage=usage)
+
+    async def aclose(self) -> None:
+        if close := getattr(self._chat, "aclose", None):
+            await close()

@@ -1,0 +1,90 @@
+"""The judge that reads: a model compares an answer with the gold answer where no rule sees that they are the same.
+
+What the model does not decide, or says in a form that cannot be read, is ``unjudged``: nothing is guessed.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from webdancer_cli.errors import ModelError
+from webdancer_cli.grading import answers
+from webdancer_cli.grading.shown import ends, harmless
+from webdancer_cli.prompts import PromptSet
+from webdancer_cli.records import QA, Usage, Verdict
+from webdancer_cli.structured import Completes, Unreadable, ask_for
+
+PROMPT = "judge.md"
+SHOWN_CHARS = 4000
+"""Characters of an answer that the model is shown."""
+REASON_CHARS = 300
+"""Characters of the model's reason that a verdict keeps."""
+
+Said = Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["correct", "wrong"]})]
+"""A server with structured output allows these two words. Any other is read, too, so that a hedge is known as one."""
+
+OUTCOMES: dict[str, Literal["correct", "wrong"]] = {"correct": "correct", "wrong": "wrong", "incorrect": "wrong"}
+
+
+class Judgement(msgspec.Struct):
+    """The model's reply. The reason comes first, so that the verdict follows from it."""
+
+    reason: str
+    verdict: Said
+
+
+class ModelJudge:
+    """Grades by rule what a rule can tell, and asks ``chat`` about the rest.
+
+    ``failures`` counts the answers for which no verdict came about, ``last_failure`` says why for the latest: what a
+    server says about itself belongs into no record.
+    """
+
+    def __init__(self, chat: Completes, prompts: PromptSet):
+        self.name = f"model:{chat.model}"
+        self.method = f"{self.name} {prompts.id_of(PROMPT)}"
+        self.failures = 0
+        self.last_failure = ""
+        self._chat = chat
+        self._template = prompts.files[PROMPT]
+
+    async def judge(self, qa: QA, answer: str | None) -> Verdict:
+        """Raises BudgetSpent. A model that fails gives ``unjudged``, with the kind of failure as its detail."""
+        by_rule = answers.judge(answer, qa.answer, qa.aliases)
+        if answer is None or by_rule.detail != answers.NO_MATCH:
+            return by_rule
+        try:
+            judgement, usage = await self._asked(qa, answer)
+        except Unreadable as failure:
+            return self._unjudged("unreadable_reply", str(failure))
+        except ModelError as failure:
+            return self._unjudged("model_error", str(failure))
+        return self._read(judgement, usage)
+
+    async def _asked(self, qa: QA, answer: str) -> tuple[Judgement, Usage]:
+        gold = "\nor: ".join([qa.answer, *filter(str.strip, qa.aliases)])
+        return await ask_for(
+            self._chat,
+            Judgement,
+            self._template,
+            question=harmless(qa.question),
+            gold=harmless(gold),
+            answer=harmless(ends(answer, SHOWN_CHARS)),
+        )
+
+    def _read(self, judgement: Judgement, usage: Usage) -> Verdict:
+        outcome = OUTCOMES.get(judgement.verdict.strip(" \n.!*\"'").casefold())
+        reason = judgement.reason.strip()[:REASON_CHARS]
+        if outcome is None:
+            said = judgement.verdict[:REASON_CHARS]
+            return self._unjudged(f"hedged: {reason}", f"neither correct nor wrong, but {said!r}", usage)
+        return Verdict(outcome=outcome, method=self.method, detail=reason, usage=usage)
+
+    def _unjudged(self, detail: str, failure: str, usage: Usage | None = None) -> Verdict:
+        self.failures += 1
+        self.last_failure = failure
+        return Verdict(outcome="unjudged", method=self.method, detail=detail, usage=usage)
+
+    async def aclose(self) -> None:
+        if close := getattr(self._chat, "aclose", None):
+            await close()

@@ -1,0 +1,65 @@
+"""Of several trajectories of one question, which to keep: the shortest correct one first, then those that differ most.
+
+Short means fewest turns, then fewest characters of the agent's own. Two trajectories differ by the words of their calls
+(tool names, queries, addresses, goals): their distance is the share of all these words that only one of them has
+(Jaccard). Next is always the one whose distance to the nearest chosen one is greatest; a tie goes to the shorter.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from webdancer_cli.grading.answers import normalise
+from webdancer_cli.records import Trajectory, content_id
+from webdancer_cli.transcript import Turn, parse_turn
+from webdancer_cli.web.words import raw_words
+
+
+class Entry(NamedTuple):
+    """What the choice looks at; ``at`` is the place in the input, which settles the last ties."""
+
+    wrong: bool
+    turns: int
+    chars: int
+    at: int
+    asked: frozenset[str] = frozenset()
+
+
+def entry(trajectory: Trajectory, at: int) -> Entry:
+    own = [message.content for message in trajectory.messages if message.role == "assistant"]
+    calls = (turn.call for turn in map(parse_turn, own) if turn.call)
+    asked = frozenset(word for call in calls for word in [call.name, *raw_words(_json(call.arguments))])
+    wrong = trajectory.verdict is not None and trajectory.verdict.outcome != "correct"
+    return Entry(wrong, len(own), sum(map(len, own)), at, asked)
+
+
+def best(entries: Sequence[Entry], count: int) -> list[Entry]:
+    """At most ``count`` of the trajectories of a question."""
+    left = sorted(entries, key=lambda entry: entry[:4])
+    chosen = [left.pop(0)] if left and count else []
+    while left and len(chosen) < count:
+        chosen.append(left.pop(_farthest(left, chosen)))
+    return chosen
+
+
+def _farthest(left: Sequence[Entry], chosen: Sequence[Entry]) -> int:
+    """The first of those that are farthest from what is chosen; correct ones before others."""
+    nearest = [(not entry.wrong, min(distance(entry.asked, other.asked) for other in chosen)) for entry in left]
+    return nearest.index(max(nearest))
+
+
+def distance(one: frozenset[str], other: frozenset[str]) -> float:
+    """Jaccard's: 0 for the same words, 1 for none in common."""
+    both = len(one | other)
+    return 1 - len(one & other) / both if both else 0.0
+
+
+def same_key(trajectory: Trajectory, turns: Sequence[Turn]) -> str:
+    """Equal for trajectories of one question with the same calls in the same order and the same answer."""
+    calls = _json([[turn.call.name, turn.call.arguments] for turn in turns if turn.call])
+    return content_id(trajectory.qa.id, calls, normalise(trajectory.answer or ""))
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value, order="sorted").decode()

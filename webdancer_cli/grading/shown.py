@@ -1,0 +1,99 @@
+"""What a model that grades is shown: others' words, which can neither leave their place nor pose as its reply."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from webdancer_cli.records import Message, Trajectory
+from webdancer_cli.transcript import ToolCall, defuse, parse_turn, response_text
+from webdancer_cli.web.passages import passages
+
+RECORD_CHARS = 48_000
+"""Characters of an episode that a model is shown: about 12,000 tokens of English."""
+OWN_SHARE = 0.75
+"""The share of them that the agent's own words may fill; what these leave is for what its tools showed."""
+
+_PLACE = re.compile(r"<(?=\s*+/?+\s*+(?:question|known_answer|given_answer|record)\b)", re.IGNORECASE)
+_BRACES = str.maketrans("{}", "｛｝")
+
+
+def harmless(text: str) -> str:
+    """The text, unable to end the tags that stand around it, and without JSON that could be taken for the reply."""
+    return _PLACE.sub("‹", defuse(text)).translate(_BRACES)
+
+
+def ends(text: str, chars: int) -> str:
+    """The text, or of a longer one the first three quarters and the last quarter of ``chars``."""
+    if len(text) <= chars:
+        return text
+    tail = chars // 4
+    return f"{text[: chars - tail]}\n[{len(text) - chars} characters left out]\n{text[len(text) - tail :]}"
+
+
+class Part(NamedTuple):
+    """A piece of an episode. ``goal`` is what decides which of its sentences are shown if not all fit."""
+
+    label: str
+    text: str
+    goal: str
+    own: bool = True
+
+
+def record(trajectory: Trajectory, chars: int = RECORD_CHARS) -> str:
+    """An episode to read: thoughts, calls, what tools showed, answer.
+
+    If it is longer than ``chars``, the longest observations are shortened to the sentences that matter for the thought
+    that follows, and the longest thoughts only where the agent's own words alone are too long. Gaps are marked.
+    """
+    parts = list(_parts(trajectory.messages, trajectory.qa.question))
+    own = sum(len(part.text) for part in parts if part.own)
+    room = min(own, int(OWN_SHARE * chars))
+    caps = {
+        True: _cap([len(part.text) for part in parts if part.own], room),
+        False: _cap([len(part.text) for part in parts if not part.own], chars - room),
+    }
+    lines = [f"Question: {trajectory.qa.question}"]
+    lines += [f"{part.label}: {passages(part.text, part.goal, caps[part.own])}" for part in parts]
+    return harmless("\n\n".join(lines))
+
+
+def _cap(lengths: Sequence[int], room: int) -> int:
+    """The greatest length to which the longest texts can be cut so that all together fit into ``room``."""
+    for at, length in enumerate(sorted(lengths)):
+        share = room // (len(lengths) - at)
+        if length > share:
+            return share
+        room -= length
+    return max(lengths, default=0)
+
+
+def _parts(messages: Sequence[Message], question: str) -> Iterator[Part]:
+    turns = [message for message in messages if message.role != "system"][1:]
+    step = 0
+    for at, message in enumerate(turns):
+        if message.role == "assistant":
+            step += 1
+            yield from _own_parts(message.content, step, question)
+        else:
+            said = response_text(message.content)
+            goal = " ".join([question, *(turn.content for turn in turns[at + 1 : at + 2])])
+            yield Part(f"Shown in step {step}", message.content if said is None else said, goal, own=False)
+
+
+def _own_parts(content: str, step: int, question: str) -> Iterator[Part]:
+    turn = parse_turn(content)
+    if turn.call is None and turn.answer is None:
+        yield Part(f"Step {step}, unreadable", content, question)
+        return
+    yield Part(f"Step {step}, thought", turn.thought, question)
+    if turn.call:
+        yield Part(f"Step {step}, call", as_called(turn.call), question)
+    else:
+        yield Part("Answer", turn.answer or "", question)
+
+
+def as_called(call: ToolCall) -> str:
+    """A call as a programmer would write it."""
+    arguments = (f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in call.arguments.items())
+    return f"{call.name}({', '.join(arguments)})"
