@@ -1,9 +1,10 @@
-"""Time and memory of ``lint`` over 100,000 invented questions, of which 2,000 are near copies.
+"""Time and memory of ``lint`` over invented questions, of which one in 50 is a near copy; each size in its own process.
 
-python tests/bench/lint.py [questions]
+python tests/bench/lint.py [questions ...]
 """
 
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -34,16 +35,25 @@ def questions(count: int) -> Iterator[QA]:
             yield QA(question=question.replace("later", "afterwards"), answer=answer)
 
 
-def main(count: int) -> None:
+def measure(count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = str(Path(folder) / "qa.jsonl")
         jsonl.write_all(source, questions(count))
-        before, wall, cpu = getrusage(RUSAGE_SELF).ru_maxrss, time.perf_counter(), time.process_time()
+        before, wall, cpu = resident(), time.perf_counter(), time.process_time()
         tally, _ = lint.run(config.Lint(data=source, out=str(Path(folder) / "good.jsonl")))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        grown = (getrusage(RUSAGE_SELF).ru_maxrss - before) / 1024
-        print(f"{wall:.1f} s, {cpu:.1f} s of CPU, {grown:.0f} MB more memory: {tally.line()}")
+        memory = f"{resident():.0f} MB ({before:.0f} before)"
+        print(f"{count:>9,}: {wall:5.1f} s, {cpu:5.1f} s of CPU, {memory}: {tally.line()}")
+
+
+def resident() -> float:
+    """The most memory that this process has had, in MB."""
+    return getrusage(RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+    if sys.argv[1:2] == ["--here"]:
+        measure(int(sys.argv[2]))
+    else:
+        for size in sys.argv[1:] or ["10000", "100000", "200000"]:
+            subprocess.run([sys.executable, __file__, "--here", size], check=True)

@@ -86,3 +86,16 @@ def test_names_are_found_as_whole_words_only() -> None:
     assert mentions("Is it C++?", "c++")
     assert not mentions("The Dolveks are a family.", "Dolvek")
     assert not mentions("anything", "")
+
+
+def test_a_span_of_years_is_supported_by_a_year_of_each_of_two_quotes() -> None:
+    born, founded = (
+        Evidence(url=URL, quote=quote) for quote in ("Ada was born in 1900.", "Oldis was founded in 1930.")
+    )
+    assert support_fault(qa(answer="30", type="temporal", evidence=[born, founded])) is None
+    assert support_fault(qa(answer="31", type="temporal", evidence=[born, founded])) is not None
+    assert support_fault(qa(answer="30", type="single_hop", evidence=[born, founded])) is not None
+    both = Evidence(url=URL, quote="It stood from 1900 to 1930.")  # of one quote, nobody knows what the years are of
+    assert support_fault(qa(answer="30", type="temporal", evidence=[both])) is not None
+    prices = [Evidence(url=URL, quote=quote) for quote in ("It cost 1,900 crowns.", "It weighs 1930.5 grams.")]
+    assert support_fault(qa(answer="30", type="temporal", evidence=prices)) is not None

@@ -1,26 +1,33 @@
 """``webdancer lint``: questions in, the good ones out, a reason for every other one, and a report on all of them."""
 
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from webdancer_cli import config, jsonl
+from webdancer_cli import config
 from webdancer_cli.errors import Reject, UsageError
 from webdancer_cli.flow import Progress, Sink, Tally
+from webdancer_cli.jsonl import STDIN
+from webdancer_cli.questions import read_questions
 from webdancer_cli.records import QA
+from webdancer_cli.shards import chosen
 from webdancer_cli.synthesis.lint import Evaluation, Linter, Report
-
-QUESTION_FIELDS = ("question", "Question", "problem", "prompt")
-"""What evaluation sets call their questions."""
+from webdancer_cli.synthesis.repeats import Repeats
 
 
 def run(options: config.Lint, progress: Progress | None = None) -> tuple[Tally, Report]:
-    """Judge a stream of questions. Raises UsageError when an evaluation file cannot be read."""
-    linter = Linter(similarity=options.similarity, evaluation=_evaluation(options), allow_boolean=options.allow_boolean)
-    with Sink("lint", options.out, options.rejects, resume=options.resume) as sink:
-        for qa in islice(jsonl.read(options.data, QA, sink.reject_line), options.limit):
+    """Judge a stream of questions. With ``resume``, what ``out`` holds already counts as met.
+
+    Raises UsageError when an evaluation file cannot be read or the report not be written.
+    """
+    _check(options)
+    evaluation = _evaluation(options)
+    with Sink("lint", options.out, options.rejects, resume=options.resume) as sink, Repeats(options.similarity) as met:
+        if len(sink.done):
+            met.recall(options.out)
+        linter = Linter(met, evaluation=evaluation, allow_boolean=options.allow_boolean)
+        questions = read_questions(options.data, sink.reject_line)
+        for qa in chosen(questions, options.shard, options.limit, lambda qa: qa.id):
             sink.tally.counts["in"] += 1
             _judge(qa, linter, sink)
             if progress:
@@ -41,24 +48,33 @@ def _judge(qa: QA, linter: Linter, sink: Sink) -> None:
         sink.put(qa)
 
 
+def _check(options: config.Lint) -> None:
+    if STDIN in options.against and options.data == STDIN:
+        raise UsageError("--against -: stdin holds the questions already; name a file")
+    if options.report and options.report in (options.data, options.out, options.rejects, *options.against):
+        raise UsageError(f"--report {options.report}: already used for something else; name another file")
+    if options.report:
+        _open_report(options.report, "ab")
+
+
 def _evaluation(options: config.Lint) -> Evaluation | None:
-    questions = (question for path in options.against for question in _questions(path))
-    return Evaluation(questions, options.ngram_words) if options.against else None
-
-
-def _questions(path: str) -> Iterator[str]:
-    """The questions of an evaluation file. Raises UsageError for a line without one."""
-    for line in jsonl.values(path):
-        value = line.value if isinstance(line.value, dict) else {}
-        question = next((value[name] for name in QUESTION_FIELDS if isinstance(value.get(name), str)), None)
-        if question is None:
-            raise UsageError(f"{line.name}: has no question: expected one of the fields {', '.join(QUESTION_FIELDS)}")
-        yield question
+    if not options.against:
+        return None
+    evaluation = Evaluation(options.ngram_words)
+    for path in options.against:
+        evaluation.add(path, (qa.question for qa in read_questions(path, answered=False)))
+    return evaluation
 
 
 def _write(path: str | None, report: Report) -> None:
     if path:
-        try:
-            Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(report.values()), indent=2) + b"\n")
-        except OSError as error:
-            raise UsageError(f"--report {path}: {error.strerror}: name a file that can be written") from None
+        _open_report(path, "wb", msgspec.json.format(msgspec.json.encode(report.values()), indent=2) + b"\n")
+
+
+def _open_report(path: str, mode: str, content: bytes = b"") -> None:
+    """Also tells, before any work is done, whether the report can be written; what stands there stays until then."""
+    try:
+        with Path(path).open(mode) as stream:
+            stream.write(content)
+    except OSError as error:
+        raise UsageError(f"--report {path}: {error.strerror}: name a file that can be written") from None

@@ -1,54 +1,57 @@
 """What is wrong with a set of questions, whoever wrote them: each on its own, beside the others, and all together.
 
-On its own: ``checks.wording_faults``. Beside the others: ``duplicate`` (the same question, up to case, punctuation and
-spaces), ``near_duplicate`` (nearly the same words, by MinHash, with the same names, numbers and answer) and
+On its own: ``checks.wording_faults``. Beside the others: ``duplicate`` and ``near_duplicate`` (``repeats``), and
 ``contaminated`` (shares a run of words with a question of an evaluation set). All together: the ``Report``.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from webdancer_cli.records import QA
-from webdancer_cli.synthesis.checks import YES_NO, Fault, fold, wording_faults
-from webdancer_cli.web.similar import Similar, shingles, signature
+from webdancer_cli.synthesis.checks import Fault, answers_whether, wording_faults
+from webdancer_cli.synthesis.repeats import Repeats
 from webdancer_cli.web.words import raw_words
 
-PERMUTATIONS = 64
-"""Half of what pages get: questions are many. The index takes some 2 KB for each that is kept."""
-SHINGLE_WORDS = 2
-
-_NAME = re.compile(r"(?<!^)(?<![.!?]\s)\b[A-Z][\w'’-]*|\d[\d.,]*\d|\d")
-
-
-def _tokens(qa: QA) -> list[str]:
-    """The pairs of words of a question, each under the question's names, numbers, level and answer.
-
-    Templates make many questions that differ in a name alone, and a rewrite may add a few words only; these are
-    different questions, and share no token.
-    """
-    names = sorted({name.casefold() for name in _NAME.findall(" ".join(qa.question.split()))})
-    label = "|".join([fold(qa.answer), str(qa.level), *names])
-    return [f"{label}|{pair}" for pair in shingles(qa.question, SHINGLE_WORDS)]
+SHORTEST_RUN = 5
+"""A shorter evaluation question is found only where it stands alone: "Who wrote Emma?" is part of many others."""
 
 
 class Evaluation:
-    """The runs of ``ngram_words`` words of an evaluation set; a shorter question counts as one run."""
+    """The runs of ``ngram_words`` words of evaluation sets. A shorter question of theirs is a run as a whole."""
 
-    def __init__(self, questions: Iterable[str], ngram_words: int):
+    def __init__(self, ngram_words: int):
         self._words = ngram_words
-        self._runs = {hash(run) for question in questions for run in self._runs_of(question)}
+        self._files: dict[int, frozenset[str]] = {}
+        self._lengths: set[int] = {ngram_words}
 
-    def shared(self, question: str) -> str:
-        """The first run of words that an evaluation question has too; "" if there is none."""
-        return next((" ".join(run) for run in self._runs_of(question) if hash(run) in self._runs), "")
+    def add(self, file: str, questions: Iterable[str]) -> None:
+        for question in questions:
+            words = _words(question)
+            if SHORTEST_RUN <= len(words) < self._words:
+                self._lengths.add(len(words))
+            for run in _runs(words, min(self._words, len(words))):
+                self._files[hash(run)] = self._files.get(hash(run), frozenset()) | {file}
 
-    def _runs_of(self, question: str) -> Iterator[tuple[str, ...]]:
-        words = raw_words(question)
-        for at in range(max(1, len(words) - self._words + 1)):
-            yield tuple(words[at : at + self._words])
+    def shared(self, question: str) -> dict[str, str]:
+        """The first run of words that each file has too, by file; the longest runs are looked at first."""
+        words = _words(question)
+        lengths = sorted({length for length in self._lengths if length <= len(words)} | {len(words)}, reverse=True)
+        found: dict[str, str] = {}
+        for run in (run for length in lengths for run in _runs(words, length)):
+            for file in self._files.get(hash(run), ()):
+                found.setdefault(file, " ".join(run))
+        return found
+
+
+def _words(question: str) -> list[str]:
+    """The words of a question; an apostrophe is one apostrophe, curly or straight."""
+    return raw_words(question.replace("’", "'"))
+
+
+def _runs(words: list[str], length: int) -> Iterator[tuple[str, ...]]:
+    return (tuple(words[at : at + length]) for at in range(len(words) - length + 1) if length)
 
 
 @dataclass
@@ -59,15 +62,18 @@ class Report:
     good: int = 0
     yes_no: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    contaminated_by: Counter[str] = field(default_factory=Counter)
     types: Counter[str] = field(default_factory=Counter)
     levels: Counter[int] = field(default_factory=Counter)
     answer_words: Counter[int] = field(default_factory=Counter)
     question_words: Counter[int] = field(default_factory=Counter)
 
-    def add(self, qa: QA, faults: list[Fault]) -> None:
+    def add(self, qa: QA, faults: list[Fault], files: Iterable[str] = ()) -> None:
+        """``files``: the evaluation files that have a run of the question's words."""
         self.questions += 1
         self.good += not faults
-        self.yes_no += fold(qa.answer).rstrip(".") in YES_NO
+        self.yes_no += answers_whether(qa)
+        self.contaminated_by.update(list(files))
         self.faults.update({fault.reason for fault in faults})
         self.types[qa.type or qa.tag or "untyped"] += 1
         self.levels[qa.level] += 1
@@ -81,7 +87,12 @@ class Report:
             "good": self.good,
             "yes_no_share": self._share(self.yes_no),
             "faults": dict(self.faults.most_common()),
+            "fault_shares": self._shares(self.faults),
+            "duplicates": {reason: self.faults[reason] for reason in ("duplicate", "near_duplicate")},
+            "contaminated_by": dict(self.contaminated_by.most_common()),
+            "contaminated_shares": self._shares(self.contaminated_by),
             "types": dict(self.types.most_common()),
+            "type_shares": self._shares(self.types),
             "levels": {str(level): count for level, count in sorted(self.levels.items())},
             "answer_words": _spread(self.answer_words),
             "question_words": _spread(self.question_words),
@@ -91,6 +102,7 @@ class Report:
         """The report for reading."""
         lines = [f"{'questions':<24}{self.questions:>10}", self._row("good", self.good)]
         lines += [self._row(f"  {reason}", count) for reason, count in self.faults.most_common()]
+        lines += [self._row(f"  in {file}", count) for file, count in self.contaminated_by.most_common()]
         lines.append(self._row("yes/no answers", self.yes_no))
         lines += [self._row(f"type {kind}", count) for kind, count in self.types.most_common(20)]
         lines += [self._row(f"level {level}", count) for level, count in sorted(self.levels.items()) if level]
@@ -101,6 +113,9 @@ class Report:
 
     def _row(self, name: str, count: int) -> str:
         return f"{name:<24}{count:>10}{100 * self._share(count):>8.1f} %"
+
+    def _shares(self, counts: Counter[str]) -> dict[str, float]:
+        return {name: self._share(count) for name, count in counts.most_common()}
 
     def _share(self, count: int) -> float:
         return round(count / self.questions, 4) if self.questions else 0.0
@@ -126,29 +141,18 @@ def _spread(counts: Counter[int]) -> dict[str, int]:
 class Linter:
     """Judges questions in the order of their coming; of duplicates the first is kept."""
 
-    def __init__(self, *, similarity: float, evaluation: Evaluation | None = None, allow_boolean: bool = False):
-        self._near = Similar(similarity, PERMUTATIONS)
+    def __init__(self, repeats: Repeats, *, evaluation: Evaluation | None = None, allow_boolean: bool = False):
+        self._repeats = repeats
         self._evaluation = evaluation
         self._allow_boolean = allow_boolean
-        self._met: set[int] = set()
         self.report = Report()
 
     def faults(self, qa: QA) -> list[Fault]:
         """Everything wrong with a question; only one that is good on its own can make a later one a duplicate."""
-        found = [*wording_faults(qa, allow_boolean=self._allow_boolean), *self._contamination(qa)]
-        if not found:
-            found = [*self._repetition(qa)]
-        self.report.add(qa, found)
+        shared = self._evaluation.shared(qa.question) if self._evaluation else {}
+        found = [*wording_faults(qa, allow_boolean=self._allow_boolean)]
+        found += [Fault("contaminated", f"{file} has: {run}") for file, run in shared.items()]
+        if not found and (repeated := self._repeats.fault(qa)):
+            found = [repeated]
+        self.report.add(qa, found, shared)
         return found
-
-    def _contamination(self, qa: QA) -> Iterator[Fault]:
-        if self._evaluation and (run := self._evaluation.shared(qa.question)):
-            yield Fault("contaminated", f"an evaluation question has: {run}")
-
-    def _repetition(self, qa: QA) -> Iterator[Fault]:
-        question = hash(tuple(raw_words(qa.question)))
-        if question in self._met:
-            yield Fault("duplicate", qa.question)
-        elif self._near.met(signature(_tokens(qa), PERMUTATIONS)):
-            yield Fault("near_duplicate", qa.question)
-        self._met.add(question)

@@ -1,0 +1,239 @@
+"""One reader for all files of questions: whatever a table or a line holds is read, and what is wrong has its place."""
+
+import csv
+import io
+import json
+import os
+import sys
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webdancer_cli.errors import UsageError
+from webdancer_cli.jsonl import write_all
+from webdancer_cli.questions import as_question, read_questions
+from webdancer_cli.records import QA, Evidence, Rejected, WrongShape, to_object
+
+SIMPLEQA = """\
+metadata,problem,answer
+"{'topic': 'Science and technology', 'answer_type': 'Person', 'urls': ['https://a.example/1', 'https://b.example']}",\
+Who received the medal in 2010?,Ada Kemlo
+"{'topic': 'Other', 'answer_type': 'Number'}","How many bridges
+does ""Velmora"", the town, have?",3
+"""
+
+
+def read(folder: Path, text: str | bytes, name: str = "questions", **more: Any) -> list[QA]:
+    (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return list(read_questions(str(folder / name), **more))
+
+
+def test_simpleqas_table_is_read(tmp_path: Path) -> None:
+    first, second = read(tmp_path, SIMPLEQA)
+    assert (first.question, first.answer) == ("Who received the medal in 2010?", "Ada Kemlo")
+    assert first.extra["metadata"] == {
+        "topic": "Science and technology",
+        "answer_type": "Person",
+        "urls": ["https://a.example/1", "https://b.example"],
+    }
+    assert (second.question, second.answer) == ('How many bridges\ndoes "Velmora", the town, have?', "3")
+
+
+@pytest.mark.parametrize(
+    ("line", "answer", "extra"),
+    [
+        ({"question": "Who?", "answer": "Kemlo", "tag": "e2hqa"}, "Kemlo", {}),  # the authors'
+        ({"problem": "Who?", "answer": "K", "metadata": "{'topic': 'Art'}"}, "K", {"metadata": {"topic": "Art"}}),
+        ({"problem": "Who?", "answer": "Kemlo", "metadata": "no dictionary"}, "Kemlo", {"metadata": "no dictionary"}),
+        ({"task_id": "c6", "Question": "Who?", "Level": 1, "Final answer": "17"}, "17", {"task_id": "c6", "Level": 1}),
+        ({"Question": "Who?", "answer": "K", "info": {"hop": 2}}, "K", {"info": {"hop": 2}}),
+        ({"question": "Who?", "answer": 3}, "3", {}),
+        ({"question": "Who?", "Answer": "a", "answer": "b"}, "b", {"Answer": "a"}),  # the exact name goes first
+        ({"Prompt": "x", "question": "Who?", "final_answer": "b"}, "b", {"Prompt": "x"}),
+    ],
+)  # fmt: skip
+def test_a_question_is_found_by_the_names_that_evaluation_sets_use(
+    line: dict[str, Any], answer: str, extra: dict[str, Any], tmp_path: Path
+) -> None:
+    (qa,) = read(tmp_path, json.dumps(line))
+    assert (qa.question, qa.answer, qa.extra) == ("Who?", answer, extra)
+
+
+@pytest.mark.parametrize("answers", [["Eiffel", "Gustave Eiffel"], [["Eiffel", "Gustave Eiffel"]]])
+def test_of_several_answers_the_others_are_aliases(answers: object) -> None:
+    qa = as_question({"question": "Who?", "golden_answers": answers})
+    assert (qa.answer, qa.aliases) == ("Eiffel", ["Gustave Eiffel"])
+
+
+def test_our_own_lines_are_read_as_they_are(tmp_path: Path) -> None:
+    evidence = [Evidence(url="http://127.0.0.1/a", quote="Kemlo is a town.")]
+    ours = QA(
+        question="Who?", answer="Kemlo", aliases=["K"], evidence=evidence, level=2, extra={"problem": 1, "mine": []}
+    )
+    write_all(str(tmp_path / "qa.jsonl"), [ours])
+    assert [to_object(qa) for qa in read_questions(str(tmp_path / "qa.jsonl"))] == [to_object(ours)]
+
+
+def test_numbers_and_lists_in_a_table_are_written_as_json(tmp_path: Path) -> None:
+    (qa,) = read(tmp_path, 'id,question,answer,level,aliases,chain\n7,Who?,Kemlo,2,"[""K""]",\n')
+    assert (qa.id, qa.level, qa.aliases, qa.chain, qa.extra) == ("7", 2, ["K"], [], {})
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff", "\n\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_tables_of_several_dialects(delimiter: str, mark: str, end: str, tmp_path: Path) -> None:
+    lines = ["Problem" + delimiter + "Final_Answer", "Who?" + delimiter + "Kemlo", "", "What?" + delimiter + "Tarsk"]
+    found = read(tmp_path, mark + end.join(lines))
+    assert [(qa.question, qa.answer) for qa in found] == [("Who?", "Kemlo"), ("What?", "Tarsk")]
+
+
+TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\r"))
+FILLED = TEXT.filter(str.strip)
+
+
+@given(st.lists(st.tuples(TEXT, FILLED, TEXT), min_size=1, max_size=5), st.sampled_from([",", ";", "\t"]))
+def test_what_a_csv_writer_wrote_reads_back(rows: list[tuple[str, str, str]], delimiter: str) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer.writerows([("note", "problem", "answer"), *rows])
+    with piped(text.getvalue().encode()):
+        found = [(qa.extra["note"], qa.question, qa.answer) for qa in read_questions("-")]
+    assert found == rows
+
+
+@given(st.binary(max_size=300), st.booleans())
+def test_no_bytes_whatsoever_raise_anything_but_a_word_to_the_user(junk: bytes, table: bool) -> None:
+    bad: list[Rejected] = []
+    with piped((b"question,answer\n" if table else b"") + junk):
+        try:
+            for qa in read_questions("-", bad.append):
+                assert qa.question.strip()
+        except UsageError as error:
+            assert "stdin:" in str(error)
+    assert all(told.detail.startswith("stdin:") for told in bad)
+
+
+class piped:
+    """Standard input holds these bytes."""
+
+    def __init__(self, content: bytes):
+        self._content = content
+
+    def __enter__(self) -> None:
+        self._before, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(self._content))
+
+    def __exit__(self, *_: object) -> None:
+        sys.stdin = self._before
+
+
+def test_each_bad_row_is_told_by_file_and_line_and_the_others_are_read(tmp_path: Path) -> None:
+    text = (
+        b"question,answer\n"
+        b'"a\nb?",1\n'  # lines 2 and 3
+        b",2\n"  # 4
+        b"c?\n"  # 5
+        b"d?,3,4\n"  # 6
+        b'"e"?,5\n'  # 7
+        b"\xff?,6\n"  # 8
+        b"\n"
+        b"f?,7\n"
+    )
+    bad: list[Rejected] = []
+    found = read(tmp_path, text, "x.csv", on_bad=bad.append)
+    assert [qa.question for qa in found] == ["a\nb?", "f?"]
+    place = str(tmp_path / "x.csv")
+    assert [(told.reason, told.detail.split(": ")[0], told.detail.split(": ")[1]) for told in bad] == [
+        ("wrong_shape", f"{place}:4", "has no question"),
+        ("wrong_shape", f"{place}:5", "has 1 cells, but the header names 2"),
+        ("wrong_shape", f"{place}:6", "has 3 cells, but the header names 2"),
+        ("broken_line", f"{place}:7", "not a row of CSV in UTF-8"),
+        ("broken_line", f"{place}:8", "not a row of CSV in UTF-8"),
+    ]
+
+
+def test_each_bad_line_is_told_by_file_and_line(tmp_path: Path) -> None:
+    lines = [
+        '{"question": "a?", "answer": "1"}',
+        "{",
+        '{"question": 3, "answer": "1"}',
+        '{"problem": " "}',
+        "[1]",
+        '{"problem": "b?"}',
+    ]
+    bad: list[Rejected] = []
+    assert len(read(tmp_path, "\n".join(lines), on_bad=bad.append)) == 1
+    place = str(tmp_path / "questions")
+    assert [(told.reason, told.detail.removeprefix(place)[:18]) for told in bad] == [
+        ("broken_line", ":2: not valid JSON"),
+        ("wrong_shape", ":3: Expected `str`"),
+        ("wrong_shape", ":4: has no questio"),
+        ("wrong_shape", ":5: expected a JSO"),
+        ("wrong_shape", ":6: has no answer:"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("x.csv", "id,text\n1,a\n", r"x\.csv:1: the header names no question: expected one of question, problem"),
+        ("x.csv", "question,answer\na?,1\n,2\n", r"x\.csv:3: has no question"),
+        ("x.jsonl", '{"messages": []}\n', r"x\.jsonl:1: this is a trajectory .*, but the stage takes a question"),
+        ("x.jsonl", '{"text": "a"}\n', r"x\.jsonl:1: this is a page"),
+        ("x.jsonl", "torn\n", r"x\.jsonl:1: not valid JSON"),
+        ("x.csv", 'question,answer\n"a?,1\n', r"x\.csv:2: not a row of CSV in UTF-8: unexpected end of data"),
+    ],
+)
+def test_without_anyone_to_tell_the_first_bad_line_ends_the_reading(
+    name: str, text: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        read(tmp_path, text, name)
+
+
+def test_a_page_text_beside_a_question_is_a_column_like_any_other(tmp_path: Path) -> None:
+    (qa,) = read(tmp_path, '{"problem": "a?", "answer": "1", "text": "t", "messages": []}')
+    assert qa.extra == {"text": "t", "messages": []}
+
+
+def test_where_no_answers_are_needed_a_question_is_enough(tmp_path: Path) -> None:
+    assert [(qa.question, qa.answer) for qa in read(tmp_path, "question\na?\n", answered=False)] == [("a?", "")]
+    with pytest.raises(WrongShape, match="has no answer"):
+        as_question({"question": "a?"})
+
+
+def test_an_empty_file_holds_no_question(tmp_path: Path) -> None:
+    assert read(tmp_path, "") == read(tmp_path, "\n\n") == read(tmp_path, "question,answer\n") == []
+
+
+def test_a_header_that_comes_in_pieces_is_known_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from threading import Thread
+
+    inner, outer = os.pipe()
+
+    def feed() -> None:
+        with os.fdopen(outer, "wb", buffering=0) as pipe:
+            for piece in (b"ques", b"tion,ans", b"wer\n", b"a?,1\nb?", b",2\n"):
+                pipe.write(piece)
+
+    thread = Thread(target=feed)
+    with os.fdopen(inner, "r") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        thread.start()
+        assert [qa.answer for qa in read_questions("-")] == ["1", "2"]
+    thread.join()
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
+def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
+    row = "Who built it?,Kemlo\n" if name == "x.csv" else '{"problem": "Who built it?", "answer": "Kemlo"}\n'
+    (tmp_path / name).write_text(("problem,answer\n" if name == "x.csv" else "") + row * 20_000)
+    tracemalloc.start()
+    count = sum(1 for _ in read_questions(str(tmp_path / name)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 20_000 and peak < 400_000  # the file itself has 400,000 bytes and more
