@@ -11,8 +11,8 @@ from webdancer_cli.agent.demonstrator import Demonstrator
 from webdancer_cli.grading.format import format_fault
 from webdancer_cli.records import Trajectory
 from webdancer_cli.stages import crawlqa, e2hqa, sample, world
-from webdancer_cli.synthesis.author import Author
-from webdancer_cli.synthesis.rewriter import Rewriter
+from webdancer_cli.synthesis.builtin.author import Author
+from webdancer_cli.synthesis.builtin.rewriter import Rewriter
 
 PAGES = 120
 

@@ -1,20 +1,25 @@
 """crawlqa over a site on loopback: pages and questions, failures with reasons, and going on after a stop."""
 
 import asyncio
+import json
+import re
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from webdancer_cli import config, jsonl
-from webdancer_cli.errors import Reject, UsageError
+from webdancer_cli.errors import BudgetSpent, ModelError, Reject, UsageError
 from webdancer_cli.flow import Tally
-from webdancer_cli.records import QA, Page
+from webdancer_cli.llm import Reply
+from webdancer_cli.records import QA, Message, Page, Usage
 from webdancer_cli.stages import crawlqa, world
-from webdancer_cli.synthesis.author import Author
+from webdancer_cli.synthesis.builtin.author import Author
 from webdancer_cli.synthesis.roles import QuestionWriter, Refused
 
 PAGES = 50
@@ -138,6 +143,157 @@ def test_what_the_author_refuses_is_told_with_its_reason(whole: tuple[Path, Tall
     assert tally.reasons["answer_unsupported"] == tally.counts["pages"] and tally.exit_code == 0
     first = next(jsonl.values(str(tmp_path / "rejects.jsonl"))).value
     assert (first["reason"], first["stage"], first["record"]["answer"]) == ("answer_unsupported", "crawlqa", "x")
+
+
+class Writing:
+    """Writes the given questions, whatever the pages say."""
+
+    name = "writing"
+
+    def __init__(self, *outcomes: QA | Refused | Exception):
+        self.given = 0
+        self._outcomes = outcomes
+
+    async def write(self, pages: AsyncIterator[Page]) -> AsyncGenerator[QA | Refused, None]:
+        async for _ in pages:
+            pass
+        for outcome in self._outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+            self.given += 1
+            yield outcome
+
+
+def asked(number: int, type: str = "single_hop") -> QA:
+    return QA(question=f"Which is the town of number {number}?", answer=f"Town{number}", type=type)
+
+
+@pytest.fixture
+def corpus(whole: tuple[Path, Tally]) -> str:
+    return str(whole[0] / "pages.jsonl")
+
+
+def test_a_question_that_comes_again_is_refused(corpus: str, tmp_path: Path) -> None:
+    tally = run(options(tmp_path, corpus), Writing(asked(1), asked(2), asked(1)))
+    assert questions(tmp_path) == [asked(1), asked(2)] and tally.reasons == {"duplicate": 1} and tally.exit_code == 0
+
+
+def test_a_page_without_questions_is_named_so_that_it_can_be_crawled_again(corpus: str, tmp_path: Path) -> None:
+    refused = Refused(Reject("model_error", "HTTP 500"), url="http://a.test/")
+    assert run(options(tmp_path, corpus), Writing(refused)).exit_code == 1
+    assert next(jsonl.values(str(tmp_path / "rejects.jsonl"))).value["record"] == {"url": "http://a.test/"}
+
+
+def test_the_limit_holds_for_a_run_and_its_resumptions_together(corpus: str, tmp_path: Path) -> None:
+    every = [asked(number) for number in range(9)]
+    run(options(tmp_path, corpus, limit=2), Writing(*every))
+    author = Writing(*every)
+    tally = run(options(tmp_path, corpus, limit=5, resume=True), author)
+    assert questions(tmp_path) == every[:5] and author.given == 5
+    assert (tally.counts["out"], tally.counts["already done"]) == (3, 2)
+    idle = Writing(*every)
+    run(options(tmp_path, corpus, limit=5, resume=True), idle)
+    assert questions(tmp_path) == every[:5] and idle.given == 0
+
+
+MIX = ["single_hop=1", "count=1"]
+
+
+def test_shares_hold_in_the_output_and_the_surplus_is_told(corpus: str, tmp_path: Path) -> None:
+    written = [asked(1), asked(2), asked(3), asked(4, "count"), asked(5, "temporal")]
+    tally = run(options(tmp_path, corpus, mix=MIX), Writing(*written))
+    # 0 < 1/2 · 1 goes; the second single waits for a count; the third has none to wait for; temporal has no share.
+    assert [qa.answer for qa in questions(tmp_path)] == ["Town1", "Town4", "Town2"]
+    assert tally.reasons == {"over_share": 2} and tally.exit_code == 0
+    surplus = [line.value["record"]["answer"] for line in jsonl.values(str(tmp_path / "rejects.jsonl"))]
+    assert surplus == ["Town5", "Town3"]
+
+
+def test_a_resumed_mix_counts_what_is_there(corpus: str, tmp_path: Path) -> None:
+    written = [asked(1), asked(2, "count"), asked(3), asked(4), asked(5, "count"), asked(6, "count")]
+    run(options(tmp_path, corpus, mix=MIX, limit=3), Writing(*written))
+    run(options(tmp_path, corpus, mix=MIX, resume=True), Writing(*written))
+    resumed = questions(tmp_path)
+    run(options(tmp_path, corpus, mix=MIX), Writing(*written))
+    assert resumed == questions(tmp_path) and len(resumed) == 6
+
+
+def test_the_built_in_author_keeps_to_the_shares(corpus: str, tmp_path: Path) -> None:
+    tally = run(options(tmp_path, corpus, mix=["single_hop=3", "multi_hop=1"]))
+    types = Counter(qa.type for qa in questions(tmp_path))
+    assert set(types) == {"single_hop", "multi_hop"} and tally.reasons["over_share"] > 0
+    assert abs(types["single_hop"] - 3 * types["multi_hop"]) <= 3 and types.total() > PAGES
+
+
+class Knowing:
+    """Answers from memory what it is told to know."""
+
+    model = "knowing"
+
+    def __init__(self, **known: str | Exception):
+        self.asked: list[str] = []
+        self._known = known
+
+    async def complete(
+        self, messages: Sequence[Message], *, rollout: int = 0, schema: Mapping[str, Any] | None = None
+    ) -> Reply:
+        self.asked.append(messages[0].content)
+        number = re.search(r"number (\d+)\?", messages[0].content)
+        known = self._known.get(f"q{number[1]}", "") if number else ""
+        if isinstance(known, Exception):
+            raise known
+        return Reply(text=json.dumps({"answer": known}), usage=Usage(calls=1, input_tokens=8, output_tokens=2))
+
+
+def run_closed(given: config.Crawlqa, judge: Knowing, *outcomes: QA | Refused | Exception) -> Tally:
+    return asyncio.run(crawlqa.run(given, Writing(*outcomes), judge=judge))
+
+
+def test_what_a_model_knows_by_heart_is_left_out(corpus: str, tmp_path: Path) -> None:
+    judge = Knowing(q1="the town1", q2="Another", q3=ModelError("HTTP 500"))
+    refused = Refused(Reject("yes_no", failed=False), asked(9))
+    tally = run_closed(options(tmp_path, corpus, closed_book=True), judge, *map(asked, range(4)), refused)
+    assert [qa.answer for qa in questions(tmp_path)] == ["Town0", "Town2"]
+    assert tally.reasons == {"closed_book": 1, "model_error": 1, "yes_no": 1} and tally.failed == 1
+    assert questions(tmp_path)[0].usage == Usage(calls=1, input_tokens=8, output_tokens=2)
+    assert not any("Town" in prompt for prompt in judge.asked)  # neither page nor answer is shown
+
+
+def test_a_closed_book_failure_is_tried_again_and_only_that(corpus: str, tmp_path: Path) -> None:
+    run_closed(options(tmp_path, corpus, closed_book=True), Knowing(q1=ModelError("HTTP 500")), asked(1), asked(2))
+    judge = Knowing()
+    tally = run_closed(options(tmp_path, corpus, closed_book=True, resume=True), judge, asked(1), asked(2))
+    assert tally.exit_code == 0
+    assert [qa.answer for qa in questions(tmp_path)] == ["Town2", "Town1"] and len(judge.asked) == 1
+
+
+def test_a_budget_that_ends_in_the_closed_book_check_keeps_what_was_checked(corpus: str, tmp_path: Path) -> None:
+    judge = Knowing(q2=BudgetSpent("--max-cost"))
+    tally = run_closed(options(tmp_path, corpus, closed_book=True, jobs=1), judge, *map(asked, range(20)))
+    assert "--max-cost" in tally.stopped and tally.exit_code == 1
+    assert [qa.answer for qa in questions(tmp_path)][:2] == ["Town0", "Town1"]
+    assert "Town2" not in [qa.answer for qa in questions(tmp_path)]
+
+
+def test_closed_book_needs_a_model(corpus: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--closed-book.*--model.*--judge-model"):
+        run(options(tmp_path, corpus, closed_book=True))
+
+
+@pytest.mark.parametrize("mix", [["riddle=1"], ["count"], ["count=0"]])
+def test_a_mix_that_cannot_be_is_refused_before_any_request(mix: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--mix"):
+        run(options(tmp_path, "http://127.0.0.1:9/", mix=mix), Writing())
+    assert not (tmp_path / "pages.jsonl").exists()
+
+
+def test_shards_of_roots_are_disjoint_and_together_the_whole(whole: tuple[Path, Tally], tmp_path: Path) -> None:
+    pages = list(jsonl.read(str(whole[0] / "pages.jsonl"), Page))
+    roots = [str(tmp_path / f"part{number}.jsonl") for number in range(6)]
+    for number, root in enumerate(roots):
+        jsonl.write_all(root, pages[number::6])
+    counts = [run(options(tmp_path, *roots, shard=f"{number}/3"), Writing()).counts["pages"] for number in (1, 2, 3)]
+    assert sum(counts) == len(pages) and max(counts) < len(pages)
 
 
 def test_what_cannot_work_is_said_before_any_request(site: tuple[str, Path], tmp_path: Path) -> None:

@@ -2,16 +2,18 @@
 
 import asyncio
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from webdancer_cli import config, jsonl
-from webdancer_cli.errors import ModelError, UsageError
+from webdancer_cli.errors import BudgetSpent, ModelError, UsageError
 from webdancer_cli.flow import Tally
 from webdancer_cli.records import QA, Link, Page
 from webdancer_cli.stages import e2hqa
-from webdancer_cli.synthesis.rewriter import Rewriter
+from webdancer_cli.structured import Unreadable
+from webdancer_cli.synthesis.builtin.rewriter import Rewriter
 from webdancer_cli.synthesis.roles import Hardener
 from webdancer_cli.web.source import Web
 
@@ -30,7 +32,7 @@ def page(name: str, teacher: str | None) -> Page:
 
 
 QUESTIONS = [
-    {"question": "Who is the pupil that Ada liked best?", "answer": "Zorn", "id": "q0", "mine": 7},
+    {"question": "Who is the pupil whom Ada liked best?", "answer": "Zorn", "id": "q0", "mine": 7},
     {"question": "What is two and two?", "answer": "4", "id": "q1"},
     {"question": "Who is older, Celka or not?", "answer": "Yorn", "id": "q2", "tag": "crawlqa"},
 ]
@@ -60,7 +62,7 @@ def written(folder: Path) -> list[QA]:
 def test_a_question_is_rewritten_as_often_as_asked_and_as_possible(folder: Path) -> None:
     tally = run(options(folder, rounds=2))
     first, second, third = written(folder)
-    assert first.question == "Who is the pupil that the teacher of the teacher of Celka liked best?"
+    assert first.question == "Who is the pupil whom the teacher of the teacher of Celka liked best?"
     assert (first.answer, first.level, first.parent, first.tag, first.extra) == ("Zorn", 3, "q0", "e2hqa", {"mine": 7})
     assert [step.entity for step in first.chain] == ["Ada", "Borin"]
     assert [proof.title for proof in first.evidence] == ["Celka", "Borin"]  # in the order of reading
@@ -114,6 +116,9 @@ def test_a_model_that_fails_is_a_failure_of_that_question_only(folder: Path) -> 
     class Failing:
         name = "failing"
 
+        def __init__(self) -> None:
+            self.failures: Counter[str] = Counter()
+
         async def rewrite(self, qa: QA, web: Web) -> QA | None:
             if qa.id == "q1":
                 raise ModelError("HTTP 500")
@@ -124,6 +129,81 @@ def test_a_model_that_fails_is_a_failure_of_that_question_only(folder: Path) -> 
     assert tally.reasons == {"model_error": 1} and tally.exit_code == 1
 
 
+class Deepening:
+    """Rewrites by appending a word; fails at ``fails`` with an error, and cannot do the questions in ``flat``."""
+
+    name = "deepening"
+
+    def __init__(self, fails: dict[str, Exception] | None = None, flat: str = ""):
+        self.failures: Counter[str] = Counter()
+        self.asked: list[str] = []
+        self._fails = fails or {}
+        self._flat = flat
+
+    async def rewrite(self, qa: QA, web: Web) -> QA | None:
+        self.asked.append(qa.question)
+        if qa.question in self._fails:
+            raise self._fails[qa.question]
+        if qa.question == self._flat:
+            self.failures.update(["entity_left", "entity_left", "no_entity"])
+            return None
+        return QA(question=f"{qa.question} plus", answer=qa.answer, level=qa.level + 1, parent=qa.id)
+
+
+FIRST, SECOND, THIRD = (str(line["question"]) for line in QUESTIONS)
+
+
+def test_why_rounds_came_to_nothing_is_told(folder: Path) -> None:
+    tally = run(options(folder), Deepening(flat=SECOND))
+    assert tally.line().endswith("3 failed attempts (entity_left 2, no_entity 1)") and tally.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(ModelError("HTTP 500"), "model_error"), (Unreadable("x"), "unreadable_reply")]
+)
+def test_a_chain_that_breaks_off_leaves_nothing_and_is_begun_anew(folder: Path, error: Exception, reason: str) -> None:
+    kept = {"rounds": 2, "keep_chain": True, "rejects": str(folder / "rejects.jsonl")}
+    tally = run(options(folder, **kept), Deepening({f"{SECOND} plus": error}))
+    assert [qa.question for qa in written(folder)] == [
+        FIRST,
+        f"{FIRST} plus",
+        f"{FIRST} plus plus",
+        THIRD,
+        f"{THIRD} plus",
+        f"{THIRD} plus plus",
+    ]
+    assert tally.reasons == {reason: 1} and tally.exit_code == 1
+    again = Deepening()
+    run(options(folder, **kept, resume=True), again)
+    assert {qa.question.split(" plus")[0] for qa in written(folder)} == {FIRST, SECOND, THIRD}
+    assert len(written(folder)) == len({qa.id for qa in written(folder)}) == 9
+    assert FIRST not in again.asked and SECOND in again.asked
+
+
+def test_a_spent_budget_in_a_chain_ends_the_run_and_resume_does_the_rest(folder: Path) -> None:
+    spent = Deepening({f"{SECOND} plus": BudgetSpent("--max-tokens"), THIRD: BudgetSpent("--max-tokens")})
+    tally = run(options(folder, rounds=2, jobs=1), spent)
+    assert [qa.question for qa in written(folder)] == [f"{FIRST} plus plus"]
+    assert tally.stopped == "--max-tokens" and tally.exit_code == 1 and tally.counts["rejected"] == 0
+    run(options(folder, rounds=2, resume=True), Deepening())
+    assert [qa.question for qa in written(folder)] == [f"{each} plus plus" for each in (FIRST, SECOND, THIRD)]
+
+
+def test_a_question_that_stands_twice_is_rewritten_once(folder: Path) -> None:
+    with open(folder / "qa.jsonl", "a") as stream:
+        stream.write(json.dumps(QUESTIONS[0]) + "\n")
+    tally = run(options(folder), Deepening())
+    assert len(written(folder)) == 3 and tally.reasons == {"duplicate_question": 1}
+
+
+def test_shards_are_disjoint_and_together_the_whole(folder: Path) -> None:
+    found = []
+    for shard in ("1/2", "2/2"):
+        run(options(folder, shard=shard), Deepening())
+        found += [qa.question for qa in written(folder)]
+    assert sorted(found) == sorted(f"{each} plus" for each in (FIRST, SECOND, THIRD))
+
+
 def test_limit_counts_questions_read(folder: Path) -> None:
     run(options(folder, limit=2))
     assert len(written(folder)) == 2
@@ -132,3 +212,38 @@ def test_limit_counts_questions_read(folder: Path) -> None:
 def test_the_corpus_is_not_overwritten(folder: Path) -> None:
     with pytest.raises(UsageError, match="that is the corpus"):
         run(options(folder, out=str(folder / "pages.jsonl")))
+
+
+class Ladder:
+    """Rewrites a question to the next letter: what one question is rewritten into may be another one of the input."""
+
+    name = "ladder"
+
+    def __init__(self) -> None:
+        self.failures = Counter[str]()
+
+    async def rewrite(self, qa: QA, web: Web) -> QA | None:
+        name = qa.question[-2]
+        harder = f"Who is {chr(ord(name) + 1)}?"
+        return QA(question=harder, answer="x", level=qa.level + 1) if name < "D" else None
+
+
+@pytest.mark.parametrize("keep_chain", [False, True])
+def test_a_question_that_another_was_rewritten_into_is_written_once_and_still_made_harder(
+    folder: Path, keep_chain: bool
+) -> None:
+    """A becomes B, B becomes C, the others stay; killed after any line, a resumed run ends with the same.
+
+    B comes so late that the record of A has been written before it is read.
+    """
+    asked = [f'{{"question": "Who is {name}?", "answer": "x"}}\n' for name in "AEFGHIJKLMBD"]
+    (folder / "qa.jsonl").write_text("".join(asked))
+    given = options(folder, keep_chain=keep_chain, jobs=1)
+    run(given, Ladder())
+    whole = (folder / "hard.jsonl").read_text().splitlines(keepends=True)
+    names = [json.loads(line)["question"][-2] for line in whole]
+    assert names == list("ABEFGHIJKLMCD" if keep_chain else "BEFGHIJKLMCD")
+    for kept in range(len(whole)):
+        (folder / "hard.jsonl").write_text("".join(whole[:kept]))
+        run(options(folder, keep_chain=keep_chain, jobs=1, resume=True), Ladder())
+        assert (folder / "hard.jsonl").read_text().splitlines(keepends=True) == whole

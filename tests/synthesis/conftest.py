@@ -1,9 +1,9 @@
-"""A small plain world as pages, and an oracle that answers its questions from the world's facts alone."""
+"""A small world of each style as pages, and oracles that answer their questions from the worlds' facts alone."""
 
-import json
-import re
+import runpy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,40 +16,7 @@ SITE = "http://127.0.0.1:8000"
 PAGES = 80
 
 
-class Oracle:
-    """Facts of a plain world: (subject, relation) to value. Reads questions word by word, knowing no page."""
-
-    def __init__(self, path: Path):
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        self.values = {(row["subject"], row["relation"]): row["value"] for row in rows}
-        self.kinds = {row["subject"]: row["kind"] for row in rows}
-
-    def resolve(self, phrase: str) -> tuple[str, list[str]]:
-        """What "the R of the S of X" is, and the pages to read for it, in order."""
-        if not phrase.startswith("the "):
-            return phrase, []
-        relation, _, rest = phrase.removeprefix("the ").partition(" of ")
-        inner, pages = self.resolve(rest)
-        return self.values[inner, relation], [*pages, inner]
-
-    def answers(self, question: str) -> tuple[set[str], list[str]]:
-        """All right answers to a question, and the pages to read for the names that it describes."""
-        if found := re.fullmatch(r"(?:Who|What|Which \w+) is (the (?!name ).+)\?", question):
-            value, pages = self.resolve(found[1])
-            return {value}, pages
-        if found := re.fullmatch(
-            r"What is the name of the \w+ whose (.+?) is (.+) and whose (.+?) is (.+)\?", question
-        ):
-            (one, first), (other, second) = (self.resolve(found[place]) for place in (2, 4))
-            holders = self._holders(found[1], one) & self._holders(found[3], other)
-            return holders, [*first, *second]
-        found = re.fullmatch(r"How many (\w+) have (.+) as their (.+)\?", question)
-        assert found, question
-        value, pages = self.resolve(found[2])
-        return {str(len(self._holders(found[3], value)))}, pages
-
-    def _holders(self, relation: str, value: str) -> set[str]:
-        return {subject for (subject, name), held in self.values.items() if (name, held) == (relation, value)}
+Oracle = runpy.run_path(str(Path(__file__).with_name("oracle.py")))["Oracle"]
 
 
 @pytest.fixture(scope="session")
@@ -72,21 +39,40 @@ def plain_pages(plain_world: Path) -> list[Page]:
 
 
 @pytest.fixture(scope="session")
-def rich_pages(tmp_path_factory: pytest.TempPathFactory) -> list[Page]:
+def rich_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("rich")
     world.run(config.World(out=str(root), pages=PAGES, seed=5, style="rich"))
-    return pages_of(root)
+    return root
 
 
 @pytest.fixture(scope="session")
-def oracle(plain_world: Path) -> Oracle:
+def rich_pages(rich_world: Path) -> list[Page]:
+    return pages_of(rich_world)
+
+
+@pytest.fixture(scope="session")
+def oracle(plain_world: Path) -> Any:
     return Oracle(plain_world / "facts.jsonl")
 
 
 @pytest.fixture(scope="session")
+def rich_oracle(rich_world: Path) -> Any:
+    return Oracle(rich_world / "facts.jsonl")
+
+
+@pytest.fixture(scope="session")
 def plain_corpus(plain_pages: list[Page], tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = str(tmp_path_factory.mktemp("corpus") / "pages.jsonl")
-    jsonl.write_all(path, plain_pages)
+    return corpus_of(plain_pages, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def rich_corpus(rich_pages: list[Page], tmp_path_factory: pytest.TempPathFactory) -> str:
+    return corpus_of(rich_pages, tmp_path_factory)
+
+
+def corpus_of(pages: list[Page], folders: pytest.TempPathFactory) -> str:
+    path = str(folders.mktemp("corpus") / "pages.jsonl")
+    jsonl.write_all(path, pages)
     return path
 
 

@@ -16,6 +16,7 @@ from webdancer_cli.agent.episode import Completion
 from webdancer_cli.agent.fitting import estimated_tokens
 from webdancer_cli.prompts import DemonstratorWording, fill, load
 from webdancer_cli.records import QA, Evidence, Message
+from webdancer_cli.synthesis.checks import years_passed
 from webdancer_cli.transcript import ToolCall, Turn, defuse, render_turn, response_text
 from webdancer_cli.web.words import STOPWORDS, content_words, sentences
 
@@ -28,8 +29,12 @@ Step = Generator[Turn, str, bool]
 SMALL_WORDS = STOPWORDS | {"according", "called", "many", "much", "name", "number", "page"}
 """Words by which a question asks, not what it asks for."""
 
-DERIVED = ("count", "intersection")
+DERIVED = ("count", "intersection", "comparison", "temporal")
 """Question types whose answer follows from all quotes together; elsewhere the last one holds it."""
+
+
+GROUPS = ("count", "temporal")
+"""Question types that may be about all things of a kind: how many, or which came first."""
 
 
 class Demonstrator:
@@ -94,11 +99,17 @@ class Expert:
         for evidence, key in zip(self._qa.evidence, after, strict=True):
             if not (yield from self._learn(evidence, defuse(key))):
                 return False
-        return self._qa.type == "count" or any(
+        return self._follows() or any(
             mentions(text, defuse(answer))
             for text in (*self._facts, *self._pages.values())
             for answer in (self._qa.answer, *self._qa.aliases)
         )
+
+    def _follows(self) -> bool:
+        """Whether the answer is a number that stands nowhere and follows from what was read."""
+        if self._qa.type == "temporal" and self._qa.answer.isdigit():
+            return years_passed(int(self._qa.answer), self._facts)
+        return self._qa.type == "count"
 
     def _learn(self, evidence: Evidence, key: str) -> Step:
         """Find a page, read it, and note its quote if it was really shown."""
@@ -132,11 +143,11 @@ class Expert:
         return False
 
     def _read_overview(self) -> Step:
-        """For a count: read what turned up under a name of the question, which may list the things to be counted."""
+        """For a question about a group: read what turned up under a name that it gives, which may list its members."""
         turned_up = (title_and_url for results in self._asked.values() for title_and_url in entries(results))
         about = ((title, url) for title, url in turned_up if url not in self._pages and self._asks_for(title))
         title, url = next(about, ("", ""))
-        if self._qa.type != "count" or not url:
+        if self._qa.type not in GROUPS or not url:
             return False
         yield from self._read(Evidence(url=url, quote="", title=title), self._question, self._wording.visit)
         return True

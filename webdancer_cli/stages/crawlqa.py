@@ -3,19 +3,26 @@
 Only in a pipe do the questions wait for the last page: the stages behind read the same corpus, and must find it whole.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
+from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
-from webdancer_cli import config, jsonl
+from webdancer_cli import config, jsonl, prompts
 from webdancer_cli.errors import BudgetSpent, Reject, UsageError
 from webdancer_cli.flow import Progress, Sink, Tally
 from webdancer_cli.jsonl import Writer
 from webdancer_cli.records import QA, Page, Record, Rejected
+from webdancer_cli.shards import chosen
+from webdancer_cli.structured import Completes
+from webdancer_cli.synthesis import mix
+from webdancer_cli.synthesis.closed_book import ClosedBook
+from webdancer_cli.synthesis.earlier import Earlier
+from webdancer_cli.synthesis.repeats import Repeats
 from webdancer_cli.synthesis.roles import QuestionWriter, Refused
 from webdancer_cli.tape import Tape
-from webdancer_cli.web import stored, warc
+from webdancer_cli.web import stored, urls, warc
 from webdancer_cli.web.crawl import Skipped, crawl
 from webdancer_cli.web.gate import Terms
 
@@ -27,29 +34,107 @@ class Root(Record, kw_only=True):
 
 
 async def run(
-    options: config.Crawlqa, author: QuestionWriter, progress: Progress | None = None, tape: Tape | None = None
+    options: config.Crawlqa,
+    author: QuestionWriter,
+    progress: Progress | None = None,
+    tape: Tape | None = None,
+    judge: Completes | None = None,
 ) -> Tally:
-    """Crawl, keep the pages in ``options.pages``, write the questions as soon as the author has them."""
+    """Crawl, keep the pages in ``options.pages``, write the questions as soon as the author has them.
+
+    ``judge`` is asked each question without any page, if ``options.closed_book``. ``options.limit`` counts what an
+    earlier run wrote, too.
+    """
     if options.pages in (options.out, options.rejects, options.data):
         raise UsageError(f"--pages {options.pages}: already used for something else; name another file")
-    with Sink("crawlqa", options.out, options.rejects, resume=options.resume) as sink:
+    shares, book = mix.shares_of(options), _closed_book(options, judge)
+    with (
+        Sink("crawlqa", options.out, options.rejects, resume=options.resume) as sink,
+        Repeats(config.Lint.similarity) as met,
+    ):
+        delivery = Delivery(options, sink, shares, met)
         pages = _pages(options, sink, progress, tape)
         try:
-            async with aclosing(pages), aclosing(author.write(pages)) as outcomes:
-                async for outcome in outcomes:
-                    _deliver(outcome, sink)
-                    if options.limit is not None and sink.tally.counts["out"] >= options.limit:
-                        break
+            async with aclosing(pages), aclosing(author.write(pages)) as written:
+                outcomes = delivery.new(written)
+                async with aclosing(book.sift(outcomes) if book else outcomes) as sifted:
+                    await delivery.take(sifted)
         except BudgetSpent as spent:
             sink.tally.stopped = str(spent)
+        delivery.finish()
         return sink.tally
 
 
-def _deliver(outcome: QA | Refused, sink: Sink) -> None:
-    if isinstance(outcome, Refused):
-        sink.reject(outcome.reject, outcome.qa, outcome.qa.id if outcome.qa else "")
-    elif outcome.id not in sink.done:
-        sink.put(outcome)
+def _closed_book(options: config.Crawlqa, judge: Completes | None) -> ClosedBook | None:
+    if not options.closed_book:
+        return None
+    if judge is None:
+        raise UsageError(
+            "--closed-book: needs a model to ask; name one with --model and --base-url, or with --judge-model and"
+            " --judge-base-url"
+        )
+    return ClosedBook(judge, prompts.load(options.prompts), options.jobs)
+
+
+class Delivery:
+    """Where questions go: to the output in their shares, or to the rejects; each once, and no more than the limit."""
+
+    def __init__(self, options: config.Crawlqa, sink: Sink, shares: Mapping[str, Fraction], met: Repeats):
+        self._sink = sink
+        self._limit = options.limit
+        self._met = met
+        if len(sink.done):
+            met.recall(options.out)
+        self._mix = mix.Mix(shares, Earlier(options.out).types if shares and options.resume else None)
+
+    @property
+    def is_full(self) -> bool:
+        return self._limit is not None and len(self._sink.done) + self._sink.tally.counts["out"] >= self._limit
+
+    async def new(self, outcomes: AsyncIterator[QA | Refused]) -> AsyncGenerator[QA | Refused, None]:
+        """Without what an earlier run wrote, and with a question that comes again, or nearly, refused."""
+        if self.is_full:
+            return
+        async for outcome in outcomes:
+            if isinstance(outcome, Refused):
+                yield outcome
+            elif fault := self._met.fault(outcome):
+                yield Refused(Reject(fault.reason, fault.detail, failed=False), outcome)
+            elif outcome.id in self._sink.done:
+                self._sink.tally.counts["already done"] += 1
+            else:
+                yield outcome
+
+    async def take(self, outcomes: AsyncIterator[QA | Refused]) -> None:
+        """Write and reject until all is done or the limit is reached."""
+        async for outcome in outcomes:
+            if isinstance(outcome, Refused):
+                self._reject(outcome)
+            else:
+                self._pass_on(outcome)
+            if self.is_full:
+                return
+
+    def _pass_on(self, qa: QA) -> None:
+        try:
+            for ready in self._mix.pass_on(qa):
+                self._sink.put(ready)
+                if self.is_full:
+                    return
+        except Reject as surplus:
+            self._sink.reject(surplus, qa, qa.id)
+
+    def _reject(self, refused: Refused) -> None:
+        if refused.qa:
+            self._sink.reject(refused.reject, refused.qa, refused.qa.id)
+        else:
+            reject = Rejected(reason=refused.reject.reason, detail=refused.reject.detail, record={"url": refused.url})
+            self._sink.reject_line(reject, refused.reject.failed)
+
+    def finish(self) -> None:
+        """No more questions will come: what waits for its share is surplus."""
+        for qa in self._mix.rest():
+            self._sink.reject(mix.surplus(f"{qa.type} had its share"), qa, qa.id)
 
 
 async def _pages(
@@ -62,6 +147,7 @@ async def _pages(
     roots = options.roots or [root.url for root in jsonl.read(options.data, Root, sink.reject_line)]
     if not roots:
         raise UsageError('no roots: name URLs, or pipe lines like {"url": "https://…"} in')
+    roots = list(chosen(roots, options.shard, None, lambda root: urls.site(root) or root))
     local = [Path(root).exists() for root in roots]
     if any(local) and not all(local):
         raise UsageError(f"{roots[local.index(False)]}: no such file or folder; give either URLs or paths, not both")

@@ -1,12 +1,16 @@
 """``webdancer e2hqa``: questions in, harder questions out; the answer stays."""
 
-from collections.abc import Iterator
-from itertools import islice
+from typing import Any
 
 from webdancer_cli import config, flow, jsonl
 from webdancer_cli.errors import ModelError, Reject, UsageError
 from webdancer_cli.flow import Progress, Sink, Tally
+from webdancer_cli.questions import read_questions
 from webdancer_cli.records import QA
+from webdancer_cli.seen import Seen
+from webdancer_cli.shards import chosen
+from webdancer_cli.structured import Unreadable
+from webdancer_cli.synthesis.repeats import Repeats
 from webdancer_cli.synthesis.roles import Hardener
 from webdancer_cli.web.corpus import Corpus
 from webdancer_cli.web.source import Web
@@ -17,23 +21,27 @@ async def run(options: config.E2hqa, rewriter: Hardener, progress: Progress | No
     if options.web == options.out:
         raise UsageError(f"--out {options.out}: that is the corpus; name another file")
     web = Corpus.load(options.web)
-    with Sink("e2hqa", options.out, options.rejects, resume=options.resume) as sink:
-        earlier = Earlier(options.out) if options.resume else None
-        if earlier:
-            sink.done = earlier.done
+    with Repeats(config.Lint.similarity) as met, Outlet(options, met) as sink:
 
         async def work(qa: QA) -> list[QA]:
             try:
                 chain = await harden(qa, rewriter, web, options.rounds)
+            except Unreadable as error:
+                raise Reject("unreadable_reply", str(error)) from None
             except ModelError as error:
                 raise Reject("model_error", str(error)) from None
             _count(sink.tally, chain, options.rounds)
-            kept = chain if options.keep_chain else chain[-1:]
-            return [made for made in kept if not earlier or made.id not in earlier.ids]
+            return chain if options.keep_chain else chain[-1:]
 
-        items: Iterator[QA] = jsonl.read(options.data, QA, sink.reject_line)
-        items = islice(items, options.limit) if options.limit is not None else items
-        return await flow.run(items, work, sink, jobs=options.jobs, key=lambda qa: qa.id, progress=progress)
+        def key(qa: QA) -> str:
+            unchanged = _unchanged(qa.id, qa.parent)
+            return unchanged if unchanged in sink.done else qa.id
+
+        questions = read_questions(options.data, sink.reject_line)
+        items = flow.once(chosen(questions, options.shard, options.limit, lambda qa: qa.id), sink)
+        tally = await flow.run(items, work, sink, jobs=options.jobs, key=key, progress=progress)
+        _tell_failures(tally, rewriter)
+        return tally
 
 
 async def harden(qa: QA, rewriter: Hardener, web: Web, rounds: int) -> list[QA]:
@@ -51,19 +59,48 @@ def _count(tally: Tally, chain: list[QA], rounds: int) -> None:
     tally.counts[name] += 1
 
 
-class Earlier:
-    """What an earlier run wrote: the ids of its records, and of the questions that it was done with.
+def _tell_failures(tally: Tally, rewriter: Hardener) -> None:
+    """Why rounds came to nothing. A question that stays as it was is no reject, so these are counted apart."""
+    if rewriter.failures:
+        tally.counts["failed attempts"] = rewriter.failures.total()
+        tally.reasons.update(rewriter.failures)
 
-    A question may have several records, and the last one in the file may lack some: it is worked on again.
+
+class Outlet(Sink):
+    """Writes each question once: what one was rewritten into may be another one of the input, or nearly."""
+
+    def __init__(self, options: config.E2hqa, met: Repeats):
+        super().__init__("e2hqa", options.out, options.rejects, resume=options.resume)
+        self._written, self.done = self.done, done(options.out) if options.resume else Seen()
+        self._met = met
+        if len(self._written):
+            met.recall(options.out)
+
+    def put(self, record: Any) -> None:
+        if not self._written.add(record.id):
+            self.tally.counts["duplicates"] += 1
+        elif fault := self._met.fault(record):
+            self.reject(Reject(fault.reason, fault.detail, failed=False), record, record.id)
+        else:
+            super().put(record)
+
+
+def done(out: str) -> Seen:
+    """The questions that an earlier run was done with.
+
+    A question may have several records, and the last one in the file may lack some: it is worked on again. A record is
+    of the question that it names as its parent, or it is that question, unchanged: then it has the question's parent.
+    A question that another one was rewritten into is not done by that.
     """
+    found, last = Seen(), list[str]()
+    for _, _, value in jsonl.values(out):
+        if isinstance(value, dict):
+            these = [value.get("parent") or value.get("id", ""), _unchanged(value.get("id"), value.get("parent"))]
+            found.update(key for key in last if key not in these)
+            last = these
+    return found
 
-    def __init__(self, out: str):
-        self.ids: set[str] = set()
-        self.done: set[str] = set()
-        last: set[str] = set()
-        for _, _, value in jsonl.values(out):
-            if isinstance(value, dict):
-                last = {value.get("parent") or value.get("id", ""), value.get("id", "")}
-                self.ids.add(value.get("id", ""))
-                self.done |= last
-        self.done -= last
+
+def _unchanged(id: str | None, parent: str | None) -> str:
+    """The key of a question that passed as it is; its id alone may also be that of a rewritten one."""
+    return f"{id} of {parent}" if parent else str(id)

@@ -1,14 +1,15 @@
 """The two seams of synthesis: whoever writes questions, and whoever makes them harder; built in, or a chat model."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from webdancer_cli.errors import Reject, UsageError
-from webdancer_cli.records import QA, Message, Page
+from webdancer_cli.records import QA, Page
 from webdancer_cli.web.source import Web
 
-TYPES = ("single_hop", "multi_hop", "count", "intersection")
+TYPES = ("single_hop", "multi_hop", "count", "intersection", "comparison", "temporal")
 
 
 def question_types(wanted: Sequence[str]) -> list[str]:
@@ -19,20 +20,13 @@ def question_types(wanted: Sequence[str]) -> list[str]:
     return list(wanted or TYPES)
 
 
-class Ask(Protocol):
-    """Asks a chat model."""
-
-    async def __call__(self, messages: list[Message]) -> str:
-        """The model's reply. Raises ModelError."""
-        ...
-
-
 @dataclass(frozen=True)
 class Refused:
-    """A question that was written but cannot be kept, or a reply from which none could be read (``qa`` is None)."""
+    """A question that was written but cannot be kept; or, without ``qa``, a page (``url``) from which none was read."""
 
     reject: Reject
     qa: QA | None = None
+    url: str = ""
 
 
 class QuestionWriter(Protocol):
@@ -41,15 +35,22 @@ class QuestionWriter(Protocol):
     name: str
 
     def write(self, pages: AsyncIterator[Page]) -> AsyncGenerator[QA | Refused, None]:
-        """The questions of a stream of pages, in an order that the pages and the seed decide."""
+        """The questions of a stream of pages, in an order that the pages and the seed decide.
+
+        Raises BudgetSpent, after all that can still be given.
+        """
         ...
 
 
 class Hardener(Protocol):
-    """Makes a question harder."""
+    """Makes a question harder. ``failures`` counts, by reason, the attempts that came to nothing."""
 
     name: str
+    failures: Counter[str]
 
     async def rewrite(self, qa: QA, web: Web) -> QA | None:
-        """The question one level up, with the same answer; None if it cannot be made harder. Raises ModelError."""
+        """The question one level up, with the same answer; None if it cannot be made harder.
+
+        Raises ModelError and BudgetSpent.
+        """
         ...

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from webdancer_cli.records import Page
-from webdancer_cli.synthesis.checks import squeeze
+from webdancer_cli.synthesis.checks import mentions, squeeze
 from webdancer_cli.web.words import sentence_spans, stem
 
 _PERSONS = """
@@ -18,6 +18,8 @@ _PERSONS = """
 """
 PERSONS = frozenset(_PERSONS.split())
 """Kinds of which one asks "who"."""
+
+_COMPANIES = "business corporation enterprise firm manufacturer"
 
 LEAD_SENTENCES = 3
 _SEPARATOR = re.compile(r"\s+[—–|·•»-]\s+|\s*::\s*")
@@ -37,6 +39,18 @@ class Thing:
     person: bool = False
     article: bool = False
     """Whether a sentence calls it "the Larch Library"."""
+    guessed: bool = False
+    """Whether only the name suggests the kind: the Vain Stag Mission may be an expedition."""
+
+    @property
+    def sort(self) -> str:
+        """What things must share to be taken for each other: painters and poets are people, a firm is a company."""
+        return "person" if self.person else "company" if self.kind in _COMPANIES.split() else self.kind
+
+    def may_be_like(self, other: "Thing") -> bool:
+        """Whether both may be meant by the word for one of them."""
+        unsure = (self.guessed or other.guessed) and not (self.person or other.person)
+        return unsure or self.sort == other.sort
 
     @property
     def called(self) -> str:
@@ -44,14 +58,24 @@ class Thing:
         return f"the {self.name}" if self.article else self.name
 
 
+OPENING_CHARS = 200
+
+
+def is_on(opening: str, page_name: str, name: str) -> bool:
+    """Whether a page with this ``opening`` is about what others call ``name``: "the page on the function that …"."""
+    bare = name.removesuffix("()")
+    return name == page_name or mentions(opening[:OPENING_CHARS], bare)
+
+
 def describe(page: Page) -> Thing:
     """Name and kind of what a page is about."""
     lead = lead_sentences(page.text)
     name = page_name(page.title, " ".join(lead))
-    kind = next((found for sentence in lead if (found := _kind(sentence, name))), "") or _kind_in_name(name, page.text)
+    stated = next((found for sentence in lead if (found := _kind(sentence, name))), "")
+    kind = stated or _kind_in_name(name, page.text)
     person = kind in PERSONS or (bool(kind) and _LIFE.search(lead_of(lead, name)) is not None)
     article = bool(name) and re.search(rf"\bthe {re.escape(name)}\b", page.text, re.IGNORECASE) is not None
-    return Thing(name, kind, person, article and not name.startswith("The "))
+    return Thing(name, kind, person, article and not name.startswith("The "), guessed=bool(kind and not stated))
 
 
 _LIFE = re.compile(r"\((?:born|b\.) |\(\d{4}[–-]\d{4}\)|\b(?:was born in|lived from) ")

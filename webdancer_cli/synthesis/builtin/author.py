@@ -1,0 +1,125 @@
+"""The built-in author: questions from hyperlinks, without a language model.
+
+Where pages state facts ("The mayor of Velmora is Dolvek", ``facts``) and numbers (``measures``), relations are asked
+for, chained, crossed, compared and dated; on other pages single sentences are turned into questions (``statements``,
+``dated``). An answer is the name behind a link, a count of what is listed, a year or version that a page states, or the
+years between two of them, and every question carries the sentences that prove it.
+"""
+
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+
+from webdancer_cli import config
+from webdancer_cli.records import QA, Page
+from webdancer_cli.synthesis.builtin import wording
+from webdancer_cli.synthesis.builtin.chronology import Chronology
+from webdancer_cli.synthesis.builtin.comparisons import Comparisons
+from webdancer_cli.synthesis.builtin.crossings import Crossings
+from webdancer_cli.synthesis.builtin.facts import Fact
+from webdancer_cli.synthesis.builtin.graph import Graph, Node, Waiting
+from webdancer_cli.synthesis.builtin.sayings import Sayings
+from webdancer_cli.synthesis.checks import support_fault, wording_fault
+from webdancer_cli.synthesis.roles import Refused, question_types
+from webdancer_cli.synthesis.signing import sign
+
+
+class Author:
+    """Writes questions while pages arrive: from a page once all it links to is there, from the whole at the end."""
+
+    name = config.BUILTIN
+
+    def __init__(self, options: config.Crawlqa):
+        self._types = question_types(options.types)
+        self._per_page = options.per_page
+        self._seed = options.seed
+        self._graph = Graph()
+        self._for_pages: Waiting[Node] = Waiting()
+        self._for_settled: Waiting[Node] = Waiting()
+        self._asked: set[int] = set()
+
+    async def write(self, pages: AsyncIterator[Page]) -> AsyncGenerator[QA | Refused, None]:
+        """The questions of a stream of pages, each as soon as it can be known to be right."""
+        async for page in pages:
+            for qa in self.read(page):
+                yield qa
+        for qa in self.finish():
+            yield qa
+
+    def read(self, page: Page) -> Iterator[QA]:
+        """Take a page in; the questions that it completes."""
+        node = self._graph.add(page)
+        if node is None:
+            return
+        if self._for_pages.wait(node, node.targets):
+            yield from self._settled(node)
+        for waiting in self._for_pages.arrive(node.key):
+            yield from self._settled(waiting)
+
+    def finish(self) -> Iterator[QA]:
+        """No more pages: the questions that were held back, and those that need the whole graph."""
+        for node in self._for_pages.rest():
+            yield from self._settled(node)
+        for node in self._for_settled.rest():
+            yield from self._ask("multi_hop", node, self._chains)
+        crossing, comparisons = Crossings(self._graph), Comparisons(self._graph, self._seed)
+        chronology, sayings = Chronology(self._graph, crossing), Sayings(self._graph, self._seed)
+        for node in self._graph.nodes.values():
+            yield from self._ask("single_hop", node, sayings.singles)
+            yield from self._ask("multi_hop", node, sayings.chains)
+            yield from self._ask("count", node, crossing.counts)
+            yield from self._ask("intersection", node, crossing.intersections)
+            yield from self._ask("comparison", node, comparisons.of)
+            yield from self._ask("comparison", node, sayings.compared)
+            yield from self._ask("temporal", node, chronology.of)
+            yield from self._ask("temporal", node, sayings.dated)
+
+    def _settled(self, node: Node) -> Iterator[QA]:
+        yield from self._ask("single_hop", node, self._singles)
+        present = [target for target in node.targets if target in self._graph.nodes]
+        if self._for_settled.wait(node, present):
+            yield from self._ask("multi_hop", node, self._chains)
+        for waiting in self._for_settled.arrive(node.key):
+            yield from self._ask("multi_hop", waiting, self._chains)
+
+    def _ask(self, type_: str, node: Node, write: Callable[[Node], Iterator[QA]]) -> Iterator[QA]:
+        """Up to ``per_page`` sound questions of a type about a page, drawn by the seed, in the order of the page."""
+        if type_ not in self._types:
+            return
+        sound = [(place, qa) for place, qa in enumerate(write(node)) if self._is_sound(qa)]
+        drawn = random.Random(f"{self._seed} {type_} {node.title}").sample(sound, min(self._per_page, len(sound)))
+        for _, qa in sorted(drawn, key=lambda entry: entry[0]):
+            if self._is_new(qa.question):
+                yield qa
+
+    def _is_sound(self, qa: QA) -> bool:
+        return wording_fault(qa) is None and support_fault(qa) is None and not wording.is_knotted(qa.question)
+
+    def _is_new(self, question: str) -> bool:
+        digest = hash(question)
+        if digest in self._asked:
+            return False
+        self._asked.add(digest)
+        return True
+
+    def _singles(self, node: Node) -> Iterator[QA]:
+        for fact, target in self._one_per_target(node):
+            question = wording.ask_object(fact.relation, node.thing.called, target.thing)
+            yield sign(question, target.name, "single_hop", [node.proof(fact.quote)])
+
+    def _one_per_target(self, node: Node) -> Iterator[tuple[Fact, Node]]:
+        """One fact about each page: what a table and a sentence say of it is mostly the same."""
+        by_target: dict[str, list[tuple[Fact, Node]]] = {}
+        for fact, target in self._graph.functional_facts(node):
+            by_target.setdefault(target.key, []).append((fact, target))
+        draw = random.Random(f"{self._seed} {node.title}")
+        return (draw.choice(facts) for facts in by_target.values())
+
+    def _chains(self, node: Node) -> Iterator[QA]:
+        """Two pages in a row: the relation of a relation."""
+        for first, middle in self._graph.functional_facts(node):
+            known = wording.describe_object(first.relation, node.thing.called, middle.thing)
+            for second, target in self._graph.functional_facts(middle):
+                if len({node.name, middle.name, target.name}) == 3:
+                    question = wording.ask_object(second.relation, known, target.thing)
+                    proofs = [node.proof(first.quote), middle.proof(second.quote)]
+                    yield sign(question, target.name, "multi_hop", proofs)

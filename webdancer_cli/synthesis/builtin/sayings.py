@@ -1,0 +1,165 @@
+"""Questions from single sentences of any site, asked when the whole site is known.
+
+Only then is it clear which page names are unique, so that a page can be called by its name, and which names so many
+pages bring up that a reader would guess them.
+"""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from webdancer_cli.records import QA
+from webdancer_cli.synthesis.builtin.dated import Dated
+from webdancer_cli.synthesis.builtin.graph import Graph, Node
+from webdancer_cli.synthesis.builtin.statements import FORMS, Statement
+from webdancer_cli.synthesis.checks import fold, mentions
+from webdancer_cli.synthesis.signing import sign
+from webdancer_cli.synthesis.things import is_on
+
+MIN_MARKED, PAGES_PER_MARK = 30, 20
+"""Versions that mark whole pages make questions all alike: these are written about so many pages, or one in twenty."""
+COMMON = 6
+"""A name that so many pages bring up fills no blank that it is worth searching for."""
+
+
+class Sayings:
+    """The statements of a graph: what each page says of others, and by whom each page is described."""
+
+    def __init__(self, graph: Graph, seed: int):
+        self._graph = graph
+        self._seed = seed
+        nodes = list(graph.nodes.values())
+        self._pages_with = Counter(
+            answer for node in nodes for answer in {fold(said.answer) for said in node.statements}
+        )
+        self._glosses = Counter(said.question for node in nodes for said in node.statements if said.form == "gloss")
+        self._glossed: dict[str, list[tuple[Node, Statement]]] = defaultdict(list)
+        self._descriptions: dict[str, list[tuple[Node, Statement]]] = defaultdict(list)
+        for node in sorted(nodes, key=lambda node: node.key):
+            for said in node.statements:
+                if said.form == "about" and said.description and said.target != node.key:
+                    self._descriptions[said.target].append((node, said))
+                elif said.form == "gloss" and self._is_askable(said):
+                    self._glossed[said.target].append((node, said))
+        self._marked = self._drawn_marks(nodes)
+        self._next = self._neighbours()
+
+    def _drawn_marks(self, nodes: list[Node]) -> set[str]:
+        """Some of the pages with a version under their title, where a site marks every page so."""
+        marked = sorted(node.key for node in nodes if any(dated.own for dated in node.dated))
+        most = max(MIN_MARKED, len(nodes) // PAGES_PER_MARK)
+        return set(random.Random(f"{self._seed} marks").sample(marked, min(most, len(marked))))
+
+    def _dates(self, node: Node) -> list[Dated]:
+        if not self._graph.is_called(node):
+            return []
+        return [dated for dated in node.dated if not dated.own or node.key in self._marked]
+
+    def _neighbours(self) -> dict[tuple[str, str], tuple[Node, Dated]]:
+        """For each dated subject one that came about in the same way, on another page: a ring drawn by the seed."""
+        rings: dict[tuple[str, str, bool], list[tuple[Node, Dated]]] = defaultdict(list)
+        for node in sorted(self._graph.nodes.values(), key=lambda node: node.key):
+            for dated in self._dates(node):
+                rings[dated.happened, dated.sort, dated.own].append((node, dated))
+        for (happened, sort, _), ring in rings.items():
+            random.Random(f"{self._seed} {happened} {sort}").shuffle(ring)
+        return {
+            (node.key, dated.subject): ring[(place + 1) % len(ring)]
+            for ring in rings.values()
+            for place, (node, dated) in enumerate(ring)
+        }
+
+    def singles(self, node: Node) -> Iterator[QA]:
+        """What fills a sentence of the page: a question about another page, or about the page itself."""
+        told = [said for said in self._askable(node) if said.form != "gloss"]
+        for said in _best_form(told):
+            if question := self._in_context(node, said):
+                yield sign(question, said.answer, "single_hop", [node.proof(said.quote)])
+        if not any(said.target == node.key for said in told):
+            for source, said in sorted(self._glossed[node.key], key=lambda entry: entry[0] is not node)[:1]:
+                question = f"{said.question[0].upper()}{said.question[1:]}?"
+                yield sign(question, said.answer, "single_hop", [source.proof(said.quote)])
+
+    def chains(self, node: Node) -> Iterator[QA]:
+        """What the page says, when it is not named but described as another page does."""
+        glosses = [entry for entry in self._glossed[node.key] if not mentions(node.opening, entry[1].gloss)]
+        for source, described in [*self._descriptions[node.key], *glosses]:
+            if source is node or not self._describes(described, node):
+                continue
+            for question, answer, quotes in self._asked_of(node, described):
+                if not _circular(answer, described, node):
+                    proofs = [source.proof(described.quote), *map(node.proof, quotes)]
+                    yield sign(question, answer, "multi_hop", proofs)
+
+    def _asked_of(self, node: Node, described: Statement) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """Question, answer and quotes of all that can be asked about a page that is described."""
+        opening = f"According to the page on {described.description}, "
+        told = [said for said in self._askable(node) if said.target != node.key and said.form != "gloss"]
+        for said in _best_form(told):
+            yield f"{opening}{said.question}?", said.answer, (said.quote,)
+        for listing in node.listings:
+            yield f"{opening}{listing.question}?", str(len(listing.items)), listing.items
+        for dated in node.dated:
+            if dated.own and not described.gloss:
+                yield dated.question.replace(dated.subject, described.description), dated.when, (dated.quote,)
+            elif not dated.own:
+                yield f"{opening}{dated.question[0].lower()}{dated.question[1:]}", dated.when, (dated.quote,)
+
+    def dated(self, node: Node) -> Iterator[QA]:
+        """Since when there is what the page tells of."""
+        for dated in self._dates(node):
+            question = dated.question
+            if not dated.own:
+                question = f"According to the page “{node.name}”, {question[0].lower()}{question[1:]}"
+            yield sign(question, dated.when, "temporal", [node.proof(dated.quote)])
+
+    def compared(self, node: Node) -> Iterator[QA]:
+        """Which of two things is older, of which the pages say when they came about."""
+        for dated in node.dated:
+            other, its = self._next.get((node.key, dated.subject), (node, dated))
+            if its.moment != dated.moment:
+                yield self._compared([(node, dated), (other, its)])
+
+    def _compared(self, pair: list[tuple[Node, Dated]]) -> QA:
+        draw = random.Random(f"{self._seed} {pair[0][0].title} {pair[1][0].title}")
+        rising = sorted(pair, key=lambda entry: entry[1].moment)
+        (_, answer), word = draw.choice([(rising[0], "an earlier"), (rising[1], "a later")])
+        draw.shuffle(pair)
+        (_, one), (_, other) = pair
+        question = f"Which {one.happened} in {word} {one.sort}, {one.subject} or {other.subject}?"
+        proofs = [node.proof(dated.quote) for node, dated in pair]
+        return sign(question, answer.subject.strip("“”"), "comparison", proofs)
+
+    def _describes(self, said: Statement, node: Node) -> bool:
+        return said.target == node.key and is_on(node.opening, node.name, said.answer)
+
+    def _askable(self, node: Node) -> list[Statement]:
+        """Statements about pages that are there, whose answers are worth a search and whose glosses are unique."""
+        return [said for said in node.statements if self._is_askable(said)]
+
+    def _is_askable(self, said: Statement) -> bool:
+        target = self._graph.nodes.get(said.target)
+        if target is None or (said.form == "blank" and said.answer != target.name):
+            return False
+        if said.form == "gloss":
+            return self._glosses[said.question] == 1 and said.answer == target.name
+        asks_for_more = said.form == "about" and not said.question.startswith("which exception ")
+        return asks_for_more or self._pages_with[fold(said.answer)] < COMMON
+
+    def _in_context(self, node: Node, said: Statement) -> str:
+        """The question of a statement, naming its page unless that is the answer; "" if the page has no good name."""
+        if said.target == node.key:
+            return f"{said.question[0].upper()}{said.question[1:]}?"
+        return f"According to the page “{node.name}”, {said.question}?" if self._graph.is_called(node) else ""
+
+
+def _circular(answer: str, described: Statement, node: Node) -> bool:
+    """Whether a chain leads back to where it began: its answer is the page that is described, or describes it."""
+    named = any(mentions(name, answer) or mentions(answer, name) for name in (node.name, described.answer))
+    return named or mentions(described.description, answer)
+
+
+def _best_form(statements: list[Statement]) -> list[Statement]:
+    """The statements about their answers; clozes, blanks or glosses only if there is nothing better."""
+    best = min((FORMS.index(statement.form) for statement in statements), default=0)
+    return [statement for statement in statements if statement.form == FORMS[best]]

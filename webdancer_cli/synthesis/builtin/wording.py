@@ -1,0 +1,159 @@
+"""Relations in English: as a question, as a description that stands for a name, as a condition."""
+
+import re
+
+from webdancer_cli.synthesis.builtin.facts import AUXILIARIES, PAST, PREPOSITIONS, Relation
+from webdancer_cli.synthesis.things import Thing
+
+
+def ask_object(relation: Relation, subject: str, thing: Thing) -> str:
+    """The question whose answer is the object: "Who is the mayor of Velmora?" ``thing`` is what the answer is."""
+    if relation.noun:
+        return _ask_noun(relation.noun, subject, thing)
+    words = relation.verb.split()
+    preposition = words.pop() if words[-1] in PREPOSITIONS and len(words) > 1 else ""
+    if thing.person and preposition == "by" and (active := _active(words)):
+        return f"Who {active} {subject}?"
+    front = _front(thing, preposition)
+    if words[0] in AUXILIARIES and len(words) > 1:
+        rest = words[2:] if subject.split()[-1] == words[1] == "located" else words[1:]
+        return " ".join([front, words[0], subject, *rest]) + "?"
+    if base := _base(words[0]):
+        helper = "does" if words[0].endswith("s") and words[0] not in PAST else "did"
+        return f"{front} {helper} {subject} {' '.join([base, *words[1:]])}?"
+    return f"What is the name of {describe_object(relation, subject, thing)}?"
+
+
+def describe_object(relation: Relation, subject: str, thing: Thing) -> str:
+    """A noun phrase for the object: "the mayor of Velmora", "the town in which Dolvek was born"."""
+    if relation.noun:
+        return f"the {relation.noun} of {subject}"
+    words = relation.verb.split()
+    preposition = words.pop() if words[-1] in PREPOSITIONS and len(words) > 1 else ""
+    if thing.person and preposition == "by" and (active := _active(words)):
+        return f"the {_noun(thing)} who {active} {subject}"
+    joint = (
+        f"{preposition} {'whom' if thing.person else 'which'}" if preposition else "whom" if thing.person else "that"
+    )
+    return f"the {_noun(thing)} {joint} {subject} {' '.join(words)}"
+
+
+def condition(relation: Relation, target: str) -> str:
+    """What holds for the subject, as a relative clause without its pronoun or with "whose"."""
+    return f"whose {relation.noun} is {target}" if relation.noun else f"{relation.verb} {target}"
+
+
+def ask_subject(thing: Thing, conditions: list[tuple[Relation, str]]) -> str:
+    """The question whose answer is the subject of all relations: "Which person was born in A and works at B?" """
+    clauses = [condition(relation, target) for relation, target in conditions]
+    if all(relation.verb for relation, _ in conditions):
+        return f"Which {_noun(thing)} {' and '.join(clauses)}?"
+    pronoun = "who" if thing.person else "that"
+    whole = [clause if clause.startswith("whose ") else f"{pronoun} {clause}" for clause in clauses]
+    return f"What is the name of the {_noun(thing)} {' and '.join(whole)}?"
+
+
+def ask_count(relation: Relation, thing: Thing, target: str) -> str:
+    """How many things of a kind have the relation: "How many persons have Velmora as their birthplace?" """
+    return f"How many {plural(_noun(thing))} {_held_by_many(relation, target)}?"
+
+
+def group(relation: Relation, thing: Thing, target: str) -> str:
+    """All things of a kind that have the relation: "people who were born in Velmora"."""
+    pronoun = "who" if thing.person else "that"
+    return f"{plural(_noun(thing))} {pronoun} {_held_by_many(relation, target)}"
+
+
+def _held_by_many(relation: Relation, target: str) -> str:
+    if relation.noun:
+        return f"have {target} as their {relation.noun}"
+    words = relation.verb.split()
+    words[0] = {"is": "are", "was": "were", "has": "have"}.get(words[0]) or _base_of_present(words[0]) or words[0]
+    return f"{' '.join(words)} {target}"
+
+
+_RELATIVE = re.compile(
+    r"(?<!and )\b(?:(?:in|on|at|to|with|by|from|of|into|for|under|near) (?:which|whom)|who|whom|that)\b", re.IGNORECASE
+)
+_STUTTER = re.compile(r"(?<![\w.“])([a-z]+) \1(?![\w.])")
+_STRETCHED = re.compile(r"\bhave the [^?]*\b(?:which|whom?|that)\b[^?]* as their\b")
+
+
+def is_knotted(question: str) -> bool:
+    """Whether a question says a word twice in a row ("lie lie"), or puts a relative clause into another.
+
+    What a page is called by a sentence of another one may have as many clauses as that sentence.
+    """
+    if _STUTTER.search(question) or _STRETCHED.search(question):
+        return True
+    inner = question.split(" ", 2)[-1]  # without "In which", "Who is"
+    return not question.startswith("According to ") and len(_RELATIVE.findall(inner)) > 1
+
+
+def plural(noun: str) -> str:
+    if noun == "person":
+        return "people"
+    if re.search(r"[^aeiou]y$", noun):
+        return noun[:-1] + "ies"
+    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+def _ask_noun(noun: str, subject: str, thing: Thing) -> str:
+    if thing.person:
+        return f"Who is the {noun} of {subject}?"
+    if thing.kind and thing.kind not in noun.split():
+        return f"Which {thing.kind} is the {noun} of {subject}?"
+    return f"What is the {noun} of {subject}?"
+
+
+def _noun(thing: Thing) -> str:
+    return "person" if thing.person else thing.kind or "thing"
+
+
+def _front(thing: Thing, preposition: str) -> str:
+    if thing.person:
+        asked = "whom" if preposition else "who"
+    else:
+        asked = f"which {thing.kind}" if thing.kind else "what"
+    text = f"{preposition} {asked}".strip()
+    return text[0].upper() + text[1:]
+
+
+def _active(words: list[str]) -> str:
+    """ "founded" for "was founded" (by): only where the participle is the past form too."""
+    regular = len(words) == 2 and words[0] in ("was", "were")
+    return words[1] if regular and (words[1].endswith("ed") or words[1] in PAST) else ""
+
+
+def _base(verb: str) -> str:
+    """The base of a third person's form: "work" for "works", "join" for "joined"; "" where spelling does not tell."""
+    if verb in PAST:
+        return PAST[verb]
+    return _base_of_past(verb) if verb.endswith("ed") else _base_of_present(verb)
+
+
+def _base_of_present(verb: str) -> str:
+    if verb in PAST or verb.endswith("ed"):
+        return ""
+    if verb.endswith("ies") and len(verb) > 4:
+        return verb[:-3] + "y"
+    if re.search(r"(?:ch|sh|ss|x|o)es$", verb):
+        return verb[:-2]
+    return verb[:-1] if verb.endswith("s") and not verb.endswith("ss") else ""
+
+
+_SILENT_E = re.compile(
+    r"(?:at|(?:pl|el|mp|ol)et|iz|is|v|c|g|u|s|ut|it|ot|[^aeiou]l|[^aeiou][aeiou]k|[^aeiou][aiou]r|ir|ur)$"
+)
+_NO_E = re.compile(r"(?:visit|edit|inherit|exhibit|ss|focus|ong|oot|(?<!cr)eat|mirror)$")
+
+
+def _base_of_past(verb: str) -> str:
+    stem = verb[:-2]
+    if verb.endswith("ied"):
+        return verb[:-3] + "y" if len(verb) > 4 else verb[:-1]
+    if re.search(r"([bdgmnprt])\1$", stem):
+        return stem[:-1]
+    if _SILENT_E.search(stem) and not _NO_E.search(stem):
+        return stem + "e"
+    return stem

@@ -1,0 +1,266 @@
+"""The rewriter with a chat model (E2HQA, paper section 2): it picks an entity, writes the query, restructures.
+
+The search is real, and so are the checks, the cheap ones first: rules on entity, sentence, description and question;
+the search for the description; at last a judge. What fails is tried again with another entity.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+
+from webdancer_cli import config, structured
+from webdancer_cli.errors import Reject, ToolError
+from webdancer_cli.prompts import PromptSet
+from webdancer_cli.records import QA, Page, Usage
+from webdancer_cli.spending import added
+from webdancer_cli.synthesis.chat import namesakes
+from webdancer_cli.synthesis.chat.groups import numbered
+from webdancer_cli.synthesis.chat.quotes import Quotable
+from webdancer_cli.synthesis.chat.typed import MAX_QUOTE_CHARS
+from webdancer_cli.synthesis.checks import fold, mentions, wording_fault
+from webdancer_cli.synthesis.hardening import Description, harder_question, is_found_again
+from webdancer_cli.web.passages import passages
+from webdancer_cli.web.source import Web
+from webdancer_cli.web.words import content_words
+
+RESULTS = 5
+PAGE_CHARS = 2000
+"""Characters of each page that are shown: its sentences that matter for the query."""
+ATTEMPTS = 3
+"""Entities tried for one round."""
+MAX_DESCRIPTION_WORDS = 30
+KEPT_SHARE = 0.7
+"""The part of a question's other words that a rewrite must keep."""
+SUPPORTED_SHARE = 0.5
+"""The part of a description's words that sentence and title must hold; the judge sees to the rest."""
+PROMPTS = ("entity.md", "query.md", "rewriter.md", "check_rewrite.md")
+
+Value = TypeVar("Value")
+
+
+class Choice(msgspec.Struct):
+    """``entity`` is empty if the question names none that could give way."""
+
+    entity: str
+
+
+class Query(msgspec.Struct):
+    query: str
+
+
+class Restructured(msgspec.Struct):
+    """``page`` counts from 1; 0 says that no page holds a sentence to use."""
+
+    page: int
+    sentence: str
+    description: str
+    question: str
+
+
+class Verdict(msgspec.Struct):
+    one_question: bool
+    grammatical: bool
+    same_answer: bool
+    description_fits: bool
+    reason: str = ""
+
+
+FAULTS = {
+    "one_question": "several_questions",
+    "grammatical": "ungrammatical",
+    "same_answer": "other_answer",
+    "description_fits": "unfit_description",
+}
+"""The reason codes of what a judge can find."""
+
+
+class ChatRewriter:
+    """Replaces entities by descriptions that a model makes of search results.
+
+    ``failures`` counts, by reason, the attempts that came to nothing.
+    """
+
+    def __init__(
+        self, options: config.E2hqa, chat: structured.Completes, prompts: PromptSet, judge: structured.Completes
+    ):
+        self.name = chat.model
+        self.failures: Counter[str] = Counter()
+        self._chat = chat
+        self._judge = judge
+        self._files = prompts.files
+        self._prompts = prompts.id_of(*PROMPTS)
+
+    async def rewrite(self, qa: QA, web: Web) -> QA | None:
+        """The question one level up; None after ``ATTEMPTS`` entities without a sound one.
+
+        Raises ModelError when the model cannot be reached, and Unreadable when not one of its replies could be read.
+        """
+        tried: list[str] = []
+        faults: list[structured.Unreadable | Reject] = []
+        spent = Spent(qa.usage)
+        while len(faults) < ATTEMPTS:
+            try:
+                harder = await self._attempt(qa, web, tried, spent)
+            except (structured.Unreadable, Reject) as fault:
+                faults.append(fault)
+                self.failures[fault.reason if isinstance(fault, Reject) else "unreadable_reply"] += 1
+                if isinstance(fault, Reject) and fault.reason == "no_entity":
+                    return None
+                continue
+            harder.prompts, harder.usage = self._prompts, spent.usage
+            return harder
+        unreadable = [fault for fault in faults if isinstance(fault, structured.Unreadable)]
+        if len(unreadable) == ATTEMPTS:
+            raise unreadable[-1]
+        return None
+
+    async def _attempt(self, qa: QA, web: Web, tried: list[str], spent: "Spent") -> QA:
+        """One entity replaced. Raises Reject with the reason why it cannot be, Unreadable, and ModelError."""
+        entity = await self._entity(qa, tried, spent)
+        tried.append(entity)
+        query = await self._asked(self._chat, Query, "query.md", spent, question=qa.question, entity=entity)
+        pages = await _found(query.query, web)
+        reply = await self._asked(
+            self._chat,
+            Restructured,
+            "rewriter.md",
+            spent,
+            question=qa.question,
+            answer=qa.answer,
+            entity=entity,
+            words=MAX_DESCRIPTION_WORDS,
+            pages=numbered((page, passages(page.text, f"{entity} {query.query}", PAGE_CHARS)) for page in pages),
+        )
+        description = checked_description(reply, qa, entity, query.query, pages)
+        harder = checked_question(reply.question.strip(), qa, entity, description, pages, author=self.name)
+        homes = [page for page in pages if namesakes.is_about(page, entity)]
+        if not await _leads_back(description, homes, web):
+            raise _fault("not_found_again", description.text)
+        await self._judged(harder, qa, entity, description, spent)
+        return harder
+
+    async def _entity(self, qa: QA, tried: Sequence[str], spent: "Spent") -> str:
+        avoid = f"- Not again: {'; '.join(tried)}.\n" if tried else ""
+        choice = await self._asked(
+            self._chat, Choice, "entity.md", spent, question=qa.question, answer=qa.answer, avoid=avoid
+        )
+        entity = choice.entity.strip()
+        if not entity:
+            raise _fault("no_entity", qa.question)
+        if entity in tried:
+            raise _fault("entity_repeated", entity)
+        if any(mentions(entity, answer) or mentions(answer, entity) for answer in (qa.answer, *qa.aliases)):
+            raise _fault("entity_is_answer", entity)
+        if not mentions(qa.question, entity):
+            raise _fault("entity_not_in_question", entity)
+        return entity
+
+    async def _judged(self, harder: QA, qa: QA, entity: str, description: Description, spent: "Spent") -> None:
+        verdict = await self._asked(
+            self._judge,
+            Verdict,
+            "check_rewrite.md",
+            spent,
+            entity=entity,
+            before=qa.question,
+            after=harder.question,
+            answer=qa.answer,
+            description=description.text,
+            source=f"{description.page.title}: {description.sentence}",
+        )
+        for point, reason in FAULTS.items():
+            if not getattr(verdict, point):
+                raise _fault(reason, verdict.reason)
+
+    async def _asked(
+        self, chat: structured.Completes, kind: type[Value], file: str, spent: "Spent", **values: object
+    ) -> Value:
+        value, usage = await structured.ask_for(chat, kind, self._files[file], rollout=0, **values)
+        spent.usage = added(spent.usage, usage)
+        return value
+
+
+class Spent:
+    """What a question took so far, with the attempts that came to nothing."""
+
+    def __init__(self, before: Usage | None):
+        self.usage = before or Usage()
+
+
+async def _found(query: str, web: Web) -> list[Page]:
+    """The pages that a query finds. Raises Reject when there are none that can be read."""
+    try:
+        hits = await web.search(query, RESULTS)
+    except ToolError as error:
+        raise _fault("search_failed", str(error)) from None
+    pages = [page for hit in hits if (page := await _read(hit.url, web))]
+    if not pages:
+        raise _fault("nothing_found", query)
+    return pages
+
+
+async def _read(url: str, web: Web) -> Page | None:
+    try:
+        return await web.read(url)
+    except ToolError:
+        return None
+
+
+async def _leads_back(description: Description, homes: Sequence[Page], web: Web) -> bool:
+    try:
+        return await is_found_again(description, homes, web)
+    except ToolError as error:
+        raise _fault("search_failed", str(error)) from None
+
+
+def checked_description(reply: Restructured, qa: QA, entity: str, query: str, pages: Sequence[Page]) -> Description:
+    """The description, with the page's own words as its proof. Raises Reject."""
+    if not 1 <= reply.page <= len(pages):
+        raise _fault("no_description", entity)
+    page = pages[reply.page - 1]
+    sentence = Quotable(page.text).find(reply.sentence)
+    if not sentence:
+        raise _fault("sentence_not_found", reply.sentence)
+    if len(sentence) > MAX_QUOTE_CHARS:
+        raise _fault("long_quote", sentence)
+    home = namesakes.is_about(page, entity)
+    if not home and not any(namesakes.mentions(sentence, name) for name in namesakes.names(entity, pages)):
+        raise _fault("not_about_entity", sentence)
+    text = reply.description.strip()
+    if any(mentions(f"{text} {sentence}", name) for name in (qa.answer, *qa.aliases)):
+        raise _fault("answer_in_description", text)
+    if not 1 <= len(text.split()) <= MAX_DESCRIPTION_WORDS:
+        raise _fault("long_description", text)
+    said, known = content_words(text), content_words(f"{sentence} {page.title}")
+    if len(said & known) < SUPPORTED_SHARE * len(said):
+        raise _fault("unsupported_description", text)
+    return Description(text, sentence, page, query)
+
+
+def checked_question(
+    question: str, qa: QA, entity: str, description: Description, pages: Sequence[Page], *, author: str
+) -> QA:
+    """The record of the harder question. Raises Reject."""
+    if fold(description.text) not in fold(question):
+        raise _fault("description_left_out", question)
+    if named := namesakes.left(entity, namesakes.names(entity, pages), qa.question, question):
+        raise _fault("entity_left", named)
+    if _kept(qa.question, question, entity) < KEPT_SHARE:
+        raise _fault("question_changed", question)
+    if fault := wording_fault(QA(question=question, answer=qa.answer, type=qa.type), allow_boolean=True):
+        raise _fault(fault.reason, fault.detail)
+    if harder := harder_question(qa, entity, description, question, author=author):
+        return harder
+    raise _fault("unsound_question", question)
+
+
+def _kept(before: str, after: str, entity: str) -> float:
+    """The share of a question's words, but for those of the entity, that are still there."""
+    rest = content_words(before) - content_words(entity)
+    return len(rest & content_words(after)) / len(rest) if rest else 1.0
+
+
+def _fault(reason: str, detail: str) -> Reject:
+    return Reject(reason, detail, failed=False)
