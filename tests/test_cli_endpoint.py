@@ -34,6 +34,8 @@ HARDER = {
     "description": "the town where the glass festival began",
     "question": "Who is the mayor of the town where the glass festival began?",
 }
+CHOSEN = {"entity": "Velmora", "query": "Velmora glass festival"}
+SOUND = dict.fromkeys(["one_question", "grammatical", "same_answer", "description_fits"], True)
 SEARCH = '<think>\nSearch.\n</think>\n<tool_call>\n{"name": "search", "arguments": {"query": ["mayor"]}}\n</tool_call>'
 ANSWER = "<think>\nFound.\n</think>\n<answer>\nDolvek\n</answer>"
 
@@ -107,7 +109,7 @@ def test_a_chat_model_writes_questions_and_what_it_makes_up_is_refused(webdancer
 
 def test_a_chat_model_makes_a_question_harder(webdancer: Webdancer) -> None:
     def say(prompt: str) -> str:
-        return json.dumps(HARDER if "[Page 1]" in prompt else {"entity": "Velmora", "query": "Velmora glass festival"})
+        return json.dumps(HARDER if "[Page 1]" in prompt else CHOSEN | SOUND)
 
     with endpoint(say) as (url, _):
         (harder,) = records(webdancer("e2hqa", *at(url), stdin=text(QUESTION)))

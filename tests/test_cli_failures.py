@@ -22,8 +22,16 @@ FAILURES = ("429", "500", "cut", "silence", "junk", "empty")
 QUESTIONS = 24
 
 
+def player(prompt: str) -> str:
+    return ANSWER if "<tool_response>" in prompt else SEARCH
+
+
 @contextmanager
-def endpoint(fails: Callable[[int], str] = lambda number: "") -> Iterator[tuple[str, list[str]]]:
+def endpoint(
+    fails: Callable[[int, str], str] = lambda number, prompt: "",
+    say: Callable[[str], str] = player,
+    silence: float = 60,
+) -> Iterator[tuple[str, list[str]]]:
     """Says what it is to say, unless call ``number`` fails in a named way. Yields its URL and what it did."""
     numbers = count()
     did: list[str] = []
@@ -32,10 +40,11 @@ def endpoint(fails: Callable[[int], str] = lambda number: "") -> Iterator[tuple[
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            failure = fails(next(numbers))
+            prompt = request["messages"][-1]["content"]
+            failure = fails(next(numbers), prompt)
             did.append(failure)
             if failure == "silence":
-                done.wait(60)
+                done.wait(silence)
             elif failure == "cut":
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{" + POISON.encode())
                 self.close_connection = True
@@ -44,10 +53,7 @@ def endpoint(fails: Callable[[int], str] = lambda number: "") -> Iterator[tuple[
             elif failure == "junk":
                 self.answer(200, f"<html>{POISON}</html>")
             else:
-                self.answer(200, self.reply("" if failure else self.turn(request)))
-
-        def turn(self, request: dict[str, Any]) -> str:
-            return ANSWER if "<tool_response>" in request["messages"][-1]["content"] else SEARCH
+                self.answer(200, self.reply("" if failure else say(prompt)))
 
         def reply(self, text: str) -> str:
             usage = {"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 400}}
@@ -55,6 +61,8 @@ def endpoint(fails: Callable[[int], str] = lambda number: "") -> Iterator[tuple[
 
         def answer(self, status: int, body: str) -> None:
             self.send_response(status)
+            if status == 429:
+                self.send_header("Retry-After", "1")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body.encode())
@@ -92,25 +100,49 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_third_of_failing_calls_costs_records_but_leaves_no_trace_in_any(
-    webdancer: Webdancer, tmp_path: Path
-) -> None:
-    def fails(number: int) -> str:
-        return FAILURES[number // 3 % len(FAILURES)] if number % 10 in (2, 5, 8) else ""
+def three_in_ten(number: int, prompt: str) -> str:
+    return FAILURES[number // 3 % len(FAILURES)] if number % 10 in (2, 5, 8) else ""
 
+
+@pytest.mark.parametrize("command", ["sample", "eval"])
+def test_a_third_of_failing_calls_costs_records_but_leaves_no_trace_in_any(
+    webdancer: Webdancer, tmp_path: Path, command: str
+) -> None:
     started = time.monotonic()
-    with endpoint(fails) as (url, did):
-        done = webdancer(*sample(url, "-j", "8", "--turn-seconds", "3"))
+    with endpoint(three_in_ten) as (url, did):
+        done = webdancer(command, *sample(url, "-j", "8", "--turn-seconds", "3")[1:])
     assert done.returncode == 1, done.stderr
     assert set(did) == {"", *FAILURES}
     good, bad = lines(tmp_path / "out.jsonl"), lines(tmp_path / "rejects.jsonl")
-    ids = {record["qa"]["id"] for record in good} | {reject["record"]["qa"]["id"] for reject in bad}
+    ids = {record["qa_id"] if command == "eval" else record["qa"]["id"] for record in good}
+    ids |= {reject["record"]["qa"]["id"] for reject in bad}
     assert len(good) + len(bad) == len(ids) == QUESTIONS
     assert {reject["reason"] for reject in bad} == {"model_error"}
     assert {(record["ending"], record["answer"]) for record in good} == {("answered", "Dolvek")}
     assert POISON not in (tmp_path / "out.jsonl").read_text()
     # Each of 24 questions makes two calls of 2.7 s at most, eight at a time: 3 * 2 * 2.7 s, and room to start.
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.slow
+def test_failing_calls_cost_questions_that_are_to_be_made_harder_but_never_change_one(
+    webdancer: Webdancer, tmp_path: Path
+) -> None:
+    """It names what is not in the question, which then passes as it is; where it fails, the question is rejected."""
+
+    def fails(number: int, prompt: str) -> str:
+        return FAILURES[number % len(FAILURES)] if "3: who is it?" in prompt else three_in_ten(number, prompt)
+
+    with endpoint(fails, lambda _: json.dumps({"entity": "x", "query": "x"}), silence=1) as (url, did):
+        files = ["--data", "qa.jsonl", "--out", "out.jsonl", "--rejects", "rejects.jsonl"]
+        done = webdancer("e2hqa", *files, "--model", "teacher", "--base-url", url)
+    assert done.returncode == 1, done.stderr
+    good, bad = lines(tmp_path / "out.jsonl"), lines(tmp_path / "rejects.jsonl")
+    failed = {"q3", "q13", "q23"}
+    assert set(did) == {"", *FAILURES}
+    assert {record["id"] for record in good} == {f"q{number}" for number in range(QUESTIONS)} - failed
+    assert {(reject["id"], reject["reason"]) for reject in bad} == {(id, "model_error") for id in failed}
+    assert POISON not in (tmp_path / "out.jsonl").read_text()
 
 
 def test_a_budget_stops_the_run_cleanly_and_resume_does_the_rest(webdancer: Webdancer, tmp_path: Path) -> None:

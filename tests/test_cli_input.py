@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -111,6 +112,24 @@ def test_a_broken_line_in_the_middle_loses_only_itself(webdancer: Webdancer, com
     ]
     assert rejected[0]["detail"].startswith("stdin:2: ")
     assert "broken_line 1" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["e2hqa", "lint", "sample", "eval", "filter"])
+def test_every_record_is_written_or_rejected_with_a_reason(webdancer: Webdancer, command: str, tmp_path: Path) -> None:
+    """Good, broken, of the wrong shape, there before, and without an answer or an episode that ends in one."""
+    bad: list[object] = ["{", "[1, 2]", OTHER | {"level": "two"}, {"nothing": 1}]
+    given: list[object] = [GOOD, *bad, GOOD, OTHER | {"evidence": []}]
+    if command == "filter":
+        messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "Hm."}]
+        episode = {"qa": GOOD, "messages": messages, "ending": "format_error"}
+        given = [episode, *bad, episode | {"messages": messages[:1]}]
+    done = webdancer(command, "--rejects", "rejects.jsonl", stdin="".join(map(text, given)))
+    assert done.returncode == 1, done.stderr
+    rejected = [json.loads(line) for line in (tmp_path / "rejects.jsonl").read_text().splitlines()]
+    assert len(done.stdout.splitlines()) + len(rejected) == len(given)
+    assert all(re.fullmatch("[a-z_]+", line["reason"]) and line["stage"] == command for line in rejected)
+    assert [line["reason"] for line in rejected].count("broken_line") == 1
+    assert [line["reason"] for line in rejected].count("wrong_shape") == 3
 
 
 def test_a_field_of_the_wrong_type_loses_only_its_record(webdancer: Webdancer, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Stages as neighbours in a pipe, and stages that are stopped by ``| head``, Ctrl-C or kill -9, then resumed."""
 
 import json
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +196,115 @@ def assert_resume_equals_an_uninterrupted_run(webdancer: Webdancer, arguments: l
 def test_resume_onto_stdout_is_refused(webdancer: Webdancer, questions: Path) -> None:
     done = webdancer("sample", "--data", "qa.jsonl", "--resume")
     assert done.returncode == 2 and "--out FILE" in done.stderr.splitlines()[-1]
+
+
+INTERRUPTED = (130, -signal.SIGINT)
+"""A second Ctrl-C may meet the interpreter on its way out; a shell tells of 130 in both cases."""
+
+STAGES = {
+    "e2hqa": ["e2hqa", "--keep-chain"],
+    "lint": ["lint"],
+    "sample": ["sample", "-n", "3", "--web", "pages.jsonl"],
+    "eval": ["eval", "--runs", "3"],
+    "filter": ["filter"],
+}
+
+
+@pytest.fixture
+def data(webdancer: Webdancer, questions: Path) -> Callable[[str], Path]:
+    """What a stage reads: questions, or the trajectories that answer them."""
+
+    def made(command: str) -> Path:
+        if command != "filter":
+            return questions
+        assert webdancer("sample", "--data", "qa.jsonl", "--out", "trajectories.jsonl").returncode == 0
+        return questions.with_name("trajectories.jsonl")
+
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("command", STAGES)
+def test_ctrl_c_once_or_twice_leaves_a_file_that_resume_completes(
+    start: Started, webdancer: Webdancer, data: Callable[[str], Path], command: str, times: int
+) -> None:
+    """The input stays open, as it does behind a slow neighbour; what was being written may be torn by the second."""
+    source = data(command)
+    process = start(*STAGES[command], "--out", "stopped.jsonl", "--rejects", "rejects.jsonl")
+    feed(process, b"".join(source.read_bytes().splitlines(keepends=True)[:15]))
+    stopped = source.with_name("stopped.jsonl")
+    wait_for_lines(stopped, 3)
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode in INTERRUPTED
+    assert b"interrupted" in err and not any(word in err for word in (b"Traceback", b"ignored", b"Task")), err.decode()
+    with stopped.open("ab") as torn:
+        torn.write(b'{"qa": {"question": "half a li')
+    resumed = webdancer(*STAGES[command], "--data", source.name, "--out", "stopped.jsonl", "--resume")
+    whole = webdancer(*STAGES[command], "--data", source.name, "--out", "whole.jsonl")
+    assert (resumed.returncode, whole.returncode) == (0, 0) and "already done" in resumed.stderr
+    assert sorted(lines(stopped)) == sorted(lines(source.with_name("whole.jsonl"))) != []
+
+
+@pytest.mark.parametrize("command", STAGES)
+def test_a_closed_pipe_ends_every_stage_quietly(
+    start: Started, data: Callable[[str], Path], command: str, tmp_path: Path
+) -> None:
+    everything = data(command).read_bytes()
+    process = start(*STAGES[command], "--rejects", "rejects.jsonl")
+    assert process.stdout and process.stderr and process.stdin
+    half = everything[: len(everything) // 2].rpartition(b"\n")[0] + b"\n"
+    feed(process, half)
+    assert json.loads(process.stdout.readline())
+    process.stdout.close()
+    with suppress(BrokenPipeError):
+        feed(process, everything[len(half) :])
+    assert process.wait(timeout=30) == 0
+    assert not any(word in (said := process.stderr.read()) for word in (b"Error", b"Exception", b"Traceback")), said
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_while_a_model_is_silent_ends_the_run_at_once(start: Started, questions: Path, times: int) -> None:
+    """Nobody waits for what is under way: neither for the answer, nor for the time limit of the call."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        process = start("sample", "--data", "qa.jsonl", "--out", "o.jsonl", "--model", "m", "--base-url", url)
+        silent.settimeout(30)
+        connection, _ = silent.accept()
+        with connection:
+            began = time.monotonic()
+            for _ in range(times):
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.05)
+            _, err = process.communicate(timeout=30)
+    assert process.returncode in INTERRUPTED and time.monotonic() - began < 10
+    assert b"interrupted" in err and not any(word in err for word in (b"Traceback", b"ignored", b"Task")), err.decode()
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_crawl_leaves_files_that_resume_completes(
+    start: Started, webdancer: Webdancer, served: Served, tmp_path: Path
+) -> None:
+    assert webdancer("world", "--pages", "50", "--style", "plain", "--out", "world").returncode == 0
+    with served(tmp_path / "world" / "site") as root:
+        crawl = ["crawlqa", root, "--allow-private", "--delay-seconds", "0.02"]
+        process = start(*crawl, "--pages", "stopped.pages", "--out", "stopped.jsonl")
+        wait_for_lines(tmp_path / "stopped.jsonl", 3)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 130 and b"interrupted" in err and b"Traceback" not in err, err.decode()
+        for name in ("stopped.pages", "stopped.jsonl"):
+            with (tmp_path / name).open("ab") as torn:
+                torn.write(b'{"url": "half a li')
+        resumed = webdancer(*crawl, "--pages", "stopped.pages", "--out", "stopped.jsonl", "--resume")
+        whole = webdancer(*crawl, "--pages", "whole.pages", "--out", "whole.jsonl")
+    assert (resumed.returncode, whole.returncode) == (0, 0), resumed.stderr
+    for one, other in (("stopped.pages", "whole.pages"), ("stopped.jsonl", "whole.jsonl")):
+        assert sorted(map(timeless, lines(tmp_path / one))) == sorted(map(timeless, lines(tmp_path / other))) != []
+
+
+def timeless(line: str) -> str:
+    return re.sub(r'"fetched_at":"[^"]*"', "", line)

@@ -1,6 +1,7 @@
 """A run that was recorded is replayed without the network, byte for byte; and no key is left anywhere."""
 
 import json
+import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -8,6 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -19,7 +22,11 @@ CANARY = "sk-canary-0123456789abcdef"
 SENTENCE = "Velmora is the town where the glass festival began in 1820."
 FILLER = "The rest of the page speaks of the weather, of fairs, and of a bridge that was never finished. " * 3
 SITE = {
-    "index.html": f'<title>Glass festival</title><p>{SENTENCE} <a href="velmora.html">Velmora</a>. {FILLER}</p>',
+    "robots.txt": "User-agent: *\nDisallow: /private\n",
+    "picture.png": "PNG",
+    "login.html": "<title>Sign in</title><form>Password: <input type=password></form>",
+    "index.html": f'<title>Glass festival</title><p>{SENTENCE} <a href="velmora.html">Velmora</a>. {FILLER}'
+    '<a href="gone.html">Gone</a>. <a href="private.html">Private</a>. <a href="login.html">Sign in</a>.</p>',
     "velmora.html": f"<title>Velmora</title><p>Velmora is a town. Its mayor is Dolvek. {FILLER}</p>",
 }
 NO_NETWORK = """
@@ -42,7 +49,8 @@ def author(prompt: str, number: int) -> str:
 
 def rewriter(prompt: str, number: int) -> str:
     if "[Page 1]" not in prompt:
-        return json.dumps({"entity": "Velmora", "query": "Velmora glass festival"})
+        sound = dict.fromkeys(["one_question", "grammatical", "same_answer", "description_fits"], True)
+        return json.dumps({"entity": "Velmora", "query": "Velmora glass festival", **sound})
     description = "the town where the glass festival began"
     question = f"Who is the mayor of {description}, asked for the {number}th time?"
     return json.dumps({"page": 1, "sentence": SENTENCE, "description": description, "question": question})
@@ -58,18 +66,61 @@ def player(prompt: str, number: int) -> str:
 ROLES = {"crawlqa": author, "e2hqa": rewriter, "sample": player, "eval": player}
 
 
-@contextmanager
-def endpoint(say: Callable[[str, int], str]) -> Iterator[str]:
+def judge(prompt: str, number: int) -> str:
+    verdict = "good" if '"verdict": "good"' in prompt else "correct"
+    return json.dumps({"reason": f"Call {number} settles it.", "verdict": verdict})
+
+
+OTHERS = ["picture.png", "login.html", "file:///etc/passwd"]
+
+
+def surfer(prompt: str, number: int) -> str:
+    """Searches, visits what can be read and what cannot, and answers; it also sums the pages up."""
+    if "rational" in prompt:
+        return json.dumps(
+            {"rational": "It names him.", "evidence": f"Its mayor is Dolvek. ({number})", "summary": "D."}
+        )
+    if not prompt.startswith("<tool_response>"):  # the task, which has an example of one
+        return player("", number)
+    root = re.search(r"http://127\.0\.0\.1:\d+/", prompt)
+    names = [] if "passwd" in prompt else OTHERS if "gone" in prompt else ["velmora.html", "gone.html", "private.html"]
+    if root and names:
+        call = json.dumps({"name": "visit", "arguments": {"url": [urljoin(root.group(), name) for name in names]}})
+        return f"<think>\nCall {number}.\n</think>\n<tool_call>\n{call}\n</tool_call>"
+    return f"<think>\nFound in call {number}.\n</think>\n<answer>\nDolvek\n</answer>"
+
+
+def endpoint(say: Callable[[str, int], str]) -> AbstractContextManager[str]:
     """A chat endpoint that never says the same twice, and quotes the key that it was given."""
     numbers = count(1)
+
+    def reply(request: Any, key: str) -> object:
+        choice = {"message": {"content": say(request["messages"][-1]["content"], next(numbers))}}
+        return {"id": f"call-{key}", "choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 5}}
+
+    return answering(reply, "/v1")
+
+
+def search(root: str) -> AbstractContextManager[str]:
+    """A search service that finds one page, and quotes the key that it was given."""
+    numbers = count(1)
+
+    def found(request: Any, key: str) -> object:
+        hit = {"title": "Velmora", "link": f"{root}velmora.html", "snippet": f"A town, {next(numbers)}, for {key}."}
+        return {"organic": [hit]}
+
+    return answering(found, "/")
+
+
+@contextmanager
+def answering(reply: Callable[[Any, str], object], path: str) -> Iterator[str]:
+    """A server that answers JSON with JSON; it is told the key of each request, too."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            key = self.headers["Authorization"].removeprefix("Bearer ")
-            choice = {"message": {"content": say(request["messages"][-1]["content"], next(numbers))}}
-            reply = {"id": f"call-{key}", "choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 5}}
-            body = json.dumps(reply).encode()
+            key = self.headers["X-API-KEY"] or self.headers["Authorization"].removeprefix("Bearer ")
+            body = json.dumps(reply(request, key)).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -81,7 +132,7 @@ def endpoint(say: Callable[[str, int], str]) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
+        yield f"http://127.0.0.1:{server.server_port}{path}"
     finally:
         server.shutdown()
         server.server_close()
@@ -101,7 +152,7 @@ def site(tmp_path: Path) -> Path:
     folder = tmp_path / "site"
     folder.mkdir()
     for name, html in SITE.items():
-        (folder / name).write_text(f"<html><body>{html}</body></html>")
+        (folder / name).write_text(f"<html><body>{html}</body></html>" if name.endswith("html") else html)
     return folder
 
 
@@ -144,6 +195,72 @@ def test_a_recorded_run_is_replayed_byte_for_byte_without_the_network(
     if command == "crawlqa":
         assert (tmp_path / "live.pages").read_bytes() == (tmp_path / "replayed.pages").read_bytes() != b""
     assert "0 recorded, 0 missed" in replayed.stderr and "run.tape: 0 replayed" in live.stderr
+    assert_no_canary(tmp_path, live, replayed)
+
+
+@pytest.mark.parametrize("command", ["filter", "eval"])
+def test_what_a_judge_said_is_replayed_byte_for_byte(
+    webdancer: Webdancer, tmp_path: Path, offline: dict[str, str], command: str
+) -> None:
+    """The answer is right, but no rule sees it."""
+    qa = json.loads((tmp_path / "qa.jsonl").read_text()) | {"answer": "the man whom they call Dolvek"}
+    (tmp_path / "qa.jsonl").write_text(json.dumps(qa) + "\n")
+    with endpoint(player) as teacher, endpoint(judge) as critic:
+        play = ["--data", "qa.jsonl", "--prompts", "compact", "--model", "teacher", "--base-url", teacher]
+        judged = ["--judge-model", "judge", "--judge-base-url", critic, "--tape", "run.tape"]
+        if command == "filter":
+            assert webdancer("sample", *play, "-n", "3", "--out", "t.jsonl", OPENAI_API_KEY=CANARY).returncode == 0
+            run = ["filter", "--data", "t.jsonl", "--stages", "validity,correctness,quality,model", *judged]
+        else:
+            run = ["eval", *play, "--runs", "3", *judged]
+        live = webdancer(*run, "--out", "live", "--rejects", "r", OPENAI_API_KEY=CANARY)
+    replayed = webdancer(*run, "--out", "again", "--rejects", "r", "--tape-mode", "replay", **offline)
+    assert (live.returncode, replayed.returncode) == (0, 0), live.stderr + replayed.stderr
+    assert (tmp_path / "live").read_bytes() == (tmp_path / "again").read_bytes() != b""
+    assert "settles it" in (tmp_path / "live").read_text()
+    assert "0 recorded, 0 missed" in replayed.stderr
+    assert_no_canary(tmp_path, live, replayed)
+
+
+@pytest.mark.parametrize("command", ["sample", "eval"])
+@pytest.mark.parametrize("private", [True, False])
+def test_a_run_on_the_live_web_is_replayed_byte_for_byte_with_what_could_not_be_read(
+    webdancer: Webdancer,
+    served: Served,
+    site: Path,
+    tmp_path: Path,
+    offline: dict[str, str],
+    command: str,
+    private: bool,
+) -> None:
+    """With a search service, a teacher and a summariser; without --allow-private the guard refuses every page."""
+    rollouts = ["-n", "3"] if command == "sample" else ["--runs", "3"]
+    run = [
+        command,
+        "--data",
+        "qa.jsonl",
+        *rollouts,
+        "--web",
+        "live",
+        "--model",
+        "teacher",
+        "--summariser-model",
+        "small",
+    ]
+    run += ["--tape", "run.tape", *(["--allow-private"] if private else [])]
+    keys = {"OPENAI_API_KEY": CANARY, "SERPER_API_KEY": CANARY}
+    with served(site) as root, endpoint(surfer) as url, search(root) as engine:
+        run += ["--base-url", url, "--search", f"serper={engine}"]
+        live = webdancer(*run, "--out", "live", "--rejects", "live.rejects", **keys)
+    assert live.returncode == 0, live.stderr
+    replayed = webdancer(*run, "--out", "again", "--rejects", "r", "--tape-mode", "replay", **keys, **offline)
+    assert replayed.returncode == 0, replayed.stderr
+    shown = (tmp_path / "live").read_text()
+    assert (tmp_path / "again").read_text() == shown != ""
+    refusals = ["404", "robots.txt", "image/png", "login", "file:///etc/passwd: not an http"]
+    assert all(said in shown for said in (refusals if private else ["--allow-private"]))
+    assert ("Its mayor is Dolvek. (" in shown) is private
+    assert "0 recorded, 0 missed" in replayed.stderr
     assert_no_canary(tmp_path, live, replayed)
 
 

@@ -31,7 +31,22 @@ class BudgetSpent(WebdancerError):
 
 
 class ToolError(WebdancerError):
-    """A tool call failed in a way that the policy should read as an observation."""
+    """A tool call failed in a way that the policy should read as an observation.
+
+    ``lasts`` is True for an answer that would be the same if it was asked for again: no such page, not allowed, not a
+    type that can be read.
+    """
+
+    def __init__(self, text: str, *, lasts: bool = False):
+        super().__init__(text)
+        self.lasts = lasts
+
+
+class Outage(WebdancerError):
+    """A service that the tools stand on (search, reader, summariser) gave no answer, however often it was asked.
+
+    No observation: it would teach the policy about the outage. The episode ends, as a failure to be tried again.
+    """
 
 
 class Refused(WebdancerError):

@@ -1,9 +1,12 @@
 """A tape: one SQLite file that records what was asked of models and of the web, so that a run can be replayed.
 
-An exchange is found by the hash of everything that was asked, the rollout included. Only successes are recorded. In
-replay nothing is asked: what the tape lacks is a TapeMiss. What one process was given is what all are given: a value is
-read back from the tape after it was recorded, so that a replay repeats exactly what the run saw. The file is in WAL
-mode: several processes may record at once, and a kill loses nothing that was recorded.
+An exchange is found by the hash of everything that was asked, the rollout included. Only answers are recorded. A page
+that is not there, or not allowed, is an answer, too (``Answer``); what may pass, like silence or a server's error, is
+none. In replay nothing is asked: what the tape lacks is a TapeMiss.
+
+What one process was given is what all are given: a value is read back from the tape after it was recorded, so that a
+replay repeats exactly what the run saw. The file is in WAL mode: several processes may record at once, and a kill loses
+nothing that was recorded.
 """
 
 import hashlib
@@ -16,7 +19,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -28,7 +31,7 @@ Mode = Literal["auto", "record", "replay"]
 Value = TypeVar("Value")
 
 APPLICATION_ID = 0x77646E63
-FORMAT = 1
+FORMAT = 2
 BUSY_SECONDS = 30.0
 SHORTEST_SECRET = 12
 """A shorter value of a key variable is a placeholder such as EMPTY, and may be an ordinary word."""
@@ -45,6 +48,13 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 class TapeMiss(WebdancerError):
     """In replay, something was asked that the tape does not have."""
+
+
+class Answer(msgspec.Struct, Generic[Value]):
+    """What the web said: a value, or a no that lasts, as its text."""
+
+    value: Value | None = None
+    no: str = ""
 
 
 class Exchange(msgspec.Struct, kw_only=True):

@@ -13,6 +13,7 @@ from webdancer_cli import config
 from webdancer_cli.agent.chat import ChatPolicy
 from webdancer_cli.agent.episode import Limits, play
 from webdancer_cli.agent.tools import Tools, schemas
+from webdancer_cli.llm import Chat
 from webdancer_cli.prompts import PromptSet, load
 from webdancer_cli.records import QA, Call, Trajectory
 from webdancer_cli.transcript import is_well_formed, parse_turn
@@ -57,12 +58,18 @@ def endpoint(*replies: Say | int) -> Iterator[tuple[str, list[Say]]]:
         server.server_close()
 
 
+def teacher(url: str, **given: Any) -> ChatPolicy:
+    options = config.Sample(model="teacher", base_url=[url], **given)
+    sampling = {name: getattr(options, name) for name in ("temperature", "top_p", "repetition_penalty")}
+    return ChatPolicy(options, Chat(url, "teacher", max_tokens=options.max_turn_tokens, **sampling))
+
+
 async def run(url: str, tools: Tools, prompts: PromptSet, **options: Any) -> Trajectory:
-    policy = ChatPolicy(config.Sample(model="teacher", base_url=url, **options))
+    policy = teacher(url, **options)
     try:
         return await play(QUESTION, policy, tools, prompts, Limits())
     finally:
-        await policy.aclose()
+        await policy.chat.aclose()
 
 
 async def test_the_endpoint_sees_exactly_the_history_of_the_record(tools: Tools, compact: PromptSet) -> None:
@@ -176,9 +183,9 @@ async def test_calls_carry_the_endpoints_ids_and_counts(tools: Tools, compact: P
 async def test_draws_depend_on_seed_question_rollout_and_turn(tools: Tools, compact: PromptSet) -> None:
     async def seeds(seed: int, rollout: int) -> list[int]:
         with endpoint(say(CALL), say(ANSWER)) as (url, requests):
-            policy = ChatPolicy(config.Sample(model="teacher", base_url=url, seed=seed))
+            policy = teacher(url, seed=seed)
             await play(QUESTION, policy, tools, compact, Limits(), rollout)
-            await policy.aclose()
+            await policy.chat.aclose()
         return [request["seed"] for request in requests]
 
     first = await seeds(1, 0)

@@ -1,6 +1,7 @@
 """The episode: what it asks, runs, shows and records, and each of its endings."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 
 from webdancer_cli.agent import episode
 from webdancer_cli.agent.episode import Completion, Limits, TokenLimit, play
+from webdancer_cli.agent.own_tools import OwnTool
 from webdancer_cli.agent.tools import Tools
-from webdancer_cli.errors import ModelError, ToolError
+from webdancer_cli.errors import ModelError, Outage, ToolError
 from webdancer_cli.prompts import PromptSet, load
 from webdancer_cli.records import QA, Page, Trajectory, Usage
 from webdancer_cli.transcript import is_well_formed, response_text
@@ -310,6 +312,35 @@ async def test_a_late_tool_is_an_observation(scripted: Script, compact: PromptSe
     assert (trajectory.ending, observations(trajectory)) == ("answered", ["No answer from the tool."])
 
 
+async def test_a_service_that_is_down_ends_the_episode_and_is_no_observation(
+    scripted: Script, compact: PromptSet
+) -> None:
+    class Down(Flaky):
+        async def search(self, query: str, results: int) -> list[Hit]:
+            if query == "Dolvek":
+                raise Outage("serper: HTTP 503 (4 attempts)")
+            return await super().search(query, results)
+
+    both = SEARCH.replace('["Dolvek"]', '["Kemlo", "Dolvek"]')
+    for turn in (SEARCH, both):
+        trajectory = await run(scripted(turn, ANSWER), Tools(Down(), compact), compact)
+        assert (trajectory.ending, trajectory.answer) == ("tool_abort", None)
+        assert trajectory.extra == {"error": "serper: HTTP 503 (4 attempts)"}
+        assert trajectory.messages[-1].content == turn
+
+
+async def test_a_search_that_is_late_is_an_outage_however_its_service_puts_it(
+    scripted: Script, compact: PromptSet
+) -> None:
+    class Silent(Flaky):
+        async def search(self, query: str, results: int) -> list[Hit]:
+            return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    trajectory = await run(scripted(SEARCH, ANSWER), Tools(Silent(), compact), compact, tool_seconds=0.05)
+    assert trajectory.ending == "tool_abort"
+    assert trajectory.extra == {"error": "flaky: no answer to a search within 0.05 seconds"}
+
+
 async def test_a_tool_that_never_returns_costs_only_its_own_episode(scripted: Script, compact: PromptSet) -> None:
     tools = Tools(Flaky(), compact)
     stuck = run(scripted(VISIT.replace("NAME", "never"), ANSWER), tools, compact, episode_seconds=0.1)
@@ -328,3 +359,27 @@ async def test_64_episodes_share_the_time_of_one_slow_tool(scripted: Script, com
     async with asyncio.timeout(2):  # one after another: 12.8 s
         played = await asyncio.gather(*(run(scripted(SEARCH, ANSWER), tools, compact) for _ in range(64)))
     assert {trajectory.ending for trajectory in played} == {"answered"}
+
+
+@pytest.mark.slow
+async def test_64_episodes_whose_tool_takes_2_seconds_finish_a_turn_in_less_than_4(
+    scripted: Script, corpus: Corpus
+) -> None:
+    def blocks(word: str) -> str:
+        """Take two seconds, and a thread."""
+        time.sleep(2)
+        return word
+
+    async def waits(word: str) -> str:
+        """Take two seconds."""
+        await asyncio.sleep(2)
+        return word
+
+    prompts = load("default")
+    for tool in (blocks, waits):
+        tools = Tools(corpus, prompts, [OwnTool("slow", tool)])
+        call = SEARCH.replace("search", "slow").replace('"query": ["Dolvek"]', '"word": "done"')
+        began = time.monotonic()
+        played = await asyncio.gather(*(run(scripted(call, ANSWER), tools, prompts) for _ in range(64)))
+        assert 2 <= time.monotonic() - began < 4
+        assert {tuple(observations(trajectory)) for trajectory in played} == {("done",)}

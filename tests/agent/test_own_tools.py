@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +49,19 @@ def stuck(seconds: float) -> str:
     """Wait, holding a thread."""
     time.sleep(seconds)
     return threading.current_thread().name
+
+
+async def stubborn() -> str:
+    """Go on whatever comes."""
+    while True:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+
+async def blocking(seconds: float) -> str:
+    """Wait as a coroutine should not."""
+    time.sleep(seconds)
+    return "done"
 
 
 def failing(error: str) -> str:
@@ -217,6 +232,88 @@ async def test_time_and_caps_hold_for_own_tools_and_hostile_text_stays_text(
     assert echoed.endswith("Long.\n\n(Cut off here: the rest was too long to show.)")
     assert len(policy.observed[1]) <= 150
     assert fault is not None and fault.startswith("echo: ")
+
+
+@pytest.mark.parametrize(("tool", "arguments"), [(stuck, {"seconds": 30}), (stubborn, {}), (blocking, {"seconds": 30})])
+async def test_a_tool_that_never_returns_costs_its_own_episode_only(
+    scripted: Callable[..., Any], corpus: Corpus, tool: Callable[..., Any], arguments: dict[str, Any]
+) -> None:
+    """Whether it blocks, is deaf to its cancellation, or does both: its episode ends, and the others do not wait."""
+    prompts = load("default")
+    tools = Tools(corpus, prompts, [OwnTool("hangs", tool), OwnTool("slow", slow)])
+    answer = render_turn(Turn(thought="So.", answer="29"))
+
+    def episode(call: ToolCall, seconds: float) -> Any:
+        policy = scripted(render_turn(Turn(thought="Try.", call=call)), answer)
+        limits = Limits(tool_seconds=60, episode_seconds=seconds)
+        return play(QA(question="How long?", answer="29"), policy, tools, prompts, limits)
+
+    others = [episode(ToolCall("slow", {"seconds": 0.01}), 20) for _ in range(20)]
+    async with asyncio.timeout(5):
+        played = await asyncio.gather(episode(ToolCall("hangs", arguments), 0.3), *others)
+    assert [trajectory.ending for trajectory in played] == ["time_limit", *["answered"] * 20]
+
+
+HANGING = """
+import asyncio, sys, time
+sys.path.insert(0, {folder!r})
+from webdancer_cli.agent.own_tools import load_tools
+
+async def main():
+    for tool in load_tools([{file!r} + ":" + name for name in ("stuck", "stubborn")]):
+        try:
+            async with asyncio.timeout(0.2):
+                await tool.call({{}})
+        except TimeoutError:
+            print("late", flush=True)
+
+asyncio.run(main())
+"""
+TOOLS = """
+import asyncio, time
+
+def stuck() -> str:
+    "Block."
+    time.sleep(600)
+    return ""
+
+async def stubborn() -> str:
+    "Go on whatever comes."
+    while True:
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            pass
+"""
+
+
+def test_a_tool_that_hangs_does_not_hold_up_the_end_of_the_process(tmp_path: Path) -> None:
+    (tmp_path / "hanging.py").write_text(TOOLS)
+    root = str(Path(__file__).parents[2])
+    program = HANGING.format(folder=root, file=str(tmp_path / "hanging.py"))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "late\nlate\n", "")
+
+
+async def test_64_blocking_tools_run_at_once() -> None:
+    tool = OwnTool("stuck", stuck)
+    async with asyncio.timeout(4):  # one after another: 64 s
+        names = await asyncio.gather(*(tool.call({"seconds": 1}) for _ in range(64)))
+    assert len(set(names)) == 64
+
+
+async def test_coroutines_of_one_tool_share_a_loop() -> None:
+    """What they hold open, such as a client's connections, belongs to that loop."""
+    loops = []
+
+    async def where() -> str:
+        """Say in which loop this runs."""
+        loops.append(asyncio.get_running_loop())
+        return ""
+
+    tool = OwnTool("where", where)
+    await asyncio.gather(tool.call({}), tool.call({}))
+    assert len(set(loops)) == 1 and asyncio.get_running_loop() not in loops
 
 
 def test_prompts_that_show_no_tools_are_refused(corpus: Corpus, compact: PromptSet) -> None:

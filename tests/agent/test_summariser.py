@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from webdancer_cli.agent.summariser import PART_CHARS, Note, Summariser, joined, parts
 from webdancer_cli.agent.tools import Tools
-from webdancer_cli.errors import BudgetSpent, ModelError
+from webdancer_cli.errors import BudgetSpent, ModelError, Outage
 from webdancer_cli.llm import Reply
 from webdancer_cli.prompts import load
 from webdancer_cli.records import Message, Page
@@ -26,9 +28,13 @@ class Model:
 
     def __init__(self, *lines: Any):
         self.lines = list(lines)
-        self.asked: list[list[Message]] = []
+        self.asked: list[Sequence[Message]] = []
 
-    async def complete(self, messages: list[Message]) -> Reply:
+    model = "scripted"
+
+    async def complete(
+        self, messages: Sequence[Message], *, rollout: int = 0, schema: Mapping[str, Any] | None = None
+    ) -> Reply:
         self.asked.append(messages)
         line = self.lines.pop(0)
         if isinstance(line, Exception):
@@ -57,7 +63,7 @@ def note(evidence: str = "It was founded in 1234.", summary: str = "In 1234.") -
 
 async def visit(model: Model, text: str = TEXT, seconds: float = 5.0) -> tuple[str, Summariser]:
     prompts = load("default")
-    summariser = Summariser(model, prompts, seconds)  # type: ignore[arg-type]
+    summariser = Summariser(model, prompts, seconds)
     tools = Tools(OnePage(text), prompts, (), summariser)
     shown = await tools.call(ToolCall("visit", {"url": [URL], "goal": "the founding year"}), seconds=seconds)
     return shown, summariser
@@ -72,6 +78,10 @@ async def test_a_visit_shows_the_models_evidence_and_summary() -> None:
     assert all(part in message.content for part in (TEXT, URL, "the founding year"))
 
 
+def test_its_name_tells_model_and_prompt() -> None:
+    assert re.fullmatch(r"scripted default:[0-9a-f]{16}", Summariser(Model(), load("default"), 1.0).name)
+
+
 async def test_a_reply_that_cannot_be_read_is_asked_for_once_more() -> None:
     model = Model("Well, it says 1234.", f"Sure: ```json\n{json.dumps(note())}\n```")
     shown, summariser = await visit(model)
@@ -82,17 +92,28 @@ async def test_a_reply_that_cannot_be_read_is_asked_for_once_more() -> None:
 @pytest.mark.parametrize(
     "lines",
     [
-        [ModelError("HTTP 500: out of order")],
         ["out of order", "out of order"],
         [{"evidence": "out of order"}, {"summary": 3}],
-        ["out of order", ModelError("HTTP 500: out of order")],
-        [9.0],
     ],
 )
-async def test_a_failure_shows_the_page_itself_and_is_counted(lines: list[Any]) -> None:
+async def test_a_reply_that_is_no_note_shows_the_page_itself_and_is_counted(lines: list[Any]) -> None:
     shown, summariser = await visit(Model(*lines), seconds=0.5)
     assert "It was founded in 1234. The mayor is Dolvek." in shown
     assert "out of order" not in shown and summariser.failures == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([ModelError("HTTP 500: out of order")], "summariser: HTTP 500: out of order"),
+        (["out of order", ModelError("HTTP 500: out of order")], "summariser: HTTP 500: out of order"),
+        ([9.0], f"summariser: no note on {URL} within 0.35 seconds"),  # 0.7 of half a second
+    ],
+)
+async def test_a_model_that_does_not_reply_is_an_outage_and_no_observation(lines: list[Any], said: str) -> None:
+    with pytest.raises(Outage) as caught:
+        await visit(Model(*lines), seconds=0.5)
+    assert str(caught.value) == said
 
 
 async def test_a_spent_budget_is_no_failure_of_the_page() -> None:

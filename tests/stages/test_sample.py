@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from webdancer_cli import config, jsonl
 from webdancer_cli.agent.demonstrator import Demonstrator
 from webdancer_cli.agent.episode import Policy, Session
-from webdancer_cli.errors import ModelError, UsageError
+from webdancer_cli.errors import ModelError, Outage, UsageError
 from webdancer_cli.flow import Tally
 from webdancer_cli.prompts import load
 from webdancer_cli.records import QA, Evidence, Message, Page, Trajectory, trajectory_id
 from webdancer_cli.stages import sample
+from webdancer_cli.web.corpus import Corpus
+from webdancer_cli.web.source import Hit, Web
 
 NAMES = ["Velmora", "Kemlo", "Talrano", "Nimmek", "Jornari"]
 
@@ -245,3 +247,38 @@ def test_an_empty_corpus_and_trajectories_for_questions_are_usage_errors(folder:
     run(options(folder, "t.jsonl", limit=1))
     with pytest.raises(UsageError, match="trajectory"):
         run(options(folder, "never.jsonl", data=str(folder / "t.jsonl")))
+
+
+class Down:
+    """A web whose search is down until it is mended."""
+
+    name = "live:down+http"
+    is_up = False
+
+    def __init__(self, corpus: Web):
+        self._corpus = corpus
+
+    async def search(self, query: str, results: int) -> list[Hit]:
+        if not self.is_up:
+            raise Outage("serper: HTTP 503 (4 attempts)")
+        return await self._corpus.search(query, results)
+
+    async def read(self, url: str) -> Page:
+        return await self._corpus.read(url)
+
+
+def test_an_outage_of_the_tools_is_a_failure_that_resume_plays_again(folder: Path) -> None:
+    web = Down(Corpus.load(str(folder / "pages.jsonl")))
+    given = options(folder, "down.jsonl", rejects=str(folder / "down.rejects"))
+    tally = asyncio.run(sample.run(given, Demonstrator(given), web=web))
+    assert (tally.exit_code, tally.reasons, written(folder, "down.jsonl")) == (1, {"tool_abort": len(NAMES)}, [])
+    reject = json.loads((folder / "down.rejects").read_text().splitlines()[0])
+    assert (reject["detail"], reject["record"]["qa"]["question"]) == (
+        "serper: HTTP 503 (4 attempts)",
+        question(NAMES[0]).question,
+    )
+    web.is_up, given.resume = True, True
+    tally = asyncio.run(sample.run(given, Demonstrator(given), web=web))
+    assert tally.exit_code == 0
+    assert [item.ending for item in written(folder, "down.jsonl")] == ["answered"] * len(NAMES)
+    assert (folder / "down.rejects").read_text() == ""

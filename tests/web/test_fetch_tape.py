@@ -41,3 +41,50 @@ async def test_pages_are_replayed_failures_are_not_and_cookies_are_left_out(
     assert len(site.requests) == asked
     assert (live[1].url, live[0].text()) == (f"{site.url}/", "<p>héllo")
     assert live[0].headers["x-robots-tag"] == "all" and "set-cookie" not in live[0].headers
+
+
+async def test_a_no_that_lasts_is_replayed_with_its_reason(
+    serve: Callable[..., Any], answer: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = str(tmp_path / "web.tape")
+    answers = {
+        "/robots.txt": "User-agent: *\nDisallow: /no",
+        "/picture": answer(b"PNG", headers={"Content-Type": "image/png"}),
+        "/forbidden": answer(status=403),
+        "/circle": answer(status=302, headers={"Location": "/circle"}),
+    }
+    site = await serve(answers)
+    expected = {
+        f"{site.url}/gone": "http_404",
+        f"{site.url}/forbidden": "http_403",
+        f"{site.url}/no": "robots_disallowed",
+        f"{site.url}/picture": "not_html",
+        f"{site.url}/circle": "redirect_loop",
+    }
+    told = {}
+    for mode in ("auto", "replay"):
+        with Tape(path, mode) as tape:
+            async with fetcher(tape) as client:
+                told[mode] = {url: await refusal(client, url) for url in expected}
+    assert told["replay"] == told["auto"]
+    assert {url: reason for url, (reason, _) in told["auto"].items()} == expected
+    assert tape.line() == "5 replayed, 0 recorded, 0 missed"
+
+
+async def test_what_was_refused_as_private_is_asked_anew_when_it_is_allowed(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    site = await serve({"/": "<p>hello"})
+    with Tape(str(tmp_path / "web.tape")) as tape:
+        async with Fetcher(tape=tape) as client:
+            assert await reason(client, f"{site.url}/") == "private_address"
+            assert await reason(client, f"{site.url}/") == "private_address"
+        async with fetcher(tape) as client:
+            assert (await client.get(f"{site.url}/")).text() == "<p>hello"
+        assert tape.line() == "1 replayed, 2 recorded, 0 missed"
+
+
+async def refusal(client: Fetcher, url: str) -> tuple[str, str]:
+    with pytest.raises(Reject) as caught:
+        await client.get(url)
+    return caught.value.reason, caught.value.detail

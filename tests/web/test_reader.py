@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from webdancer_cli.errors import Refused, ToolError, UsageError
+from webdancer_cli.errors import Outage, Refused, ToolError, UsageError
 from webdancer_cli.records import Page
 from webdancer_cli.web.jina import JinaReader
 from webdancer_cli.web.reader import HttpReader
@@ -117,6 +117,35 @@ async def test_failures_name_the_url_that_was_asked_for(serve, answer) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "lasts"),
+    [("/gone", True), ("/no", True), ("/picture", True), ("/wall", True), ("/login", True), ("/huge", True),
+     ("/circle", True), ("/busy", False), ("/broken", False), ("/cut", False)],
+)  # fmt: skip
+async def test_a_no_that_lasts_is_told_from_one_that_may_pass(serve, answer, path: str, lasts: bool) -> None:
+    answers = {
+        "/robots.txt": "User-agent: *\nDisallow: /no",
+        "/picture": answer(b"PNG", 200, {"Content-Type": "image/png"}),
+        "/wall": answer("", 403, {"cf-mitigated": "challenge"}),
+        "/login": "<title>Sign in</title><form><input type=password></form>",
+        "/huge": "x" * (11 * 1024 * 1024),
+        "/circle": answer("", 302, {"Location": "/circle"}),
+        "/busy": answer("", 429),
+        "/broken": answer("", 503),
+        "/cut": answer(ARTICLE.format(PROSE), cut=True),
+    }
+    site = await serve(answers)
+    with pytest.raises(ToolError) as caught:
+        await read(site.url + path)
+    assert caught.value.lasts is lasts
+
+
+async def test_a_dead_site_is_no_outage_of_ours(serve) -> None:
+    with pytest.raises(ToolError, match="cannot connect") as caught:
+        await read("http://127.0.0.1:9/page")
+    assert not caught.value.lasts
+
+
+@pytest.mark.parametrize(
     "url",
     ["http://127.0.0.1:{}/", "http://localhost:{}/", "http://2130706433:{}/", "http://0x7f000001:{}/", "file:///etc/hosts",
      "ftp://e.org/", "http://169.254.169.254/", "not a url"],
@@ -168,8 +197,8 @@ async def test_jina_is_asked_for_the_page_and_its_markdown_is_the_text(serve, an
 
 @pytest.mark.parametrize(
     ("status", "kind", "said"),
-    [(401, Refused, "JINA_API_KEY"), (402, Refused, "add tokens"), (422, ToolError, "422"), (429, ToolError, "429"),
-     (503, ToolError, "503"), (200, ToolError, "odd answer")],
+    [(401, Refused, "JINA_API_KEY"), (402, Refused, "add tokens"), (422, ToolError, "422"), (429, Outage, "429"),
+     (503, Outage, "503"), (200, Outage, "odd answer")],
 )  # fmt: skip
 async def test_what_jina_refuses(serve, answer, monkeypatch, status: int, kind: type, said: str) -> None:
     monkeypatch.setenv("JINA_API_KEY", CANARY)

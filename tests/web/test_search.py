@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from webdancer_cli.errors import Refused, ToolError, UsageError
+from webdancer_cli.errors import Outage, Refused, ToolError, UsageError
 from webdancer_cli.web.search.brave import Brave
 from webdancer_cli.web.search.choice import open_search
 from webdancer_cli.web.search.own import OwnSearch
@@ -186,17 +187,17 @@ async def test_too_many_requests_are_repeated(serve, answer, name: str) -> None:
 
 @each_service
 @pytest.mark.parametrize("failure", ["502", "html"])
-async def test_an_outage_is_a_tool_error_after_bounded_attempts(serve, answer, name: str, failure: str) -> None:
+async def test_an_outage_is_told_as_one_after_bounded_attempts(serve, answer, name: str, failure: str) -> None:
     opened, path, _, _ = SERVICES[name]
     site = await serve({path: answer("<html>hello</html>", 502 if failure == "502" else 200)})
-    with pytest.raises(ToolError, match="HTTP 502" if failure == "502" else "text/html, not JSON"):
+    with pytest.raises(Outage, match="HTTP 502" if failure == "502" else "text/html, not JSON"):
         await found(opened(site.url))
     assert len(site.requests) == 2
 
 
 async def test_brave_is_asked_no_more_than_it_takes(serve, answer) -> None:
     site = await serve({})
-    with pytest.raises(ToolError):
+    with pytest.raises(Outage):
         await found(Brave(CANARY, f"{site.url}/", FAST), "word " * 60, 99)
     asked = dict(parse_qsl(urlsplit(site.requests[0].path).query))
     assert asked["count"] == "20"
@@ -206,18 +207,20 @@ async def test_brave_is_asked_no_more_than_it_takes(serve, answer) -> None:
 async def test_searxng_whose_engines_all_failed_has_not_found_nothing(serve, answer) -> None:
     body = {"results": [], "unresponsive_engines": [["google", "timeout"], ["bing", "access denied"]]}
     site = await serve({"/search?q=x&format=json": answer(json.dumps(body), 200, JSON)})
-    with pytest.raises(ToolError, match="its engines failed: google: timeout, bing: access denied"):
+    with pytest.raises(Outage, match="its engines failed: google: timeout, bing: access denied"):
         await found(Searxng(site.url, FAST), "x")
 
 
 async def test_searxng_user_and_password_are_sent_and_not_told(serve, answer) -> None:
-    site = await serve({"/x/search?q=x&format=json": answer("", 403)})
+    header = b64encode(f"ada:{CANARY}".encode()).decode()
+    said = answer(f"no entry for {CANARY}, who sent Basic {header}", 403, {"Content-Type": "text/plain"})
+    site = await serve({"/x/search?q=x&format=json": said})
     searxng = Searxng(site.url.replace("//", f"//ada:{CANARY}@") + "/x/", FAST)
     assert searxng.name == f"searxng={site.url}/x"
     with pytest.raises(Refused) as caught:
         await found(searxng, "x")
-    assert CANARY not in str(caught.value)
-    assert site.requests[0].headers["authorization"].startswith("Basic ")
+    assert "no entry for ***, who sent Basic ***" in str(caught.value)
+    assert site.requests[0].headers["authorization"] == f"Basic {header}"
 
 
 async def test_queries_run_side_by_side(serve, answer) -> None:
@@ -233,6 +236,8 @@ async def test_queries_run_side_by_side(serve, answer) -> None:
 
 OWN = """
 import asyncio
+from webdancer_cli.errors import ToolError
+def tells(query, results): raise ToolError("too short")
 def plain(query, results): return [{"title": query, "url": "https://e.org/1"}] * results
 async def waits(query, results): return [{"title": query, "url": "https://e.org/1", "snippet": "s", "date": "2024"}]
 def fails(query, results): raise ValueError("no such index")
@@ -251,9 +256,11 @@ async def test_a_function_of_ones_own_plain_or_async(own: str) -> None:
     assert await found(open_search(f"{own}:waits"), "a", 2) == [Hit("a", "https://e.org/1", "s", "2024")]
 
 
-async def test_what_a_function_of_ones_own_raises_is_a_tool_error(own: str) -> None:
-    with pytest.raises(ToolError, match="ValueError: no such index"):
+async def test_what_a_function_of_ones_own_raises_is_an_outage_unless_it_says_otherwise(own: str) -> None:
+    with pytest.raises(Outage, match="ValueError: no such index"):
         await found(OwnSearch(f"{own}:fails"))
+    with pytest.raises(ToolError, match=r"^too short$"):
+        await found(OwnSearch(f"{own}:tells"))
 
 
 async def test_a_function_that_returns_no_results_is_a_usage_error(own: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from webdancer_cli.errors import ToolError
+from webdancer_cli.errors import Outage
 from webdancer_cli.web.search.searxng import Searxng
 from webdancer_cli.web.service import Patience
 from webdancer_cli.web.source import Hit
@@ -113,5 +113,5 @@ async def test_a_real_server_is_searched(serve, answer, searx, tmp_path: Path) -
     with searx(engine.url) as url:
         await up(url, tmp_path / "log")
         assert await search(url, "velmora") == [Hit("Velmora", "https://e.org/velmora", "A town by the river.")]
-        with pytest.raises(ToolError, match="its engines failed: local"):
+        with pytest.raises(Outage, match="its engines failed: local"):
             await search(url, "what the engine answers with 404")

@@ -13,54 +13,27 @@ from webdancer_cli.agent.episode import Completion, TokenLimit
 from webdancer_cli.agent.fitting import BYTES_PER_TOKEN, estimated_tokens
 from webdancer_cli.agent.own_tools import load_tools
 from webdancer_cli.agent.tools import schemas
-from webdancer_cli.errors import UsageError
-from webdancer_cli.llm import Chat, ContextFull, Patience, Reply
+from webdancer_cli.llm import Chat, ContextFull, Reply
 from webdancer_cli.prompts import ACTIONS_ONLY, load_for
 from webdancer_cli.records import QA, Message, content_id
-from webdancer_cli.spending import Ledger
-from webdancer_cli.tape import Tape
 from webdancer_cli.transcript import STOP_STRINGS
-
-PATIENCE = 0.9
-"""The client gives up after this share of a turn's time: silence is then a failure of the model, not a slow turn."""
 
 
 class ChatPolicy:
-    """Episodes played by the model that ``options`` name; they share one client."""
+    """Episodes played by the model behind ``chat``."""
 
-    def __init__(self, options: config.Sample | config.Eval, *, ledger: Ledger | None = None, tape: Tape | None = None):
-        if not options.base_url:
-            raise UsageError("a chat model needs --base-url, e.g. http://127.0.0.1:8000/v1")
+    def __init__(self, options: config.Sample | config.Eval, chat: Chat):
         self.name = options.model
         self.options = options
         self._prompts = load_for(options)
         self._schemas = schemas(load_tools(options.tool))
-        total_seconds = PATIENCE * options.turn_seconds
-        self.chat = Chat(
-            options.base_url,
-            options.model,
-            temperature=options.temperature,
-            top_p=options.top_p,
-            max_tokens=options.max_turn_tokens,
-            repetition_penalty=options.repetition_penalty,
-            jobs=options.jobs,
-            patience=Patience(total_seconds=total_seconds, attempt_seconds=min(300, total_seconds)),
-            ledger=ledger,
-            tape=tape,
-        )
-
-    @property
-    def ledger(self) -> Ledger:
-        return self.chat.ledger
+        self.chat = chat
 
     def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> "ChatSession":
         if self.options.cot == "long":
             task = self._prompts.user(qa.question, self._schemas, file=ACTIONS_ONLY)
             messages = [*messages[:-1], Message("user", task)]
         return ChatSession(self, messages, f"{self.options.seed}:{qa.id}:{rollout}", rollout)
-
-    async def aclose(self) -> None:
-        await self.chat.aclose()
 
 
 class ChatSession:

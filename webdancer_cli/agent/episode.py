@@ -17,7 +17,7 @@ import msgspec
 from webdancer_cli import config
 from webdancer_cli.agent.fitting import shortened
 from webdancer_cli.agent.tools import Memory, Tools
-from webdancer_cli.errors import ModelError, ToolError
+from webdancer_cli.errors import ModelError, Outage, ToolError
 from webdancer_cli.prompts import PromptSet, fill, opening
 from webdancer_cli.records import QA, Call, Ending, Message, Trajectory, Usage
 from webdancer_cli.spending import added
@@ -121,6 +121,9 @@ class Limits(msgspec.Struct, kw_only=True, frozen=True):
         )
 
 
+FAILURES = frozenset(["model_error", "tool_abort"])
+"""Endings that tell of a server that was down and not of the policy: no data, and to be tried again."""
+
 LAST_SHARE = 0.1
 """In this share of an episode's time, at its end, no further tool call is asked for."""
 
@@ -138,8 +141,9 @@ async def play(
 ) -> Trajectory:
     """Play one episode to its end. The trajectory holds exactly what the policy saw and wrote.
 
-    A ModelError ends it as ``model_error``, with the message in the field ``error``, never in a turn. ``date`` is the
-    system prompt's current date; today if empty. With ``timings`` the seconds of each call are kept.
+    A ModelError ends it as ``model_error`` and an Outage of the tools as ``tool_abort``, with the message in the field
+    ``error``, never in a turn. ``date`` is the system prompt's current date; today if empty. With ``timings`` the
+    seconds of each call are kept.
     """
     messages = opening(prompts, qa.question, tools.schemas, date)
     episode = Episode(policy.begin(list(messages), qa, rollout), tools, prompts, limits, messages)
@@ -199,6 +203,9 @@ class Episode:
         except ModelError as error:
             self.error = str(error)
             return "model_error"
+        except Outage as error:
+            self.error = str(error)
+            return "tool_abort"
 
     async def _turns(self) -> Ending:
         while True:
@@ -251,7 +258,7 @@ class Episode:
         return await self._run_tool(turn.call)
 
     async def _run_tool(self, call: ToolCall) -> str:
-        """The observation of a call, within its cap. A failure is told as one."""
+        """The observation of a call, within its cap. A failure is told as one; raises Outage."""
         self.tool_counts[call.name] += 1
         began = _now()
         try:

@@ -2,10 +2,10 @@
 
 ``--tool module:function`` or ``--tool file.py:function``. The signature becomes the JSON schema that the policy is
 shown and by which its arguments are checked; the docstring describes the tool, and lines ``name: text`` under its
-``Args:`` describe the parameters. The function may be ``async``; one that is not runs in a thread of its own.
+``Args:`` describe the parameters. The function may be ``async``. It runs beside the event loop: one that hangs costs
+its own episode only.
 """
 
-import asyncio
 import inspect
 import re
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from webdancer_cli.errors import ToolError, UsageError
-from webdancer_cli.functions import find, in_thread, one_line
+from webdancer_cli.functions import Own, find, one_line
 
 RESERVED = ("search", "visit")
 
@@ -24,7 +24,7 @@ class OwnTool:
 
     def __init__(self, name: str, function: Callable[..., Any]):
         self.name = name
-        self._function = function
+        self._function = Own(function)
         self._arguments = _arguments(name, function)
         self.schema = _schema(name, function, self._arguments)
 
@@ -39,10 +39,7 @@ class OwnTool:
     async def call(self, arguments: dict[str, Any]) -> str:
         """What the function returns, as text. Raises ToolError for whatever it raises: that is the policy's to read."""
         given = msgspec.structs.asdict(msgspec.convert(arguments, self._arguments, strict=False))
-        if inspect.iscoroutinefunction(self._function):
-            [result] = await asyncio.gather(self._function(**given), return_exceptions=True)
-        else:
-            result = await in_thread(self._function, **given)
+        result = await self._function(**given)
         if isinstance(result, BaseException):
             raise ToolError(f"{self.name} failed: {one_line(result)}") from result
         return _text(result)

@@ -1,6 +1,7 @@
 """What a page says about a goal, by a model: evidence and summary, as a visit shows them.
 
-A model that fails writes nothing: the visit then shows the page's own sentences, and the failure is counted.
+A model that replies, but not with a note, writes nothing: the visit then shows the page's own sentences, and that is
+counted. A model that does not reply is an Outage: whether a page is summarised must not depend on the weather.
 """
 
 import asyncio
@@ -8,11 +9,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from webdancer_cli.errors import ModelError, Reject
-from webdancer_cli.llm import Chat
-from webdancer_cli.prompts import PromptSet, fill
-from webdancer_cli.records import Message, Page
-from webdancer_cli.synthesis.asking import json_in
+from webdancer_cli.errors import ModelError, Outage
+from webdancer_cli.prompts import PromptSet
+from webdancer_cli.records import Page
+from webdancer_cli.structured import Completes, Unreadable, ask_for
 from webdancer_cli.web.passages import passages
 from webdancer_cli.web.words import sentence_spans
 
@@ -21,8 +21,7 @@ PART_CHARS = 24_000
 MOST_PARTS = 8
 """A page that is longer still is first cut down to its sentences that matter for the goal."""
 ROOM_SHARE = 0.7
-"""The share of a tool call's time that the model may take: the rest was for fetching."""
-AGAIN = "That was not the JSON object that was asked for ({fault}). Reply with it alone."
+"""The model may take so much of the time of a tool call, after the page was fetched."""
 
 
 class Note(msgspec.Struct):
@@ -34,46 +33,33 @@ class Note(msgspec.Struct):
 
 
 class Summariser:
-    """``failures`` counts the pages for which no note came about."""
+    """``failures`` counts the pages for which no note came about. ``name`` is its provenance: model and prompt."""
 
-    def __init__(self, chat: Chat, prompts: PromptSet, tool_seconds: float):
+    def __init__(self, chat: Completes, prompts: PromptSet, tool_seconds: float):
+        self.name = f"{chat.model} {prompts.id_of('summariser.md')}"
         self.failures = 0
         self._chat = chat
         self._template = prompts.files["summariser.md"]
         self._seconds = ROOM_SHARE * tool_seconds
 
     async def note(self, page: Page, goal: str) -> Note | None:
-        """One note on the whole page, from notes on its parts; None when the model failed on any of them."""
+        """One note on the whole page, from notes on its parts; None when one of them cannot be read. Raises Outage."""
         text = passages(page.text, goal, MOST_PARTS * PART_CHARS)
         try:
             async with asyncio.timeout(self._seconds):
                 notes = await asyncio.gather(*(self._about(part, page, goal) for part in parts(text, PART_CHARS)))
-        except (ModelError, Reject, TimeoutError):
+        except Unreadable:
             self.failures += 1
             return None
+        except ModelError as error:
+            raise Outage(f"summariser: {error}") from None
+        except TimeoutError:
+            raise Outage(f"summariser: no note on {page.url} within {self._seconds:g} seconds") from None
         return joined(notes)
 
     async def _about(self, part: str, page: Page, goal: str) -> Note:
-        """The model's note on a part; a reply that cannot be read is asked for once more."""
-        asked = fill(self._template, goal=goal, title=page.title, url=page.url, text=part)
-        messages = [Message("user", asked)]
-        said = (await self._chat.complete(messages)).text
-        try:
-            return _read(said)
-        except Reject as fault:
-            retry = [*messages, Message("assistant", said), Message("user", fill(AGAIN, fault=fault.detail[:200]))]
-            return _read((await self._chat.complete(retry)).text)
-
-    async def aclose(self) -> None:
-        await self._chat.aclose()
-
-
-def _read(said: str) -> Note:
-    """Raises Reject ``unreadable_reply``."""
-    try:
-        return msgspec.convert(json_in(said), Note)
-    except msgspec.ValidationError as error:
-        raise Reject("unreadable_reply", str(error)) from None
+        note, _ = await ask_for(self._chat, Note, self._template, goal=goal, title=page.title, url=page.url, text=part)
+        return note
 
 
 def joined(notes: list[Note]) -> Note:

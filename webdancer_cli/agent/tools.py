@@ -6,10 +6,10 @@ model can be shown terse ones. A batch of queries or pages is answered concurren
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from webdancer_cli.agent.own_tools import OwnTool
-from webdancer_cli.errors import ToolError, UsageError
+from webdancer_cli.errors import Outage, ToolError, UsageError
 from webdancer_cli.prompts import PromptSet, fill
 from webdancer_cli.records import Page
 from webdancer_cli.transcript import ToolCall
@@ -54,6 +54,8 @@ VISIT_SCHEMA: dict[str, Any] = {
 }
 
 
+Answer = TypeVar("Answer")
+
 Memory = dict[tuple[str, ...], str]
 """What the searches and visits of one episode have returned, by tool and what was asked. Failures are not in it."""
 
@@ -94,7 +96,7 @@ class Tools:
         return {"search": self.caps.search_tokens, "visit": self.caps.visit_tokens}.get(name, self.caps.tool_tokens)
 
     async def call(self, call: ToolCall, memory: Memory | None = None, seconds: float = 30) -> str:
-        """Run a call. Raises ToolError for a faulty call, and when every query or page of it failed.
+        """Run a call. Raises ToolError for a faulty call, and when every query or page of it failed; Outage.
 
         A query, or a page with its goal, that ``memory`` holds is answered from there; ``seconds`` bound each of them.
         """
@@ -108,13 +110,13 @@ class Tools:
         async def answer(asked: str) -> str:
             key = (call.name, asked, goal)
             if key not in known:
-                fresh = self._visit(asked, goal) if call.name == "visit" else self._search(asked)
-                known[key] = await self._in_time(fresh, seconds)
+                fresh = self._visit(asked, goal, seconds) if call.name == "visit" else self._search(asked, seconds)
+                known[key] = await fresh
             return known[key]
 
         return await self._batch(answer, _asked(call))
 
-    async def _in_time(self, answer: Awaitable[str], seconds: float) -> str:
+    async def _in_time(self, answer: Awaitable[Answer], seconds: float) -> Answer:
         try:
             async with asyncio.timeout(seconds):
                 return await answer
@@ -132,9 +134,13 @@ class Tools:
             raise ToolError(text)
         return text + (fill(wording.unanswered, count=len(parts)) if len(asked) > len(parts) else "")
 
-    async def _search(self, query: str) -> str:
+    async def _search(self, query: str, seconds: float) -> str:
         wording = self._settings.search
-        hits = await self.web.search(query, self.caps.search_results)
+        try:
+            async with asyncio.timeout(seconds):
+                hits = await self.web.search(query, self.caps.search_results)
+        except TimeoutError:
+            raise Outage(f"{self.web.name}: no answer to a search within {seconds:g} seconds") from None
         if not hits:
             return fill(wording.none, query=query)
         entries = (self._entry(rank, hit) for rank, hit in enumerate(hits, 1))
@@ -147,8 +153,8 @@ class Tools:
         title = one_line(hit.title)
         return fill(wording.entry, rank=rank, title=title, url=hit.url, date=date, snippet=snippet)
 
-    async def _visit(self, url: str, goal: str) -> str:
-        page = await self.web.read(url)
+    async def _visit(self, url: str, goal: str, seconds: float) -> str:
+        page = await self._in_time(self.web.read(url), seconds)
         if not page.text.strip():
             raise ToolError(f"{url}: the page holds no text")
         note = await self._summariser.note(page, goal) if self._summariser else None

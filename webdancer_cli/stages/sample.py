@@ -1,28 +1,31 @@
 """``sample``: questions in, trajectories out. ``n`` ReAct episodes per question, with real tool calls.
 
 How an episode ends is for ``filter`` to judge: all endings are written, except that a policy which could not answer
-(``model_error``) is a failure: it goes to the rejects, and ``--resume`` plays it again.
+(``model_error``) and a service behind the tools that was down (``tool_abort``) are failures: they go to the rejects,
+and ``--resume`` plays them again.
 
-With ``--until-correct`` (rejection sampling) the rollouts of a question are played one after the other, judged by rule,
-and the first correct one is the last.
+With ``--until-correct`` (rejection sampling) the rollouts of a question are played one after the other, judged by rule
+or by the judge's model, and the first correct one is the last.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 
 import msgspec
 
-from webdancer_cli import config, jsonl, upstream
-from webdancer_cli.agent.episode import Limits, Policy, play
+from webdancer_cli import config, upstream
+from webdancer_cli.agent.episode import FAILURES, Limits, Policy, play
 from webdancer_cli.agent.own_tools import load_tools
 from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.errors import Reject
 from webdancer_cli.flow import Progress, Sink, Tally, once
 from webdancer_cli.flow import run as flow_run
-from webdancer_cli.grading.answers import judge
+from webdancer_cli.grading import answers
+from webdancer_cli.grading.answers import Judge, MatchJudge
 from webdancer_cli.prompts import PromptSet, load_for
+from webdancer_cli.questions import read_questions
 from webdancer_cli.records import QA, Trajectory, Verdict, trajectory_id
+from webdancer_cli.shards import chosen
 from webdancer_cli.web.corpus import Corpus
 from webdancer_cli.web.source import Web
 
@@ -41,8 +44,9 @@ async def run(
     *,
     web: Web | None = None,
     summariser: Summariser | None = None,
+    judge: Judge | None = None,
 ) -> Tally:
-    """``web`` is the live one; without it, options.web names a corpus.
+    """``web`` is the live one; without it, options.web names a corpus. A ``judge`` grades every trajectory.
 
     Raises UsageError for prompts, tools, a corpus or files that cannot work.
     """
@@ -51,8 +55,10 @@ async def run(
     tools = Tools(web, prompts, own_tools, summariser)
     answered = {qa.id for qa in solved(options.skip_solved)} if options.skip_solved else set()
     with Sink("sample", options.out, options.rejects, resume=options.resume) as sink:
-        sampler = Sampler(options, policy, tools, prompts, sink)
-        questions = islice(jsonl.read(options.data, QA, sink.reject_line), options.limit)
+        judge = judge or (MatchJudge() if options.until_correct else None)
+        sampler = Sampler(options, policy, tools, prompts, sink, judge)
+        asked = read_questions(options.data, sink.reject_line)
+        questions = chosen(asked, options.shard, options.limit, lambda qa: qa.id)
         items = tasks(_unanswered(once(questions, sink), answered, sink), options)
         return await flow_run(items, sampler.work, sink, jobs=options.jobs, key=sampler.last_id, progress=progress)
 
@@ -67,7 +73,16 @@ def tasks(questions: Iterable[QA], options: config.Sample) -> Iterator[Task]:
 class Sampler:
     """Plays tasks. ``sink.done`` tells what an earlier run has written."""
 
-    def __init__(self, options: config.Sample, policy: Policy, tools: Tools, prompts: PromptSet, sink: Sink):
+    def __init__(
+        self,
+        options: config.Sample,
+        policy: Policy,
+        tools: Tools,
+        prompts: PromptSet,
+        sink: Sink,
+        judge: Judge | None = None,
+    ):
+        self._judge = judge
         self._options = options
         self._policy = policy
         self._tools = tools
@@ -76,7 +91,7 @@ class Sampler:
         self._sink = sink
         if options.until_correct and sink.done:
             # What was solved needs no more rollouts: it is as if its last one had been written.
-            sink.done |= {self._id(qa, options.n - 1) for qa in solved(options.out)}
+            sink.done.update(self._id(qa, options.n - 1) for qa in solved(options.out))
 
     async def work(self, task: Task) -> list[Trajectory]:
         """What was played. A failure ends the task: which of its other rollouts are needed, ``--resume`` finds out."""
@@ -85,8 +100,8 @@ class Sampler:
             if self._id(task.qa, index) in self._sink.done:
                 continue
             trajectory = await self._play(task.qa, index)
-            if trajectory.ending == "model_error":
-                self._sink.reject(Reject("model_error", trajectory.extra["error"]), task, trajectory.id)
+            if trajectory.ending in FAILURES:
+                self._sink.reject(Reject(trajectory.ending, trajectory.extra["error"]), task, trajectory.id)
                 break
             played.append(trajectory)
             if self._options.until_correct and is_correct(trajectory):
@@ -111,8 +126,8 @@ class Sampler:
             date=self._options.date or "",
             timings=self._options.timings,
         )
-        if self._options.until_correct:
-            trajectory.verdict = judge(trajectory.answer, qa.answer, qa.aliases)
+        if self._judge and trajectory.ending not in FAILURES:
+            trajectory.verdict = await self._judge.judge(qa, trajectory.answer)
         return trajectory
 
 
@@ -137,4 +152,4 @@ def is_correct(trajectory: Trajectory) -> bool:
 def _verdict(trajectory: Trajectory) -> Verdict:
     if trajectory.verdict and trajectory.verdict.outcome != "unjudged":
         return trajectory.verdict
-    return judge(trajectory.answer, trajectory.qa.answer, trajectory.qa.aliases)
+    return answers.judge(trajectory.answer, trajectory.qa.answer, trajectory.qa.aliases)

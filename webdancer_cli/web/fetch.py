@@ -24,7 +24,7 @@ from w3lib.encoding import html_to_unicode
 
 from webdancer_cli import __version__
 from webdancer_cli.errors import Reject
-from webdancer_cli.tape import Tape, TapeMiss
+from webdancer_cli.tape import Answer, Tape, TapeMiss
 from webdancer_cli.web import robots, urls, walls
 from webdancer_cli.web.guard import GuardedTransport
 
@@ -36,6 +36,19 @@ LONGEST_WAIT_SECONDS = 60.0
 
 _TRANSIENT = frozenset(["http_429", "http_500", "http_502", "http_503", "http_504", "connection_broken"])
 
+
+_MAY_PASS = frozenset(
+    [
+        "timeout",
+        "dns_failure",
+        "connection_failed",
+        "connection_broken",
+        "robots_unreachable",
+        "http_408",
+        "http_425",
+        "http_429",
+    ]
+)
 
 _PERSONAL_HEADERS = frozenset(["set-cookie", "set-cookie2", "www-authenticate", "proxy-authenticate"])
 """What no tape keeps."""
@@ -51,6 +64,8 @@ class Fetched(msgspec.Struct, kw_only=True):
     fetched_at: str
     headers: dict[str, str] = {}
     """The headers, their names in lower case."""
+    crawl_delay: float = 0.0
+    """The seconds between two requests that the site's robots.txt asks for."""
 
     def text(self) -> str:
         """The body as text: by byte-order mark, header, ``<meta>``, else UTF-8 if valid, else a guess."""
@@ -74,6 +89,11 @@ class Status(Reject):
         self.retry_after = retry_after
 
 
+def may_pass(reject: Reject) -> bool:
+    """Whether the same request may be answered differently later: then it is no answer, and no tape keeps it."""
+    return reject.reason in _MAY_PASS or reject.reason.startswith("http_5")
+
+
 def user_agent(contact: str | None) -> str:
     """``webdancer/0.1.0 (+contact)``: the product token comes first, as robots.txt files expect."""
     return f"{robots.PRODUCT}/{__version__}" + (f" (+{contact})" if contact else "")
@@ -84,15 +104,17 @@ class Host:
 
     def __init__(self, at_once: int, delay: float):
         self._room = asyncio.Semaphore(at_once)
+        self._line = asyncio.Lock()
         self._next_start = 0.0
         self.delay = delay
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         async with self._room:
-            start = max(time.monotonic(), self._next_start)
-            self._next_start = start + self.delay
-            await asyncio.sleep(max(0.0, start - time.monotonic()))
+            async with self._line:
+                while (wait := self._next_start - time.monotonic()) > 0:
+                    await asyncio.sleep(wait)
+                self._next_start = time.monotonic() + self.delay
             yield
 
     def rest(self, seconds: float) -> None:
@@ -119,6 +141,7 @@ class Fetcher:
         tape: Tape | None = None,
     ):
         self._tape = tape
+        self._allow_private = allow_private
         self._backoff_seconds = backoff_seconds
         self._timeout_seconds = timeout_seconds
         self._max_bytes = max_bytes
@@ -150,16 +173,26 @@ class Fetcher:
         """
         if self._tape is None:
             return await self._follow(url, kinds, obey=True, cut=False)
-        asked = [urls.canonical(url) or url, sorted(kinds)]
+        asked = [urls.canonical(url) or url, sorted(kinds), self._allow_private]
         try:
-            return await self._tape.through("web", asked, url, Fetched, lambda: self._for_the_tape(url, kinds))
+            answer = await self._tape.through(
+                "web", asked, url, Answer[Fetched], lambda: self._for_the_tape(url, kinds)
+            )
         except TapeMiss as miss:
             raise Reject("tape_miss", str(miss)) from None
+        if answer.value is None:
+            raise Reject(*answer.no.split(": ", 1))
+        return answer.value
 
-    async def _for_the_tape(self, url: str, kinds: Collection[str]) -> Fetched:
-        fetched = await self._follow(url, kinds, obey=True, cut=False)
+    async def _for_the_tape(self, url: str, kinds: Collection[str]) -> Answer[Fetched]:
+        try:
+            fetched = await self._follow(url, kinds, obey=True, cut=False)
+        except Reject as reject:
+            if may_pass(reject):
+                raise
+            return Answer(no=str(reject))
         fetched.headers = {name: value for name, value in fetched.headers.items() if name not in _PERSONAL_HEADERS}
-        return fetched
+        return Answer(fetched)
 
     async def sitemaps(self, url: str) -> list[str]:
         """The sitemaps that robots.txt names for the site of a URL. Raises Reject if that cannot be read."""
@@ -174,19 +207,24 @@ class Fetcher:
         requested = target = checked(url)
         met = {target}
         for _ in range(MAX_REDIRECTS + 1):
-            if obey:
-                delay = await self._robots.permit(target)
-                host = self._host(target)
-                host.delay = max(host.delay, min(delay, LONGEST_WAIT_SECONDS))
+            delay = await self._permitted(target) if obey else 0.0
             answer = await self._patiently(target, kinds, cut)
             if isinstance(answer, Fetched):
                 answer.requested_url = requested
+                answer.crawl_delay = delay
                 return answer
             target = checked(answer, target)
             if target in met:
                 break
             met.add(target)
         raise Reject("redirect_loop", f"{requested}: redirected in a circle, or more than {MAX_REDIRECTS} times")
+
+    async def _permitted(self, url: str) -> float:
+        """The seconds between two requests that the site asks for. Raises Reject if it forbids the URL."""
+        delay = min(await self._robots.permit(url), LONGEST_WAIT_SECONDS)
+        host = self._host(url)
+        host.delay = max(host.delay, delay)
+        return delay
 
     def _host(self, url: str) -> Host:
         return self._hosts[urlsplit(url).netloc]

@@ -7,7 +7,7 @@ import msgspec
 
 from webdancer_cli.errors import Reject, ToolError
 from webdancer_cli.records import Page
-from webdancer_cli.web.fetch import checked
+from webdancer_cli.web.fetch import checked, may_pass
 from webdancer_cli.web.guard import allowed
 from webdancer_cli.web.service import Patience, Service, key_from
 from webdancer_cli.web.urls import DEFAULT_PORTS
@@ -50,7 +50,7 @@ class JinaReader:
         self._allow_private = allow_private
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._service = Service(
-            self.name, headers=headers, secret=key, remedies=REMEDIES, contact=contact, patience=patience
+            self.name, headers=headers, secrets=[key], remedies=REMEDIES, contact=contact, patience=patience
         )
 
     async def read(self, url: str) -> Page:
@@ -58,7 +58,7 @@ class JinaReader:
             target = checked(url)
             await self._guard(target)
         except Reject as reject:
-            raise ToolError(reject.detail) from None
+            raise ToolError(reject.detail, lasts=not may_pass(reject)) from None
         answer = await self._service.ask("POST", f"{self._url}/", _Answer, json={"url": target})
         return _page(target, answer.data)
 

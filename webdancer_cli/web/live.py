@@ -7,15 +7,19 @@ from webdancer_cli.web import urls
 from webdancer_cli.web.jina import JinaReader
 from webdancer_cli.web.reader import HttpReader
 from webdancer_cli.web.search.choice import open_search
-from webdancer_cli.web.service import checked_url
+from webdancer_cli.web.service import Patience, checked_url
 from webdancer_cli.web.source import Hit, Reader, Search
 
 
 class LiveWeb:
-    """Implements ``Web``. To be closed in the event loop that used it."""
+    """Implements ``Web``. To be closed in the event loop that used it.
 
-    def __init__(self, search: Search, reader: Reader):
+    ``allow_private`` is what the reader was told: it decides what can be read.
+    """
+
+    def __init__(self, search: Search, reader: Reader, *, allow_private: bool = False):
         self.name = f"live:{search.name}+{reader.name}"
+        self.allow_private = allow_private
         self._search = search
         self._reader = reader
 
@@ -31,8 +35,10 @@ class LiveWeb:
         return await self._reader.read(url)
 
     async def aclose(self) -> None:
-        await self._search.aclose()
-        await self._reader.aclose()
+        try:
+            await self._search.aclose()
+        finally:
+            await self._reader.aclose()
 
 
 def open_live(options: config.Episode, *, asks: bool = True) -> LiveWeb:
@@ -40,10 +46,13 @@ def open_live(options: config.Episode, *, asks: bool = True) -> LiveWeb:
 
     ``asks`` is False where nothing will be asked, as in a replay: then no key is needed.
     """
-    return LiveWeb(open_search(options.search, asks=asks), open_reader(options, asks=asks))
+    patience = Patience.within(options.tool_seconds)
+    search = open_search(options.search, asks=asks, patience=patience)
+    reader = open_reader(options, asks=asks, patience=patience)
+    return LiveWeb(search, reader, allow_private=options.allow_private)
 
 
-def open_reader(options: config.Episode, *, asks: bool = True) -> Reader:
+def open_reader(options: config.Episode, *, asks: bool = True, patience: Patience | None = None) -> Reader:
     """``http``, ``jina``, or ``jina=URL`` for a server of one's own."""
     choice = options.reader
     name, given, url = choice.partition("=")
@@ -52,8 +61,8 @@ def open_reader(options: config.Episode, *, asks: bool = True) -> Reader:
             allow_private=options.allow_private, contact=options.contact, timeout_seconds=options.tool_seconds
         )
     if name == "jina" and not given:
-        return JinaReader(asks=asks, allow_private=options.allow_private, contact=options.contact)
+        return JinaReader(asks=asks, allow_private=options.allow_private, contact=options.contact, patience=patience)
     if name == "jina":
         own = checked_url(url, what=f"--reader {choice}")
-        return JinaReader(own, allow_private=options.allow_private, contact=options.contact)
+        return JinaReader(own, allow_private=options.allow_private, contact=options.contact, patience=patience)
     raise UsageError(f"--reader {choice}: unknown; choose from http, jina, jina=URL")

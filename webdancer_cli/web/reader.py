@@ -4,7 +4,7 @@ from webdancer_cli.errors import Reject, ToolError
 from webdancer_cli.records import Page
 from webdancer_cli.web import documents
 from webdancer_cli.web.extraction import Extraction
-from webdancer_cli.web.fetch import Fetched, Fetcher
+from webdancer_cli.web.fetch import Fetched, Fetcher, may_pass
 from webdancer_cli.web.gate import Document, Terms
 
 READ_ALL_THE_SAME = frozenset(["noindex", "mojibake"])
@@ -13,7 +13,10 @@ READABLE = "only HTML, plain text, Markdown, JSON and PDF can be read"
 
 
 class HttpReader:
-    """Fetches and reads. What keeps a page from being read is a ToolError that names it."""
+    """Fetches and reads. What keeps a page from being read is a ToolError that names it.
+
+    A site that is down is that, too, and no outage: the web is like that, and the policy has to live with it.
+    """
 
     name = "http"
 
@@ -26,7 +29,7 @@ class HttpReader:
             fetched = await self._fetcher.get(url, documents.KINDS)
             page = await self._page(fetched)
         except Reject as reject:
-            raise ToolError(_told(url, reject)) from None
+            raise ToolError(_told(url, reject), lasts=not may_pass(reject)) from None
         page.fetched_at = fetched.fetched_at
         if fetched.url != url:
             page.extra["requested_url"] = url

@@ -1,24 +1,30 @@
 """An HTTP service that answers JSON: search APIs, and readers that are services.
 
-A failure has one of two fates. What may pass (429, 5xx, cut connections, junk) is tried again, bounded in number and in
-time, and is then a ToolError. What no further call can mend (a key that is refused, no credit left, a switch that is
-off) is Refused and ends the run: an account that is empty must not become a thousand observations.
+A failure has one of three fates. What may pass (429, 5xx, cut connections, junk) is tried again, bounded in number and
+in time, and is then an Outage, which ends the episode. What no further call can mend (a key that is refused, no credit
+left, a switch that is off) is Refused and ends the run. Neither becomes an observation; only what the service has
+against the request itself does, as a ToolError.
 """
 
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, NoReturn, TypeVar
 
 import httpx
 import msgspec
 
-from webdancer_cli.errors import Refused, ToolError, UsageError
+from webdancer_cli.errors import Outage, Refused, ToolError, UsageError
+from webdancer_cli.tape import SHORTEST_SECRET
 from webdancer_cli.web import urls
 from webdancer_cli.web.fetch import retry_after, user_agent
 
 Answer = TypeVar("Answer")
+
+ABOUT_THE_REQUEST = frozenset([400, 413, 414, 422, 451])
+"""What a service says of a query or a page that it will not take."""
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +37,12 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     attempt_seconds: float = 15
     total_seconds: float = 25
     first_pause_seconds: float = 0.5
+
+    @classmethod
+    def within(cls, seconds: float) -> "Patience":
+        """For a tool that may take so long."""
+        total = min(cls().total_seconds, 0.8 * seconds)
+        return cls(total_seconds=total, attempt_seconds=min(cls().attempt_seconds, total))
 
 
 class _Passing(Exception):
@@ -61,8 +73,8 @@ def checked_url(given: str, *, what: str) -> str:
 class Service:
     """One service at one address. ``remedies`` says by status what the user can do; these statuses end the run.
 
-    ``secret`` is cut out of every message: servers quote the key that they refuse. All calls rest while the service
-    asked for a pause.
+    ``secrets`` are cut out of all that it says: servers quote the key that they refuse. All calls rest while the
+    service asked for a pause.
     """
 
     def __init__(
@@ -70,7 +82,7 @@ class Service:
         name: str,
         *,
         headers: Mapping[str, str] | None = None,
-        secret: str = "",
+        secrets: Iterable[str] = (),
         remedies: Mapping[int, str] | None = None,
         contact: str | None = None,
         patience: Patience | None = None,
@@ -78,7 +90,7 @@ class Service:
     ):
         self.name = name
         self._headers = {"Accept": "application/json", "User-Agent": user_agent(contact), **(headers or {})}
-        self._secret = secret
+        self._secrets = [secret for secret in secrets if secret]
         self._remedies = dict(remedies or {})
         self._patience = patience or Patience()
         self._room = asyncio.Semaphore(at_once)
@@ -86,7 +98,7 @@ class Service:
         self._client: httpx.AsyncClient | None = None
 
     async def ask(self, method: str, url: str, kind: type[Answer], **request: Any) -> Answer:
-        """The answer as ``kind``; ``request`` is httpx's (params, json). Raises ToolError, or Refused.
+        """The answer as ``kind``; ``request`` is httpx's (params, json). Raises Outage, ToolError, or Refused.
 
         Redirects are not followed: the key would go along.
         """
@@ -94,13 +106,12 @@ class Service:
         pause = self._patience.first_pause_seconds
         for attempt in range(1, self._patience.attempts + 1):
             try:
-                async with self._room:
-                    await self._rest(deadline)
+                async with self._turn(deadline):
                     return await self._attempt(method, url, kind, request, deadline)
             except _Passing as failure:
                 wait = failure.wait_seconds or pause
                 if attempt == self._patience.attempts or time.monotonic() + wait > deadline:
-                    raise ToolError(self._told(failure, attempt)) from None
+                    raise Outage(self._told(failure, attempt)) from None
                 self._rest_until = max(self._rest_until, time.monotonic() + failure.wait_seconds)
                 await asyncio.sleep(wait)
             pause *= 2
@@ -109,6 +120,19 @@ class Service:
     async def aclose(self) -> None:
         if self._client is not None:
             await self._client.aclose()
+
+    @asynccontextmanager
+    async def _turn(self, deadline: float) -> AsyncIterator[None]:
+        waiting = asyncio.timeout(deadline - time.monotonic())
+        try:
+            async with waiting, self._room:
+                waiting.reschedule(None)
+                await self._rest(deadline)
+                yield
+        except TimeoutError:
+            if not waiting.expired():
+                raise
+            raise _Passing("too many requests were waiting for it") from None
 
     async def _rest(self, deadline: float) -> None:
         """Wait as long as the service asked some other call to."""
@@ -144,11 +168,13 @@ class Service:
             raise Refused(f"{self.name}: {self._clean(failure)}: {remedy}; --resume goes on from there")
         if status in (408, 425, 429) or status >= 500:
             raise _Passing(failure, retry_after(response.headers.get("retry-after", "")) or 0.0)
-        raise ToolError(f"{self.name}: {self._clean(failure)}")
+        if status in ABOUT_THE_REQUEST:
+            raise ToolError(f"{self.name}: {self._clean(failure)}", lasts=True)
+        raise Outage(f"{self.name}: {self._clean(failure)}: is this the service's address?")
 
     def _read(self, response: httpx.Response, kind: type[Answer]) -> Answer:
         try:
-            return msgspec.json.decode(response.content, type=kind)
+            return msgspec.json.decode(self._without_keys(response.content), type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             media_type = response.headers.get("content-type", "").partition(";")[0]
             what = f"{media_type}, not JSON" if media_type and "json" not in media_type else f"an odd answer: {error}"
@@ -158,7 +184,16 @@ class Service:
         return f"{self.name}: {self._clean(str(failure))} ({attempts} attempt{'s' if attempts > 1 else ''})"
 
     def _clean(self, text: str) -> str:
-        return text.replace(self._secret, "***") if self._secret else text
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def _without_keys(self, content: bytes) -> bytes:
+        """An answer that repeats a key; one too short for a real key is a placeholder, perhaps an ordinary word."""
+        for secret in self._secrets:
+            if len(secret) >= SHORTEST_SECRET:
+                content = content.replace(secret.encode(), b"***")
+        return content
 
 
 def _said(response: httpx.Response, chars: int = 200) -> str:

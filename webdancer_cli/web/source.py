@@ -27,11 +27,14 @@ class Web(Protocol):
     name: str
 
     async def search(self, query: str, results: int) -> list[Hit]:
-        """The best ``results`` pages for a query. Raises ToolError; Refused when no further call can succeed."""
+        """The best ``results`` pages for a query.
+
+        Raises ToolError; Outage when a service does not answer; Refused when no further call can succeed.
+        """
         ...
 
     async def read(self, url: str) -> Page:
-        """The page at a URL. Raises ToolError; Refused when no further call can succeed."""
+        """The page at a URL. Raises as ``search`` does; a page that cannot be had is a ToolError."""
         ...
 
 
@@ -41,7 +44,7 @@ class Search(Protocol):
     name: str
 
     async def search(self, query: str, results: int) -> list[Hit]:
-        """What it finds, best first; it may be more than ``results``. Raises ToolError, or Refused."""
+        """What it finds, best first; it may be more than ``results``. Raises ToolError, Outage, or Refused."""
         ...
 
     async def aclose(self) -> None: ...
@@ -53,7 +56,7 @@ class Reader(Protocol):
     name: str
 
     async def read(self, url: str) -> Page:
-        """Raises ToolError, or Refused."""
+        """Raises ToolError, Outage, or Refused."""
         ...
 
     async def aclose(self) -> None: ...

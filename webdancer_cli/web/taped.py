@@ -1,14 +1,22 @@
 """The live web through a tape: what it found and read once, it finds and reads again in a replay."""
 
-from webdancer_cli.errors import ModelError
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from webdancer_cli.errors import Outage, ToolError
 from webdancer_cli.records import Page
-from webdancer_cli.tape import Tape, TapeMiss
+from webdancer_cli.tape import Answer, Tape, TapeMiss
 from webdancer_cli.web.live import LiveWeb
 from webdancer_cli.web.source import Hit
 
+Value = TypeVar("Value")
+
 
 class TapedWeb:
-    """Implements ``Web``. What the tape lacks in a replay ends the episode: an observation of it would be a lie."""
+    """Implements ``Web``. A no that lasts is on the tape like any answer; a failure that may pass never is.
+
+    What the tape lacks in a replay is an Outage: an observation of it would be a lie.
+    """
 
     def __init__(self, web: LiveWeb, tape: Tape):
         self.name = web.name
@@ -17,17 +25,30 @@ class TapedWeb:
 
     async def search(self, query: str, results: int) -> list[Hit]:
         asked = ["search", self.name, query, results]
-        try:
-            return await self._tape.through("web", asked, query, list[Hit], lambda: self._web.search(query, results))
-        except TapeMiss as miss:
-            raise ModelError(str(miss)) from None
+        return await self._through(asked, query, Answer[list[Hit]], lambda: self._web.search(query, results))
 
     async def read(self, url: str) -> Page:
-        asked = ["read", self.name, url]
+        asked = ["read", self.name, url, self._web.allow_private]
+        return await self._through(asked, url, Answer[Page], lambda: self._web.read(url))
+
+    async def _through(
+        self, asked: list[Any], label: str, shape: type[Answer[Value]], live: Callable[[], Awaitable[Value]]
+    ) -> Value:
+        async def answered() -> Answer[Value]:
+            try:
+                return Answer(await live())
+            except ToolError as error:
+                if not error.lasts:
+                    raise
+                return Answer(no=str(error))
+
         try:
-            return await self._tape.through("web", asked, url, Page, lambda: self._web.read(url))
+            answer = await self._tape.through("web", asked, label, shape, answered)
         except TapeMiss as miss:
-            raise ModelError(str(miss)) from None
+            raise Outage(str(miss)) from None
+        if answer.value is None:
+            raise ToolError(answer.no, lasts=True)
+        return answer.value
 
     async def aclose(self) -> None:
         await self._web.aclose()

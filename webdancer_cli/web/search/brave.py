@@ -41,7 +41,7 @@ class Brave:
     def __init__(self, key: str, url: str = URL, patience: Patience | None = None):
         self._url = url
         self._service = Service(
-            self.name, headers={"X-Subscription-Token": key}, secret=key, remedies=REMEDIES, patience=patience
+            self.name, headers={"X-Subscription-Token": key}, secrets=[key], remedies=REMEDIES, patience=patience
         )
 
     async def search(self, query: str, results: int) -> list[Hit]:

@@ -6,13 +6,13 @@ from webdancer_cli.errors import UsageError
 from webdancer_cli.web.search import brave, serper, tavily
 from webdancer_cli.web.search.own import OwnSearch
 from webdancer_cli.web.search.searxng import Searxng
-from webdancer_cli.web.service import checked_url, key_from
+from webdancer_cli.web.service import Patience, checked_url, key_from
 from webdancer_cli.web.source import Search
 
 CHOICES = "serper, brave, tavily, searxng=URL, or your own module:function"
 
 
-def open_search(choice: str | None, *, asks: bool = True) -> Search:
+def open_search(choice: str | None, *, asks: bool = True, patience: Patience | None = None) -> Search:
     """The back end; a service may be followed by ``=URL``, of a gateway to it. Raises UsageError before any call.
 
     ``asks`` is False where it will not be asked, as in a replay: then no key is needed.
@@ -23,8 +23,8 @@ def open_search(choice: str | None, *, asks: bool = True) -> Search:
     if name == "searxng":
         if not url:
             raise UsageError("--search searxng: name the instance, as in --search searxng=http://127.0.0.1:8888")
-        return Searxng(url)
-    services: dict[str, tuple[Callable[[str, str], Search], str, str]] = {
+        return Searxng(url, patience)
+    services: dict[str, tuple[Callable[[str, str, Patience | None], Search], str, str]] = {
         "serper": (serper.Serper, serper.KEY, serper.URL),
         "brave": (brave.Brave, brave.KEY, brave.URL),
         "tavily": (tavily.Tavily, tavily.KEY, tavily.URL),
@@ -32,7 +32,7 @@ def open_search(choice: str | None, *, asks: bool = True) -> Search:
     if name in services:
         opened, variable, own_url = services[name]
         key = key_from(variable, what=f"--search {name}", needed=asks)
-        return opened(key, checked_url(url, what=f"--search {choice}") if given else own_url)
+        return opened(key, checked_url(url, what=f"--search {choice}") if given else own_url, patience)
     if name in ("duckduckgo", "ddg"):
         raise UsageError(f"--search {choice}: it has no API for web results; without a key, use searxng=URL")
     if ":" not in choice:

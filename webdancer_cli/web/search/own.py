@@ -4,40 +4,38 @@ It returns results, best first: objects or mappings with ``title`` and ``url``, 
 """
 
 import asyncio
-import inspect
-from typing import Any
 
 import msgspec
 
-from webdancer_cli.errors import Refused, ToolError, UsageError, WebdancerError
-from webdancer_cli.functions import find, in_thread, one_line
+from webdancer_cli.errors import Outage, Refused, ToolError, UsageError
+from webdancer_cli.functions import Own, find, one_line
 from webdancer_cli.web.source import Hit
+
+OWN_WORDS = (ToolError, Refused, UsageError, asyncio.CancelledError, KeyboardInterrupt, SystemExit)
+"""What the function may raise with the meaning that it has here."""
 
 
 class OwnSearch:
-    """Raises UsageError when there is no such function. What it raises becomes a ToolError."""
+    """Raises UsageError when there is no such function.
+
+    What else it raises becomes an Outage: a search that fails says nothing about the query.
+    """
 
     def __init__(self, named: str):
         self.name = f"own={named}"
-        _, self._function = find("--search", named)
+        _, function = find("--search", named)
+        self._function = Own(function)
 
     async def search(self, query: str, results: int) -> list[Hit]:
-        found = await self._call(query, results)
-        if isinstance(found, Refused | UsageError | asyncio.CancelledError | KeyboardInterrupt | SystemExit):
+        found = await self._function(query, results)
+        if isinstance(found, OWN_WORDS):
             raise found
         if isinstance(found, BaseException):
-            said = str(found) if isinstance(found, WebdancerError) else one_line(found)
-            raise ToolError(f"{self.name} failed: {said}") from None
+            raise Outage(f"{self.name} failed: {one_line(found)}") from None
         try:
             return msgspec.convert(found, list[Hit], from_attributes=True)
         except msgspec.ValidationError as error:
             raise UsageError(f"--search {self.name}: returned no list of results: {error}") from None
-
-    async def _call(self, query: str, results: int) -> Any:
-        if inspect.iscoroutinefunction(self._function):
-            outcomes = await asyncio.gather(self._function(query, results), return_exceptions=True)
-            return outcomes[0]
-        return await in_thread(self._function, query, results)
 
     async def aclose(self) -> None:
         """Holds nothing."""

@@ -1,11 +1,12 @@
 """SearXNG: ``GET /search?format=json`` at the user's own instance. It asks other engines, and needs no key."""
 
+from base64 import b64encode
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
-from webdancer_cli.errors import ToolError
+from webdancer_cli.errors import Outage
 from webdancer_cli.web.service import Patience, Service, checked_url
 from webdancer_cli.web.source import Hit, hit
 
@@ -37,19 +38,27 @@ class Searxng:
         parts = urlsplit(base)
         self.name = f"searxng={parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self._url = f"{base}/search"
-        self._service = Service(self.name, secret=parts.password or "", remedies=REMEDIES, patience=patience)
+        self._service = Service(self.name, secrets=_secrets(parts), remedies=REMEDIES, patience=patience)
 
     async def search(self, query: str, results: int) -> list[Hit]:
-        """One page of results, as many as the instance gives. Nothing found while engines failed is a ToolError."""
+        """One page of results, as many as the instance gives. Nothing found while engines failed is an Outage."""
         answer = await self._service.ask("GET", self._url, _Answer, params={"q": query, "format": "json"})
         if not answer.results and answer.unresponsive_engines:
-            raise ToolError(f"{self.name}: its engines failed: {_engines(answer.unresponsive_engines)}")
+            raise Outage(f"{self.name}: its engines failed: {_engines(answer.unresponsive_engines)}")
         return [
             hit(found.title, found.url, found.content, (found.publishedDate or "")[:10]) for found in answer.results
         ]
 
     async def aclose(self) -> None:
         await self._service.aclose()
+
+
+def _secrets(parts: SplitResult) -> list[str]:
+    """The password in all the forms in which a server may quote it."""
+    if not parts.password:
+        return []
+    pair = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
+    return [parts.password, unquote(parts.password), b64encode(pair.encode()).decode()]
 
 
 def _engines(failed: list[Any]) -> str:

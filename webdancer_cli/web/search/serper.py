@@ -31,7 +31,9 @@ class Serper:
 
     def __init__(self, key: str, url: str = URL, patience: Patience | None = None):
         self._url = url
-        self._service = Service(self.name, headers={"X-API-KEY": key}, secret=key, remedies=REMEDIES, patience=patience)
+        self._service = Service(
+            self.name, headers={"X-API-KEY": key}, secrets=[key], remedies=REMEDIES, patience=patience
+        )
 
     async def search(self, query: str, results: int) -> list[Hit]:
         asked = {"q": query, "num": min(results, MOST_RESULTS)}

@@ -34,7 +34,7 @@ class Tavily:
     def __init__(self, key: str, url: str = URL, patience: Patience | None = None):
         self._url = url
         self._service = Service(
-            self.name, headers={"Authorization": f"Bearer {key}"}, secret=key, remedies=REMEDIES, patience=patience
+            self.name, headers={"Authorization": f"Bearer {key}"}, secrets=[key], remedies=REMEDIES, patience=patience
         )
 
     async def search(self, query: str, results: int) -> list[Hit]:
