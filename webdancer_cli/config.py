@@ -199,6 +199,8 @@ class Crawlqa(DataStage, Writer):
     comes."""
     allow_boolean: bool = False
     """Let yes/no questions pass."""
+    verify: bool = False
+    """Ask the judge whether the quotes alone prove the answer, and leave out what they do not prove."""
     closed_book: bool = False
     """Ask the judge each question without any page, and leave out what it answers: that needs no search."""
     per_page: Count = 3

@@ -23,7 +23,7 @@ from webdancer_cli.staff import Staff
 from webdancer_cli.synthesis.chat.groups import GROUP_TOKENS
 from webdancer_cli.synthesis.roles import question_types
 
-REWRITING = ("entity", "query", "rewriter", "check")
+REWRITING = ("entity", "query", "rewriter", "check_rewrite")
 """How the files begin that word one rewrite: a call each."""
 SHORT_CALLS, LONG_CALLS = 5.56, 3.31
 """Model calls of an episode: 4.56 actions with short, 2.31 with long chains of thought, and the answer."""
@@ -113,9 +113,11 @@ def _of_crawlqa(options: config.Crawlqa) -> Plan:
     written = pages * options.per_page * types if options.limit is None else options.limit
     words = _tokens_of(options.prompts, "author")
     works = [Work("author", pages, words + GROUP_TOKENS, options.per_page * types * WRITTEN_TOKENS)]
-    if options.closed_book:
-        checker = "judge" if options.judge_model else "author"
-        works.append(Work(checker, written, 2 * QUESTION_TOKENS, VERDICT_TOKENS))
+    checker = "judge" if options.judge_model else "author"
+    for prompt, wanted in (("closed_book", options.closed_book), ("verify", options.verify)):
+        if wanted:
+            tokens = _tokens_of(options.prompts, prompt) + WRITTEN_TOKENS
+            works.append(Work(checker, written, tokens, VERDICT_TOKENS))
     return Plan(pages, "pages at most", works, "at most: a call for each page, which writes all that it may")
 
 
@@ -127,7 +129,7 @@ def _of_e2hqa(options: config.E2hqa) -> Plan:
     checker = "judge" if options.judge_model else "rewriter"
     works = [
         Work("rewriter", steps * attempts, asked, QUESTION_TOKENS),
-        Work(checker, attempts, _tokens_of(options.prompts, "check") + 4 * QUESTION_TOKENS, VERDICT_TOKENS),
+        Work(checker, attempts, _tokens_of(options.prompts, "check_rewrite") + 4 * QUESTION_TOKENS, VERDICT_TOKENS),
     ]
     return Plan(questions, "questions to do", works, "every rewrite as if its first attempt held")
 

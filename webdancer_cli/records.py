@@ -163,7 +163,8 @@ class Trajectory(Record, kw_only=True):
     ``messages`` is the linear history from the system prompt to the last turn; ``answer`` is the policy's final answer
     (None if it gave none); ``repairs`` names what the tolerant parser had to mend. The gold answer is ``qa.answer``.
     ``cot`` is "long" when the policy was shown its own earlier turns without their thoughts. ``last_call`` names the
-    budget that was nearly spent when the policy was told to answer with what it had.
+    budget that was nearly spent when the policy was told to answer with what it had. ``prompts``, ``web`` and
+    ``summariser`` name what it was played with: each of them can move a score.
     """
 
     qa: QA
@@ -175,6 +176,7 @@ class Trajectory(Record, kw_only=True):
     model: str = ""
     prompts: str = ""
     web: str = ""
+    summariser: str = ""
     repairs: list[str] = []
     tools: dict[str, int] = {}
     usage: Usage = msgspec.field(default_factory=Usage)
@@ -209,6 +211,9 @@ class Attempt(Record, kw_only=True):
     ending: Ending
     level: int = 0
     type: str = ""
+    prompts: str = ""
+    web: str = ""
+    summariser: str = ""
     tools: dict[str, int] = {}
     usage: Usage = msgspec.field(default_factory=Usage)
     calls: list[Call] = []

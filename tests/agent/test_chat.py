@@ -101,7 +101,7 @@ async def test_a_server_that_ignores_stop_strings_cannot_invent_observations(too
 
 
 async def test_the_context_is_full_when_the_endpoint_says_or_counts_so(tools: Tools, compact: PromptSet) -> None:
-    with endpoint(say(CALL), 400) as (url, _):
+    with endpoint(say(CALL), 400, 400) as (url, _):  # asked for 2,048 tokens, then for 512
         said = await run(url, tools, compact)
     with endpoint(say(CALL, tokens=95), say(ANSWER)) as (url, requests):
         counted = await run(url, tools, compact, max_context_tokens=100)  # 95 + 5

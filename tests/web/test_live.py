@@ -181,6 +181,7 @@ async def test_a_visit_by_way_of_a_summariser(
     [trajectory] = jsonl.read(str(tmp_path / "t.jsonl"), Trajectory)
     text = " ".join(message.content for message in trajectory.messages if message.role == "user")
     assert shown in text and "out of order" not in text and trajectory.answer == "1234"
+    assert trajectory.summariser.startswith("m default:")
     assert ("the summariser gave no readable note on 1 visits" in done.stderr) is counted
     assert site.url in json.loads(model.requests[0].body)["messages"][0]["content"]
 

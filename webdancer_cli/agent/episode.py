@@ -157,6 +157,7 @@ async def play(
         model=policy.name,
         prompts=prompts.id,
         web=tools.web.name,
+        summariser=tools.summariser,
         repairs=episode.repairs,
         tools=dict(episode.tool_counts),
         usage=episode.usage,

@@ -74,6 +74,7 @@ class Tools:
             raise UsageError(f"--tool {own[0].name}: the prompts {prompts.name} show no tools; choose others")
         self.web = web
         self._summariser = summariser
+        self.summariser = summariser.name if summariser else ""
         self.caps = prompts.caps
         self.schemas = schemas(own)
         self._own = {tool.name: tool for tool in own}

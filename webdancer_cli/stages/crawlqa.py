@@ -17,10 +17,10 @@ from webdancer_cli.records import QA, Page, Record, Rejected
 from webdancer_cli.shards import chosen
 from webdancer_cli.structured import Completes
 from webdancer_cli.synthesis import mix
-from webdancer_cli.synthesis.closed_book import ClosedBook
 from webdancer_cli.synthesis.earlier import Earlier
 from webdancer_cli.synthesis.repeats import Repeats
 from webdancer_cli.synthesis.roles import QuestionWriter, Refused
+from webdancer_cli.synthesis.sieve import Checks, Sieve
 from webdancer_cli.tape import Tape
 from webdancer_cli.web import stored, urls, warc
 from webdancer_cli.web.crawl import Skipped, crawl
@@ -42,12 +42,12 @@ async def run(
 ) -> Tally:
     """Crawl, keep the pages in ``options.pages``, write the questions as soon as the author has them.
 
-    ``judge`` is asked each question without any page, if ``options.closed_book``. ``options.limit`` counts what an
-    earlier run wrote, too.
+    ``judge`` is asked about each question, if ``options.closed_book`` or ``options.verify``. ``options.limit`` counts
+    what an earlier run wrote, too.
     """
     if options.pages in (options.out, options.rejects, options.data):
         raise UsageError(f"--pages {options.pages}: already used for something else; name another file")
-    shares, book = mix.shares_of(options), _closed_book(options, judge)
+    shares, sieve = mix.shares_of(options), _sieve(options, judge)
     with (
         Sink("crawlqa", options.out, options.rejects, resume=options.resume) as sink,
         Repeats(config.Lint.similarity) as met,
@@ -57,7 +57,7 @@ async def run(
         try:
             async with aclosing(pages), aclosing(author.write(pages)) as written:
                 outcomes = delivery.new(written)
-                async with aclosing(book.sift(outcomes) if book else outcomes) as sifted:
+                async with aclosing(sieve.sift(outcomes) if sieve else outcomes) as sifted:
                     await delivery.take(sifted)
         except BudgetSpent as spent:
             sink.tally.stopped = str(spent)
@@ -65,15 +65,16 @@ async def run(
         return sink.tally
 
 
-def _closed_book(options: config.Crawlqa, judge: Completes | None) -> ClosedBook | None:
-    if not options.closed_book:
+def _sieve(options: config.Crawlqa, judge: Completes | None) -> Sieve | None:
+    if not (options.closed_book or options.verify):
         return None
     if judge is None:
+        flag = "--closed-book" if options.closed_book else "--verify"
         raise UsageError(
-            "--closed-book: needs a model to ask; name one with --model and --base-url, or with --judge-model and"
+            f"{flag}: needs a model to ask; name one with --model and --base-url, or with --judge-model and"
             " --judge-base-url"
         )
-    return ClosedBook(judge, prompts.load(options.prompts), options.jobs)
+    return Sieve(Checks(judge, prompts.load(options.prompts)).chosen(options), options.jobs)
 
 
 class Delivery:

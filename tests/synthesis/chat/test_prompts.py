@@ -6,12 +6,13 @@ import msgspec
 import pytest
 
 from webdancer_cli.prompts import load
-from webdancer_cli.synthesis import closed_book
+from webdancer_cli.synthesis import sieve
 from webdancer_cli.synthesis.chat import author, rewriter
 
 FORMS = {
     "author.md": (author.Questions, {"types", "answer_words", "boolean", "pages"}),
-    "closed_book.md": (closed_book.Recalled, {"question"}),
+    "closed_book.md": (sieve.Recalled, {"question"}),
+    "verify.md": (sieve.Verified, {"question", "answer", "quotes"}),
     "entity.md": (rewriter.Choice, {"question", "answer", "avoid"}),
     "query.md": (rewriter.Query, {"question", "entity"}),
     "rewriter.md": (rewriter.Restructured, {"question", "answer", "entity", "pages", "words"}),

@@ -4,13 +4,16 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+import pytest
+
+from webdancer_cli import config
 from webdancer_cli.errors import ModelError, Reject
 from webdancer_cli.llm import Reply
 from webdancer_cli.prompts import load
-from webdancer_cli.records import QA, Message
-from webdancer_cli.synthesis.closed_book import ClosedBook
+from webdancer_cli.records import QA, Evidence, Message, Usage
 from webdancer_cli.synthesis.earlier import key_of, marked
 from webdancer_cli.synthesis.roles import Refused
+from webdancer_cli.synthesis.sieve import Checks, Sieve
 
 
 class Remembering:
@@ -48,7 +51,8 @@ async def sifted(judge: Remembering, *outcomes: QA | Refused) -> list[QA | Refus
         for outcome in outcomes:
             yield outcome
 
-    return [outcome async for outcome in ClosedBook(judge, load("default"), jobs=2).sift(stream())]
+    checks = Checks(judge, load("default")).chosen(config.Crawlqa(closed_book=True))
+    return [outcome async for outcome in Sieve(checks, jobs=2).sift(stream())]
 
 
 def shown(outcomes: Sequence[QA | Refused]) -> list[tuple[str, object]]:
@@ -83,3 +87,37 @@ async def test_an_alias_is_an_answer_and_what_has_no_group_passes() -> None:
 
 def test_a_column_of_the_users_own_is_no_group() -> None:
     assert key_of({"group": "control"}) == "" and key_of(QA(question="q", answer="a", extra={"group": [1]})) == ""
+
+
+class Strict:
+    """Finds one point of three to fail, and says what it was shown."""
+
+    model = "strict"
+
+    def __init__(self, **holds: bool):
+        self.shown = ""
+        self._said = {"proved": True, "only_answer": True, "clear": True, "reason": "so", **holds}
+
+    async def complete(self, messages: Sequence[Message], **_: object) -> Reply:
+        self.shown = messages[0].content
+        return Reply(text=json.dumps(self._said), usage=Usage(calls=1, input_tokens=7))
+
+
+@pytest.mark.parametrize(
+    ("holds", "reason"),
+    [
+        ({}, None),
+        ({"proved": False, "clear": False}, "not_proved"),
+        ({"only_answer": False}, "other_answers"),
+        ({"clear": False}, "unclear"),
+    ],
+)
+async def test_a_question_that_its_quotes_do_not_prove_is_left_out(holds: dict[str, bool], reason: str | None) -> None:
+    judge = Strict(**holds)
+    (check,) = Checks(judge, load("default")).chosen(config.Crawlqa(verify=True))
+    asked = qa("a")
+    asked.evidence = [Evidence(url="http://a.test/", title="A", quote="The A is who.")]
+    reject, usage = await check(asked)
+    assert (reject.reason if reject else None) == reason and usage.input_tokens == 7
+    assert "1. A: The A is who." in judge.shown and "Who is a?" in judge.shown and "\nThe A\n" in judge.shown
+    assert reject is None or not reject.failed

@@ -1,0 +1,113 @@
+"""What a model thinks of each question that is written, and whether it passes.
+
+``--closed-book``: a question that the model answers without any page needs no search, and is left out. ``--verify``: so
+is one whose answer does not follow from its quotes, in the eyes of a model that is shown nothing else.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+
+import msgspec
+
+from webdancer_cli import config
+from webdancer_cli.errors import ModelError, Reject
+from webdancer_cli.grading import answers
+from webdancer_cli.prompts import PromptSet
+from webdancer_cli.records import QA, Usage
+from webdancer_cli.spending import added
+from webdancer_cli.structured import Completes, ask_for
+from webdancer_cli.synthesis import earlier
+from webdancer_cli.synthesis.ordered import in_order
+from webdancer_cli.synthesis.roles import Refused
+
+Outcome = QA | Refused
+
+Check = Callable[[QA], Awaitable[tuple[Reject | None, Usage]]]
+"""Why a question cannot pass, if it cannot, and what it took to find out. Raises ModelError and BudgetSpent."""
+
+
+class Recalled(msgspec.Struct):
+    """``answer`` is empty if the model does not know."""
+
+    answer: str
+
+
+class Verified(msgspec.Struct):
+    """What holds of a question, its answer and its quotes, each by itself."""
+
+    proved: bool
+    only_answer: bool
+    clear: bool
+    reason: str = ""
+
+
+class Checks:
+    """The questions that a model is asked about a question."""
+
+    def __init__(self, judge: Completes, prompts: PromptSet):
+        self._judge = judge
+        self._prompts = prompts.files
+
+    def chosen(self, options: config.Crawlqa) -> list[Check]:
+        """The cheaper one first."""
+        wanted = ((self.closed_book, options.closed_book), (self.verify, options.verify))
+        return [check for check, is_wanted in wanted if is_wanted]
+
+    async def closed_book(self, qa: QA) -> tuple[Reject | None, Usage]:
+        reply, usage = await ask_for(self._judge, Recalled, self._prompts["closed_book.md"], question=qa.question)
+        knows = answers.judge(reply.answer, qa.answer, qa.aliases).outcome == "correct"
+        return Reject("closed_book", reply.answer, failed=False) if knows else None, usage
+
+    async def verify(self, qa: QA) -> tuple[Reject | None, Usage]:
+        quotes = "\n".join(f"{place}. {proof.title}: {proof.quote}" for place, proof in enumerate(qa.evidence, 1))
+        said, usage = await ask_for(
+            self._judge, Verified, self._prompts["verify.md"], question=qa.question, answer=qa.answer, quotes=quotes
+        )
+        faults = {"not_proved": said.proved, "other_answers": said.only_answer, "unclear": said.clear}
+        fault = next((name for name, holds in faults.items() if not holds), None)
+        return Reject(fault, said.reason, failed=False) if fault else None, usage
+
+
+class Sieve:
+    """Asks a model about each question of a stream, ``jobs`` groups of questions at once."""
+
+    def __init__(self, checks: Sequence[Check], jobs: int):
+        self._checks = checks
+        self._jobs = jobs
+
+    async def sift(self, outcomes: AsyncIterator[Outcome]) -> AsyncGenerator[Outcome, None]:
+        """The same outcomes, but for the questions that did not pass. Raises BudgetSpent."""
+        async with aclosing(in_order(_grouped(outcomes), self._sifted, self._jobs)) as groups:
+            async for group in groups:
+                for outcome in group:
+                    yield outcome
+
+    async def _sifted(self, group: list[Outcome]) -> list[Outcome]:
+        key = next((earlier.key_of(qa) for qa in group if isinstance(qa, QA)), "")
+        sifted = [await self._asked(outcome) if isinstance(outcome, QA) else outcome for outcome in group]
+        return earlier.marked(sifted, key) if key else sifted
+
+    async def _asked(self, qa: QA) -> Outcome:
+        for check in self._checks:
+            try:
+                reject, usage = await check(qa)
+            except ModelError as error:
+                return Refused(Reject("model_error", str(error)), qa)
+            qa.usage = added(qa.usage or Usage(), usage)
+            if reject:
+                return Refused(reject, qa)
+        return qa
+
+
+async def _grouped(outcomes: AsyncIterator[Outcome]) -> AsyncGenerator[list[Outcome], None]:
+    """The questions of a group together, with those of it that were refused; everything else by itself."""
+    held: list[Outcome] = []
+    held_key = ""
+    async for outcome in outcomes:
+        key = earlier.key_of(outcome) if isinstance(outcome, QA) else held_key if outcome.qa else ""
+        if held and not (key and key == held_key):
+            yield held
+            held = []
+        held, held_key = [*held, outcome], key
+    if held:
+        yield held
