@@ -2,16 +2,18 @@ import asyncio
 import gzip
 import random
 from collections import Counter
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import pytest
 
 from webdancer_cli import config, jsonl
+from webdancer_cli.errors import Reject
 from webdancer_cli.records import Page
-from webdancer_cli.web.crawl import Frontier, Skipped, crawl
+from webdancer_cli.web.crawl import Frontier, Skipped, Target, crawl
 from webdancer_cli.web.extraction import Extraction
 from webdancer_cli.web.gate import Document, Reading, Terms
+from webdancer_cli.web.urls import canonical
 
 
 def html(name: str, *links: str, text: str = "") -> str:
@@ -33,10 +35,16 @@ async def crawled(
     return pages, {skip.url: skip.reason for skip in skips}, skips
 
 
-def tree(size: int, fan: int = 3) -> dict[str, str]:
-    """A site of ``size`` pages; page n links to its children, to its parent and to the root."""
-    pages = {f"/{n}": html(f"P{n}", "/", *(f"/{n * fan + k}" for k in range(1, fan + 1))) for n in range(size)}
-    return {"/": html("Home", "/0"), **pages}
+def tree(size: int, fan: int = 3, where: str = "") -> dict[str, str]:
+    """A site of ``size`` pages and a root; page n links to its children, some of which are missing, and to the root."""
+    pages = {f"/{n}": html(f"P{n}{where}", "/", *(f"/{n * fan + k}" for k in range(1, fan + 1))) for n in range(size)}
+    return {"/": html(f"Home{where}", "/0"), **pages}
+
+
+def whole_tree(size: int, where: str = "") -> dict[str, str]:
+    """The same, with none missing."""
+    children = {n: [f"/{k}" for k in range(3 * n + 1, 3 * n + 4) if k < size] for n in range(size)}
+    return {"/": html(f"Home{where}", "/0"), **{f"/{n}": html(f"P{n}{where}", *children[n]) for n in range(size)}}
 
 
 async def test_breadth_first_in_the_order_of_the_links(serve) -> None:
@@ -120,7 +128,7 @@ async def test_every_refusal_has_its_reason(serve, answer) -> None:
             "/big": "x" * 11_000_000,
         }
     )
-    pages, skipped, _ = await crawled(f"{site.url}/", timeout_seconds=1.0)
+    pages, skipped, _ = await crawled(f"{site.url}/", timeout_seconds=3.0)
     assert {url.removeprefix(site.url): reason for url, reason in skipped.items()} == {
         "/404": "http_404",
         "/pdf": "not_html",
@@ -288,3 +296,110 @@ async def test_a_large_crawl_uses_processes_and_gives_the_same(serve) -> None:
     site = await serve(tree(200))
     pages, _, _ = await crawled(f"{site.url}/", max_pages=1000)
     assert [page.title for page in pages] == ["Home", *(f"P{n}" for n in range(200))]
+
+
+async def test_a_host_is_asked_by_few_at_a_time_whatever_else_goes_on(serve, answer) -> None:
+    sites = []
+    for name in "AB":
+        pages = {path: answer(body, wait_seconds=0.03) for path, body in whole_tree(12, where=name).items()}
+        sites.append(await serve(pages))
+    pages, _, _ = await crawled(*(f"{site.url}/" for site in sites), per_host=2)
+    assert len(pages) == 26 and [site.most for site in sites] == [2, 2]
+
+
+def star(size: int, where: str) -> dict[str, str]:
+    """A root that links to ``size`` pages."""
+    pages = {f"/{n}": html(f"P{n}{where}") for n in range(size)}
+    return {"/": html(f"Home{where}", *pages), **pages}
+
+
+async def test_a_host_that_wants_time_does_not_hold_up_another(serve) -> None:
+    slow = await serve({**star(12, "slow"), "/robots.txt": "User-agent: *\nCrawl-delay: 0.25"})
+    fast = await serve(star(120, "fast"))
+    start = asyncio.get_running_loop().time()
+    pages, _, _ = await crawled(f"{slow.url}/", f"{fast.url}/", similarity=1.0)
+    assert len(pages) == 13 + 121
+    asked = [request.at for request in slow.requests if request.path != "/robots.txt"]
+    assert asked[-1] - start >= 12 * 0.25
+    # the first four of the slow host are taken before the fast one is known; then 12 pages for one: 8 times 12.5
+    assert sum(request.at < asked[-1] for request in fast.requests) >= 90
+    order = [page.url for page in pages]
+    for cut in (5, 60, 120):
+        rest, _, _ = await crawled(f"{slow.url}/", f"{fast.url}/", known=pages[:cut], similarity=1.0)
+        assert order[:cut] + [page.url for page in rest] == order
+
+
+async def test_the_delay_holds_between_any_two_requests_to_a_host(serve) -> None:
+    sites = [await serve(whole_tree(6, where=name)) for name in "AB"]
+    start = asyncio.get_running_loop().time()
+    await crawled(*(f"{site.url}/" for site in sites), delay_seconds=0.1)
+    for site in sites:
+        asked = [request.at - start for request in site.requests]
+        assert len(asked) == 8 and all(at >= 0.1 * nth for nth, at in enumerate(asked))
+
+
+async def test_a_host_that_answers_no_more_is_given_up(serve, answer) -> None:
+    gone = {f"/{n}": answer("late", wait_seconds=30) for n in range(40)}
+    site = await serve({"/": html("Home", *gone), **gone})
+    other = await serve({"/": html("Other", "/a"), "/a": html("A")})
+    pages, _, skips = await crawled(f"{site.url}/", f"{other.url}/", timeout_seconds=0.2, per_host=3)
+    assert [page.title for page in pages] == ["Home", "Other", "A"]
+    counted = Counter(skip.reason for skip in skips)
+    # when the tenth fails, eleven more are under way: with it 4 · per_host
+    assert counted == {"timeout": 21, "host_silent": 19}
+
+
+@pytest.mark.parametrize(
+    ("urls", "followed"),
+    [
+        ([f"http://e.org/calendar/{1900 + n // 12}/{n % 12 + 1}" for n in range(1000)], 400),
+        ([f"http://e.org/events/{1900 + n // 300}-{n % 300 // 28 + 1:02}-{n % 28 + 1:02}/" for n in range(900)], 400),
+        ([f"http://e.org/?month={n}" for n in range(500)], 200),
+        ([f"http://e.org/news/2024/05/{n}-what-happened" for n in range(500)], 500),
+        ([f"http://e.org/item/{1500 + n}" for n in range(900)], 900),
+        ([f"http://e.org/a;jsessionid={n}" for n in range(50)], 1),
+        ([f"http://e.org/a?x=1&PHPSESSID={n}" for n in range(50)], 1),
+        ([f"http://e.org/(S(abc{n}))/a.aspx" for n in range(50)], 1),
+        ([f"http://e.org/a?{n}" + "&b=1" * n for n in range(1000)], 200),
+        (["http://e.org" + "/dir" * n for n in range(1, 60)], 3),
+    ],
+)
+def test_calendars_sessions_and_endless_queries_end(urls: list[str], followed: int) -> None:
+    frontier = Frontier(max_depth=9)
+    frontier.add_root("http://e.org/")
+    assert frontier.take()
+    for url in urls:
+        with suppress(Reject):
+            frontier.add(canonical(url) or "", 1)
+    assert len(frontier.drop("e.org")) == followed
+
+
+def test_hosts_have_turns_by_their_pace() -> None:
+    frontier = Frontier(max_depth=9)
+    for host, pace in [("slow", 10.0), ("fast", 0.0), ("even", 0.5)]:
+        frontier.add_root(f"http://{host}/")
+        frontier.pace(f"http://{host}/", pace)
+    assert [frontier.take() for _ in range(3)] and frontier.take() is None
+    for host in ("slow", "fast", "even"):
+        frontier.arrived(Target(f"http://{host}/", 0))
+        for n in range(2000):
+            frontier.add(f"http://{host}/{n}", 1)
+    turns: Counter[str] = Counter()
+    for _ in range(1600):
+        target = frontier.take()
+        assert target is not None
+        turns[target.url[7:11]] += 1
+        frontier.arrived(target)
+    # 30 seconds of turns: 1500 of 0.02, 60 of 0.5, 3 of 10
+    assert 1500 <= turns["fast"] <= 1540 and 58 <= turns["even"] <= 63 and turns["slow"] in (2, 3)
+
+
+def test_a_host_with_enough_under_way_is_waited_for() -> None:
+    frontier = Frontier(max_depth=9, per_host=1)
+    frontier.add_root("http://e.org/")
+    for n in range(9):
+        frontier.add(f"http://e.org/{n}", 1)
+    taken = list(iter(frontier.take, None))
+    assert len(taken) == 4  # four ahead of each request at once
+    frontier.arrived(taken[0])
+    assert len(list(iter(frontier.take, None))) == 1

@@ -1,5 +1,6 @@
 import asyncio
 import gzip
+import time
 import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -230,7 +231,34 @@ async def test_one_host_is_asked_by_few_at_a_time_and_apart(serve, answer) -> No
         await asyncio.gather(*(fetcher.get(f"{site.url}/{n}") for n in range(8)))
     assert site.most == 2
     site.requests.clear()
+    start = asyncio.get_running_loop().time()
     async with client(delay_seconds=0.1) as fetcher:
         await asyncio.gather(*(fetcher.get(f"{site.url}/{n}") for n in range(4)))
-    times = [request.at for request in site.requests]
-    assert min(b - a for a, b in pairwise(times)) >= 0.08
+    assert all(request.at - start >= 0.1 * nth for nth, request in enumerate(site.requests))
+
+
+async def test_a_host_that_asks_for_rest_gets_it_from_those_already_in_line(serve, answer) -> None:
+    site = await serve({"/0": answer("later", 429, {"Retry-After": "1"}, then=answer("now")), "/1": "b", "/2": "c"})
+    site.answers["/robots.txt"] = answer("")
+    async with client(delay_seconds=0.1) as fetcher:
+        await asyncio.gather(*(fetcher.get(f"{site.url}/{n}") for n in range(3)))
+    refused, *rest = [request.at for request in site.requests if request.path != "/robots.txt"]
+    assert len(rest) == 3 and rest[0] - refused >= 0.99
+
+
+async def test_requests_that_start_late_keep_their_distance(monkeypatch) -> None:
+    """A busy loop wakes a request late; the next counts from when it really started."""
+    host, starts = fetch.Host(4, 0.05), []
+    genuine = asyncio.sleep
+
+    async def late(seconds: float) -> None:
+        await genuine(seconds + (0.04 if len(starts) == 1 and seconds > 0 else 0.0))
+
+    monkeypatch.setattr(fetch.asyncio, "sleep", late)
+
+    async def ask() -> None:
+        async with host.turn():
+            starts.append(time.monotonic())
+
+    await asyncio.gather(*(ask() for _ in range(4)))
+    assert min(after - before for before, after in pairwise(starts)) >= 0.049

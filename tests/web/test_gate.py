@@ -7,7 +7,7 @@ import pytest
 from webdancer_cli import config, jsonl
 from webdancer_cli.records import QA, Page
 from webdancer_cli.stages import crawlqa
-from webdancer_cli.synthesis.author import Author
+from webdancer_cli.synthesis.builtin.author import Author
 from webdancer_cli.web.gate import Document, Terms, read
 
 
@@ -64,6 +64,16 @@ CLOUDFRONT = page(
 RECAPTCHA = page(
     "Security check", "<p>Please confirm that you are not a robot.</p><div class='g-recaptcha' data-sitekey='x'></div>"
 )
+HCAPTCHA = page(
+    "example.org",
+    "<p>Before you go on.</p><div class='h-captcha'></div><script src='https://hcaptcha.com/1/api.js'></script>",
+)
+TURNSTILE = page(
+    "example.org", "<p>example.org</p><script src='https://challenges.cloudflare.com/turnstile/v0/api.js'></script>"
+)
+AWS_WAF = page("Human Verification", "<div id='captcha-container'></div><p>Let's confirm you are human.</p>")
+ARKOSE = page("", "<p>Almost there.</p><iframe src='https://client-api.arkoselabs.com/fc/gc/'></iframe>")
+GEETEST = page("", "<p>Welcome.</p><script src='https://static.geetest.com/v4/gt4.js'></script>")
 SHOP = page("Shop", "<p>Enter the characters you see below. Sorry, we just need to make sure you're not a robot.</p>")
 WIKI_429 = page(
     "Wikimedia Error", "<p>Too many requests. Our servers are currently under maintenance or overloaded.</p>"
@@ -122,6 +132,11 @@ WALLS = [
     ("bot_wall", CLOUDFRONT),
     ("captcha", RECAPTCHA),
     ("captcha", SHOP),
+    ("captcha", HCAPTCHA),
+    ("captcha", TURNSTILE),
+    ("captcha", AWS_WAF),
+    ("captcha", ARKOSE),
+    ("captcha", GEETEST),
     ("too_many_requests", WIKI_429),
     ("too_many_requests", TOO_MANY),
     ("soft_404", NGINX_404),
@@ -282,10 +297,11 @@ async def test_no_question_comes_from_a_wall_and_the_pages_beside_it_lose_none(s
     }
     links = lambda paths: "".join(f"<li><a href='{path}'>{path}</a></li>" for path in paths)  # noqa: E731
     robots = "<meta name=robots content='noindex'>"
-    alone = await serve({"/": page("Index", f"<ul>{links(pages)}</ul>", robots), **pages})
-    among = await serve({"/": page("Index", f"<ul>{links([*answers, *pages])}</ul>", robots), **pages, **answers})
-    expected_pages, expected, _ = await questions(tmp_path / "alone", f"{alone.url}/")
-    kept, found, reasons = await questions(tmp_path / "among", f"{among.url}/")
+    site = await serve({"/": page("Index", f"<ul>{links(pages)}</ul>", robots), **pages})
+    expected_pages, expected, _ = await questions(tmp_path / "alone", f"{site.url}/")
+    site.answers |= {"/": answer(page("Index", f"<ul>{links([*answers, *pages])}</ul>", robots))}
+    site.answers |= {path: given if isinstance(given, answer) else answer(given) for path, given in answers.items()}
+    kept, found, reasons = await questions(tmp_path / "among", f"{site.url}/")
     assert kept == expected_pages == {path[1:] for path in pages}
     assert {qa.question for qa in found} == {qa.question for qa in expected} and len(expected) >= len(pages)
     counted = {name: sum(kind == name for kind, _ in WALLS) for name, _ in WALLS}

@@ -7,6 +7,7 @@ stopped.
 """
 
 import asyncio
+import heapq
 import re
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -61,6 +62,7 @@ class Known:
     links: tuple[str, ...]
     sha256: str
     signature: RMinHash
+    crawl_delay: float
 
 
 async def crawl(
@@ -76,9 +78,9 @@ async def crawl(
 
     ``known`` pages are not given again, but count. ``skipped`` is told of every URL that gave no page; its reasons are
     those of ``Fetcher.get``, those of the gate, and: off_site (a redirect left the sites), denied (by the user's
-    patterns), trap (an endless URL space), duplicate (the text, or the URL after redirects, was there before),
-    near_duplicate, extraction_failed. Nothing is raised for a single URL. Wrap it in ``contextlib.aclosing`` to stop
-    early without delay.
+    patterns), trap (an endless URL space), host_silent (the host stopped answering), duplicate (the text, or the URL
+    after redirects, was there before), near_duplicate, extraction_failed. Nothing is raised for a single URL. Wrap it
+    in ``contextlib.aclosing`` to stop early without delay.
     """
     async with AsyncExitStack() as stack:
         if fetcher is None:
@@ -117,9 +119,10 @@ class _Crawl:
         self._extraction = extraction
         self._known = _by_url(known)
         self._skipped = skipped
-        self._frontier = Frontier(options.max_depth, options.allow, options.deny)
+        self._frontier = Frontier(options.max_depth, options.allow, options.deny, options.per_host)
         self._under_way: deque[tuple[Target, asyncio.Task[Reading | Known]]] = deque()
         self._texts: set[str] = set()
+        self._silent: Counter[str] = Counter()
         self._similar = Similar(options.similarity)
         self._terms = Terms(options.min_chars, tuple(options.lang))
 
@@ -136,7 +139,10 @@ class _Crawl:
                 page = self._accepted(target, await task)
             except Reject as reject:
                 self._skip(target, reject)
+                self._count_silence(target, reject)
                 continue
+            finally:
+                self._frontier.arrived(target)
             kept += 1
             if isinstance(page, Page):
                 yield page
@@ -164,9 +170,8 @@ class _Crawl:
             self._skipped(Skipped(target.url, reject.reason, reject.detail, root=False, depth=0))
 
     def _start_more(self) -> bool:
-        """Keep enough requests under way that every host has its share; False when there is nothing left to do."""
-        ahead = min(4 * self._options.per_host * max(1, self._frontier.hosts), 256)
-        while len(self._under_way) < ahead and (target := self._frontier.take()):
+        """Keep requests under way; False when there is nothing left to do."""
+        while len(self._under_way) < MOST_UNDER_WAY and (target := self._frontier.take()):
             self._under_way.append((target, asyncio.create_task(self._visit(target))))
         return bool(self._under_way)
 
@@ -177,6 +182,8 @@ class _Crawl:
         reading = await self._extraction.read(Document(fetched.text(), fetched.url, fetched.headers), self._terms)
         reading.page.depth = target.depth
         reading.page.fetched_at = fetched.fetched_at
+        if fetched.crawl_delay:
+            reading.page.extra["crawl_delay"] = fetched.crawl_delay
         if fetched.url != target.url:
             reading.page.extra["requested_url"] = target.url
         return reading
@@ -184,6 +191,8 @@ class _Crawl:
     def _accepted(self, target: Target, arrived: Reading | Known) -> Page | Known:
         """Check a page that has arrived and follow its links. Raises Reject when it is not to be kept."""
         page = arrived if isinstance(arrived, Known) else arrived.page
+        self._silent[_host(target)] = 0
+        self._frontier.pace(page.url, max(_crawl_delay(page), self._options.delay_seconds))
         self._check_redirect(target, page)
         if isinstance(arrived, Reading) and arrived.refusal:
             raise self._refused(target, arrived.page, arrived.refusal)
@@ -194,6 +203,15 @@ class _Crawl:
         if self._options.similarity < 1 and self._similar.met(_signature(page)) and isinstance(page, Page):
             raise Reject("near_duplicate", f"{page.url}: nearly the same text as an earlier page")
         return page
+
+    def _count_silence(self, target: Target, reject: Reject) -> None:
+        """Give up a host that does not answer any more, or every URL of it would cost a time limit."""
+        host = _host(target)
+        self._silent[host] = self._silent[host] + 1 if reject.reason in _SILENCE else 0
+        if self._silent[host] == MOST_SILENT:
+            silence = f"{host}: {MOST_SILENT} requests in a row without an answer; it is left alone"
+            for left in self._frontier.drop(host):
+                self._skip(left, Reject("host_silent", silence))
 
     def _refused(self, target: Target, page: Page, refusal: Refusal) -> Reject:
         """No page to keep. Where its links are followed it is a way to others, and no failure."""
@@ -229,6 +247,10 @@ def _signature(page: Page | Known) -> RMinHash:
     return page.signature if isinstance(page, Known) else signature(shingles(page.text))
 
 
+def _crawl_delay(page: Page | Known) -> float:
+    return page.crawl_delay if isinstance(page, Known) else float(page.extra.get("crawl_delay", 0.0))
+
+
 def _targets(page: Page | Known) -> tuple[str, ...]:
     return page.links if isinstance(page, Known) else tuple(link.url for link in page.links)
 
@@ -238,14 +260,28 @@ def _by_url(pages: Iterable[Page]) -> dict[str, Known]:
     found: dict[str, Known] = {}
     for page in pages:
         links = tuple(link.url for link in page.links)
-        found[str(page.extra.get("requested_url", page.url))] = Known(page.url, links, page.sha256, _signature(page))
+        requested = str(page.extra.get("requested_url", page.url))
+        found[requested] = Known(page.url, links, page.sha256, _signature(page), _crawl_delay(page))
     return found
 
+
+_SILENCE = frozenset(["timeout", "connection_failed", "connection_broken"])
+MOST_SILENT = 10
+"""After so many requests in a row without an answer, a host is left alone."""
 
 LONGEST_URL = 2000
 DEEPEST_PATH = 20
 MOST_QUERIES = 200
 """How many query strings of one path are followed."""
+MOST_DATES = 400
+"""How many days, weeks and months of one calendar are followed: of paths that end in a date, and differ only there."""
+TURN_SECONDS = 0.02
+"""What a turn of a host counts at least, beside one that is asked every few seconds."""
+MOST_UNDER_WAY = 256
+AHEAD_PER_REQUEST = 4
+"""URLs of a host taken ahead for each request to it at once: pages leave in order, and some answer late."""
+AHEAD_SECONDS = 1.0
+"""Of a host with a pace, no more URLs are taken ahead than it can be asked for in this time, or others would wait."""
 
 _NO_PAGE = re.compile(
     r"\.(7z|avi|bin|bmp|bz2|css|csv|dmg|docx?|epub|exe|flac|gif|gz|ico|iso|jar|jpe?g|js|json|m4a|mkv|mov|mp3|mp4|mpe?g|"
@@ -254,23 +290,37 @@ _NO_PAGE = re.compile(
 )
 
 
-class Frontier:
-    """URLs to visit: breadth first within a host, the hosts in turn, each URL once, only on the roots' sites."""
+_DATE_AT_END = re.compile(r"/(?:19|20)\d\d(?:(?:[/-]\d{1,2}){1,2}|[/-]w\d{1,2})/?$", re.IGNORECASE)
 
-    def __init__(self, max_depth: int, allow: Sequence[str] = (), deny: Sequence[str] = ()):
+
+class Frontier:
+    """URLs to visit: breadth first within a host, the hosts in turn, each URL once, only on the roots' sites.
+
+    A host that wants to be asked seldom has its turn so much less often. Turns follow a clock of their own, not that
+    on the wall, or the order of pages would depend on which host answers first.
+    """
+
+    def __init__(self, max_depth: int, allow: Sequence[str] = (), deny: Sequence[str] = (), per_host: int = 4):
         self._max_depth = max_depth
         self._allow = allow
         self._deny = deny
         self._queues: dict[str, deque[Target]] = {}
-        self._turns: deque[str] = deque()
+        self._ahead = AHEAD_PER_REQUEST * per_host
+        self._turns: list[tuple[float, int, str]] = []
+        """As a heap: when a host's turn is, a number that keeps the order, and the host."""
+        self._has_turn: set[str] = set()
+        self._under_way: Counter[str] = Counter()
+        self._now = 0.0
+        self._given = 0
+        self._paces: dict[str, float] = {}
         self._sites: set[str] = set()
         self._seen: set[str] = set()
         self._queries: Counter[str] = Counter()
+        self._dates: Counter[str] = Counter()
 
-    @property
-    def hosts(self) -> int:
-        """How many hosts have URLs waiting."""
-        return len(self._turns)
+    def pace(self, url: str, seconds: float) -> None:
+        """The host of a URL is asked once in so many seconds."""
+        self._paces[urlsplit(url).netloc] = seconds
 
     def add_root(self, url: str) -> None:
         self.allow(url)
@@ -314,24 +364,59 @@ class Frontier:
         self._queries[path] += bool(mark)
         if self._queries[path] > MOST_QUERIES:
             raise Reject("trap", f"{url}: more than {MOST_QUERIES} query strings of one path")
+        if date := _DATE_AT_END.search(path):
+            self._dates[path[: date.start()]] += 1
+            if self._dates[path[: date.start()]] > MOST_DATES:
+                raise Reject("trap", f"{url}: more than {MOST_DATES} dates of one calendar")
 
     def _put(self, target: Target) -> None:
-        host = urlsplit(target.url).netloc
-        queue = self._queues.setdefault(host, deque())
-        if not queue:
-            self._turns.append(host)
-        queue.append(target)
+        host = _host(target)
+        self._queues.setdefault(host, deque()).append(target)
+        self._give_turn(host)
+
+    def _give_turn(self, host: str) -> None:
+        """Unless it has one, or has nothing waiting."""
+        if host in self._has_turn or not self._queues.get(host):
+            return
+        self._has_turn.add(host)
+        self._given += 1
+        turn = self._now + max(self._paces.get(host, 0.0), TURN_SECONDS)
+        heapq.heappush(self._turns, (turn, self._given, host))
+
+    def _is_full(self, host: str) -> bool:
+        return self._under_way[host] >= self._room(host)
+
+    def _room(self, host: str) -> int:
+        """How many URLs of a host may be under way."""
+        pace = self._paces.get(host, 0.0)
+        return max(1, min(self._ahead, int(AHEAD_SECONDS / pace))) if pace else self._ahead
 
     def take(self) -> Target | None:
-        """The next URL; hosts take turns."""
-        if not self._turns:
+        """The next URL; None when there is none, or none before others have ``arrived``."""
+        if not self._turns or self._is_full(self._turns[0][2]):
             return None
-        host = self._turns.popleft()
-        queue = self._queues[host]
-        target = queue.popleft()
-        if queue:
-            self._turns.append(host)
+        self._now, _, host = heapq.heappop(self._turns)
+        self._has_turn.remove(host)
+        self._under_way[host] += 1
+        target = self._queues[host].popleft()
+        self._give_turn(host)
         return target
+
+    def arrived(self, target: Target) -> None:
+        """A URL that was taken is dealt with."""
+        self._under_way[_host(target)] -= 1
+
+    def drop(self, host: str) -> list[Target]:
+        """Forget what waits for a host."""
+        left = list(self._queues.pop(host, ()))
+        self._turns = [turn for turn in self._turns if turn[2] != host]
+        heapq.heapify(self._turns)
+        self._has_turn.discard(host)
+        return left
+
+
+def _host(target: Target) -> str:
+    return urlsplit(target.url).netloc
 
 
 def _repeats(segments: Sequence[str]) -> bool:

@@ -9,6 +9,7 @@ import logging
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import NamedTuple
 
 import trafilatura
@@ -16,22 +17,23 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from webdancer_cli.records import Link, Page
 from webdancer_cli.web import urls
+from webdancer_cli.web.chrome import DEEPEST, Chrome, without_chrome, without_frame_lines
 from webdancer_cli.web.titles import page_title
 from webdancer_cli.web.words import sentence_spans
 
 SHORT_CHARS = 250
-"""A main text shorter than this is compared with what slower methods find."""
+"""A main text shorter than this is looked for again by slower methods."""
 
-DEEPEST = 100
-"""How many elements around a text are looked at."""
+ENOUGH = 0.6
+"""The share of a document's words outside links and the frame that a main text should hold."""
 
 
 def extract(html: str, url: str) -> Page:
     """The page of an HTML document that was found at ``url``. Its text is empty when the document shows none.
 
-    The main text is that of the document without navigation, header, footer and side bars, by the first of these that
-    gives any: trafilatura's fast rules (only if they give at least ``SHORT_CHARS``), trafilatura with all its
-    fallbacks, trafilatura in favour of recall, all visible text; and last all visible text of the whole document.
+    The main text is that of the document without its frame (``chrome``), by trafilatura's fast rules. Where these give
+    less than ``ENOUGH``, or than ``SHORT_CHARS``, trafilatura with all its fallbacks is asked, too, and the longer text
+    taken. Where both give nothing, it is all visible text outside the frame.
     """
     html = _prepared(html)
     tree = LexborHTMLParser(html)
@@ -46,43 +48,80 @@ def extract(html: str, url: str) -> Page:
 
 _KEEPS_LINES = re.compile(r"(?=</?(?:pre|textarea)\b)", re.IGNORECASE)
 _PERMALINK = re.compile(r"<a\b[^<>]*>\s*(?:¶|#|§|🔗|&para;|&#182;)\s*</a>", re.IGNORECASE)
+_LINE_END, _BLANK = "⁋", "␠"
+"""Stand for what must survive in ``<pre>``, for trafilatura makes one line of a list item. Pages hardly use them."""
 
 
 def _prepared(html: str) -> str:
     """Without permalink marks, and without the line ends that mean nothing in HTML but would look like paragraphs."""
-    parts = _KEEPS_LINES.split(_PERMALINK.sub("", html.replace("\x00", "")))
+    for unwanted in ("\x00", _LINE_END, _BLANK):
+        html = html.replace(unwanted, "")
     return "".join(
-        part if re.match(r"<\w", part) and at else re.sub(r"\s+", " ", part) for at, part in enumerate(parts)
+        _marked(part) if re.match(r"<\w", part) and at else _in_a_row(part)
+        for at, part in enumerate(_KEEPS_LINES.split(_PERMALINK.sub("", html)))
     )
+
+
+def _marked(pre: str) -> str:
+    """The beginning of a ``<pre>``, up to its closing tag, with marks for its line ends, indentation and columns."""
+    tag, _, code = pre.partition(">")
+    code = _BLANKS.sub(lambda match: match[1] or _BLANK * len(match[2]), code.strip("\r\n").expandtabs())
+    code = _LINE_ENDS.sub(lambda match: match[1] or _LINE_END, code)
+    return f"{tag}>{_LINE_END}{code}{_LINE_END}"
+
+
+def _in_a_row(part: str) -> str:
+    """With one blank for any white space, at its ends, too."""
+    return " " * part[:1].isspace() + " ".join(part.split()) + " " * part[-1:].isspace()
+
+
+_BLANKS = re.compile(r"(<[^>]*>)|(^ +| {2,})", re.MULTILINE)
+_LINE_ENDS = re.compile(r"(<[^>]*>)|\r?\n")
+"""Outside tags."""
+
+
+def _unmarked(text: str) -> str:
+    return text.replace(_LINE_END, "\n").replace(_BLANK, " ")
 
 
 def _main_text(html: str, blocks: "list[Block]") -> str:
-    inner = _without_chrome(html)
-    fast = _trafilatura(inner, fast=True)
-    if len(fast) >= SHORT_CHARS:
-        return fast
-    return (
-        _trafilatura(inner)
-        or _trafilatura(inner, favor_recall=True)
-        or "\n".join(block.text for block in blocks if not block.chrome and block.text)
-        or "\n".join(block.text for block in blocks if block.text)
-    )
+    inner = without_chrome(html)
+    text = _trafilatura(inner, fast=True)
+    if len(_squeeze(text)) < ENOUGH * sum(map(_prose, blocks)) or len(text) < SHORT_CHARS:
+        text = max(text, _trafilatura(inner, fast=False), key=len) or _visible_text(inner)
+    return without_frame_lines(text)
 
 
-def _without_chrome(html: str) -> str:
-    tree = LexborHTMLParser(html)
-    for node in tree.css(_CHROME):
-        node.decompose()
-    return tree.html or ""
+def _prose(block: "Block") -> int:
+    """The letters of a block outside links."""
+    linked = sum(len(_squeeze(anchor.label)) for anchor in block.anchors)
+    return 0 if block.chrome else max(0, len(block.squeezed) - linked)
 
 
-def _trafilatura(html: str, *, fast: bool = False, favor_recall: bool = False) -> str:
+def _visible_text(html: str) -> str:
+    return "\n".join(block.text for block in _blocks(LexborHTMLParser(html)) if not block.chrome and block.text)
+
+
+def _trafilatura(html: str, *, fast: bool) -> str:
+    """In favour of recall: what would be too much of a document with its frame is right without it."""
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # that a document is odd is no news to the user
     text = trafilatura.extract(
-        html, fast=fast, favor_recall=favor_recall, include_comments=False, include_tables=True, include_links=False
+        html, fast=fast, favor_recall=True, include_comments=False, include_tables=True, include_links=False
     )
-    lines = (re.sub(r"[ \t\u00a0]+", " ", line).rstrip() for line in (text or "").splitlines())
-    return "\n".join(line for line in lines if line.strip() and not _RULER.fullmatch(line)).strip()
+    lines = (_in_one_line(line) if line.startswith("|") else line for line in (text or "").splitlines())
+    text = _unmarked("\n".join(map(_tidy, lines)))
+    return "\n".join(line.rstrip() for line in text.splitlines() if line.strip() and not _RULER.fullmatch(line))
+
+
+def _in_one_line(row: str) -> str:
+    """A row of a table, whatever its cells hold."""
+    return re.sub(f"[{_LINE_END}{_BLANK}]+", " ", row)
+
+
+def _tidy(line: str) -> str:
+    """A line without white space that says nothing; the indentation of a nested list stays."""
+    line = re.sub(r"(?<=\S)[ \t]+", " ", line.replace("\u00a0", " ")).rstrip()
+    return line if line.startswith("  ") else line.lstrip()
 
 
 _RULER = re.compile(r"\|(?:\s*-+\s*\|)+")
@@ -92,6 +131,7 @@ class Anchor(NamedTuple):
     node: LexborNode
     at: int
     """Where the anchor begins in the squeezed text of its block."""
+    label: str
 
 
 class Block(NamedTuple):
@@ -110,18 +150,11 @@ _INLINE_TAGS = """
 """
 _INLINE = frozenset(_INLINE_TAGS.split())
 _UNSEEN = frozenset(["script", "style", "noscript", "template", "head", "title", "svg", "math", "select", "button"])
-_CHROME_TAGS = frozenset(["nav", "aside", "menu"])
-_PAGE_ENDS = frozenset(["header", "footer"])
-"""Chrome only outside ``main`` and ``article``: inside, they open and close the text."""
-_CHROME_ROLES = frozenset(["navigation", "banner", "contentinfo", "search", "complementary", "menu"])
-_CHROME = ", ".join(
-    [*sorted(_CHROME_TAGS), "body > header", "body > footer", *(f"[role={role}]" for role in sorted(_CHROME_ROLES))]
-)
 
 
 def _blocks(tree: LexborHTMLParser) -> Iterator[Block]:
     """The visible text of a document, cut where block elements begin and end."""
-    owner, texts, squeezed, anchors, chrome = -1, [""], 0, list[Anchor](), False
+    owner, texts, squeezed, anchors, chrome, frame = -1, [""], 0, list[Anchor](), False, Chrome()
     for node in tree.root.traverse(include_text=True) if tree.root else ():
         is_text = node.tag == "-text"
         if not is_text and node.tag != "a":
@@ -131,17 +164,17 @@ def _blocks(tree: LexborHTMLParser) -> Iterator[Block]:
             continue
         if block.mem_id != owner:
             yield _block(texts, chrome, anchors)
-            owner, texts, squeezed, anchors, chrome = block.mem_id, [], 0, [], _in_chrome(block)
+            owner, texts, squeezed, anchors, chrome = block.mem_id, [], 0, [], frame.holds(block)
         if is_text:
             texts.append(node.text_content or "")
             squeezed += len(_squeeze(texts[-1]))
         else:
-            anchors.append(Anchor(node, squeezed))
+            anchors.append(Anchor(node, squeezed, " ".join((node.text() or _alt(node)).split())))
     yield _block(texts, chrome, anchors)
 
 
 def _block(texts: list[str], chrome: bool, anchors: list[Anchor]) -> Block:
-    text = " ".join("".join(texts).split())
+    text = " ".join(_unmarked("".join(texts)).split())
     return Block(text, _squeeze(text), chrome, anchors)
 
 
@@ -159,17 +192,6 @@ def _block_of(node: LexborNode) -> LexborNode | None:
     return None
 
 
-def _in_chrome(block: LexborNode) -> bool:
-    ends_page = False
-    for node in (block, *_ancestors(block)):
-        if node.tag in ("main", "article"):
-            return False
-        if node.tag in _CHROME_TAGS or (node.attributes.get("role") or "") in _CHROME_ROLES:
-            return True
-        ends_page = ends_page or node.tag in _PAGE_ENDS
-    return ends_page
-
-
 def _ancestors(node: LexborNode) -> Iterator[LexborNode]:
     """The elements around a node, from the inside; at most ``DEEPEST``, or absurd nesting would cost its square."""
     above = node.parent
@@ -182,19 +204,34 @@ def _ancestors(node: LexborNode) -> Iterator[LexborNode]:
 
 def _links(tree: LexborHTMLParser, url: str, blocks: list[Block], text: str) -> list[Link]:
     """The links of a document in its order, each target once without a sentence or once per sentence."""
-    base_node = tree.css_first("base[href]")
-    base = urls.canonical((base_node.attributes.get("href") or "") if base_node else "", url) or url
+    targets = Targets(tree, url)
     place = MainText(text)
     found: dict[tuple[str, str], Link] = {}
     for block in blocks:
         for anchor in block.anchors:
-            target = urls.canonical(anchor.node.attributes.get("href") or "", base)
-            if target and target != url:
-                label = " ".join((anchor.node.text() or _alt(anchor.node)).split())
-                sentence = "" if block.chrome else place.sentence(block, anchor.at, label)
-                found.setdefault((target, sentence), Link(url=target, text=label, sentence=sentence))
+            if target := targets.of(anchor.node):
+                sentence = "" if block.chrome else place.sentence(block, anchor.at, anchor.label)
+                found.setdefault((target, sentence), Link(url=target, text=anchor.label, sentence=sentence))
     quoted = {target for target, sentence in found if sentence}
     return [link for (target, sentence), link in found.items() if sentence or target not in quoted]
+
+
+class Targets:
+    """Where the anchors of a document lead. Many lead to the same page, so what was found is kept."""
+
+    def __init__(self, tree: LexborHTMLParser, url: str):
+        base_node = tree.css_first("base[href]")
+        self._base = urls.canonical((base_node.attributes.get("href") or "") if base_node else "", url) or url
+        self._url = url
+        self._found: dict[str, str | None] = {}
+
+    def of(self, anchor: LexborNode) -> str | None:
+        """The canonical URL; None for the page itself, and for what is no web address."""
+        href = (anchor.attributes.get("href") or "").partition("#")[0]
+        if href not in self._found:
+            target = urls.canonical(href, self._base)
+            self._found[href] = None if target == self._url else target
+        return self._found[href]
 
 
 def _alt(node: LexborNode) -> str:
@@ -211,8 +248,9 @@ class MainText:
 
     def __init__(self, text: str):
         self._text = text
-        self._positions = [at for at, char in enumerate(text) if not char.isspace()]
         self._squeezed = _squeeze(text)
+        self._runs = [match.start() for match in re.finditer(r"\S+", text)]
+        self._squeezed_runs = list(accumulate(map(len, text.split()), initial=0))
         self._spans = list(sentence_spans(text))
         self._starts = [start for start, _ in self._spans]
         self._lines = self._line_starts()
@@ -239,10 +277,16 @@ class MainText:
         place = self._locate(block.squeezed, anchor_at, len(_squeeze(label)))
         if place is None or not label:
             return ""
-        position = self._positions[min(place, len(self._positions) - 1)]
+        position = self._position(place)
         start, end = self._spans[max(0, bisect_right(self._starts, position) - 1)]
         sentence = re.sub(r"^(?:[-|] )+|\s*\|$", "", self._text[start:end])
         return sentence if _squeeze(label) in _squeeze(sentence) else ""
+
+    def _position(self, place: int) -> int:
+        """The place in the text of a place in the squeezed text."""
+        place = min(place, len(self._squeezed) - 1)
+        run = bisect_right(self._squeezed_runs, place) - 1
+        return self._runs[run] + place - self._squeezed_runs[run]
 
     def _locate(self, block: str, anchor_at: int, length: int) -> int | None:
         """Where the anchor begins in the squeezed text: by its block as a line, its block, or the text around it."""

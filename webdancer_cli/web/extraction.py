@@ -1,7 +1,7 @@
 """Extraction beside the event loop: in a thread for a few pages, in processes of its own for many.
 
-Main text costs some 50 ms of CPU a page, nearly all of a crawl. Threads keep the loop responsive, processes use the
-other cores; they take a second to start, so a small crawl never starts them.
+Main text costs some 30 ms of CPU a page, nearly all of a crawl. Threads keep the loop responsive, processes use the
+other cores; they take a second to start, so a small crawl never starts them, and a large one does not wait for them.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 from lxml.etree import LxmlError
@@ -17,7 +17,7 @@ from lxml.etree import LxmlError
 from webdancer_cli.errors import Reject
 from webdancer_cli.web.gate import Document, Reading, Terms, read
 
-PAGES_BEFORE_PROCESSES = 48
+PAGES_BEFORE_PROCESSES = 100
 
 TRIPPED = (
     ArithmeticError,
@@ -42,6 +42,7 @@ class Extraction:
         self._pages = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="extraction")
         self._pool: ProcessPoolExecutor | None = None
+        self._starting: list[Future[int]] = []
 
     async def read(self, document: Document, terms: Terms) -> Reading:
         """The page of a document, judged. Raises Reject ``extraction_failed`` when its HTML defeats the libraries."""
@@ -62,7 +63,8 @@ class Extraction:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._processes, context, initializer=_prepare_worker)
-        return self._pool
+            self._starting = [self._pool.submit(_ready) for _ in range(self._processes)]
+        return self._pool if all(start.done() for start in self._starting) else self._thread
 
     def __enter__(self) -> "Extraction":
         return self
@@ -77,6 +79,11 @@ def _prepare_worker() -> None:
     """A Ctrl-C is the parent's to handle, and a worker must not outlive a parent that was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _ready() -> int:
+    """Says that a worker has imported what it needs: to find this function it had to."""
+    return os.getpid()
 
 
 def _leave_with_parent() -> None:

@@ -18,16 +18,28 @@ def page_title(tree: LexborHTMLParser, url: str) -> str:
 
     Without a ``<title>`` it is the first heading, and without any the last part of the URL.
     """
-    title = _meta(tree, "og:title") or _clean_node(tree.css_first("title"))
-    headings = [heading for node in tree.css("h1")[:5] if (heading := _clean_node(node))]
-    wanted = " ".join(words(title))
-    for heading in headings:
-        said = " ".join(words(heading))
-        if said and (not title or f" {said} " in f" {wanted} "):
-            return heading
-    if title:
+    heading = own_heading(tree)
+    if heading is not None:
+        return _clean_node(heading)
+    if title := _title(tree):
         return _without_site(title, _meta(tree, "og:site_name"), url)
-    return headings[0] if headings else _from_url(url)
+    said = [text for node in tree.css("h1")[:5] if (text := _clean_node(node))]
+    return said[0] if said else _from_url(url)
+
+
+def own_heading(tree: LexborHTMLParser, tags: str = "h1") -> LexborNode | None:
+    """The first of the headings that ``<title>`` confirms; without a ``<title>`` the first that says anything."""
+    title = _title(tree)
+    wanted = " ".join(words(title))
+    for node in tree.css(tags)[:5]:
+        said = " ".join(words(_clean_node(node)))
+        if said and (not title or f" {said} " in f" {wanted} "):
+            return node
+    return None
+
+
+def _title(tree: LexborHTMLParser) -> str:
+    return _meta(tree, "og:title") or _clean_node(tree.css_first("title"))
 
 
 def _meta(tree: LexborHTMLParser, name: str) -> str:

@@ -9,7 +9,7 @@ TRACKING = re.compile(
     r"^(utm_\w+|fbclid|gclid|gclsrc|dclid|msclkid|yclid|igshid|mc_cid|mc_eid|_ga|_gl|phpsessid|jsessionid|sessionid|sid)$",
     re.IGNORECASE,
 )
-_SESSION_IN_PATH = re.compile(r";(jsessionid|phpsessid|sid)=[^/;?]*", re.IGNORECASE)
+_SESSION_IN_PATH = re.compile(r";(?:jsessionid|phpsessid|sid)=[^/;?]*|/\(S\([a-z0-9]+\)\)(?=/)", re.IGNORECASE)
 _PATH_SAFE = "/:@!$&'()*+,;=-._~%"
 _QUERY_SAFE = _PATH_SAFE + "?"
 
@@ -57,6 +57,7 @@ def _query(query: str) -> str:
 
 _ESCAPE = re.compile(r"%([0-9a-fA-F]{2})")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
+_PLAIN = re.compile(r"[A-Za-z0-9._~/:@!$&'()*+,;=-]*")
 
 
 def _encoded(text: str, safe: str) -> str:
@@ -66,6 +67,8 @@ def _encoded(text: str, safe: str) -> str:
         char = chr(int(match.group(1), 16))
         return char if _UNRESERVED.match(char) else match.group().upper()
 
+    if _PLAIN.fullmatch(text):
+        return text
     text = re.sub(r"%(?![0-9a-fA-F]{2})", "%25", text)
     return quote(_ESCAPE.sub(normal, text), safe=safe)
 
