@@ -114,16 +114,18 @@ class World:
             self._related(index, "founder", "person", founder),
             self._related(index, "headquarters", "town", self._any("town", rank, "headquarters")),
             self._related(index, "rival", "company", self._other("company", rank, "rival")),
-            _number(index, "founding year", self._birth_year(founder) + 25 + self._draw(rank, "company year", 30)),
+            _number(index, "founding year", self._company_year(rank)),
         ]
 
     def _book(self, index: int, rank: int) -> list[Fact]:
         author = self._later_person(rank, "author")
+        publisher = self._draw(rank, "publisher", self._companies_before(author))
+        year = self._birth_year(author) + 25 + self._draw(rank, "book year", 40)
         return [
             self._related(index, "author", "person", author),
             self._related(index, "setting", "town", self._any("town", rank, "setting")),
-            self._related(index, "publisher", "company", self._draw(rank, "publisher", self._companies_before(author))),
-            _number(index, "publication year", self._birth_year(author) + 25 + self._draw(rank, "book year", 40)),
+            self._related(index, "publisher", "company", publisher),
+            _number(index, "publication year", max(year, self._company_year(publisher))),
         ]
 
     def _festival(self, index: int, rank: int) -> list[Fact]:
@@ -147,13 +149,16 @@ class World:
         """Companies are ranked by their founders, who come from the first 60 % of the persons."""
         return rank * self._count["person"] * 6 // (self._count["company"] * 10)
 
+    def _company_year(self, rank: int) -> int:
+        return self._birth_year(self._company_founder(rank)) + 25 + self._draw(rank, "company year", 30)
+
     def _companies_by(self, person: int) -> int:
         """How many companies have a founder no younger than this person: they existed when the person could work."""
         founded = (person + 1) * self._count["company"] * 10 - 1
         return min(self._count["company"], founded // (self._count["person"] * 6) + 1)
 
     def _companies_before(self, author: int) -> int:
-        """How many companies were surely founded before the author's first book: their founders are 30 years older."""
+        """How many companies were founded before the author's first book, the last one perhaps a little later."""
         return self._companies_by(max(0, self._rank_born(self._birth_year(author) - 30)))
 
     def _later_person(self, rank: int, relation: str) -> int:
