@@ -100,9 +100,10 @@ def test_every_command_plans_and_does_nothing(
     command: list[str], roles: list[str], questions: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out.jsonl"
-    assert run_command([*command, "--data", questions, "--out", str(out), "--dry-run"]) == 0
+    tape = tmp_path / "run.tape"
+    assert run_command([*command, "--data", questions, "--out", str(out), "--tape", str(tape), "--dry-run"]) == 0
     told = capfd.readouterr()
-    assert told.out == "" and not out.exists()
+    assert told.out == "" and not out.exists() and not tape.exists()
     assert [line.split()[0] for line in told.err.splitlines()[2:]] == roles
     assert run_command([*command[:1], "--data", questions, "--out", str(out), "--dry-run"]) == 0
     assert "nothing is spent on models" in capfd.readouterr().err

@@ -64,6 +64,12 @@ def test_a_question_is_found_by_the_names_that_evaluation_sets_use(
 
 
 @pytest.mark.parametrize("answers", [["Eiffel", "Gustave Eiffel"], [["Eiffel", "Gustave Eiffel"]]])
+def test_of_several_answers_the_others_join_the_aliases_that_are_there(answers: object) -> None:
+    qa = as_question({"question": "Who?", "golden_answers": answers, "aliases": ["G. Eiffel"]})
+    assert (qa.answer, qa.aliases) == ("Eiffel", ["Gustave Eiffel", "G. Eiffel"])
+
+
+@pytest.mark.parametrize("answers", [["Eiffel", "Gustave Eiffel"], [["Eiffel", "Gustave Eiffel"]]])
 def test_of_several_answers_the_others_are_aliases(answers: object) -> None:
     qa = as_question({"question": "Who?", "golden_answers": answers})
     assert (qa.answer, qa.aliases) == ("Eiffel", ["Gustave Eiffel"])

@@ -83,7 +83,7 @@ class Run:
         self.say(tally.line())
         for line in staff.lines() if staff else []:
             self.say(line)
-        if tally.stopped:
+        if tally.stopped and is_first_rank():
             print(f"webdancer {self.command}: stopped: {tally.stopped}", file=sys.stderr, flush=True)
         return tally.exit_code
 
@@ -393,7 +393,7 @@ def _staffed(options: config.Calls, jobs: int, run: Run) -> "Iterator[Staff]":
     """
     from webdancer_cli.staff import Staff
 
-    if not options.tape:
+    if not options.tape or options.dry_run:
         yield Staff(options, jobs)
         return
     from webdancer_cli.tape import Tape

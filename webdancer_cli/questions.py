@@ -32,7 +32,8 @@ def read_questions(source: str, on_bad: BadLine | None = None, *, answered: bool
 
     What cannot be read goes to ``on_bad`` as ``broken_line`` or ``wrong_shape``, with file and line; without ``on_bad``
     it raises UsageError, as do a file of another kind and a table whose header names no question. A question without
-    an answer is wrong, unless ``answered`` is False: then its answer is "".
+    a field for its answer is wrong, unless ``answered`` is False: then its answer is "". (One that is there and empty is
+    for ``lint`` to find.)
     """
     with open_input(source) as (name, stream):
         begun = _Begun(stream)
@@ -59,7 +60,7 @@ def as_question(value: object, *, answered: bool = True) -> QA:
     if not answers and answered:
         raise WrongShape(f"has no answer: expected one of the fields {', '.join(ANSWER_NAMES)}")
     if answers[1:]:
-        fields["aliases"] = answers[1:]
+        fields["aliases"] = [*answers[1:], *_texts(fields.get("aliases"))]
     return from_object(QA, {"question": question, "answer": answers[0] if answers else "", **_plain(fields)})
 
 
