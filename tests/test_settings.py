@@ -1,6 +1,7 @@
 """Flag, then WEBDANCER_* variable, then webdancer.toml, then default; and every value says where it came from."""
 
 import dataclasses
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -126,3 +127,28 @@ def test_show_config_prints_a_file_that_gives_the_same_values(webdancer: Webdanc
 def test_keys_are_no_options() -> None:
     for kind in settings.COMMANDS.values():
         assert not [name for name in settings.documentation(kind) if "key" in name and name != "keep_chain"]
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "given", "said"),
+    [
+        ("crawlqa", "lang", ["english"], "--lang: 'english': give codes such as en,de"),
+        ("sample", "date", "2026-13-40", "--date: '2026-13-40': give a date as YYYY-MM-DD"),
+    ],
+)
+def test_a_value_in_the_wrong_form_is_told_the_right_one(command: str, name: str, given: object, said: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(said)}$"):
+        settings.resolve(command, {name: given})
+
+
+def test_rollouts_are_called_that_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "webdancer.toml").write_text("[sample]\nrollouts = 3\n")
+    assert settings.resolve("sample", {}, str(tmp_path))["n"].value == 3
+    monkeypatch.setenv("WEBDANCER_SAMPLE_ROLLOUTS", "4")
+    assert settings.resolve("sample", {}, str(tmp_path))["n"].value == 4
+
+
+def test_a_name_that_is_nearly_right_is_put_right(tmp_path: Path) -> None:
+    (tmp_path / "webdancer.toml").write_text("[sample]\nmax_call = 3\n")
+    with pytest.raises(UsageError, match="did you mean 'max_calls'"):
+        settings.resolve("sample", {}, str(tmp_path))

@@ -14,6 +14,11 @@ Count = Annotated[int, Meta(ge=1)]
 Whole = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
+Day = Annotated[
+    str,
+    Meta(pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$", description="give a date as YYYY-MM-DD"),
+]
+Language = Annotated[str, Meta(pattern="^[a-z]{2,3}$", description="give codes such as en,de")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 FunnelStage = Literal["validity", "correctness", "quality", "model"]
 
@@ -190,7 +195,7 @@ class Crawlqa(DataStage, Writer):
     1 keeps all but equal texts."""
     min_chars: Whole = 50
     """Characters of text that a page must have to be kept."""
-    lang: list[str] = field(default_factory=list)
+    lang: list[Language] = field(default_factory=list)
     """Languages of the pages to keep, as ISO 639-1 codes such as en,de; none means all. Told by letter statistics."""
     types: list[str] = field(default_factory=list)
     """Question types to write: single_hop, multi_hop, count, intersection, comparison, temporal; none means all."""
@@ -255,7 +260,7 @@ class Episode:
     """URL or mail address that the User-Agent names on the live web."""
     prompts: str = "default"
     """Prompt set: "default", "compact" (small models), or a folder."""
-    date: str | None = None
+    date: Day | None = None
     """The "current date" of the system prompt, YYYY-MM-DD; today if not given."""
     max_calls: Count = 50
     """Model calls in one episode at most (paper: 50); before the last one the policy is told to answer."""

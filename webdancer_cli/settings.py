@@ -7,6 +7,7 @@ must not pass as a default.
 
 import ast
 import dataclasses
+import difflib
 import inspect
 import os
 import tomllib
@@ -49,9 +50,18 @@ class Value:
     source: str
 
 
+LONGER = {"n": "rollouts"}
+"""Fields whose flag has another name; both are known in ``webdancer.toml`` and in the environment."""
+
+
 def option(name: str) -> str:
     """The long flag of a field: ``max_pages`` is ``--max-pages``, and ``n`` is ``--rollouts``."""
-    return "--rollouts" if name == "n" else "--" + name.replace("_", "-")
+    return "--" + LONGER.get(name, name).replace("_", "-")
+
+
+def _field(name: str) -> str:
+    """The field of a name in ``webdancer.toml`` or of a variable."""
+    return next((field for field, longer in LONGER.items() if longer == name), name)
 
 
 def resolve(command: str, flags: Mapping[str, Any], folder: str = ".") -> dict[str, Value]:
@@ -169,17 +179,17 @@ def _from_environment(command: str) -> dict[str, Value]:
 
 
 def _split_variable(variable: str) -> tuple[str | None, str]:
-    rest = variable.removeprefix(PREFIX).lower()
+    rest = _field(variable.removeprefix(PREFIX).lower())
     first, _, name = rest.partition("_")
-    if first in COMMANDS and name in _kinds(COMMANDS[first]):
-        return first, name
+    if first in COMMANDS and _field(name) in _kinds(COMMANDS[first]):
+        return first, _field(name)
     if not any(rest in _kinds(kind) for kind in COMMANDS.values()):
         raise UsageError(f"{variable}: no command has such an option; unset it, or see `webdancer COMMAND --help`")
     return None, rest
 
 
 def _from_file(command: str, folder: str) -> dict[str, Value]:
-    table = _read_file(Path(folder) / FILE)
+    table = _renamed(_read_file(Path(folder) / FILE))
     tables = {name: value for name, value in table.items() if isinstance(value, dict)}
     for name, value in tables.items():
         _refuse_unknown(f"{FILE}: [{name}]", [name], COMMANDS)
@@ -201,10 +211,16 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise UsageError(f"{FILE}: {error.strerror}") from None
 
 
+def _renamed(table: dict[str, Any]) -> dict[str, Any]:
+    return {_field(name): _renamed(value) if isinstance(value, dict) else value for name, value in table.items()}
+
+
 def _refuse_unknown(where: str, names: Any, known: Any) -> None:
     for name in names:
         if name not in known:
-            raise UsageError(f"{where}: unknown name {name!r}; known: {', '.join(sorted(known))}")
+            near = difflib.get_close_matches(name, known, n=1)
+            remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+            raise UsageError(f"{where}: unknown name {name!r}; {remedy}")
 
 
 def _checked(name: str, kind: Any, value: Value) -> Value:
@@ -215,9 +231,17 @@ def _checked(name: str, kind: Any, value: Value) -> Value:
     try:
         return Value(msgspec.convert(given, kind, strict=False), value.source)
     except msgspec.ValidationError as error:
-        remedy = f"choose from {', '.join(choices(kind))}" if choices(kind) else str(error).lower().replace("`", "")
+        remedy = _wanted(kind) or str(error).lower().replace("`", "")
         where = f"{FILE}: {name}" if value.source == FILE else value.source
         raise UsageError(f"{where}: {_quoted(value.value)}: {remedy}") from None
+
+
+def _wanted(kind: Any) -> str:
+    """What an option takes, in words; "" if msgspec says it well enough."""
+    if choices(kind):
+        return f"choose from {', '.join(choices(kind))}"
+    described = (meta.description for meta in getattr(kind, "__metadata__", ()) if getattr(meta, "description", None))
+    return next(described, None) or next(filter(None, map(_wanted, get_args(kind))), "")
 
 
 def _quoted(given: Any) -> str:

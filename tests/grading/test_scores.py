@@ -230,7 +230,7 @@ def test_the_table_shows_counts_and_intervals() -> None:
     assert without_level.startswith("(none)") and without_level.split()[1:3] == ["1", "0/0"]
     assert level_1.startswith("level 1") and "27/52" in level_1
     assert level_2.startswith("level 2") and "26/51" in level_2
-    assert how == "104 runs; well-formed 100.0 %; 2.0 tool calls each; endings: answered 104; judged by: match 104"
+    assert how == "104 runs; well-formed 100.0 %; 2.0 tool calls each; endings: answered 104; judged by: match 103"
 
 
 def test_the_table_names_k_when_there_are_several_runs() -> None:

@@ -135,8 +135,8 @@ class Scoreboard:
             question.judged += 1
             question.correct += correct
             question.answers.append((attempt.run, normalise(attempt.answer or ""), correct))
+            self._judges[attempt.verdict.method] += 1
         self._endings[attempt.ending] += 1
-        self._judges[attempt.verdict.method] += 1
         self._well_formed += attempt.format_ok
         self._calls += sum(attempt.tools.values())
 
