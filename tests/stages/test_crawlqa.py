@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from webdancer_cli import config, jsonl
+from webdancer_cli import config, jsonl, prompts
 from webdancer_cli.errors import BudgetSpent, ModelError, Reject, UsageError
 from webdancer_cli.flow import Tally
 from webdancer_cli.llm import Reply
 from webdancer_cli.records import QA, Message, Page, Usage
 from webdancer_cli.stages import crawlqa, world
 from webdancer_cli.synthesis.builtin.author import Author
+from webdancer_cli.synthesis.chat.author import ChatAuthor
 from webdancer_cli.synthesis.roles import QuestionWriter, Refused
 
 PAGES = 50
@@ -259,6 +260,85 @@ def test_what_a_model_knows_by_heart_is_left_out(corpus: str, tmp_path: Path) ->
     assert not any("Town" in prompt for prompt in judge.asked)  # neither page nor answer is shown
 
 
+def again(qa: QA, level: int = 2) -> QA:
+    """The same question in a record of its own."""
+    return QA(question=qa.question.upper(), answer=qa.answer, type=qa.type, level=level)
+
+
+def test_a_question_refused_for_an_outage_makes_no_later_one_a_duplicate(corpus: str, tmp_path: Path) -> None:
+    class Once(Knowing):
+        """Cannot be reached at first."""
+
+        async def complete(self, messages: Sequence[Message], **more: Any) -> Reply:
+            reply = await super().complete(messages, **more)
+            if len(self.asked) == 1:
+                raise ModelError("HTTP 500")
+            return reply
+
+    given = [asked(1), asked(2), again(asked(1)), again(asked(1), 3), again(asked(2))]
+    judge = Once()
+    tally = run_closed(options(tmp_path, corpus, closed_book=True, jobs=1), judge, *given)
+    assert [(qa.answer, qa.level) for qa in questions(tmp_path)] == [("Town2", 0), ("Town1", 2)]
+    assert tally.reasons == {"model_error": 1, "duplicate": 2} and tally.failed == 1
+    assert len(judge.asked) == 3  # nothing is asked about what comes again, unless it is needed
+
+
+def test_a_question_over_its_share_makes_no_later_one_a_duplicate(corpus: str, tmp_path: Path) -> None:
+    written = [asked(1, "temporal"), QA(question=asked(1).question, answer="Town1", type="count"), asked(2)]
+    tally = run(options(tmp_path, corpus, mix=MIX), Writing(*written))
+    assert {qa.type for qa in questions(tmp_path)} == {"count", "single_hop"} and tally.reasons == {"over_share": 1}
+
+
+class Shown:
+    """A model that says of a page what it is told to say."""
+
+    model = "shown"
+
+    def __init__(self, said: Mapping[str, Sequence[dict[str, Any]]]):
+        self.asked: list[str] = []
+        self._said = said
+
+    async def complete(
+        self, messages: Sequence[Message], *, rollout: int = 0, schema: Mapping[str, Any] | None = None
+    ) -> Reply:
+        found = re.search(r"\[Page 1\] (\w+)\n", messages[0].content)
+        assert found
+        self.asked.append(found[1])
+        return Reply(text=json.dumps({"questions": self._said[found[1]]}), usage=Usage(calls=1))
+
+
+def harbour(name: str, founder: str) -> dict[str, Any]:
+    return {
+        "question": f"Who founded the harbour of {name}?",
+        "answer": founder,
+        "type": "single_hop",
+        "evidence": [{"page": 1, "quote": f"The harbour of {name} was founded by {founder}."}],
+    }
+
+
+def test_a_group_with_a_duplicate_is_done_and_not_paid_for_again(tmp_path: Path) -> None:
+    tirsk, elva, morv = harbour("Tirsk", "Anna Berg"), harbour("Elva", "Otto Lind"), harbour("Morv", "Ida Thorne")
+    facts = " ".join(each["evidence"][0]["quote"] for each in (tirsk, elva, morv))
+    pages = [
+        Page(url=f"http://a.test/{name}", title=name, text=f"{name} has ships. {facts} {'It rains. ' * 20}")
+        for name in ("First", "Second")
+    ]
+    jsonl.write_all(str(tmp_path / "corpus.jsonl"), pages)
+    said = {"First": [tirsk], "Second": [tirsk, elva, morv]}
+    given = {"types": ["single_hop"], "jobs": 1}
+    root = str(tmp_path / "corpus.jsonl")
+    for resume, expected in ((False, ["First", "Second"]), (True, [])):
+        model, more = Shown(said), options(tmp_path, root, resume=resume, **given)
+        run(more, ChatAuthor(more, model, prompts.load("default")))
+        assert model.asked == expected
+    assert [qa.answer for qa in questions(tmp_path)] == ["Anna Berg", "Otto Lind", "Ida Thorne"]
+    assert [qa.extra["group"]["questions"] for qa in questions(tmp_path)] == [1, 2, 2]
+    (tmp_path / "qa.jsonl").write_text("".join((tmp_path / "qa.jsonl").read_text().splitlines(keepends=True)[:2]))
+    model, more = Shown(said), options(tmp_path, root, resume=True, **given)
+    run(more, ChatAuthor(more, model, prompts.load("default")))
+    assert model.asked == ["Second"] and len(questions(tmp_path)) == 3  # one of its two was missing
+
+
 def test_a_closed_book_failure_is_tried_again_and_only_that(corpus: str, tmp_path: Path) -> None:
     run_closed(options(tmp_path, corpus, closed_book=True), Knowing(q1=ModelError("HTTP 500")), asked(1), asked(2))
     judge = Knowing()
@@ -280,6 +360,13 @@ def test_closed_book_needs_a_model(corpus: str, tmp_path: Path) -> None:
         run(options(tmp_path, corpus, closed_book=True))
 
 
+def test_a_judge_that_is_asked_nothing_is_refused(corpus: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--judge-model strict.*--closed-book"):
+        run(options(tmp_path, corpus, judge_model="strict"), Writing(asked(1)))
+    run_closed(options(tmp_path, corpus, judge_model="strict", closed_book=True), Knowing(), asked(1))
+    assert [qa.answer for qa in questions(tmp_path)] == ["Town1"]
+
+
 @pytest.mark.parametrize("mix", [["riddle=1"], ["count"], ["count=0"]])
 def test_a_mix_that_cannot_be_is_refused_before_any_request(mix: list[str], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--mix"):
@@ -296,6 +383,38 @@ def test_shards_of_roots_are_disjoint_and_together_the_whole(whole: tuple[Path, 
     assert sum(counts) == len(pages) and max(counts) < len(pages)
 
 
+@pytest.mark.parametrize("in_a_pipe", [False, True])
+def test_a_shard_without_roots_has_an_empty_corpus_and_no_questions(
+    in_a_pipe: bool, site: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsonl, "goes_to_a_pipe", lambda _: in_a_pipe)
+    stale = Page(url="http://a.test/", title="Another run’s", text="Ada is a town. The mayor of Ada is Borin.")
+    for root in (site[0], str(site[1])):
+        shards = []
+        for number in (1, 2):
+            jsonl.write_all(str(tmp_path / "pages.jsonl"), [stale])
+            tally = run(options(tmp_path, root, shard=f"{number}/2", max_pages=3))
+            shards.append((tally.counts["pages"] > 0, (tmp_path / "pages.jsonl").read_bytes() != b""))
+            assert "Another" not in (tmp_path / "pages.jsonl").read_text() and tally.exit_code == 0
+        assert sorted(shards) == [(False, False), (True, True)]
+
+
+def test_a_shard_without_roots_needs_no_file_of_pages(
+    site: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsonl, "goes_to_a_pipe", lambda _: True)
+    for number in (1, 2):
+        assert run(options(tmp_path, site[0], shard=f"{number}/2", max_pages=3), Writing()).exit_code == 0
+
+
+def test_a_corpus_is_not_emptied_by_a_shard_that_has_no_part_of_it(whole: tuple[Path, Tally], tmp_path: Path) -> None:
+    pages = list(jsonl.read(str(whole[0] / "pages.jsonl"), Page))[:5]
+    jsonl.write_all(str(tmp_path / "pages.jsonl"), pages)
+    root = str(tmp_path / "pages.jsonl")
+    counts = [run(options(tmp_path, root, shard=f"{number}/2"), Writing()).counts["pages"] for number in (1, 2)]
+    assert sorted(counts) == [0, 5] and list(jsonl.read(root, Page)) == pages
+
+
 def test_what_cannot_work_is_said_before_any_request(site: tuple[str, Path], tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(UsageError, match="no roots"):
@@ -304,3 +423,19 @@ def test_what_cannot_work_is_said_before_any_request(site: tuple[str, Path], tmp
         run(options(tmp_path, site[0], str(tmp_path)))
     with pytest.raises(UsageError, match="--pages"):
         run(options(tmp_path, site[0], pages=str(tmp_path / "qa.jsonl")))
+
+
+def test_a_run_that_keeps_no_page_leaves_the_corpus_that_is_there(corpus: str, tmp_path: Path) -> None:
+    before = Path(corpus).read_bytes()
+    tally = run(config.Crawlqa(roots=["http://127.0.0.1:9/"], pages=corpus, out=str(tmp_path / "o.jsonl")))
+    assert tally.exit_code == 1 and Path(corpus).read_bytes() == before  # private addresses are not allowed here
+
+
+def test_a_mistyped_file_is_no_url(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"nosuch\.jsonl: no such file or folder; a URL begins with http"):
+        run(config.Crawlqa(roots=["nosuch.jsonl"], pages=str(tmp_path / "p.jsonl"), out=str(tmp_path / "o.jsonl")))
+
+
+def test_a_corpus_among_several_roots_is_not_overwritten(corpus: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="would be overwritten"):
+        run(config.Crawlqa(roots=[corpus, str(tmp_path)], pages=corpus, out=str(tmp_path / "o.jsonl")))

@@ -10,7 +10,7 @@ import pytest
 from webdancer_cli import config, jsonl
 from webdancer_cli.errors import BudgetSpent, ModelError, UsageError
 from webdancer_cli.flow import Tally
-from webdancer_cli.records import QA, Link, Page
+from webdancer_cli.records import QA, Link, Page, Usage
 from webdancer_cli.stages import e2hqa
 from webdancer_cli.structured import Unreadable
 from webdancer_cli.synthesis.builtin.rewriter import Rewriter
@@ -189,6 +189,89 @@ def test_a_spent_budget_in_a_chain_ends_the_run_and_resume_does_the_rest(folder:
     assert [qa.question for qa in written(folder)] == [f"{each} plus plus" for each in (FIRST, SECOND, THIRD)]
 
 
+class Restless(Deepening):
+    """Writes other words each time, as a model does at a temperature."""
+
+    async def rewrite(self, qa: QA, web: Web) -> QA | None:
+        harder = await super().rewrite(qa, web)
+        if harder:
+            harder.question += f" {id(self)} {len(self.asked)}"
+            harder = QA(question=harder.question, answer=harder.answer, level=harder.level)
+        return harder
+
+
+def test_a_finished_run_resumed_writes_nothing_and_asks_for_nothing(folder: Path) -> None:
+    run(options(folder), Restless())
+    before, again = (folder / "hard.jsonl").read_bytes(), Restless()
+    tally = run(options(folder, resume=True), again)
+    assert (folder / "hard.jsonl").read_bytes() == before and again.asked == []
+    assert tally.counts["already done"] == 3
+
+
+def test_with_keep_chain_the_last_chain_is_written_anew_and_not_beside_the_old_one(folder: Path) -> None:
+    kept = {"rounds": 2, "keep_chain": True}
+    run(options(folder, **kept), Restless())
+    again = Restless()
+    run(options(folder, **kept, resume=True), again)
+    assert Counter(qa.parent for qa in written(folder)) == {"": 3, "q0": 2, "q1": 2, "q2": 2}
+    assert {asked.split("?")[0] + "?" for asked in again.asked} == {THIRD}
+
+
+@pytest.mark.parametrize("keep_chain", [False, True])
+def test_what_passes_unchanged_does_not_pass_for_its_parent(folder: Path, keep_chain: bool) -> None:
+    """The input holds a question and what it was made into before; only the first one fails."""
+    child = {"question": "Who is child?", "answer": "x", "id": "q9", "parent": "q0", "level": 2, "mine": 8}
+    (folder / "qa.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (QUESTIONS[0], child, QUESTIONS[1])))
+
+    class Flat(Deepening):
+        async def rewrite(self, qa: QA, web: Web) -> QA | None:
+            await super().rewrite(qa, web)
+            return None
+
+    run(options(folder, keep_chain=keep_chain), Flat({FIRST: ModelError("HTTP 500")}))
+    assert [qa.id for qa in written(folder)] == ["q9", "q1"]
+    tally = run(options(folder, keep_chain=keep_chain, resume=True), Flat())
+    assert sorted(qa.id for qa in written(folder)) == ["q0", "q1", "q9"]
+    assert tally.counts["already done"] == (1 if keep_chain else 2)
+    assert next(qa for qa in written(folder) if qa.id == "q9").extra == {"mine": 8, "unchanged": True}
+
+
+def test_a_question_that_passed_unchanged_before_may_be_rewritten_now(folder: Path) -> None:
+    passed = {"question": "Who is child?", "answer": "x", "id": "q9", "parent": "q0", "unchanged": True, "mine": 8}
+    (folder / "qa.jsonl").write_text(json.dumps(passed) + "\n")
+    run(options(folder), Rewordings())
+    (qa,) = written(folder)
+    assert (qa.parent, qa.extra) == ("q9", {"mine": 8})
+
+
+@pytest.mark.parametrize("keep_chain", [False, True])
+def test_the_usages_of_a_file_add_up_to_what_its_questions_took(folder: Path, keep_chain: bool) -> None:
+    class Paid(Deepening):
+        async def rewrite(self, qa: QA, web: Web) -> QA | None:
+            harder = await super().rewrite(qa, web)
+            if harder:
+                harder.usage = Usage(calls=4, input_tokens=40, output_tokens=8)
+            return harder
+
+    line = {"question": "Who is Ada?", "answer": "x", "usage": {"calls": 1, "input_tokens": 7, "output_tokens": 3}}
+    (folder / "qa.jsonl").write_text(json.dumps(line) + "\n")
+    run(options(folder, rounds=2, keep_chain=keep_chain), Paid())
+    usages = [qa.usage for qa in written(folder) if qa.usage]
+    # One call wrote the question, and twice four made it harder.
+    assert (len(usages), sum(usage.calls for usage in usages)) == (3 if keep_chain else 1, 9)
+    assert sum(usage.input_tokens for usage in usages) == 7 + 2 * 40
+
+
+class Rewordings(Deepening):
+    """Keeps the columns of the question, as every rewriter does."""
+
+    async def rewrite(self, qa: QA, web: Web) -> QA | None:
+        harder = await super().rewrite(qa, web)
+        if harder:
+            harder.extra = qa.extra
+        return harder
+
+
 def test_a_question_that_stands_twice_is_rewritten_once(folder: Path) -> None:
     with open(folder / "qa.jsonl", "a") as stream:
         stream.write(json.dumps(QUESTIONS[0]) + "\n")
@@ -212,6 +295,13 @@ def test_limit_counts_questions_read(folder: Path) -> None:
 def test_the_corpus_is_not_overwritten(folder: Path) -> None:
     with pytest.raises(UsageError, match="that is the corpus"):
         run(options(folder, out=str(folder / "pages.jsonl")))
+
+
+def test_a_judge_that_is_asked_nothing_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"--judge-model strict.*--model"):
+        run(options(folder, judge_model="strict"))
+    run(options(folder, judge_model="strict", model="writer", base_url=["http://127.0.0.1:9/v1"]), Deepening())
+    assert len(written(folder)) == 3
 
 
 class Ladder:

@@ -99,3 +99,82 @@ def test_a_span_of_years_is_supported_by_a_year_of_each_of_two_quotes() -> None:
     assert support_fault(qa(answer="30", type="temporal", evidence=[both])) is not None
     prices = [Evidence(url=URL, quote=quote) for quote in ("It cost 1,900 crowns.", "It weighs 1930.5 grams.")]
     assert support_fault(qa(answer="30", type="temporal", evidence=prices)) is not None
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "quote"),
+    [
+        ("法国的首都是哪座城市？", "巴黎", "巴黎是法国的首都，位于塞纳河畔。"),
+        ("フランスの首都はどこですか？", "パリ", "フランスの首都はパリである。"),
+        ("フランスの首都はどこですか。", "パリ", "フランスの首都はパリである。"),
+        ("フランスの首都はどこですか", "パリ", "フランスの首都はパリである。"),
+        ("프랑스의 수도는 어디입니까?", "파리", "파리는 프랑스의 수도이다."),
+        ("Ποια είναι η πρωτεύουσα της Γαλλίας;", "Παρίσι", "Το Παρίσι είναι η πρωτεύουσα της Γαλλίας."),
+        ("ما هي عاصمة دولة فرنسا؟", "باريس", "عاصمة فرنسا هي باريس ."),
+    ],
+)
+def test_a_good_question_in_another_script_has_no_fault(question: str, answer: str, quote: str) -> None:
+    good = qa(question, answer, evidence=[Evidence(url=URL, quote=quote)])
+    assert first_fault(good, {URL: quote}) is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "question", "answer"),
+    [
+        ("answer_in_question", "巴黎是法国的首都吗，还有别的首都吗？", "巴黎"),
+        ("answer_in_question", "パリはどの国の首都ですか？", "パリ"),
+        ("answer_unsupported", "法国的首都是哪座城市？", "里昂"),
+        ("not_a_question", "请说出法国的首都。", "巴黎"),
+        ("not_a_question", "Name the capital of France;", "Paris"),
+    ],
+)
+def test_a_bad_question_in_another_script_is_told_why(reason: str, question: str, answer: str) -> None:
+    quote = "巴黎是法国的首都。パリ。"
+    fault = first_fault(qa(question, answer, evidence=[Evidence(url=URL, quote=quote)]), {URL: quote})
+    assert fault is not None and fault.reason == reason
+
+
+def test_letters_of_an_answer_that_stand_apart_do_not_give_it_away() -> None:
+    quote = "日本的首都是东京。"
+    apart = qa("京城在东边的是日本的哪座城市？", "东京", evidence=[Evidence(url=URL, quote=quote)])
+    assert first_fault(apart, {URL: quote}) is None
+
+
+def test_a_name_among_letters_without_spaces_is_found_and_one_within_a_word_is_not() -> None:
+    assert mentions("住在Velmora的人", "velmora") and mentions("東京都に住む", "東京")
+    assert not mentions("住在Velmoras的人", "Velmora") and not mentions("x2東", "2")
+
+
+@pytest.mark.parametrize(
+    ("answer", "quote", "supported"),
+    [
+        ("3", "On 3 May 1912 the glassworks of Tirsk opened.", False),
+        ("3", "On May 3, 1912, the glassworks of Tirsk opened.", False),
+        ("3", "On the 3rd of May it opened.", False),
+        ("3", "Es öffnete am 3. Mai 1912.", False),
+        ("3", "It stands 3.5 miles from the sea.", False),
+        ("3", "It opened on 1912-05-03 at 3:15.", False),
+        ("3", "In May 3,000 came.", False),
+        ("3000", "In May 3,000 came.", True),
+        ("3", "It may cast 3 lenses on 5 May.", True),
+        ("3", "It cast three lenses.", True),
+        ("20", "Twenty lighthouses stand on the coast of Tirsk.", True),
+        ("25", "Twenty-five lighthouses stand on the coast.", True),
+        ("5", "Twenty-five lighthouses stand on the coast.", False),
+        ("12000", "Tirsk has 12,000 inhabitants today.", True),
+        ("12,000", "Tirsk has 12000 inhabitants today.", True),
+        ("12000", "Tirsk has twelve thousand inhabitants.", True),
+        ("12", "Tirsk has 12,000 inhabitants today.", False),
+        ("²", "It has two bridges.", False),
+    ],
+)
+def test_a_number_that_counts_is_no_date_and_may_be_written_in_any_way(
+    answer: str, quote: str, supported: bool
+) -> None:
+    proofs = [Evidence(url=URL, quote=quote), Evidence(url=URL, quote="And so on.")]
+    assert (support_fault(qa(answer=answer, type="count", evidence=proofs)) is None) == supported
+
+
+def test_a_day_may_be_asked_for() -> None:
+    proof = Evidence(url=URL, quote="On 3 May 1912 the glassworks of Tirsk opened.")
+    assert support_fault(qa("On which day of May did it open?", "3", evidence=[proof])) is None

@@ -100,6 +100,21 @@ def test_recalling_a_file_with_copies_is_no_error(tmp_path: Path) -> None:
         assert [reason(repeats, ASKED), reason(repeats, ASKED)] == ["", "duplicate"]
 
 
+def test_what_is_forgotten_makes_no_later_one_a_repeat() -> None:
+    near = ASKED.replace("first", "very first")
+    with Repeats(0.7) as repeats:
+        for _ in range(2):
+            assert [reason(repeats, ASKED), reason(repeats, ASKED), reason(repeats, near)] == [
+                "",
+                "duplicate",
+                "near_duplicate",
+            ]
+            repeats.forget(QA(question=ASKED, answer="another"))  # was never met
+            assert reason(repeats, ASKED) == "duplicate"
+            repeats.forget(QA(question=ASKED, answer="Kemlo"))
+        assert [reason(repeats, near), reason(repeats, ASKED)] == ["", "near_duplicate"]
+
+
 def test_questions_without_words_are_told_apart() -> None:
     with Repeats(0.7) as repeats:
         assert [reason(repeats, "?", "a"), reason(repeats, "!", "b"), reason(repeats, "?", "a")] == [

@@ -1,4 +1,4 @@
-"""What is known by heart goes; a group of questions stays a group, unless one of them is to be asked about again."""
+"""What is known by heart, or not proved by its quotes, goes; everything else stays, in its order."""
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -11,9 +11,8 @@ from webdancer_cli.errors import ModelError, Reject
 from webdancer_cli.llm import Reply
 from webdancer_cli.prompts import load
 from webdancer_cli.records import QA, Evidence, Message, Usage
-from webdancer_cli.synthesis.earlier import key_of, marked
 from webdancer_cli.synthesis.roles import Refused
-from webdancer_cli.synthesis.sieve import Checks, Sieve
+from webdancer_cli.synthesis.sieve import Checks, Sieve, Unasked
 
 
 class Remembering:
@@ -38,16 +37,8 @@ def qa(name: str) -> QA:
     return QA(question=f"Who is {name}?", answer=f"The {name.upper()}", aliases=[f"{name}-1"])
 
 
-def group(key: str, *names: str, refused: str = "") -> list[QA | Refused]:
-    """Sound questions in a group, and one in their midst that a rule refused."""
-    outcomes: list[QA | Refused] = [qa(name) for name in names]
-    if refused:
-        outcomes.insert(1, Refused(Reject("yes_no", failed=False), qa(refused)))
-    return marked(outcomes, key)
-
-
-async def sifted(judge: Remembering, *outcomes: QA | Refused) -> list[QA | Refused]:
-    async def stream() -> AsyncIterator[QA | Refused]:
+async def sifted(judge: Remembering, *outcomes: QA | Refused | Unasked) -> list[QA | Refused | Unasked]:
+    async def stream() -> AsyncIterator[QA | Refused | Unasked]:
         for outcome in outcomes:
             yield outcome
 
@@ -55,38 +46,35 @@ async def sifted(judge: Remembering, *outcomes: QA | Refused) -> list[QA | Refus
     return [outcome async for outcome in Sieve(checks, jobs=2).sift(stream())]
 
 
-def shown(outcomes: Sequence[QA | Refused]) -> list[tuple[str, object]]:
+def shown(outcomes: Sequence[QA | Refused | Unasked]) -> list[str]:
+    names = [one.question[7] if isinstance(one, QA) else "" for one in outcomes]
     return [
-        (one.question[7], one.extra.get("group")) if isinstance(one, QA) else (one.reject.reason, None)
-        for one in outcomes
+        name or (one.reject.reason if isinstance(one, Refused) else "unasked")
+        for name, one in zip(names, outcomes, strict=True)
     ]
 
 
-async def test_what_is_left_of_a_group_is_the_whole_of_it() -> None:
-    outcomes = await sifted(Remembering({"a": "a"}), *group("k", "a", "b", "c", refused="d"), *group("l", "e"))
-    left = {"key": "k", "questions": 2}
-    assert shown(outcomes) == [
-        ("closed_book", None),
-        ("yes_no", None),
-        ("b", left),
-        ("c", left),
-        ("e", {"key": "l", "questions": 1}),
-    ]
+async def test_what_is_known_by_heart_goes_and_all_else_stays_in_its_order() -> None:
+    refused = Refused(Reject("yes_no", failed=False), qa("d"))
+    outcomes = await sifted(Remembering({"a": "a"}), qa("a"), refused, qa("b"), qa("c"))
+    assert shown(outcomes) == ["closed_book", "yes_no", "b", "c"]
 
 
-async def test_a_group_with_a_failure_is_not_named_so_that_it_is_asked_about_again() -> None:
-    outcomes = await sifted(Remembering({}, fails="b"), *group("k", "a", "b"), *group("l", "c"))
-    assert shown(outcomes) == [("a", None), ("model_error", None), ("c", {"key": "l", "questions": 1})]
+async def test_an_outage_is_a_failure_of_that_question_only() -> None:
+    outcomes = await sifted(Remembering({}, fails="b"), qa("a"), qa("b"), qa("c"))
+    assert shown(outcomes) == ["a", "model_error", "c"]
+    assert isinstance(outcomes[1], Refused) and outcomes[1].reject.failed and outcomes[1].qa == qa("b")
 
 
-async def test_an_alias_is_an_answer_and_what_has_no_group_passes() -> None:
+async def test_an_alias_is_an_answer_and_a_failed_page_passes() -> None:
     failed = Refused(Reject("model_error", "HTTP 500"), url="http://a.test/")
     outcomes = await sifted(Remembering({"a": "A-1", "b": "not b"}), qa("a"), failed, qa("b"))
-    assert shown(outcomes) == [("closed_book", None), ("model_error", None), ("b", None)]
+    assert shown(outcomes) == ["closed_book", "model_error", "b"]
 
 
-def test_a_column_of_the_users_own_is_no_group() -> None:
-    assert key_of({"group": "control"}) == "" and key_of(QA(question="q", answer="a", extra={"group": [1]})) == ""
+async def test_what_is_not_to_be_asked_about_passes_unasked() -> None:
+    outcomes = await sifted(Remembering({"a": "a"}, fails="b"), Unasked(qa("a")), Unasked(qa("b")))
+    assert shown(outcomes) == ["unasked", "unasked"]
 
 
 class Strict:

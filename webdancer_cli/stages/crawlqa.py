@@ -4,7 +4,7 @@ Only in a pipe do the questions wait for the last page: the stages behind read t
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -17,10 +17,10 @@ from webdancer_cli.records import QA, Page, Record, Rejected
 from webdancer_cli.shards import chosen
 from webdancer_cli.structured import Completes
 from webdancer_cli.synthesis import mix
-from webdancer_cli.synthesis.earlier import Earlier
+from webdancer_cli.synthesis.earlier import Earlier, Regroup, group_of
 from webdancer_cli.synthesis.repeats import Repeats
 from webdancer_cli.synthesis.roles import QuestionWriter, Refused
-from webdancer_cli.synthesis.sieve import Checks, Sieve
+from webdancer_cli.synthesis.sieve import Checks, Outcome, Sieve, Unasked
 from webdancer_cli.tape import Tape
 from webdancer_cli.web import stored, urls, warc
 from webdancer_cli.web.crawl import Skipped, crawl
@@ -47,25 +47,38 @@ async def run(
     """
     if options.pages in (options.out, options.rejects, options.data):
         raise UsageError(f"--pages {options.pages}: already used for something else; name another file")
+    if options.pages in options.roots and len(options.roots) > 1:
+        raise UsageError(
+            f"--pages {options.pages}: is one of several roots, and would be overwritten; name another file"
+        )
     shares, sieve = mix.shares_of(options), _sieve(options, judge)
     with (
         Sink("crawlqa", options.out, options.rejects, resume=options.resume) as sink,
         Repeats(config.Lint.similarity) as met,
     ):
-        delivery = Delivery(options, sink, shares, met)
+        delivery = Delivery(options, sink, shares, met, sieve)
         pages = _pages(options, sink, progress, tape)
         try:
             async with aclosing(pages), aclosing(author.write(pages)) as written:
-                outcomes = delivery.new(written)
-                async with aclosing(sieve.sift(outcomes) if sieve else outcomes) as sifted:
-                    await delivery.take(sifted)
+                async with aclosing(sifted(written, sieve, sink, options.out) if sieve else written) as outcomes:
+                    await delivery.take(outcomes)
         except BudgetSpent as spent:
             sink.tally.stopped = str(spent)
         delivery.finish()
         return sink.tally
 
 
+def refuse_idle_judge(options: config.Crawlqa) -> None:
+    """Raises UsageError for a judge that would be asked nothing."""
+    if options.judge_model and not (options.closed_book or options.verify):
+        raise UsageError(
+            f"--judge-model {options.judge_model}: is asked nothing; say what about with --closed-book or --verify, or"
+            " leave it out"
+        )
+
+
 def _sieve(options: config.Crawlqa, judge: Completes | None) -> Sieve | None:
+    refuse_idle_judge(options)
     if not (options.closed_book or options.verify):
         return None
     if judge is None:
@@ -77,13 +90,43 @@ def _sieve(options: config.Crawlqa, judge: Completes | None) -> Sieve | None:
     return Sieve(Checks(judge, prompts.load(options.prompts)).chosen(options), options.jobs)
 
 
-class Delivery:
-    """Where questions go: to the output in their shares, or to the rejects; each once, and no more than the limit."""
+async def sifted(
+    written: AsyncIterator[Outcome], sieve: Sieve, sink: Sink, out: str
+) -> AsyncGenerator[Outcome | Unasked, None]:
+    """What the sieve leaves. It asks nothing about what an earlier run wrote, or what came before, or nearly."""
+    with Repeats(config.Lint.similarity) as offered:
+        if len(sink.done):
+            offered.recall(out)
 
-    def __init__(self, options: config.Crawlqa, sink: Sink, shares: Mapping[str, Fraction], met: Repeats):
+        async def new() -> AsyncGenerator[Outcome | Unasked, None]:
+            async for outcome in written:
+                known = isinstance(outcome, QA) and (offered.fault(outcome) or outcome.id in sink.done)
+                yield Unasked(outcome) if isinstance(outcome, QA) and known else outcome
+
+        async with aclosing(new()) as outcomes, aclosing(sieve.sift(outcomes)) as left:
+            async for outcome in left:
+                yield outcome
+
+
+class Delivery:
+    """Where questions go: to the output in their shares, or to the rejects; each once, and no more than the limit.
+
+    Only what goes to the output makes a later question a duplicate.
+    """
+
+    def __init__(
+        self,
+        options: config.Crawlqa,
+        sink: Sink,
+        shares: Mapping[str, Fraction],
+        met: Repeats,
+        sieve: Sieve | None = None,
+    ):
         self._sink = sink
         self._limit = options.limit
         self._met = met
+        self._sieve = sieve
+        self._groups = Regroup()
         if len(sink.done):
             met.recall(options.out)
         self._mix = mix.Mix(shares, Earlier(options.out).types if shares and options.resume else None)
@@ -92,29 +135,54 @@ class Delivery:
     def is_full(self) -> bool:
         return self._limit is not None and len(self._sink.done) + self._sink.tally.counts["out"] >= self._limit
 
-    async def new(self, outcomes: AsyncIterator[QA | Refused]) -> AsyncGenerator[QA | Refused, None]:
-        """Without what an earlier run wrote, and with a question that comes again, or nearly, refused."""
+    async def take(self, outcomes: AsyncIterator[Outcome | Unasked]) -> None:
+        """Write and reject until all is done or the limit is reached; the questions of a group when all have come."""
         if self.is_full:
             return
-        async for outcome in outcomes:
-            if isinstance(outcome, Refused):
-                yield outcome
-            elif fault := self._met.fault(outcome):
-                yield Refused(Reject(fault.reason, fault.detail, failed=False), outcome)
-            elif outcome.id in self._sink.done:
-                self._sink.tally.counts["already done"] += 1
-            else:
-                yield outcome
+        try:
+            async for outcome in outcomes:
+                self._put(await self._regrouped(outcome))
+                if self.is_full:
+                    return
+        except BudgetSpent:
+            self._put(self._groups.rest())
+            raise
+        self._put(self._groups.rest())
 
-    async def take(self, outcomes: AsyncIterator[QA | Refused]) -> None:
-        """Write and reject until all is done or the limit is reached."""
-        async for outcome in outcomes:
+    async def _regrouped(self, outcome: Outcome | Unasked) -> list[Outcome]:
+        """The outcomes whose group is complete now that this one has come."""
+        qa = outcome if isinstance(outcome, QA) else outcome.qa
+        group = group_of(qa.extra) if qa else None
+        decided = await self._decided(outcome)
+        if decided is None:
+            self._sink.tally.counts["already done"] += 1
+            return self._groups.already_there(group)
+        return self._groups.add(decided, group)
+
+    async def _decided(self, outcome: Outcome | Unasked) -> Outcome | None:
+        """The question if it is new, or why it is refused; None if an earlier run wrote it."""
+        if isinstance(outcome, Refused):
+            return outcome
+        qa = outcome.qa if isinstance(outcome, Unasked) else outcome
+        if fault := self._met.fault(qa):
+            return Refused(Reject(fault.reason, fault.detail, failed=False), qa)
+        if qa.id in self._sink.done:
+            return None
+        decided = await self._asked_late(qa) if isinstance(outcome, Unasked) else qa
+        if isinstance(decided, Refused):
+            self._met.forget(qa)
+        return decided
+
+    async def _asked_late(self, qa: QA) -> Outcome:
+        """What came before it was refused: now it is this one's turn."""
+        return await self._sieve.asked(qa) if self._sieve else qa
+
+    def _put(self, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
             if isinstance(outcome, Refused):
                 self._reject(outcome)
-            else:
+            elif not self.is_full:
                 self._pass_on(outcome)
-            if self.is_full:
-                return
 
     def _pass_on(self, qa: QA) -> None:
         try:
@@ -123,6 +191,7 @@ class Delivery:
                 if self.is_full:
                     return
         except Reject as surplus:
+            self._met.forget(qa)
             self._sink.reject(surplus, qa, qa.id)
 
     def _reject(self, refused: Refused) -> None:
@@ -143,17 +212,20 @@ async def _pages(
 ) -> AsyncGenerator[Page, None]:
     """The pages of the roots, counted; new ones are written to ``options.pages`` before they are given.
 
-    In a pipe they are given when all of them are written, from there.
+    In a pipe they are given when all of them are written, from there. A shard without roots has no pages: its file is
+    empty, unless it is a corpus that was given.
     """
     roots = options.roots or [root.url for root in jsonl.read(options.data, Root, sink.reject_line)]
     if not roots:
         raise UsageError('no roots: name URLs, or pipe lines like {"url": "https://…"} in')
-    roots = list(chosen(roots, options.shard, None, lambda root: urls.site(root) or root))
-    local = [Path(root).exists() for root in roots]
-    if any(local) and not all(local):
-        raise UsageError(f"{roots[local.index(False)]}: no such file or folder; give either URLs or paths, not both")
-    held = jsonl.goes_to_a_pipe(options.out) and not any(map(_is_corpus, roots))
-    source = _stored(roots, options, _counter(sink)) if all(local) else _crawled(roots, options, _teller(sink), tape)
+    stored_here = _are_paths(roots)
+    mine = list(chosen(roots, options.shard, None, lambda root: urls.site(root) or root))
+    if not mine and not any(map(_is_corpus, roots)):
+        Writer(options.pages, append=options.resume).close()
+    if not mine:
+        return
+    held = jsonl.goes_to_a_pipe(options.out) and not any(map(_is_corpus, mine))
+    source = _stored(mine, options, _counter(sink)) if stored_here else _crawled(mine, options, _teller(sink), tape)
     async with aclosing(source):
         async for page in source:
             sink.tally.counts["pages"] += 1
@@ -161,9 +233,19 @@ async def _pages(
                 progress.step(sink.tally.counts["pages"], options.max_pages, sink.tally.line())
             if not held:
                 yield page
-    if held:
+    if held and sink.tally.counts["pages"]:
         for page in jsonl.read(options.pages, Page):
             yield page
+
+
+def _are_paths(roots: list[str]) -> bool:
+    """Whether the roots are files and folders, or else URLs. Raises UsageError for a mixture."""
+    local = [Path(root).exists() for root in roots]
+    if not any(local) and not any("://" in root for root in roots):
+        raise UsageError(f"{roots[0]}: no such file or folder; a URL begins with http:// or https://")
+    if any(local) and not all(local):
+        raise UsageError(f"{roots[local.index(False)]}: no such file or folder; give either URLs or paths, not both")
+    return all(local)
 
 
 def _teller(sink: Sink) -> Callable[[Skipped], None]:
@@ -193,12 +275,22 @@ async def _crawled(
     """With ``resume``, the pages of the earlier crawl come first, from their file."""
     for page in _earlier(options):
         yield page
-    with Writer(options.pages, append=options.resume) as writer:
+    with _corpus(options.pages, append=options.resume) as writer:
         pages = crawl(roots, options, known=_earlier(options), skipped=skipped, tape=tape)
         async with aclosing(cast(AsyncGenerator[Page, None], pages)):
             async for page in pages:
                 writer.write(page)
                 yield page
+
+
+@contextmanager
+def _corpus(path: str, *, append: bool = False) -> Iterator[Writer]:
+    """Where pages go. A run that keeps none leaves what another wrote: a mistyped root must not cost a corpus."""
+    writer = Writer(path, append=append)
+    try:
+        yield writer
+    finally:
+        writer.close(failed=not writer.count)
 
 
 def _earlier(options: config.Crawlqa) -> Iterator[Page]:
@@ -218,7 +310,7 @@ async def _stored(
             yield page
     if others := [path for path in paths if path not in corpora]:
         found = stored.pages(others, Terms(options.min_chars, tuple(options.lang)), options.similarity, refused)
-        with Writer(options.pages) as writer:
+        with _corpus(options.pages) as writer:
             async with aclosing(found):
                 async for page in found:
                     writer.write(page)

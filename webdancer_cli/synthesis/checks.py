@@ -4,19 +4,24 @@ Quotes are searched in the page with whitespace folded and nothing else: a quote
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
+from webdancer_cli.grading import numbers
 from webdancer_cli.records import QA
+from webdancer_cli.synthesis.boundaries import has_unspaced, whole
 from webdancer_cli.synthesis.tells import (
+    ASKS,
     ASKS_FOR_LETTER,
     ASKS_TO,
     ASKS_WHETHER,
     CHOICE,
     CHOICES,
     COMPARES,
+    DATED_OR_BROKEN,
     EITHER_OR,
+    ENDS_ASKING,
     FROM_ERROR_PAGE,
     NO_ANSWER,
     REFERS_TO_PAGE,
@@ -54,7 +59,7 @@ def first_fault(qa: QA, texts: Mapping[str, str], *, allow_boolean: bool = False
 
 def wording_fault(qa: QA, *, allow_boolean: bool = False) -> Fault | None:
     """The first thing wrong with question and answer as they read; a question of ours ends with its mark."""
-    if not qa.question.rstrip().endswith(("?", "？")):
+    if not ENDS_ASKING.search(qa.question):
         return Fault("not_a_question", qa.question)
     return next(wording_faults(qa, allow_boolean=allow_boolean), None)
 
@@ -91,7 +96,7 @@ def wording_faults(qa: QA, *, allow_boolean: bool = False) -> Iterator[Fault]:
 
 def _question_faults(question: str) -> Iterator[Fault]:
     length = len(raw_words(question))
-    if length < MIN_QUESTION_WORDS or not (re.search("[?？]", question) or ASKS_TO.search(question)):
+    if length < MIN_QUESTION_WORDS or not (ASKS.search(question) or ASKS_TO.search(question)):
         yield Fault("not_a_question", question)
     if length > MAX_QUESTION_WORDS:
         yield Fault("long_question", f"{length} words")
@@ -132,6 +137,8 @@ def gives_away(qa: QA) -> bool:
     answer = _bare(qa.answer)
     if not re.fullmatch(r"[^\W\d]", answer) and mentions(qa.question, answer):
         return True
+    if has_unspaced(answer):
+        return False  # its letters may stand anywhere: they are no words
     telling = content_words(qa.answer)
     return len(telling) > 1 and telling <= set(words(qa.question))
 
@@ -144,16 +151,26 @@ def _bare(answer: str) -> str:
 def _supported(qa: QA) -> bool:
     quotes = [evidence.quote for evidence in qa.evidence]
     titles = [evidence.title for evidence in qa.evidence] if qa.type in ABOUT_THEIR_ANSWER else []
-    if any(mentions(text, qa.answer) for text in (*quotes, *titles)):
-        return True
-    if not qa.answer.isdigit():
-        return False
-    number = int(qa.answer)
-    spelled = number < len(NUMBER_WORDS) and any(mentions(quote, NUMBER_WORDS[number]) for quote in quotes)
-    counted = len(quotes) - len(qa.chain)  # a rewrite adds one quote that describes
+    number = as_number(qa.answer)
+    if number is None:
+        return any(mentions(text, qa.answer) for text in (*quotes, *titles))
     if qa.type == "temporal" and years_passed(number, quotes):
         return True
-    return spelled or (qa.type == "count" and number == counted)
+    if qa.type != "count":
+        return any(mentions(text, qa.answer) for text in (*quotes, *titles)) or _stated(number, quotes)
+    counted = len(quotes) - len(qa.chain)  # a rewrite adds one quote that describes
+    return number == counted or _stated(number, [DATED_OR_BROKEN.sub("; ", quote) for quote in quotes])
+
+
+def as_number(answer: str) -> int | None:
+    """The number that an answer in digits is, with or without commas between thousands."""
+    digits = numbers.ungroup(answer.strip())
+    return int(digits) if digits.isdecimal() and len(digits) <= MAX_ANSWER_CHARS else None
+
+
+def _stated(number: int, quotes: Iterable[str]) -> bool:
+    """Whether a quote has a number, in digits or in English words."""
+    return any(str(number) in numbers.spell_out(raw_words(numbers.ungroup(quote))) for quote in quotes)
 
 
 def years_passed(years: int, quotes: list[str]) -> bool:
@@ -178,9 +195,9 @@ def holds(text: str, quote: str) -> bool:
 
 
 def mentions(text: str, name: str) -> bool:
-    """Whether a name stands in a text as whole words, in any case."""
+    """Whether a name stands in a text as whole words, in any case; in Chinese, Japanese and the like, wherever."""
     name, text = fold(name), fold(text)
-    return bool(name) and name in text and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
+    return bool(name) and name in text and re.search(whole(name), text) is not None
 
 
 def unquoted(text: str) -> str:

@@ -2,10 +2,12 @@
 
 A question that a model wrote names the group of pages that it was shown, by a key, and how many sound questions that
 group gave. The group is done when they are all there. If a question failed for a reason that may pass, no record names
-its group, and the group is asked about again.
+its group, and the group is asked about again. So is a group that left no record at all: none of its questions was
+sound, or new.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +27,80 @@ class Group(msgspec.Struct):
     questions: int
 
 
-def marked(outcomes: list[QA | Refused], key: str) -> list[QA | Refused]:
-    """The outcomes of a whole group; their records name it by ``key`` unless one of them is to be tried again."""
+def marked(outcomes: list[QA | Refused], key: str, *, already: int = 0) -> list[QA | Refused]:
+    """The outcomes of a whole group; their records name it by ``key`` unless one of them is to be tried again.
+
+    ``already`` counts the sound questions of the group whose records are there.
+    """
     sound = [outcome for outcome in outcomes if isinstance(outcome, QA)]
     failed = any(isinstance(outcome, Refused) and outcome.reject.failed for outcome in outcomes)
     for qa in sound:
-        qa.extra = {name: value for name, value in qa.extra.items() if name != GROUP}
+        qa.extra = _without_group(qa.extra)
         if not failed:
-            qa.extra[GROUP] = msgspec.to_builtins(Group(key, len(sound)))
+            qa.extra[GROUP] = msgspec.to_builtins(Group(key, already + len(sound)))
     return outcomes
 
 
-def key_of(record: QA | dict[str, Any]) -> str:
-    """The key of a record's group; "" if it names none."""
-    group = _group(record.extra if isinstance(record, QA) else record)
-    return group.key if group else ""
+class Regroup:
+    """Brings the outcomes of a group together again when some were refused on the way, and marks what is left anew."""
+
+    def __init__(self) -> None:
+        self._held: list[QA | Refused] = []
+        self._key = ""
+        self._awaited = 0
+        self._already = 0
+
+    def add(self, outcome: QA | Refused, group: Group | None) -> list[QA | Refused]:
+        """The outcomes that are complete now. ``group`` is what the question said of its group when it was written."""
+        if group is None and not self._key:
+            return [outcome]
+        before = self._begun(group) if group else []
+        self._held.append(outcome)
+        return before + (self._come() if group else [])
+
+    def already_there(self, group: Group | None) -> list[QA | Refused]:
+        """The same, when a question of the group has a record from an earlier run: it is sound, and needs no other."""
+        if group is None:
+            return []
+        before = self._begun(group)
+        self._already += 1
+        return before + self._come()
+
+    def _begun(self, group: Group) -> list[QA | Refused]:
+        """What is left of another group, when this one begins."""
+        if group.key == self._key:
+            return []
+        before = self.rest()
+        self._key, self._awaited = group.key, group.questions
+        return before
+
+    def _come(self) -> list[QA | Refused]:
+        """All of the group when its last sound question has come."""
+        self._awaited -= 1
+        if self._awaited > 0:
+            return []
+        marked(self._held, self._key, already=self._already)
+        return self._emptied()
+
+    def rest(self) -> list[QA | Refused]:
+        """What is there of a group of which no more will come: it names no group, which is asked about again."""
+        for outcome in self._held:
+            if isinstance(outcome, QA):
+                outcome.extra = _without_group(outcome.extra)
+        return self._emptied()
+
+    def _emptied(self) -> list[QA | Refused]:
+        held, self._held = self._held, []
+        self._key, self._awaited, self._already = "", 0, 0
+        return held
 
 
-def _group(fields: dict[str, Any]) -> Group | None:
+def _without_group(extra: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in extra.items() if name != GROUP}
+
+
+def group_of(fields: Mapping[str, Any]) -> Group | None:
+    """What a record says of its group, by its columns; None if it names none."""
     try:
         return msgspec.convert(fields.get(GROUP), Group)
     except msgspec.ValidationError:  # a column of the user's own
@@ -61,7 +119,7 @@ class Earlier:
 
     def _add(self, value: dict[str, Any]) -> None:
         self.types[str(value.get("type", ""))] += 1
-        if group := _group(value):
+        if group := group_of(value):
             there, _ = self._groups.get(group.key, (0, 0))
             self._groups[group.key] = there + 1, group.questions
 

@@ -76,6 +76,16 @@ class Repeats:
             self._keep(qa, wording, pairs, awaited=False)
             return None
 
+    def forget(self, qa: QA) -> None:
+        """As if a question had not been met: it was refused after all."""
+        with _telling():
+            row = (_wording(qa), qa.id)
+            found = self._database.execute("SELECT nth FROM met WHERE wording = ? AND id = ?", row).fetchone()
+            if found:
+                holders = [(pair, *found) for pair in _pairs(qa)]
+                self._database.executemany("DELETE FROM holders WHERE pair = ? AND nth = ?", holders)
+                self._database.execute("DELETE FROM met WHERE nth = ?", found)
+
     def _alike(self, pairs: set[int]) -> str | None:
         """The id of the earliest question that is nearly the same."""
         telling = self._telling(pairs)

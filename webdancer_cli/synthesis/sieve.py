@@ -6,6 +6,7 @@ is one whose answer does not follow from its quotes, in the eyes of a model that
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 
 import msgspec
 
@@ -16,11 +17,21 @@ from webdancer_cli.prompts import PromptSet
 from webdancer_cli.records import QA, Usage
 from webdancer_cli.spending import added
 from webdancer_cli.structured import Completes, ask_for
-from webdancer_cli.synthesis import earlier
 from webdancer_cli.synthesis.ordered import in_order
 from webdancer_cli.synthesis.roles import Refused
 
 Outcome = QA | Refused
+
+
+@dataclass(frozen=True)
+class Unasked:
+    """A question that the model is not asked about on the way: it is there already, or came before.
+
+    Whether it must be asked about after all is known when that one has been decided on.
+    """
+
+    qa: QA
+
 
 Check = Callable[[QA], Awaitable[tuple[Reject | None, Usage]]]
 """Why a question cannot pass, if it cannot, and what it took to find out. Raises ModelError and BudgetSpent."""
@@ -69,25 +80,23 @@ class Checks:
 
 
 class Sieve:
-    """Asks a model about each question of a stream, ``jobs`` groups of questions at once."""
+    """Asks a model about each question of a stream, about ``jobs`` of them at once."""
 
     def __init__(self, checks: Sequence[Check], jobs: int):
         self._checks = checks
         self._jobs = jobs
 
-    async def sift(self, outcomes: AsyncIterator[Outcome]) -> AsyncGenerator[Outcome, None]:
+    async def sift(self, outcomes: AsyncIterator[Outcome | Unasked]) -> AsyncGenerator[Outcome | Unasked, None]:
         """The same outcomes, but for the questions that did not pass. Raises BudgetSpent."""
-        async with aclosing(in_order(_grouped(outcomes), self._sifted, self._jobs)) as groups:
-            async for group in groups:
-                for outcome in group:
-                    yield outcome
+        async with aclosing(in_order(outcomes, self._sifted, self._jobs)) as sifted:
+            async for outcome in sifted:
+                yield outcome
 
-    async def _sifted(self, group: list[Outcome]) -> list[Outcome]:
-        key = next((earlier.key_of(qa) for qa in group if isinstance(qa, QA)), "")
-        sifted = [await self._asked(outcome) if isinstance(outcome, QA) else outcome for outcome in group]
-        return earlier.marked(sifted, key) if key else sifted
+    async def _sifted(self, outcome: Outcome | Unasked) -> Outcome | Unasked:
+        return await self.asked(outcome) if isinstance(outcome, QA) else outcome
 
-    async def _asked(self, qa: QA) -> Outcome:
+    async def asked(self, qa: QA) -> Outcome:
+        """The question, or why it did not pass. Raises BudgetSpent."""
         for check in self._checks:
             try:
                 reject, usage = await check(qa)
@@ -97,17 +106,3 @@ class Sieve:
             if reject:
                 return Refused(reject, qa)
         return qa
-
-
-async def _grouped(outcomes: AsyncIterator[Outcome]) -> AsyncGenerator[list[Outcome], None]:
-    """The questions of a group together, with those of it that were refused; everything else by itself."""
-    held: list[Outcome] = []
-    held_key = ""
-    async for outcome in outcomes:
-        key = earlier.key_of(outcome) if isinstance(outcome, QA) else held_key if outcome.qa else ""
-        if held and not (key and key == held_key):
-            yield held
-            held = []
-        held, held_key = [*held, outcome], key
-    if held:
-        yield held

@@ -81,6 +81,10 @@ NO_ANSWER = re.compile(
 )
 """An answer, in lower case, that says that there is none."""
 
+_ASKING = r"[?？؟፧⁇⁈\u037e]|(?<=[\u0370-\u03ff\u1f00-\u1fff]);|か(?=[。．.]?\s*\Z)|か。"
+ASKS = re.compile(_ASKING)
+"""The mark of a question; Greek writes it as a semicolon, and Japanese may do with its particle."""
+ENDS_ASKING = re.compile(rf"(?:{_ASKING})[。．]?\s*\Z")
 ASKS_TO = re.compile(r"(?:^|[.!?,]\s+)(?:please\s+)?(?:identify|determine|name|find|list|calculate)\b", re.IGNORECASE)
 EITHER_OR = re.compile(
     r"^(?:between|of|among) .+ and .+[,:]|^(?:which|who) of .+ and "
@@ -101,6 +105,17 @@ CHOICE = re.compile(r"\(?[A-E][).]?|\([a-e]\)|(?i:option|choice) \(?[A-E1-5][).]
 _LETTERED = "letter|vitamin|grade|note|key|chord|symbol|abbreviation|language|unit|size|side|drive|blood (?:type|group)"
 ASKS_FOR_LETTER = re.compile(rf"\b(?:which|what)\b(?: [\w’'-]+){{0,5}} (?:{_LETTERED})\b", re.IGNORECASE)
 """Where a bare letter may be the true answer."""
+
+MONTHS = (
+    "January|February|March|April|May|June|July|August|September|October|November|December|Januar|Februar|März|Mai|Juni|"
+    "Juli|Oktober|Dezember|janvier|février|mars|avril|mai|juin|juillet|août|septembre|octobre|novembre|décembre"
+)
+"""As they are written: ``may`` and ``march`` are verbs."""
+DATED_OR_BROKEN = re.compile(
+    rf"\b\d{{1,2}}(?:st|nd|rd|th|er|\.)? (?:of )?(?:{MONTHS})\b|\b(?:{MONTHS}) \d{{1,2}}(?:st|nd|rd|th)?(?![\w,]\d)\b|"
+    r"\d{1,4}[-/]\d{1,2}[-/]\d{1,4}|\d+(?:[.:]\d+)+|\d{1,4}[年月日时時]"
+)
+"""Days, dates, times and broken numbers: these digits count nothing. For texts in their own case: May, but not may."""
 
 YES_NO = frozenset({"yes", "no", "true", "false"})
 YES_BUT = re.compile(r"(?:yes|no)(?:[,;:]| [–—-]|\.(?= \D))")

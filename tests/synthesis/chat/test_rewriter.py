@@ -10,12 +10,13 @@ import pytest
 
 from webdancer_cli import config, jsonl
 from webdancer_cli.errors import BudgetSpent, ModelError
-from webdancer_cli.llm import Reply
+from webdancer_cli.llm import Chat, Reply
 from webdancer_cli.prompts import load
 from webdancer_cli.records import QA, Message, Page, Usage
 from webdancer_cli.structured import Unreadable
 from webdancer_cli.synthesis.chat import namesakes
 from webdancer_cli.synthesis.chat.rewriter import ATTEMPTS, ChatRewriter
+from webdancer_cli.tape import Tape
 from webdancer_cli.web.corpus import Corpus
 
 SENTENCE = "Velmora is the town where the glass festival began in 1820."
@@ -117,10 +118,52 @@ async def test_the_judge_may_be_another_model(web: Corpus) -> None:
     assert [part for part, _ in judge.asked] == ["judge"] and len(writer.asked) == 3
 
 
-async def test_usage_is_summed_with_what_the_question_and_failed_attempts_took(web: Corpus) -> None:
+async def test_usage_is_that_of_the_rewrite_with_its_failed_attempts(web: Corpus) -> None:
     harder, _ = await rewrite(web, {"entity": {"entity": "Dolvek"}})
-    # 1 call of before, 1 that chose badly, and 4 of a sound attempt, each with 10 and 2 tokens.
-    assert harder and harder.usage == Usage(calls=6, input_tokens=57, output_tokens=13)
+    # 1 call that chose badly, and 4 of a sound attempt, each with 10 and 2 tokens; not the call of before.
+    assert harder and harder.usage == Usage(calls=5, input_tokens=50, output_tokens=10)
+
+
+@pytest.mark.parametrize("part", ["query", "rewrite"])
+async def test_each_attempt_is_told_apart_on_a_tape(web: Corpus, part: str) -> None:
+    rollouts: list[int] = []
+
+    class Numbered(Scripted):
+        async def complete(self, messages: Sequence[Message], *, rollout: int = 0, **more: Any) -> Reply:
+            rollouts.append(rollout)
+            return await super().complete(messages, **more)
+
+    bad = [{"entity": {"entity": name}, part: NONSENSE} for name in ("Velmora", "mayor", "the")]
+    scripted = Numbered(*bad)
+    with pytest.raises(Unreadable):
+        await ChatRewriter(config.E2hqa(), scripted, load("default"), scripted).rewrite(QUESTION, web)
+    assert sorted(set(rollouts)) == [0, 1, 2]
+
+
+async def test_an_entity_that_was_refused_is_not_to_be_chosen_again(web: Corpus) -> None:
+    scripted = Scripted({"entity": {"entity": "Dolvek"}}, {"entity": {"entity": "Kemlo"}})
+    rewriter = ChatRewriter(config.E2hqa(), scripted, load("default"), scripted)
+    assert await rewriter.rewrite(QUESTION, web)
+    asked = [prompt for part, prompt in scripted.asked if part == "entity"]
+    assert ["Not again" in prompt for prompt in asked] == [False, True, True]
+    assert "Not again: Dolvek; Kemlo." in asked[2]
+
+
+async def test_a_recorded_rewrite_asks_anew_for_each_attempt_and_is_replayed(web: Corpus, tmp_path: Path) -> None:
+    """On the tape the attempts differ though their words are the same: the first reply names no entity at all."""
+    live: list[str] = []
+
+    class Speaking(Chat):
+        async def _asked(self, request: Any, schema: Any) -> Reply:
+            live.append("asked")
+            return Reply(text="I cannot say.")
+
+    with Tape(str(tmp_path / "run.tape")) as tape:
+        chat = Speaking("http://127.0.0.1:9/v1", "m", tape=tape)
+        for _ in range(2):
+            with pytest.raises(Unreadable):
+                await ChatRewriter(config.E2hqa(), chat, load("default"), chat).rewrite(QUESTION, web)
+    assert len(live) == 2 * ATTEMPTS  # each is asked to repair it once; the second run hears the tape alone
 
 
 def question(text: str, **more: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from webdancer_cli.records import Page
 from webdancer_cli.synthesis import checks
+from webdancer_cli.synthesis.boundaries import whole
 from webdancer_cli.synthesis.checks import fold
 from webdancer_cli.synthesis.things import page_name
 from webdancer_cli.web.words import STOPWORDS, sentence_spans
@@ -32,7 +33,7 @@ def names(entity: str, pages: Iterable[Page]) -> set[str]:
 def mentions(text: str, name: str) -> bool:
     """Whether a text names it; initials must be capitals, or "IT" would stand in every other sentence."""
     if name.isupper():
-        return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
+        return re.search(whole(name), text) is not None
     return checks.mentions(text, name)
 
 

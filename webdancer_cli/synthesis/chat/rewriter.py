@@ -97,36 +97,35 @@ class ChatRewriter:
 
         Raises ModelError when the model cannot be reached, and Unreadable when not one of its replies could be read.
         """
-        tried: list[str] = []
         faults: list[structured.Unreadable | Reject] = []
-        spent = Spent(qa.usage)
+        search = Search()
         while len(faults) < ATTEMPTS:
+            search.attempt = len(faults)
             try:
-                harder = await self._attempt(qa, web, tried, spent)
+                harder = await self._attempt(qa, web, search)
             except (structured.Unreadable, Reject) as fault:
                 faults.append(fault)
                 self.failures[fault.reason if isinstance(fault, Reject) else "unreadable_reply"] += 1
                 if isinstance(fault, Reject) and fault.reason == "no_entity":
                     return None
                 continue
-            harder.prompts, harder.usage = self._prompts, spent.usage
+            harder.prompts, harder.usage = self._prompts, search.usage
             return harder
         unreadable = [fault for fault in faults if isinstance(fault, structured.Unreadable)]
         if len(unreadable) == ATTEMPTS:
             raise unreadable[-1]
         return None
 
-    async def _attempt(self, qa: QA, web: Web, tried: list[str], spent: "Spent") -> QA:
+    async def _attempt(self, qa: QA, web: Web, search: "Search") -> QA:
         """One entity replaced. Raises Reject with the reason why it cannot be, Unreadable, and ModelError."""
-        entity = await self._entity(qa, tried, spent)
-        tried.append(entity)
-        query = await self._asked(self._chat, Query, "query.md", spent, question=qa.question, entity=entity)
+        entity = await self._entity(qa, search)
+        query = await self._asked(self._chat, Query, "query.md", search, question=qa.question, entity=entity)
         pages = await _found(query.query, web)
         reply = await self._asked(
             self._chat,
             Restructured,
             "rewriter.md",
-            spent,
+            search,
             question=qa.question,
             answer=qa.answer,
             entity=entity,
@@ -138,31 +137,33 @@ class ChatRewriter:
         homes = [page for page in pages if namesakes.is_about(page, entity)]
         if not await _leads_back(description, homes, web):
             raise _fault("not_found_again", description.text)
-        await self._judged(harder, qa, entity, description, spent)
+        await self._judged(harder, qa, entity, description, search)
         return harder
 
-    async def _entity(self, qa: QA, tried: Sequence[str], spent: "Spent") -> str:
-        avoid = f"- Not again: {'; '.join(tried)}.\n" if tried else ""
+    async def _entity(self, qa: QA, search: "Search") -> str:
+        """An entity that could give way; what cannot is not to be chosen again."""
+        avoid = f"- Not again: {'; '.join(search.tried)}.\n" if search.tried else ""
         choice = await self._asked(
-            self._chat, Choice, "entity.md", spent, question=qa.question, answer=qa.answer, avoid=avoid
+            self._chat, Choice, "entity.md", search, question=qa.question, answer=qa.answer, avoid=avoid
         )
         entity = choice.entity.strip()
         if not entity:
             raise _fault("no_entity", qa.question)
-        if entity in tried:
+        if entity in search.tried:
             raise _fault("entity_repeated", entity)
+        search.tried.append(entity)
         if any(mentions(entity, answer) or mentions(answer, entity) for answer in (qa.answer, *qa.aliases)):
             raise _fault("entity_is_answer", entity)
         if not mentions(qa.question, entity):
             raise _fault("entity_not_in_question", entity)
         return entity
 
-    async def _judged(self, harder: QA, qa: QA, entity: str, description: Description, spent: "Spent") -> None:
+    async def _judged(self, harder: QA, qa: QA, entity: str, description: Description, search: "Search") -> None:
         verdict = await self._asked(
             self._judge,
             Verdict,
             "check_rewrite.md",
-            spent,
+            search,
             entity=entity,
             before=qa.question,
             after=harder.question,
@@ -175,18 +176,22 @@ class ChatRewriter:
                 raise _fault(reason, verdict.reason)
 
     async def _asked(
-        self, chat: structured.Completes, kind: type[Value], file: str, spent: "Spent", **values: object
+        self, chat: structured.Completes, kind: type[Value], file: str, search: "Search", **values: object
     ) -> Value:
-        value, usage = await structured.ask_for(chat, kind, self._files[file], rollout=0, **values)
-        spent.usage = added(spent.usage, usage)
+        value, usage = await structured.ask_for(chat, kind, self._files[file], rollout=search.attempt, **values)
+        search.usage = added(search.usage, usage)
         return value
 
 
-class Spent:
-    """What a question took so far, with the attempts that came to nothing."""
+class Search:
+    """The search for one entity that can give way: the ``attempt``, counted from 0, which tells apart on a tape what is
+    asked in the same words again; the entities ``tried``; and the ``usage`` of all attempts.
+    """
 
-    def __init__(self, before: Usage | None):
-        self.usage = before or Usage()
+    def __init__(self) -> None:
+        self.attempt = 0
+        self.tried: list[str] = []
+        self.usage = Usage()
 
 
 async def _found(query: str, web: Web) -> list[Page]:

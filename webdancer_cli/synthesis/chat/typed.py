@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 from itertools import permutations
 
 from webdancer_cli.records import QA, Evidence
-from webdancer_cli.synthesis.checks import Fault, fold, mentions
+from webdancer_cli.synthesis.boundaries import whole
+from webdancer_cli.synthesis.checks import Fault, as_number, fold, mentions
+from webdancer_cli.synthesis.tells import ASKS, MONTHS
 from webdancer_cli.web.words import STOPWORDS
 
 MIN_QUOTE_WORDS = 3
@@ -14,14 +16,18 @@ MAX_QUOTE_CHARS = 600
 """A longer quote is half the page: it proves anything."""
 
 _CAPITALISED = re.compile(r"(?<![\w’'])[^\W\d_][\w’'-]*")
-_JOINT = r"(?:,|;|:|/|\b(?:or|and|nor|between|than|oder|und|zwischen|ou|et|entre|o|y|e|или|и|между)\b)"
+_JOINT = (
+    r"(?:,|;|:|/|\b(?:or|and|nor|between|than|oder|und|zwischen|ou|et|entre|o|y|e|или|и|между)\b|"
+    r"还是|還是|或|和|与|與|跟|、|，|それとも|と|か|や|또는|아니면|와|과)"
+)
 _YES_NO_OPENING = re.compile(r"\W*(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should)\b", re.I)
 _TIME = re.compile(
-    r"\d{3,4}|\d{1,2}[./-]\d{1,2}|\b(?:january|february|march|april|may|june|july|august|september|october|november|"
-    r"december|spring|summer|autumn|winter|century|centuries|decades?|years?|months?|weeks?|days?|hours?|minutes?|"
-    r"before|after|since|until|during|first|last|earlier|later|earliest|latest|oldest|newest)\b|[年月日]",
-    re.IGNORECASE,
+    rf"\b(?:{MONTHS})\b|(?<![\w.,])[12]\d{{3}}s?(?![\w,]|\.\d)|\b\d{{1,4}} ?(?:AD|BC|CE|BCE)\b|\bAD \d|"
+    r"\d{1,2}[./-]\d{1,2}[./-]\d|\b\d{1,2}:\d\d\b|[年月日时時]|世[纪紀]|"
+    r"\b(?i:spring|summer|autumn|winter|century|centuries|decades?|years?|months?|weeks?|days?|hours?|minutes?|jahr\w*|"
+    r"before|after|since|until|during|first|last|earlier|later|earliest|latest|oldest|newest)\b"
 )
+"""What tells of a time; "may" is a verb, and a number of three digits a quantity."""
 
 
 def type_faults(qa: QA) -> Iterator[Fault]:
@@ -71,7 +77,7 @@ def _bridge(earlier: Evidence, last: Evidence, question: str) -> bool:
 
 
 def _count(qa: QA) -> Iterator[Fault]:
-    if not qa.answer.isdigit() or int(qa.answer) < 2:
+    if (as_number(qa.answer) or 0) < 2:
         yield Fault("not_a_count", qa.answer)
 
 
@@ -82,8 +88,8 @@ def _intersection(qa: QA) -> Iterator[Fault]:
 
 
 def _comparison(qa: QA) -> Iterator[Fault]:
-    answer = re.escape(fold(qa.answer))
-    joined = rf"{_JOINT}\s*(?:the |a |an )?{answer}(?!\w)|(?<!\w){answer}\s*(?:{_JOINT}|\?)"
+    answer = whole(fold(qa.answer))
+    joined = rf"{_JOINT}\s*(?:the |a |an )?{answer}|{answer}\s*(?:{_JOINT}|{ASKS.pattern})"
     if not re.search(joined, fold(qa.question)) or _YES_NO_OPENING.match(qa.question):
         yield Fault("not_a_comparison", f"{qa.answer} is not one of several that the question names")
         return
