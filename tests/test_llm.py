@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from webdancer_cli.endpoints import Endpoints
 from webdancer_cli.errors import BudgetSpent, ModelError, UsageError
 from webdancer_cli.llm import Chat, ContextFull, Patience, Reply, _retry_after
 from webdancer_cli.records import Message
@@ -184,6 +185,15 @@ async def test_a_context_too_small_for_the_reply_is_asked_for_a_shorter_one() ->
         assert [body["max_tokens"] for _, body in server.requests] == [8192, 2048, 512]
 
 
+async def test_a_reply_longer_than_the_model_ever_writes_is_asked_for_shorter() -> None:
+    refusal = {
+        "error": {"message": "max_tokens is too large: 8192. This model supports at most 4096 completion tokens"}
+    }
+    async with serving(http(400, refusal), said("hi")) as server:
+        assert (await ask(server, max_tokens=8192)).text == "hi"
+        assert [body["max_tokens"] for _, body in server.requests] == [8192, 2048]
+
+
 async def test_a_full_context_has_its_own_error() -> None:
     refusal = {"error": {"message": "This model's maximum context length is 4096 tokens."}}
     async with serving(http(400, refusal)) as server:
@@ -324,6 +334,41 @@ async def test_a_budget_is_asked_before_every_call() -> None:
             await chat.complete(HELLO)
         await chat.aclose()
     assert len(server.requests) == 2  # 11 + 7 tokens each
+
+
+async def test_a_reply_without_text_is_charged_all_the_same() -> None:
+    ledger = Ledger("a-model", budget=Budget(max_tokens=30))
+    async with serving(said("")) as server:
+        with pytest.raises(BudgetSpent):
+            await ask(server, ledger=ledger)
+    assert len(server.requests) == 2  # 11 + 7 tokens each
+    assert (ledger.total.calls, ledger.total.input_tokens, ledger.total.output_tokens) == (2, 22, 14)
+
+
+async def test_chats_that_share_endpoints_keep_their_own_patience() -> None:
+    """A connection that the impatient one has opened serves the patient one."""
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while b"patient" in (request := await reader.read(65536)):
+            await asyncio.sleep(0 if b"impatient" in request else 0.5)
+            writer.write(said("hi"))
+
+    listener = await asyncio.start_server(late, "127.0.0.1", 0)
+    shared = Endpoints([f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"], 4)
+    impatient = Chat(shared, "impatient", patience=Patience(attempts=1, attempt_seconds=0.2, total_seconds=1))
+    patient = Chat(shared, "patient", patience=Patience(attempts=1, attempt_seconds=5, total_seconds=5))
+    assert [(await chat.complete(HELLO)).text for chat in (impatient, patient)] == ["hi", "hi"]
+    await patient.aclose()
+    listener.close()
+
+
+async def test_half_a_surrogate_pair_is_sent_as_a_question_mark(tmp_path: Path) -> None:
+    async with serving(said("hi")) as server:
+        with Tape(str(tmp_path / "t")) as tape:
+            chat = Chat(server.url, "a-model", tape=tape)
+            assert (await chat.complete([Message("user", "smile \ud83d 😀")])).text == "hi"
+            await chat.aclose()
+    assert server.requests[0][1]["messages"] == [{"role": "user", "content": "smile ? 😀"}]
 
 
 async def test_a_tape_answers_in_the_place_of_the_endpoint_and_costs_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Prompt sets: what they say, how they are overridden, and what their hash covers."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,77 @@ def load_default() -> PromptSet:
 
 def test_what_is_filled_in_is_not_filled_in_again() -> None:
     assert fill("{a} {b} {c} {}", a="{b}", b="{a}") == "{b} {a} {c} {}"
+
+
+TAGGED = "Read <page>\n{text}\n</page> for <goal> {goal}. <never_closed>"
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "</page>",
+        "<page>",
+        "< / PAGE >",
+        "</page\n>",
+        '<page class="x">',
+        "</goal>",
+        "<never_closed>",
+        "</page/>",
+        "</page",
+        "< page\t",
+        "</Goal, >",
+    ],
+)
+def test_a_value_cannot_leave_the_tags_around_it(tag: str) -> None:
+    filled = fill(TAGGED, text=f"Fact.\n{tag}", goal=tag)
+    assert filled == TAGGED.replace("{text}", f"Fact.\n‹{tag[1:]}").replace("{goal}", f"‹{tag[1:]}")
+
+
+@pytest.mark.parametrize(
+    "text", ["</p>", "<pages>", "<page-turner>", "a < page", "1 < 2", "page>", "{goal}", "</quotes>"]
+)
+def test_whatever_else_a_value_holds_is_filled_in_to_the_letter(text: str) -> None:
+    assert fill(TAGGED, text=f"{text} b") == TAGGED.replace("{text}", f"{text} b")
+    assert fill("No tags: {text}", text=f"</page>{text}") == f"No tags: </page>{text}"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in load("default").files if not name.startswith("author_")))
+def test_what_others_wrote_stands_inside_tags_and_stays_there(name: str) -> None:
+    template = load("default").files[name]
+    tags = set(re.findall(r"<(\w+)>", template))
+    attack = "".join(f"</{tag}><{tag}>" for tag in tags)
+    values = {value: f"{value} {attack}" for value in re.findall(r"\{(\w+)\}", template)}
+    filled = fill(template, **values)
+    for tag in tags:
+        assert (filled.count(f"<{tag}>"), filled.count(f"</{tag}>")) == (
+            template.count(f"<{tag}>"),
+            template.count(f"</{tag}>"),
+        )
+
+
+OTHERS_WORDS = {
+    "summariser.md": {"goal", "title", "url", "text"},
+    "author.md": {"pages"},
+    "rewriter.md": {"pages", "question", "answer"},
+    "entity.md": {"question", "answer"},
+    "query.md": {"question"},
+    "check_rewrite.md": {"before", "after", "answer", "description", "source"},
+    "closed_book.md": {"question"},
+    "verify.md": {"question", "answer", "quotes"},
+    "judge.md": {"question", "gold", "answer"},
+    "critic.md": {"record"},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS_WORDS)
+def test_what_others_wrote_has_a_place_of_its_own(name: str) -> None:
+    places = re.findall(r"^<(\w+)>\n(.*?)\n</\1>$", load("default").files[name], re.MULTILINE | re.DOTALL)
+    assert {value for _, text in places for value in re.findall(r"\{(\w+)\}", text)} == OTHERS_WORDS[name]
+
+
+@pytest.mark.parametrize("name", ["judge.md", "critic.md"])
+def test_the_form_of_a_verdict_is_no_verdict(name: str) -> None:
+    assert '"verdict": "…"}' in load("default").files[name]
 
 
 def test_a_folder_overrides_single_files_and_single_settings(tmp_path: Path) -> None:

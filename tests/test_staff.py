@@ -31,6 +31,10 @@ def test_every_role_is_told_what_it_took() -> None:
     ]
 
 
+def test_there_is_room_to_reason_before_a_reply() -> None:
+    assert Staff(config.Calls(), jobs=4).chat("judge", "a", [URL])._sampling["max_tokens"] == 8192
+
+
 def test_every_model_needs_a_price_for_a_cost_limit() -> None:
     staff = Staff(config.Calls(max_cost=1.0), jobs=4)
     staff.chat("teacher", "gpt-4o", [URL])

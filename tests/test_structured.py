@@ -116,6 +116,34 @@ def test_json_is_found_in_whatever_stands_around_it() -> None:
     assert read(Plan, '<think>{"title": "no"}</think> Sure {x}: ```json\n{"title": "yes"}\n```') == Plan("yes")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'The form is {"title": "no"}. So: {"title": "yes"}',
+        '{"title": "no", "parts": []} Wait. {"title": "yes"} That {"is": "all"}.',
+        '{"note": 1} {"title": "yes"} {"title": 3}',
+        'Reasons {"title": "no"}, </think> more, </think>{"title": "yes"}',
+    ],
+)
+def test_among_several_objects_the_last_that_fits_counts(text: str) -> None:
+    assert read(Plan, text) == Plan("yes")
+
+
+def test_a_tag_that_a_reply_quotes_ends_no_thought() -> None:
+    assert read(Plan, '<think>{"title": "no"}</think>{"title": "what </think> means"}') == Plan("what </think> means")
+
+
+@pytest.mark.parametrize("text", ['<think>{"title": "no"}</think> I do not know.', '{"title": "no"} </think> {"tit'])
+def test_what_stands_in_a_thought_is_no_reply(text: str) -> None:
+    with pytest.raises(Unreadable, match="no JSON object"):
+        read(Plan, text)
+
+
+def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
+    assert read(Plan, r'{"title": "smile \ud83d", "parts": []}') == Plan("smile ?")
+    assert read(Plan, r'{"title": "smile \ud83d\ude00"}') == Plan("smile 😀")
+
+
 @given(st.text())
 def test_any_text_is_read_or_is_unreadable(text: str) -> None:
     with suppress(Unreadable):

@@ -132,6 +132,19 @@ def test_a_key_depends_on_all_that_is_asked_and_on_nothing_else() -> None:
     assert len(set(keys)) == 3
 
 
+def test_half_a_surrogate_pair_has_a_key() -> None:
+    keys = [exchange_key("web", ["read", text, None]) for text in ("\ud83d", "\ud83e", "?")]
+    assert len(set(keys)) == 3
+
+
+@pytest.mark.parametrize(("mode", "kept"), [("auto", 0), ("record", 2)])
+async def test_only_recording_anew_has_to_know_what_it_has_recorded(path: str, mode: str, kept: int) -> None:
+    with Tape(path, mode) as tape:
+        for question in "aba":
+            await say(tape, Live("x"), question)
+        assert (len(tape._fresh), tape.counts["recorded"]) == (kept, 2)
+
+
 async def test_merging_adds_what_is_missing_and_keeps_what_is_there(path: str, tmp_path: Path) -> None:
     other = str(tmp_path / "other.tape")
     for name, answers in ((path, {"a": "mine", "b": "mine"}), (other, {"b": "theirs", "c": "theirs"})):

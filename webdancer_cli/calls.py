@@ -122,7 +122,7 @@ def _mends(text: str, closed: bool) -> Iterator[tuple[str, Any]]:
         tries.append(("unclosed_json", lambda: json.loads(text.strip() + _missing_brackets(text))))
     for name, read in tries:
         try:
-            yield name, json.loads(_encodable(json.dumps(read(), ensure_ascii=False, allow_nan=False)))
+            yield name, json.loads(encodable(json.dumps(read(), ensure_ascii=False, allow_nan=False)))
         except (ValueError, RecursionError):
             continue
 
@@ -130,7 +130,7 @@ def _mends(text: str, closed: bool) -> Iterator[tuple[str, Any]]:
 _STRAIGHT = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'"})
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """Half a surrogate pair cannot be written as UTF-8: it becomes a question mark."""
     return text.encode("utf-8", "replace").decode("utf-8")
 

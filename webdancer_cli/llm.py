@@ -16,6 +16,7 @@ from typing import Any, Literal, NoReturn
 import httpx
 import msgspec
 
+from webdancer_cli.calls import encodable
 from webdancer_cli.endpoints import Endpoint, Endpoints
 from webdancer_cli.errors import ModelError, UsageError
 from webdancer_cli.records import Message, Usage
@@ -25,6 +26,10 @@ from webdancer_cli.tape import SHORTEST_SECRET, Tape, TapeMiss
 KEY_VARIABLE = "OPENAI_API_KEY"
 FEWEST_TOKENS = 512
 """A reply is not asked to be shorter than this to make it fit."""
+
+
+TOO_LONG = ("context length", "context_length_exceeded", "max_model_len", "max_tokens is too large")
+"""What servers say of messages, or of a reply that is asked to be so long, that do not fit."""
 
 
 class ContextFull(ModelError):
@@ -156,7 +161,8 @@ class Chat:
         same words several times. ``schema`` is the ``response_format`` asked for; a server that knows none of that is
         asked without. Raises BudgetSpent before a call that may not be made any more.
         """
-        request: dict[str, Any] = {"model": self.model, "messages": messages, **self._sampling, **sampling}
+        sendable = [Message(message.role, encodable(message.content)) for message in messages]
+        request: dict[str, Any] = {"model": self.model, "messages": sendable, **self._sampling, **sampling}
         if stop:
             request["stop"] = list(stop)
         reply = await self._taped(request, schema, rollout)
@@ -250,18 +256,21 @@ class Chat:
         if response.status_code != httpx.codes.OK:
             self._refuse(endpoint, response)
         try:
-            reply = _reply(self._without_key(response.content))
+            completion = _body(self._without_key(response.content))
+            self.ledger.charge(_counted(completion), len(body), len(response.content))
+            return _reply(completion)
         except _Passing as failure:
             raise _Passing(f"{endpoint.shown}: {failure}") from None
-        self.ledger.charge(reply.usage, len(body), len(response.content))
-        return reply
 
     async def _post(self, endpoint: Endpoint, body: bytes, seconds: float) -> httpx.Response:
-        """Post over the connection that was used last, so that as few as needed stay open."""
+        """Post over the connection that was used last, so that as few as needed stay open.
+
+        It may have been opened by another chat, with less patience: the limit is each call's own.
+        """
         client = endpoint.idle.pop() if endpoint.idle else self._connection()
         try:
             async with asyncio.timeout(seconds):
-                return await client.post(endpoint.url, content=body)
+                return await client.post(endpoint.url, content=body, timeout=httpx.Timeout(seconds, connect=10))
         finally:
             endpoint.idle.append(client)
 
@@ -270,7 +279,6 @@ class Chat:
         return httpx.AsyncClient(
             headers={"Content-Type": "application/json", **authorization},
             limits=httpx.Limits(max_connections=1),
-            timeout=httpx.Timeout(self.patience.attempt_seconds, connect=10),
             verify=self._ssl,
         )
 
@@ -308,11 +316,14 @@ def _key() -> str:
     return key
 
 
-def _reply(content: bytes) -> Reply:
+def _body(content: bytes) -> _Body:
     try:
-        body = msgspec.json.decode(content, type=_Body)
+        return msgspec.json.decode(content, type=_Body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _Passing(f"not a chat completion: {error}") from None
+
+
+def _reply(body: _Body) -> Reply:
     if not body.choices:
         raise _Passing("a chat completion without choices")
     choice = body.choices[0]
@@ -322,10 +333,11 @@ def _reply(content: bytes) -> Reply:
     if not text.strip() and not (thought and finish == "length"):
         raise _Passing("an empty message")
     trace = body.id if isinstance(body.id, str) else ""
-    return Reply(text=text, thought=thought, trace=trace, finish=finish, usage=_counted(body.usage or _Usage()))
+    return Reply(text=text, thought=thought, trace=trace, finish=finish, usage=_counted(body))
 
 
-def _counted(usage: _Usage) -> Usage:
+def _counted(body: _Body) -> Usage:
+    usage = body.usage or _Usage()
     details = usage.prompt_tokens_details or _PromptDetails()
     return Usage(
         calls=1,
@@ -340,7 +352,7 @@ def _first_line(text: str, chars: int = 300) -> str:
 
 
 def _says_too_long(text: str) -> bool:
-    return any(said in text for said in ("context length", "context_length_exceeded", "max_model_len"))
+    return any(said in text for said in TOO_LONG)
 
 
 def _says_no_schema(text: str) -> bool:

@@ -11,6 +11,9 @@ from webdancer_cli.llm import Chat, Patience
 from webdancer_cli.spending import Budget, Ledger, price_of
 from webdancer_cli.tape import Tape
 
+WRITER_TOKENS = 8192
+"""Room for a reply with the reasoning before it. Where a model's context is too small, ``llm`` asks for less."""
+
 
 class Staff:
     """Opens the chats of a run, and closes them."""
@@ -31,7 +34,7 @@ class Staff:
         *,
         temperature: float = 0.0,
         top_p: float = 1.0,
-        max_tokens: int = 2048,
+        max_tokens: int = WRITER_TOKENS,
         repetition_penalty: float = 1.0,
         patience: Patience | None = None,
     ) -> Chat:

@@ -5,12 +5,12 @@ a model whose reply does not hold is told why and asked once more.
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from webdancer_cli.calls import encodable
 from webdancer_cli.errors import ModelError
 from webdancer_cli.llm import ContextFull, Reply
 from webdancer_cli.prompts import fill
@@ -72,19 +72,38 @@ def response_format(kind: Any) -> dict[str, Any]:
 
 
 def read(kind: type[Value], text: str) -> Value:
-    """The first JSON object in a reply, whatever stands around it, as ``kind``. Raises Unreadable."""
-    try:
-        return msgspec.convert(_first_object(text), kind)
-    except msgspec.ValidationError as error:
-        raise Unreadable(f"{error}: {text[:SHOWN_CHARS]}") from None
+    """The last JSON object in a reply that fits ``kind``, whatever stands around it. Raises Unreadable.
 
-
-def _first_object(text: str) -> object:
-    text = re.sub(r"\A.*</think>", "", text, flags=re.DOTALL)
-    decoder = json.JSONDecoder(strict=False)
-    for start in re.finditer(r"\{", text):
+    Who quotes the form before filling it in, or corrects itself, means the last.
+    """
+    faults: list[msgspec.ValidationError] = []
+    for found in reversed(_objects(text)):
         try:
-            return decoder.raw_decode(text, start.start())[0]
+            return msgspec.convert(found, kind)
+        except msgspec.ValidationError as fault:
+            faults.append(fault)
+    what = faults[0] if faults else "there is no JSON object in it"
+    raise Unreadable(f"{what}: {text[:SHOWN_CHARS]}")
+
+
+def _objects(text: str) -> list[object]:
+    """The JSON objects that follow the thought, in order. A tag that one of them quotes ends no thought."""
+    decoder = json.JSONDecoder(strict=False)
+    found: list[object] = []
+    at = 0
+    while True:
+        start = text.find("{", at)
+        if "</think>" in (text[at:start] if start >= 0 else text[at:]):
+            found.clear()
+        if start < 0:
+            return found
+        try:
+            value, at = decoder.raw_decode(text, start)
+            found.append(_encodable(value))
         except (ValueError, RecursionError):
-            continue
-    raise Unreadable(f"there is no JSON object in it: {text[:SHOWN_CHARS]}")
+            at = start + 1
+
+
+def _encodable(value: object) -> object:
+    """JSON can escape half a surrogate pair, which can be written neither to a file nor to a server."""
+    return json.loads(encodable(json.dumps(value, ensure_ascii=False)))

@@ -10,6 +10,7 @@ nothing that was recorded.
 """
 
 import hashlib
+import json
 import os
 import re
 import sqlite3
@@ -25,6 +26,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from webdancer_cli.errors import UsageError, WebdancerError
+from webdancer_cli.seen import Seen
 
 Kind = Literal["llm", "web"]
 Mode = Literal["auto", "record", "replay"]
@@ -74,7 +76,8 @@ class Tape:
         self.path = path
         self.mode = mode
         self.counts: Counter[str] = Counter(replayed=0, recorded=0, missed=0)
-        self._fresh: set[str] = set()
+        self._fresh = Seen()
+        """What this run has recorded anew; only in mode ``record``."""
         self._secrets = _secrets()
         self._database = _opened(path, mode)
 
@@ -166,7 +169,8 @@ class Tape:
         row = (key, kind, self._clean(masked_url(label)), datetime.now(UTC).isoformat(timespec="seconds"), value)
         with self._telling():
             self._database.execute(f"INSERT OR {verb} INTO exchanges VALUES (?, ?, ?, ?, ?)", row)
-        self._fresh.add(key)
+        if self.mode == "record":
+            self._fresh.add(key)
 
     def _encoded(self, value: object) -> bytes:
         packed = msgspec.msgpack.encode(value)
@@ -195,7 +199,11 @@ class Tape:
 
 def exchange_key(kind: str, asked: Sequence[Any]) -> str:
     """The hash of all that was asked."""
-    return hashlib.sha256(msgspec.json.encode([kind, *asked], order="sorted")).hexdigest()
+    try:
+        said = msgspec.json.encode([kind, *asked], order="sorted")
+    except UnicodeEncodeError:  # half a surrogate pair, which only an escape can tell
+        said = json.dumps(msgspec.to_builtins([kind, *asked]), sort_keys=True).encode()
+    return hashlib.sha256(said).hexdigest()
 
 
 def masked_url(text: str) -> str:

@@ -106,6 +106,14 @@ def test_a_faulty_argument_is_named(arguments: dict[str, Any], said: str) -> Non
     assert fault and fault.startswith("convert: ") and said in fault
 
 
+async def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
+    def smile(times: int) -> str:
+        """Smiles."""
+        return "\ud83d" * times
+
+    assert await OwnTool("smile", smile).call({"times": 2}) == "??"
+
+
 async def test_async_functions_are_awaited_and_others_leave_the_event_loop_alone() -> None:
     assert await OwnTool("slow", slow).call({"seconds": 0}) == "done"
     async with asyncio.timeout(2):
@@ -292,7 +300,7 @@ def test_a_tool_that_hangs_does_not_hold_up_the_end_of_the_process(tmp_path: Pat
     root = str(Path(__file__).parents[2])
     program = HANGING.format(folder=root, file=str(tmp_path / "hanging.py"))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "late\nlate\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "late\nlate\n")
 
 
 async def test_64_blocking_tools_run_at_once() -> None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from webdancer_cli.agent.tools import Tools, cut, lead
-from webdancer_cli.errors import ToolError
+from webdancer_cli.errors import Outage, ToolError
 from webdancer_cli.prompts import PromptSet, load
 from webdancer_cli.records import Page
 from webdancer_cli.transcript import ToolCall
@@ -148,3 +148,25 @@ def test_a_snippet_is_cut_at_a_word_with_a_mark() -> None:
     assert cut("one two\nthree", 13) == "one two three"
     assert cut("one two three", 9) == "one two ..."
     assert cut("one two three", 0) == ""
+
+
+class HalfDownWeb(SlowWeb):
+    """Down for one query, and slow for the others; notes which of them it answered to the end."""
+
+    def __init__(self) -> None:
+        self.answered: list[str] = []
+
+    async def search(self, query: str, results: int) -> list[Hit]:
+        if query == "down":
+            raise Outage("HTTP 503")
+        hits = await super().search(query, results)
+        self.answered.append(query)
+        return hits
+
+
+async def test_an_outage_of_one_query_leaves_no_other_running(compact: PromptSet) -> None:
+    web = HalfDownWeb()
+    with pytest.raises(Outage):
+        await Tools(web, compact.capped(queries=2)).call(search("a", "down"))
+    await asyncio.sleep(0.15)
+    assert web.answered == [] and asyncio.all_tasks() == {asyncio.current_task()}

@@ -84,6 +84,26 @@ async def test_what_was_refused_as_private_is_asked_anew_when_it_is_allowed(
         assert tape.line() == "1 replayed, 2 recorded, 0 missed"
 
 
+@pytest.mark.parametrize(
+    ("robots", "sitemaps"), [("Sitemap: https://e.org/map.xml", ["https://e.org/map.xml"]), (404, [])]
+)
+async def test_a_replay_asks_no_site_for_its_sitemaps(
+    serve: Callable[..., Any], answer: Callable[..., Any], tmp_path: Path, robots: str | int, sitemaps: list[str]
+) -> None:
+    path = str(tmp_path / "web.tape")
+    site = await serve({"/robots.txt": robots if isinstance(robots, str) else answer(status=robots)})
+    with Tape(path) as tape:
+        async with fetcher(tape) as client:
+            assert await client.sitemaps(f"{site.url}/a") == sitemaps
+    asked = len(site.requests)
+    with Tape(path, "replay") as tape:
+        async with fetcher(tape) as client:
+            assert await client.sitemaps(f"{site.url}/b") == sitemaps
+            with pytest.raises(Reject, match="tape_miss"):
+                await client.sitemaps("http://127.0.0.1:1/")
+    assert len(site.requests) == asked
+
+
 async def refusal(client: Fetcher, url: str) -> tuple[str, str]:
     with pytest.raises(Reject) as caught:
         await client.get(url)

@@ -209,6 +209,14 @@ async def test_what_jina_refuses(serve, answer, monkeypatch, status: int, kind: 
     assert CANARY not in str(caught.value)
 
 
+async def test_a_server_of_ones_own_is_another_reader_and_its_name_holds_no_password(monkeypatch) -> None:
+    monkeypatch.setenv("JINA_API_KEY", CANARY)
+    readers = [JinaReader(), JinaReader("http://me:pass@127.0.0.1:1/r"), JinaReader("http://127.0.0.1:2")]
+    assert [reader.name for reader in readers] == ["jina", "jina=http://127.0.0.1:1/r", "jina=http://127.0.0.1:2"]
+    for reader in readers:
+        await reader.aclose()
+
+
 def test_the_service_needs_a_key_and_a_server_of_ones_own_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JINA_API_KEY", raising=False)
     with pytest.raises(UsageError, match="--reader jina needs a key: set JINA_API_KEY"):

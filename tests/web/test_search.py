@@ -236,7 +236,10 @@ async def test_queries_run_side_by_side(serve, answer) -> None:
 
 OWN = """
 import asyncio
-from webdancer_cli.errors import ToolError
+from webdancer_cli.errors import ToolError, UsageError
+def demands(query, results): raise UsageError("set KEY")
+async def cancels(query, results): raise asyncio.CancelledError
+def halves(query, results): return [{"title": "smile \\ud83d", "url": "https://e.org/1", "snippet": "\\udc00"}]
 def tells(query, results): raise ToolError("too short")
 def plain(query, results): return [{"title": query, "url": "https://e.org/1"}] * results
 async def waits(query, results): return [{"title": query, "url": "https://e.org/1", "snippet": "s", "date": "2024"}]
@@ -263,9 +266,19 @@ async def test_what_a_function_of_ones_own_raises_is_an_outage_unless_it_says_ot
         await found(OwnSearch(f"{own}:tells"))
 
 
-async def test_a_function_that_returns_no_results_is_a_usage_error(own: str) -> None:
-    with pytest.raises(UsageError, match="returned no list of results"):
-        await found(OwnSearch(f"{own}:odd"))
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("odd", "returned no list of results"), ("demands", "UsageError: set KEY"), ("cancels", "CancelledError")],
+)
+async def test_what_it_does_in_mid_run_is_no_error_in_the_command_line_and_cancels_nothing(
+    own: str, name: str, said: str
+) -> None:
+    with pytest.raises(Outage, match=said):
+        await found(OwnSearch(f"{own}:{name}"))
+
+
+async def test_half_a_surrogate_pair_of_its_own_results_becomes_a_question_mark(own: str) -> None:
+    assert await found(OwnSearch(f"{own}:halves")) == [Hit("smile ?", "https://e.org/1", "?")]
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,16 @@ async def test_what_does_not_pass_is_given_up_within_bounds(serve, answer, statu
     assert len(site.requests) == 3
 
 
+async def test_a_pause_longer_than_the_patience_is_kept_by_later_calls(serve, answer) -> None:
+    site = await serve({"/": answered(answer, {}, 429, headers={"Retry-After": "60"})})
+    oracle = service()
+    for _ in range(3):
+        with pytest.raises(Outage, match="HTTP 429"):
+            await oracle.ask("POST", f"{site.url}/", Said, json={"q": "who"})
+    await oracle.aclose()
+    assert len(site.requests) == 1
+
+
 async def test_html_in_place_of_json_is_told_as_that(serve, answer) -> None:
     site = await serve({"/": answer("<html>Welcome</html>")})
     with pytest.raises(Outage, match="oracle: it sent text/html, not JSON"):

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from webdancer_cli.calls import encodable
 from webdancer_cli.errors import ToolError, UsageError
 from webdancer_cli.functions import Own, find, one_line
 
@@ -109,8 +110,8 @@ def _schema(name: str, function: Callable[..., Any], arguments: type[msgspec.Str
 def _text(value: Any) -> str:
     """Text as it is, anything else as JSON, or as Python shows it."""
     if isinstance(value, str):
-        return value
+        return encodable(value)
     try:
         return msgspec.json.encode(value).decode()
     except (TypeError, ValueError):
-        return str(value)
+        return encodable(str(value))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from webdancer_cli.errors import ModelError, Outage
+from webdancer_cli.flow import together
 from webdancer_cli.prompts import PromptSet
 from webdancer_cli.records import Page
 from webdancer_cli.structured import Completes, Unreadable, ask_for
@@ -47,7 +48,7 @@ class Summariser:
         text = passages(page.text, goal, MOST_PARTS * PART_CHARS)
         try:
             async with asyncio.timeout(self._seconds):
-                notes = await asyncio.gather(*(self._about(part, page, goal) for part in parts(text, PART_CHARS)))
+                notes = await together(self._about(part, page, goal) for part in parts(text, PART_CHARS))
         except Unreadable:
             self.failures += 1
             return None

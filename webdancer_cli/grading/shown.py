@@ -1,7 +1,9 @@
-"""What a model that grades is shown: others' words, which can neither leave their place nor pose as its reply."""
+"""What a model that grades is shown: others' words, which cannot pose as its reply.
+
+``prompts.fill`` sees to it that they do not leave their place.
+"""
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,13 +16,12 @@ RECORD_CHARS = 48_000
 OWN_SHARE = 0.75
 """The share of them that the agent's own words may fill; what these leave is for what its tools showed."""
 
-_PLACE = re.compile(r"<(?=\s*+/?+\s*+(?:question|known_answer|given_answer|record)\b)", re.IGNORECASE)
 _BRACES = str.maketrans("{}", "｛｝")
 
 
 def harmless(text: str) -> str:
-    """The text, unable to end the tags that stand around it, and without JSON that could be taken for the reply."""
-    return _PLACE.sub("‹", defuse(text)).translate(_BRACES)
+    """The text without special tokens, and without JSON that could be taken for the reply."""
+    return defuse(text).translate(_BRACES)
 
 
 def ends(text: str, chars: int) -> str:
@@ -41,8 +42,9 @@ class Part(NamedTuple):
 
 
 def record(trajectory: Trajectory, chars: int = RECORD_CHARS) -> str:
-    """An episode to read: thoughts, calls, what tools showed, answer.
+    """An episode to read: thoughts, calls, what tools showed, answer, each under a label of its own.
 
+    Every line of theirs begins with ``|``, so that none can pose as a label: a page cannot add steps of the agent.
     If it is longer than ``chars``, the longest observations are shortened to the sentences that matter for the thought
     that follows, and the longest thoughts only where the agent's own words alone are too long. Gaps are marked.
     """
@@ -53,9 +55,13 @@ def record(trajectory: Trajectory, chars: int = RECORD_CHARS) -> str:
         True: _cap([len(part.text) for part in parts if part.own], room),
         False: _cap([len(part.text) for part in parts if not part.own], chars - room),
     }
-    lines = [f"Question: {trajectory.qa.question}"]
-    lines += [f"{part.label}: {passages(part.text, part.goal, caps[part.own])}" for part in parts]
-    return harmless("\n\n".join(lines))
+    shown = [_labelled("Question", trajectory.qa.question)]
+    shown += [_labelled(part.label, passages(part.text, part.goal, caps[part.own])) for part in parts]
+    return harmless("\n\n".join(shown))
+
+
+def _labelled(label: str, text: str) -> str:
+    return "\n".join([f"{label}:", *(f"| {line}".rstrip() for line in text.splitlines())])
 
 
 def _cap(lengths: Sequence[int], room: int) -> int:

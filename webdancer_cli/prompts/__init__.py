@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date as calendar_date
+from functools import lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -147,8 +148,29 @@ def opening(prompts: PromptSet, question: str, tools: Sequence[Mapping[str, Any]
 
 
 def fill(template: str, **values: object) -> str:
-    """Replace ``{name}`` by its value, in one pass; names that are not given stay as they are."""
-    return re.sub(r"\{(\w+)\}", lambda found: str(values.get(found[1], found[0])), template)
+    """Replace ``{name}`` by its value, in one pass; names that are not given stay as they are.
+
+    A value cannot leave the tags that the template puts around it, nor open them again: in the tags that the template
+    itself uses, however they are spaced, ``<`` becomes ``‹``. Everything else stays, since quotes are copied from it.
+    """
+    tags = _tags(template)
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in values:
+            return found[0]
+        text = str(values[found[1]])
+        return tags.sub("‹", text) if tags else text
+
+    return re.sub(r"\{(\w+)\}", value, template)
+
+
+@lru_cache
+def _tags(template: str) -> re.Pattern[str] | None:
+    """The ``<`` of any tag that the template uses, also of one that is never closed."""
+    names = "|".join(sorted(set(re.findall(r"</?(\w+)>", template))))
+    if not names:
+        return None
+    return re.compile(rf"<(?=\s*+/?+\s*+(?:{names})(?![\w-])(?:[^<>]*+>|\s*+\Z))", re.IGNORECASE)
 
 
 def load_for(options: Episode) -> PromptSet:

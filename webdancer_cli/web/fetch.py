@@ -9,11 +9,11 @@ import asyncio
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import charset_normalizer
@@ -27,6 +27,8 @@ from webdancer_cli.errors import Reject
 from webdancer_cli.tape import Answer, Tape, TapeMiss
 from webdancer_cli.web import robots, urls, walls
 from webdancer_cli.web.guard import GuardedTransport
+
+Value = TypeVar("Value")
 
 HTML_TYPES = frozenset(["text/html", "application/xhtml+xml"])
 MAX_BYTES = 10 * 1024 * 1024
@@ -174,29 +176,45 @@ class Fetcher:
         if self._tape is None:
             return await self._follow(url, kinds, obey=True, cut=False)
         asked = [urls.canonical(url) or url, sorted(kinds), self._allow_private]
+        return await self._taped(self._tape, asked, url, Answer[Fetched], lambda: self._impersonal(url, kinds))
+
+    async def sitemaps(self, url: str) -> list[str]:
+        """The sitemaps that robots.txt names for the site of a URL. Raises Reject if that cannot be read."""
+        if self._tape is None:
+            return await self._robots.sitemaps(url)
+        parts = urlsplit(checked(url))
+        asked = ["sitemaps", f"{parts.scheme}://{parts.netloc}", self._allow_private]
+        return await self._taped(self._tape, asked, url, Answer[list[str]], lambda: self._robots.sitemaps(url))
+
+    async def _taped(
+        self,
+        tape: Tape,
+        asked: Sequence[object],
+        url: str,
+        shape: type[Answer[Value]],
+        live: Callable[[], Awaitable[Value]],
+    ) -> Value:
+        async def answered() -> Answer[Value]:
+            try:
+                return Answer(await live())
+            except Reject as reject:
+                if may_pass(reject):
+                    raise
+                return Answer(no=str(reject))
+
         try:
-            answer = await self._tape.through(
-                "web", asked, url, Answer[Fetched], lambda: self._for_the_tape(url, kinds)
-            )
+            answer = await tape.through("web", asked, url, shape, answered)
         except TapeMiss as miss:
             raise Reject("tape_miss", str(miss)) from None
         if answer.value is None:
             raise Reject(*answer.no.split(": ", 1))
         return answer.value
 
-    async def _for_the_tape(self, url: str, kinds: Collection[str]) -> Answer[Fetched]:
-        try:
-            fetched = await self._follow(url, kinds, obey=True, cut=False)
-        except Reject as reject:
-            if may_pass(reject):
-                raise
-            return Answer(no=str(reject))
+    async def _impersonal(self, url: str, kinds: Collection[str]) -> Fetched:
+        """The document without the headers that no tape keeps."""
+        fetched = await self._follow(url, kinds, obey=True, cut=False)
         fetched.headers = {name: value for name, value in fetched.headers.items() if name not in _PERSONAL_HEADERS}
-        return Answer(fetched)
-
-    async def sitemaps(self, url: str) -> list[str]:
-        """The sitemaps that robots.txt names for the site of a URL. Raises Reject if that cannot be read."""
-        return await self._robots.sitemaps(url)
+        return fetched
 
     async def _robots_txt(self, url: str) -> str:
         fetched = await self._follow(url, (), obey=False, cut=True)

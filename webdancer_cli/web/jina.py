@@ -10,7 +10,7 @@ from webdancer_cli.records import Page
 from webdancer_cli.web.fetch import checked, may_pass
 from webdancer_cli.web.guard import allowed
 from webdancer_cli.web.service import Patience, Service, key_from
-from webdancer_cli.web.urls import DEFAULT_PORTS
+from webdancer_cli.web.urls import DEFAULT_PORTS, without_user
 
 KEY = "JINA_API_KEY"
 URL = "https://r.jina.ai"
@@ -45,12 +45,12 @@ class JinaReader:
         patience: Patience | None = None,
     ):
         key = key_from(KEY, what="--reader jina", needed=asks and url == URL)
-        self.name = "jina"
+        self.name = "jina" if url == URL else f"jina={without_user(url)}"
         self._url = url
         self._allow_private = allow_private
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._service = Service(
-            self.name, headers=headers, secrets=[key], remedies=REMEDIES, contact=contact, patience=patience
+            "jina", headers=headers, secrets=[key], remedies=REMEDIES, contact=contact, patience=patience
         )
 
     async def read(self, url: str) -> Page:

@@ -110,9 +110,9 @@ class Service:
                     return await self._attempt(method, url, kind, request, deadline)
             except _Passing as failure:
                 wait = failure.wait_seconds or pause
+                self._rest_until = max(self._rest_until, time.monotonic() + failure.wait_seconds)
                 if attempt == self._patience.attempts or time.monotonic() + wait > deadline:
                     raise Outage(self._told(failure, attempt)) from None
-                self._rest_until = max(self._rest_until, time.monotonic() + failure.wait_seconds)
                 await asyncio.sleep(wait)
             pause *= 2
         raise AssertionError("the last attempt returns or raises")

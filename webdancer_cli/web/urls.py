@@ -93,6 +93,12 @@ def key(url: str) -> str:
     return host.lower() + unquote(path).rstrip("/")
 
 
+def without_user(url: str) -> str:
+    """Scheme, host, port and path: an address that may be told, without a user's name and password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def site(url: str) -> str:
     """Host and port, with "www." left out: pages of the same site have the same."""
     return (urlsplit(url).netloc.rpartition("@")[2]).lower().removeprefix("www.")

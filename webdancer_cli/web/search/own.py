@@ -3,22 +3,22 @@
 It returns results, best first: objects or mappings with ``title`` and ``url``, and maybe ``snippet`` and ``date``.
 """
 
-import asyncio
-
 import msgspec
 
-from webdancer_cli.errors import Outage, Refused, ToolError, UsageError
+from webdancer_cli.calls import encodable
+from webdancer_cli.errors import Outage, Refused, ToolError
 from webdancer_cli.functions import Own, find, one_line
 from webdancer_cli.web.source import Hit
 
-OWN_WORDS = (ToolError, Refused, UsageError, asyncio.CancelledError, KeyboardInterrupt, SystemExit)
+OWN_WORDS = (ToolError, Refused, KeyboardInterrupt, SystemExit)
 """What the function may raise with the meaning that it has here."""
 
 
 class OwnSearch:
     """Raises UsageError when there is no such function.
 
-    What else it raises becomes an Outage: a search that fails says nothing about the query.
+    What else it raises becomes an Outage, and so does what it returns if that is no list of results: a search that
+    fails says nothing about the query.
     """
 
     def __init__(self, named: str):
@@ -33,9 +33,13 @@ class OwnSearch:
         if isinstance(found, BaseException):
             raise Outage(f"{self.name} failed: {one_line(found)}") from None
         try:
-            return msgspec.convert(found, list[Hit], from_attributes=True)
+            return [_encodable(hit) for hit in msgspec.convert(found, list[Hit], from_attributes=True)]
         except msgspec.ValidationError as error:
-            raise UsageError(f"--search {self.name}: returned no list of results: {error}") from None
+            raise Outage(f"{self.name} returned no list of results: {error}") from None
 
     async def aclose(self) -> None:
         """Holds nothing."""
+
+
+def _encodable(hit: Hit) -> Hit:
+    return Hit(**{name: encodable(text) for name, text in msgspec.structs.asdict(hit).items()})

@@ -9,6 +9,7 @@ import msgspec
 from webdancer_cli.errors import Outage
 from webdancer_cli.web.service import Patience, Service, checked_url
 from webdancer_cli.web.source import Hit, hit
+from webdancer_cli.web.urls import without_user
 
 REMEDIES = {
     401: "give the instance's user and password in the URL",
@@ -36,7 +37,7 @@ class Searxng:
     def __init__(self, url: str, patience: Patience | None = None):
         base = checked_url(url, what=f"--search searxng={url}")
         parts = urlsplit(base)
-        self.name = f"searxng={parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        self.name = f"searxng={without_user(base)}"
         self._url = f"{base}/search"
         self._service = Service(self.name, secrets=_secrets(parts), remedies=REMEDIES, patience=patience)
 
