@@ -89,7 +89,7 @@ def test_costs_stand_where_there_is_a_price(questions: str) -> None:
     ("command", "roles"),
     [
         (["crawlqa", "http://127.0.0.1:9/", "--model", "m", "--base-url", URL], ["author"]),
-        (["e2hqa", "--web", "w", "--model", "m", "--base-url", URL], ["rewriter"]),
+        (["e2hqa", "--web", "w", "--model", "m", "--base-url", URL], ["rewriter", "judge"]),
         (["sample", "--model", "m", "--base-url", URL, "--judge-model", "j"], ["teacher", "judge"]),
         (["eval", "--model", "m", "--base-url", URL, "--summariser-model", "s"], ["teacher", "summariser"]),
         (["filter", "--judge-model", "j", "--judge-base-url", URL], ["judge"]),

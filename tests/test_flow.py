@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from webdancer_cli import flow, jsonl
-from webdancer_cli.errors import BudgetSpent, Reject, UsageError
+from webdancer_cli.errors import BudgetSpent, Refused, Reject, UsageError
 from webdancer_cli.records import QA, Rejected
 
 
@@ -367,9 +367,67 @@ async def test_when_a_budget_is_spent_nothing_new_is_begun_and_what_is_done_is_k
             raise BudgetSpent("--max-cost 1 is spent")
         return [{"id": item.id}]
 
-    items = (Item(f"i{number}", 0.05 if number == 4 else 0.0) for number in range(1000))
+    items = (Item(f"i{number}", {3: 0.02, 4: 0.06}.get(number, 0.0)) for number in range(1000))
     with flow.Sink("test", str(tmp_path / "out")) as sink:
         tally = await flow.run(items, costly, sink, jobs=2)
     assert (tally.stopped, tally.exit_code, tally.failed) == ("--max-cost 1 is spent", 1, 0)
-    assert ids(tmp_path / "out")[:4] == ["i0", "i1", "i2", "i4"]  # i4 was under way when i3 met the end of the budget
-    assert len(begun) < 50
+    assert ids(tmp_path / "out") == ["i0", "i1", "i2", "i4"]  # i4 was under way when i3 met the end of the budget
+    assert len(begun) == 5
+
+
+async def test_what_was_begun_is_written_before_a_refusal_ends_the_run(tmp_path: Path) -> None:
+    begun: list[str] = []
+
+    async def refusing(item: Item) -> list[dict[str, Any]]:
+        begun.append(item.id)
+        await asyncio.sleep(item.wait_seconds)
+        if item.id == "i6":
+            raise Refused("no credit")
+        return [{"id": item.id}]
+
+    items = [Item(f"i{number}", {0: 0.1, 6: 0.03, 7: 0.06}.get(number, 0.0)) for number in range(12)]
+    with flow.Sink("test", str(tmp_path / "out")) as sink:
+        with pytest.raises(Refused, match="no credit"):
+            await flow.run(items, refusing, sink, jobs=3)
+    # i0 is slow and holds up the writing; i7 was under way when i6 was refused, and nothing was begun after it
+    assert ids(tmp_path / "out") == ["i0", "i1", "i2", "i3", "i4", "i5", "i7"]
+    assert begun[-1] == "i7"
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize("cause", [BudgetSpent("spent"), Refused("refused")])
+async def test_an_item_that_is_stopped_in_its_middle_gives_what_it_has(
+    tmp_path: Path, cause: BudgetSpent | Refused
+) -> None:
+    async def halved(item: Item) -> list[Item]:
+        raise flow.Stopped(cause, [item])
+
+    sink = flow.Sink("test", str(tmp_path / "out"))
+    with sink:
+        if isinstance(cause, Refused):
+            with pytest.raises(Refused, match="refused"):
+                await flow.run(ITEMS[:1], halved, sink)
+        else:
+            await flow.run(ITEMS[:1], halved, sink)
+    assert ids(tmp_path / "out") == ["i0"]  # and the end is told of, though no item comes after it
+    assert sink.tally.stopped == ("spent" if isinstance(cause, BudgetSpent) else "")
+
+
+async def test_of_several_works_none_runs_on_when_one_has_failed() -> None:
+    ended: list[str] = []
+
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append("slow")
+            raise
+
+    async def failing() -> None:
+        await asyncio.sleep(0.01)
+        raise UsageError("no")
+
+    with pytest.raises(UsageError):
+        await flow.together([slow(), failing(), slow()])
+    assert ended == ["slow", "slow"]
+    assert await flow.together(asyncio.sleep(wait, wait) for wait in (0.02, 0.0)) == [0.02, 0.0]

@@ -1,6 +1,8 @@
 """The user's own functions: found by name, and run without holding up the loop."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -33,3 +35,37 @@ async def test_the_loop_goes_on_while_a_function_sleeps() -> None:
     await asyncio.sleep(0.05)
     assert not slept.done()
     assert await slept is None
+
+
+PRINTS = """
+import sys
+print("on import")
+
+def tool(x):
+    print("in a call")
+    sys.stdout.write("and written")
+    sys.stdout.writelines(["line\\n"])
+"""
+
+RUNS = """
+import asyncio, sys
+from webdancer_cli.functions import Own, find
+from webdancer_cli.jsonl import Writer
+early = Writer()
+_, tool = find("--tool", sys.argv[1] + ":tool")
+find("--tool", sys.argv[1] + ":tool")
+early.write({"number": 1})
+asyncio.run(Own(tool)(1))
+Writer().write({"number": 2})
+print("later")
+sys.stdout.flush()
+"""
+
+
+def test_what_a_users_function_prints_does_not_stand_between_the_records(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PRINTS)
+    done = subprocess.run(
+        [sys.executable, "-c", RUNS, str(tmp_path / "mine.py")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == '{"number":1}\n{"number":2}\n'
+    assert done.stderr == "on import\nin a call\nand writtenline\nlater\n"

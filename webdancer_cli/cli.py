@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from webdancer_cli.web.live import LiveWeb
     from webdancer_cli.web.taped import TapedWeb
 
+SHOWN_CHARS = 300
+"""What is shown of the last failure; all of it stands in the rejects."""
 RL_JUDGE_CALLS = 64
 """Answers judged at once in ``rl``."""
-WRITER_TOKENS = 8192
-"""What a model that writes questions may write at once, its reasoning included."""
 
 TYPER_USAGE_ERROR = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 """What Typer raises for a mistyped command or flag; the class itself is exported by no version of Typer."""
@@ -81,6 +81,8 @@ class Run:
     def end(self, tally: "Tally", staff: "Staff | None" = None) -> int:
         """Sum up: what became of the records, what the calls took, and why the run stopped early, if it did."""
         self.say(tally.line())
+        if tally.last_failure:
+            self.say(f"the last failure: {' '.join(tally.last_failure.split())[:SHOWN_CHARS]}")
         for line in staff.lines() if staff else []:
             self.say(line)
         if tally.stopped and is_first_rank():
@@ -173,8 +175,10 @@ def crawlqa(options: config.Crawlqa, run: Run) -> int:
     """
     from webdancer_cli.stages import crawlqa as stage
 
+    stage.refuse_idle_judge(options)
     with _staffed(options, options.jobs, run) as staff:
-        author, judge = _author(options, staff, run), _checker(options, staff)
+        author = _author(options, staff, run)
+        judge = _checker(options, staff) if options.closed_book or options.verify else None
         if options.dry_run:
             return run.plan(options, staff)
         with run.progress() as progress:
@@ -193,6 +197,7 @@ def e2hqa(options: config.E2hqa, run: Run) -> int:
     """
     from webdancer_cli.stages import e2hqa as stage
 
+    stage.refuse_idle_judge(options)
     with _staffed(options, options.jobs, run) as staff:
         rewriter = _rewriter(options, staff, run)
         if options.dry_run:
@@ -415,7 +420,6 @@ def _writing_chat(options: config.Writer, role: str, staff: "Staff") -> "Chat | 
             options.base_url,
             temperature=options.temperature,
             top_p=options.top_p,
-            max_tokens=WRITER_TOKENS,
         )
     if options.model != config.BUILTIN:
         raise UsageError(f"--model {options.model}: a model as {role} needs --base-url; or take --model builtin")
@@ -523,8 +527,10 @@ def _critic(options: config.Filter, staff: "Staff") -> "Critic | None":
 
 
 def _checker(options: config.Writer, staff: "Staff") -> "Chat | None":
-    """The model that checks questions: the judge, or else the one that writes."""
-    return _judging_chat(options, staff) or staff.chats.get("author") or staff.chats.get("rewriter")
+    """The model that checks questions, at temperature 0: the judge, or else the one that writes."""
+    if chat := _judging_chat(options, staff):
+        return chat
+    return staff.chat("judge", options.model, options.base_url) if options.base_url else None
 
 
 def _judging_chat(options: config.Judged, staff: "Staff") -> "Chat | None":

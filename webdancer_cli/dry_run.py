@@ -113,11 +113,10 @@ def _of_crawlqa(options: config.Crawlqa) -> Plan:
     written = pages * options.per_page * types if options.limit is None else options.limit
     words = _tokens_of(options.prompts, "author")
     works = [Work("author", pages, words + GROUP_TOKENS, options.per_page * types * WRITTEN_TOKENS)]
-    checker = "judge" if options.judge_model else "author"
     for prompt, wanted in (("closed_book", options.closed_book), ("verify", options.verify)):
         if wanted:
             tokens = _tokens_of(options.prompts, prompt) + WRITTEN_TOKENS
-            works.append(Work(checker, written, tokens, VERDICT_TOKENS))
+            works.append(Work("judge", written, tokens, VERDICT_TOKENS))
     return Plan(pages, "pages at most", works, "at most: a call for each page, which writes all that it may")
 
 
@@ -126,10 +125,9 @@ def _of_e2hqa(options: config.E2hqa) -> Plan:
     questions = _to_do(options)
     attempts, steps = questions * options.rounds, len(REWRITING) - 1
     asked = (_tokens_of(options.prompts, *REWRITING[:-1]) + PAGES_TOKENS) / steps
-    checker = "judge" if options.judge_model else "rewriter"
     works = [
         Work("rewriter", steps * attempts, asked, QUESTION_TOKENS),
-        Work(checker, attempts, _tokens_of(options.prompts, "check_rewrite") + 4 * QUESTION_TOKENS, VERDICT_TOKENS),
+        Work("judge", attempts, _tokens_of(options.prompts, "check_rewrite") + 4 * QUESTION_TOKENS, VERDICT_TOKENS),
     ]
     return Plan(questions, "questions to do", works, "every rewrite as if its first attempt held")
 

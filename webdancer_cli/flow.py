@@ -9,19 +9,22 @@ a hash each.
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, BudgetSpent, Reject
+from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, BudgetSpent, Refused, Reject
 from webdancer_cli.jsonl import STDIN, Writer, written
 from webdancer_cli.records import QA, Rejected, to_object
 from webdancer_cli.seen import Seen
 
 Item = TypeVar("Item")
+
+
+Result = TypeVar("Result")
 
 
 class Progress(Protocol):
@@ -34,13 +37,14 @@ class Progress(Protocol):
 class Tally:
     """What became of the items: counted by name, and by reason for those that did not make it.
 
-    ``stopped`` says why the run ended before its input did, if it did.
+    ``stopped`` says why the run ended before its input did, if it did; ``last_failure`` what failed last, in words.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     failed: int = 0
     stopped: str = ""
+    last_failure: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -49,7 +53,7 @@ class Tally:
     def line(self) -> str:
         """One line for stderr: ``12 in, 10 out, 2 rejected (broken_line 2)``."""
         names = dict.fromkeys(["in", "already done", "out", "rejected", *self.counts])
-        text = ", ".join(f"{self.counts[name]} {name}" for name in names if name in self.counts)
+        text = ", ".join(f"{self.counts[name]} {name}" for name in names if name in self.counts) or "0 out"
         if self.reasons:
             text += " (" + ", ".join(f"{reason} {count}" for reason, count in self.reasons.most_common()) + ")"
         return text
@@ -99,6 +103,8 @@ class Sink:
             self.tally.counts["rejected"] += 1
             self.tally.reasons[rejected.reason] += 1
             self.tally.failed += failed
+            if failed:
+                self.tally.last_failure = f"{rejected.reason}: {rejected.detail}"
             if self._rejects:
                 self._rejects.write(rejected)
 
@@ -114,6 +120,15 @@ class Sink:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self.close(failed=kind is not None)
+
+
+class Stopped(Exception):
+    """What ``work`` raises when ``cause`` stops the run in the middle of an item: ``finished`` is written first."""
+
+    def __init__(self, cause: BudgetSpent | Refused, finished: Sequence[msgspec.Struct]):
+        super().__init__(str(cause))
+        self.cause = cause
+        self.finished = finished
 
 
 async def run(
@@ -132,7 +147,9 @@ async def run(
     run: what came before that item has been written, and work under way is cancelled and waited for. So it is when the
     run itself is cancelled (Ctrl-C): the file ends with a whole record, and ``--resume`` does the rest.
 
-    On BudgetSpent nothing new is begun; what can still be finished is, and ``tally.stopped`` says why.
+    On BudgetSpent and on Refused nothing new is begun; what can still be finished is, and written. Then
+    ``tally.stopped`` says why the budget ended the run, and Refused is raised. ``work`` says by Stopped what it has of
+    an item.
     """
     window = _Window(jobs)
     feeder = asyncio.create_task(_feed(items, work, sink, window, key))
@@ -141,32 +158,52 @@ async def run(
     try:
         async for item, task in window.results():
             try:
-                for record in await task:
+                for record in await _outcome(task):
                     sink.put(record)
             except Reject as reject:
                 sink.reject(reject, _as_struct(item), key(item) if key else "")
-            except BudgetSpent as spent:
-                sink.tally.stopped = str(spent)
+            if window.stop:
                 feeder.cancel()
             finished += 1
             if progress:
                 progress.step(finished, total, sink.tally.line())
-        if not sink.tally.stopped:
-            await feeder
+        await _end(window.stop, feeder, sink.tally)
     finally:
         feeder.cancel()
         await asyncio.gather(feeder, *window.cancel(), return_exceptions=True)
     return sink.tally
 
 
+async def _outcome(task: asyncio.Task[Any]) -> Sequence[msgspec.Struct | dict[str, Any]]:
+    """The records of an item; of one in whose middle the run was stopped, those that it had."""
+    try:
+        records: Sequence[msgspec.Struct | dict[str, Any]] = await task
+    except Stopped as stopped:
+        return stopped.finished
+    except (BudgetSpent, Refused):
+        return []
+    return records
+
+
+async def _end(stop: BudgetSpent | Refused | None, feeder: asyncio.Task[None], tally: Tally) -> None:
+    """All that was begun is written. Raises Refused, and what the input raised."""
+    if isinstance(stop, Refused):
+        raise stop
+    if stop:
+        tally.stopped = str(stop)
+    else:
+        await feeder
+
+
 class _Window:
     """The items from the one that is written next to the one that was read last, in order, each with its task.
 
     At most ``jobs`` are worked on at a time; at most four times as many are alive, so that one slow item at the head
-    holds up neither the others nor the memory.
+    holds up neither the others nor the memory. Once there is a reason to ``stop``, none of them is begun any more.
     """
 
     def __init__(self, jobs: int):
+        self.stop: BudgetSpent | Refused | None = None
         self.working = asyncio.Semaphore(jobs)
         self._room = asyncio.Semaphore(4 * jobs)
         self._entries: asyncio.Queue[tuple[Any, asyncio.Task[Any]] | None] = asyncio.Queue()
@@ -179,7 +216,16 @@ class _Window:
 
     async def _bounded(self, work: Callable[[Any], Awaitable[Any]], item: Any) -> Any:
         async with self.working:
-            return await work(item)
+            if self.stop:
+                raise Stopped(self.stop, [])
+            try:
+                return await work(item)
+            except (BudgetSpent, Refused) as stop:
+                self.stop = stop
+                raise
+            except Stopped as stopped:
+                self.stop = stopped.cause
+                raise
 
     def close(self) -> None:
         self._entries.put_nowait(None)
@@ -215,6 +261,18 @@ async def _feed(
                 sink.tally.counts["already done"] += 1
             else:
                 await window.add(item, work)
+
+
+async def together(works: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """The results of all, in order. When one raises, the others are cancelled and waited for: none runs on unheard."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
 
 
 def _as_struct(item: object) -> msgspec.Struct | None:

@@ -1,6 +1,7 @@
 """The user's own functions: found by their name, and run beside the event loop.
 
-``module:function`` is a module that is installed or lies in the current folder; ``file.py:function`` is a file.
+``module:function`` is a module that is installed or lies in the current folder; ``file.py:function`` is a file. What
+they print goes to stderr: standard output is for records.
 """
 
 import asyncio
@@ -9,9 +10,9 @@ import importlib.util
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from webdancer_cli.errors import UsageError
 from webdancer_cli.records import content_id
@@ -24,10 +25,40 @@ def find(option: str, named: str) -> tuple[str, Callable[..., Any]]:
     source, colon, name = named.rpartition(":")
     if not colon or not source or not name:
         raise UsageError(f"{option} {named}: {REMEDY}")
+    _keep_stdout_for_records()
     function = getattr(_module(option, named, source), name, None)
     if not callable(function):
         raise UsageError(f"{option} {named}: {source} has no function {name}")
     return name, function
+
+
+class RecordsOnly:
+    """Standard output from the moment on when a user's code is about.
+
+    Text, which is what ``print`` writes, goes to stderr. Records are bytes, and go by ``buffer`` as before.
+    """
+
+    def __init__(self, stdout: TextIO):
+        self._stdout = stdout
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        sys.stderr.writelines(lines)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+        self._stdout.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stdout, name)
+
+
+def _keep_stdout_for_records() -> None:
+    """For good: a user's threads print whenever they like."""
+    if sys.stdout is not None and not isinstance(sys.stdout, RecordsOnly):
+        sys.stdout = cast(TextIO, RecordsOnly(sys.stdout))
 
 
 def _module(option: str, named: str, source: str) -> Any:

@@ -32,8 +32,8 @@ def read_questions(source: str, on_bad: BadLine | None = None, *, answered: bool
 
     What cannot be read goes to ``on_bad`` as ``broken_line`` or ``wrong_shape``, with file and line; without ``on_bad``
     it raises UsageError, as do a file of another kind and a table whose header names no question. A question without
-    a field for its answer is wrong, unless ``answered`` is False: then its answer is "". (One that is there and empty is
-    for ``lint`` to find.)
+    a field for its answer is wrong, unless ``answered`` is False: then its answer is "". One that is empty is for
+    ``lint`` to find.
     """
     with open_input(source) as (name, stream):
         begun = _Begun(stream)

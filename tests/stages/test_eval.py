@@ -10,7 +10,7 @@ import pytest
 
 from webdancer_cli import config, jsonl
 from webdancer_cli.agent.episode import Completion
-from webdancer_cli.errors import ModelError, UsageError
+from webdancer_cli.errors import BudgetSpent, ModelError, UsageError
 from webdancer_cli.flow import Tally
 from webdancer_cli.grading.scores import Scores, from_attempts
 from webdancer_cli.records import QA, Attempt, Message, Page, Rejected, Verdict
@@ -202,7 +202,7 @@ def test_what_cannot_be_judged_is_shown_apart(folder: Path) -> None:
     assert [attempt.verdict.outcome for attempt in attempts(folder)].count("unjudged") == 1
     assert tally.line() == "4 in, 4 out, 1 unjudged"
     assert tally.exit_code == 1  # the judge failed
-    assert "judged by: torn 4" in scores.table()
+    assert "judged by: torn 3" in scores.table()
 
 
 def test_without_a_gold_answer_nothing_has_failed(folder: Path) -> None:
@@ -254,3 +254,30 @@ def test_a_missing_corpus_is_told_before_anything_is_written(folder: Path) -> No
     with pytest.raises(UsageError, match=r"nowhere\.jsonl"):
         run(folder, web=str(folder / "nowhere.jsonl"))
     assert not (folder / "out").exists()
+
+
+class Poor(Torn):
+    """Has the money for so many verdicts."""
+
+    def __init__(self, verdicts: int):
+        super().__init__()
+        self.verdicts = verdicts
+
+    async def judge(self, qa: QA, answer: str | None) -> Verdict:
+        self.verdicts -= 1
+        if self.verdicts < 0:
+            raise BudgetSpent("--max-cost 1 is spent")
+        return await super().judge(qa, answer)
+
+
+def test_an_episode_that_the_budget_did_not_judge_is_kept_unjudged(folder: Path) -> None:
+    policy = Scripted()
+    tally, scores = run(folder, policy, judge=Poor(1), jobs=1)
+    assert [question for question, _ in policy.played] == ["Velmora?", "Kemlo?"]
+    assert [(line.question, line.verdict.outcome, line.verdict.detail) for line in attempts(folder)] == [
+        ("Velmora?", "correct", ""),
+        ("Kemlo?", "unjudged", "budget_spent"),
+    ]
+    assert (tally.stopped, tally.exit_code, scores.overall.unjudged) == ("--max-cost 1 is spent", 1, 1)
+    tally, scores = run(folder, judge=Torn(), resume=True)
+    assert (scores.overall.correct, scores.overall.unjudged, tally.exit_code) == (4, 0, 0)

@@ -538,3 +538,73 @@ async def test_rules_over_a_file_can_be_interrupted_and_resumed(folder: Folder) 
     tally, _ = await stage.run(options)
     assert [kept.rollout for kept in folder.kept()] == list(range(400))
     assert tally.counts["already done"] > 0
+
+
+# ---- resuming a choice
+
+
+def by_rule_wrong() -> Verdict:
+    return Verdict(outcome="wrong", method="match", detail="no match")
+
+
+def test_what_a_resumed_filter_finds_in_out_is_among_the_best_whatever_it_carried(folder: Folder) -> None:
+    short = trajectory(answer="It was Eiffel.", rollout=0, verdict=by_rule_wrong())
+    long = trajectory(queries=("a", "b"), rollout=1)
+    folder.run(short, long, judge=Asked(), per_question=1)
+    whole = (folder.path / "out").read_bytes()
+    assert [kept.rollout for kept in folder.kept()] == [0]
+    folder.run(judge=Asked(), per_question=1, resume=True)
+    assert (folder.path / "out").read_bytes() == whole
+    assert [rejected.record["rollout"] for rejected in folder.rejected()] == [1]  # type: ignore[index]
+
+
+def test_what_stands_in_out_counts_even_when_a_better_one_came_to_light(folder: Folder) -> None:
+    short, long = trajectory(answer="It was Eiffel.", rollout=0), trajectory(queries=("a", "b"), rollout=1)
+    folder.run(short, long, judge=Asked({"It was Eiffel.": "unjudged"}), per_question=1)
+    assert [kept.rollout for kept in folder.kept()] == [1]
+    folder.run(judge=Asked(), per_question=1, resume=True)
+    assert [kept.rollout for kept in folder.kept()] == [1]
+    assert [rejected.reason for rejected in folder.rejected()] == ["not_among_best"]
+    folder.run(judge=Asked(), per_question=2, resume=True)
+    assert [kept.rollout for kept in folder.kept()] == [1, 0]
+    folder.run(judge=Asked(), per_question=1, resume=True)
+    assert [kept.rollout for kept in folder.kept()] == [1, 0]
+    assert folder.rejected() == []  # what stands in out is no reject
+
+
+@pytest.mark.parametrize("cut", range(3))
+def test_a_choice_that_was_cut_is_finished_as_it_was_begun(folder: Folder, cut: int) -> None:
+    """The best is (a), and farthest from it is (x), which comes out first; yet farthest from that is (a, c)."""
+    queries = [("x",), ("a", "c"), ("a",)]
+    given = [trajectory(queries=asked, rollout=n, thought="t" * (5 - n)) for n, asked in enumerate(queries)]
+    folder.run(*given, per_question=2)
+    whole = (folder.path / "out").read_bytes()
+    (folder.path / "out").write_bytes(b"".join(whole.splitlines(keepends=True)[:cut]))
+    folder.run(per_question=2, resume=True)
+    assert (folder.path / "out").read_bytes() == whole
+
+
+@pytest.mark.parametrize("format", ["record", "webdancer"])
+def test_a_resumed_filter_lets_no_duplicate_of_what_stands_in_out_by(folder: Folder, format: Any) -> None:
+    first, second = trajectory(answer="EIFFEL!", rollout=0), trajectory(answer="eiffel", rollout=1)
+    for number, each in enumerate((first, second)):
+        each.qa.id, each.messages[1].content = "my own id", each.messages[1].content.replace("Look", f"Look {number}")
+    other = trajectory(queries=("other",), rollout=2)
+    options = {"dedup": True, "format": format}
+    folder.run(first, second, other, judge=Asked({"EIFFEL!": "unjudged"}), **options)
+    whole = (folder.path / "out").read_bytes()
+    assert len(whole.splitlines()) == 2
+    kept = whole.splitlines(keepends=True)
+    folder.run(judge=Asked(), resume=True, **options)
+    assert sorted((folder.path / "out").read_bytes().splitlines(keepends=True)) == sorted(kept)
+    assert [(rejected.reason, rejected.id) for rejected in folder.rejected()] == [("duplicate", first.id)]
+
+
+@pytest.mark.parametrize("budget", [{"max_cost": 1.0}, {"max_tokens": 100}])
+def test_a_choice_under_a_budget_needs_a_tape(folder: Folder, budget: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="--tape"):
+        folder.run(trajectory(), judge=Asked(), per_question=1, **budget)
+    assert not (folder.path / "out").exists()
+    folder.run(trajectory(), judge=Asked(), per_question=1, tape=folder.file("tape"), **budget)
+    folder.run(trajectory(), per_question=1, **budget)  # by rule nothing is paid for
+    assert len(folder.kept()) == 1

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from webdancer_cli import config, jsonl
 from webdancer_cli.agent.demonstrator import Demonstrator
 from webdancer_cli.agent.episode import Policy, Session
-from webdancer_cli.errors import ModelError, Outage, UsageError
+from webdancer_cli.errors import BudgetSpent, ModelError, Outage, Refused, UsageError
 from webdancer_cli.flow import Tally
 from webdancer_cli.prompts import load
-from webdancer_cli.records import QA, Evidence, Message, Page, Trajectory, trajectory_id
+from webdancer_cli.records import QA, Evidence, Message, Page, Trajectory, Verdict, trajectory_id
 from webdancer_cli.stages import sample
 from webdancer_cli.web.corpus import Corpus
 from webdancer_cli.web.source import Hit, Web
@@ -94,16 +94,17 @@ class Failing:
 
     name = "builtin"
 
-    def __init__(self, demonstrator: Demonstrator, questions: set[str]):
+    def __init__(self, demonstrator: Demonstrator, questions: set[str], error: Exception | None = None):
         self.demonstrator = demonstrator
         self.questions = questions
+        self.error = error or ModelError("HTTP 500: out of order")
 
     def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> Session:
         session = self.demonstrator.begin(messages, qa, rollout)
         if qa.question in self.questions:
 
             async def act() -> None:
-                raise ModelError("HTTP 500: out of order")
+                raise self.error
 
             session.act = act  # type: ignore[assignment]
         return session
@@ -128,15 +129,16 @@ class Wavering:
 
     name = "builtin"
 
-    def __init__(self, demonstrator: Demonstrator, fails_at: int | None = None):
+    def __init__(self, demonstrator: Demonstrator, fails_at: int | None = None, error: Exception | None = None):
         self.demonstrator = demonstrator
         self.fails_at = fails_at
+        self.error = error
         self.played: list[tuple[str, int]] = []
 
     def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> Session:
         self.played.append((qa.answer, rollout))
         if rollout == self.fails_at:
-            return Failing(self.demonstrator, {qa.question}).begin(messages, qa, rollout)
+            return Failing(self.demonstrator, {qa.question}, self.error).begin(messages, qa, rollout)
         known = qa if rollout >= 2 else QA(question=qa.question, answer="unknown", evidence=qa.evidence)
         return self.demonstrator.begin(messages, known, rollout)
 
@@ -282,3 +284,79 @@ def test_an_outage_of_the_tools_is_a_failure_that_resume_plays_again(folder: Pat
     assert tally.exit_code == 0
     assert [item.ending for item in written(folder, "down.jsonl")] == ["answered"] * len(NAMES)
     assert (folder / "down.rejects").read_text() == ""
+
+
+def test_until_correct_keeps_the_rollouts_before_the_one_that_the_budget_stopped(folder: Path) -> None:
+    def chosen(resume: bool = False) -> config.Sample:
+        return options(folder, "spent.jsonl", n=5, limit=1, until_correct=True, resume=resume)
+
+    (folder / "spent.jsonl").unlink(missing_ok=True)
+    tally = run(chosen(), Wavering(Demonstrator(chosen()), fails_at=2, error=BudgetSpent("--max-cost 1 is spent")))
+    assert (tally.stopped, tally.exit_code) == ("--max-cost 1 is spent", 1)
+    assert [item.rollout for item in written(folder, "spent.jsonl")] == [0, 1]
+    policy = Wavering(Demonstrator(chosen()))
+    assert run(chosen(resume=True), policy).exit_code == 0
+    assert [rollout for _, rollout in policy.played] == [2]
+
+
+def test_until_correct_keeps_the_rollouts_before_a_refusal(folder: Path) -> None:
+    chosen = options(folder, "refused.jsonl", n=5, limit=1, until_correct=True)
+    with pytest.raises(Refused, match="no credit"):
+        run(chosen, Wavering(Demonstrator(chosen), fails_at=2, error=Refused("serper: no credit")))
+    assert [item.rollout for item in written(folder, "refused.jsonl")] == [0, 1]
+
+
+class Judges:
+    """Takes every answer for right; ``down`` is the question that it cannot judge, or is raised about."""
+
+    name = "model:judges"
+
+    def __init__(self, down: str = "", error: Exception | None = None):
+        self.down = down
+        self.error = error
+        self.asked: list[str] = []
+
+    async def judge(self, qa: QA, answer: str | None) -> Verdict:
+        self.asked.append(qa.question)
+        if qa.question != self.down:
+            return Verdict(outcome="correct", method=self.name)
+        if self.error:
+            raise self.error
+        return Verdict(outcome="unjudged", method=self.name, detail="model_error")
+
+
+def judged(options: config.Sample, judge: Judges | None, policy: Policy | None = None) -> Tally:
+    return asyncio.run(sample.run(options, policy or Demonstrator(options), judge=judge))
+
+
+def test_what_the_judge_failed_on_is_told_and_resume_asks_again(folder: Path) -> None:
+    first = options(folder, "judged.jsonl")
+    tally = judged(first, Judges(question("Kemlo").question))
+    assert (tally.counts["out"], tally.counts["unjudged"], tally.exit_code) == (5, 1, 1)
+    kept = [line for line in (folder / "judged.jsonl").read_bytes().splitlines() if b"unjudged" not in line]
+    first.resume = True
+    tally = judged(first, None)
+    assert tally.counts["already done"] == 5  # without a judge there is nobody to ask
+    judge = Judges()
+    tally = judged(first, judge)
+    assert (judge.asked, tally.exit_code) == ([question("Kemlo").question], 0)
+    assert (folder / "judged.jsonl").read_bytes().splitlines()[:4] == kept
+    assert {item.verdict.outcome for item in written(folder, "judged.jsonl") if item.verdict} == {"correct"}
+
+
+def test_a_trajectory_that_the_budget_did_not_judge_is_kept_unjudged(folder: Path) -> None:
+    first = options(folder, "unpaid.jsonl", jobs=1)
+    tally = judged(first, Judges(question("Kemlo").question, BudgetSpent("--max-cost 1 is spent")))
+    verdicts = [item.verdict.outcome for item in written(folder, "unpaid.jsonl") if item.verdict]
+    assert (verdicts, tally.stopped) == (["correct", "unjudged"], "--max-cost 1 is spent")
+
+
+def test_until_correct_waits_for_the_verdict_before_the_next_rollout(folder: Path) -> None:
+    first = options(folder, "waits.jsonl", n=5, limit=1, until_correct=True)
+    policy = Wavering(Demonstrator(first))
+    judged(first, Judges(question(NAMES[0]).question), policy)
+    assert [rollout for _, rollout in policy.played] == [0]
+    first.resume = True
+    assert judged(first, Judges(), policy).exit_code == 0
+    assert [rollout for _, rollout in policy.played] == [0, 0]
+    assert [item.rollout for item in written(folder, "waits.jsonl")] == [0]

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from webdancer_cli import jsonl, settings
 from webdancer_cli.config import Rl
+from webdancer_cli.errors import BudgetSpent, Refused
 from webdancer_cli.records import QA, Message, Page, Verdict
 from webdancer_cli.stages import rl as stage
 from webdancer_cli.training import rl
@@ -368,3 +369,58 @@ def test_minutes_end_a_run_with_a_checkpoint(tmp_path: Path, undecided: Path):
     stage.run(toy(tmp_path, undecided, steps=10_000, minutes=1e-9))
     assert (tmp_path / "out" / "config.json").exists()
     assert len(metrics(tmp_path)) <= 1
+
+
+class Poor(Knows):
+    """Has money for so many verdicts."""
+
+    def __init__(self, verdicts: int, error: Exception):
+        super().__init__()
+        self.verdicts = verdicts
+        self.error = error
+
+    async def judge(self, qa: QA, answer: str | None) -> Verdict:
+        self.verdicts -= 1
+        if self.verdicts < 0:
+            raise self.error
+        return await super().judge(qa, answer)
+
+
+@pytest.mark.parametrize(
+    "error", [BudgetSpent("--max-cost 1 is spent; --resume does the rest"), Refused("no key; --resume goes on")]
+)
+def test_what_stops_a_data_stage_ends_the_rounds_and_what_was_learned_is_saved(
+    tmp_path: Path, undecided: Path, error: Exception
+):
+    judge = Poor(70, error)  # the first step takes 64; the second is cut in its only round of five
+    tally = stage.run(italian(tmp_path, undecided, max_rounds=5, questions=4), judge=judge)
+    lines = metrics(tmp_path)
+    assert (lines[-1]["rounds"], tally.exit_code) == (1, 1) and len(lines) <= 2
+    assert lines[0]["updates"] == 1
+    assert tally.stopped == str(error).partition(";")[0]
+    assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+STOPPED_RANK = """
+import os, sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_rl import Knows, Poor, italian
+from webdancer_cli.errors import BudgetSpent
+from webdancer_cli.stages import rl as stage
+rank = os.environ["RANK"]
+judge = Poor(10, BudgetSpent("spent")) if rank == "1" else Knows()
+tally = stage.run(italian(Path({folder!r}), Path({model!r}), max_rounds=5), judge=judge)
+Path({folder!r}, "rank" + rank).write_text(tally.stopped)
+"""
+
+
+@pytest.mark.slow
+def test_a_rank_that_can_judge_no_more_ends_the_run_on_all(tmp_path: Path, undecided: Path):
+    script = tmp_path / "ranks.py"
+    names = {"tests": str(Path(__file__).parent), "folder": str(tmp_path), "model": str(undecided)}
+    script.write_text(STOPPED_RANK.format(**names))
+    torchrun(script)
+    assert [(tmp_path / f"rank{rank}").read_text() for rank in (0, 1)] == ["spent", "spent"]
+    assert [line["rounds"] for line in metrics(tmp_path)] == [1]
+    assert (tmp_path / "out" / "model.safetensors").exists()

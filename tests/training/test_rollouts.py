@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 from webdancer_cli import jsonl
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.config import Rl
-from webdancer_cli.errors import BudgetSpent, ModelError
+from webdancer_cli.errors import BudgetSpent, ModelError, Refused
 from webdancer_cli.prompts import load
 from webdancer_cli.records import QA, Page, Verdict
 from webdancer_cli.training.engine import Sample, Sampling
@@ -17,6 +17,7 @@ from webdancer_cli.training.renderer import Renderer
 from webdancer_cli.training.rollouts import Arena, Group, learnable, lessons, shown
 from webdancer_cli.transcript import ToolCall, Turn, render_turn
 from webdancer_cli.web.corpus import Corpus
+from webdancer_cli.web.source import Hit
 
 RED = QA(question="What colour?", answer="Red", aliases=["scarlet"])
 SEARCH = render_turn(Turn(thought="Look.", call=ToolCall("search", {"query": ["colour"]})))
@@ -203,3 +204,36 @@ async def test_a_shown_rollout_is_a_trajectory_with_its_reward(tools: Tools, tin
     assert line.messages == rollout.trajectory.messages
     assert line.extra == {"step": 7, "reward": pytest.approx(1.0), "format_ok": True}
     assert rollout.trajectory.extra == {}
+
+
+class Refusing:
+    """A web without credit."""
+
+    name = "live:refusing"
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.closed = False
+
+    async def search(self, query: str, results: int) -> list[Hit]:
+        self.asked += 1
+        raise Refused("serper: HTTP 402: no credit left; --resume goes on from there")
+
+    async def read(self, url: str) -> Page:
+        raise AssertionError(url)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_a_refusal_of_the_web_is_unjudged_and_heard_of(tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast):
+    web = Refusing()
+    scripts = [["<answer>red</answer>"], [SEARCH, answer("red")], [SEARCH, answer("blue")]]
+    playing = arena(Tools(web, load("compact")), tiny_tokenizer, *scripts)
+    ((free, *refused),) = await playing.play([RED], attempt=0)
+    assert free.correct and [rollout.reward for rollout in refused] == [None, None]
+    assert [rollout.trajectory.ending for rollout in refused] == ["tool_abort"] * 2
+    assert playing.stopped == "serper: HTTP 402: no credit left"  # there is no --resume here
+    assert (web.asked, free.trajectory.web) == (1, "live:refusing")
+    await playing.aclose()
+    assert web.closed

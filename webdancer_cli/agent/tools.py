@@ -5,11 +5,13 @@ model can be shown terse ones. A batch of queries or pages is answered concurren
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import copy
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from webdancer_cli.agent.own_tools import OwnTool
 from webdancer_cli.errors import Outage, ToolError, UsageError
+from webdancer_cli.flow import together
 from webdancer_cli.prompts import PromptSet, fill
 from webdancer_cli.records import Page
 from webdancer_cli.transcript import ToolCall
@@ -80,6 +82,12 @@ class Tools:
         self._own = {tool.name: tool for tool in own}
         self._settings = prompts.settings
 
+    def over(self, web: Web) -> "Tools":
+        """The same tools over another web."""
+        tools = copy.copy(self)
+        tools.web = web
+        return tools
+
     def faults(self, call: ToolCall) -> str | None:
         """What is wrong with a call before anything runs: an unknown tool, a missing or ill-typed argument."""
         if call.name == "search":
@@ -124,11 +132,11 @@ class Tools:
         except TimeoutError:
             raise ToolError(fill(self._settings.episode.late, seconds=f"{seconds:g}")) from None
 
-    async def _batch(self, answer: Callable[[str], Awaitable[str]], asked: list[str]) -> str:
+    async def _batch(self, answer: Callable[[str], Coroutine[Any, Any, str]], asked: list[str]) -> str:
         """Answers in the order asked; one that failed says so in its place."""
         asked = list(dict.fromkeys(asked))
         parts = asked[: self.caps.queries]
-        answers = await asyncio.gather(*(_answer_or_error(answer, part) for part in parts))
+        answers = await together(_answer_or_error(answer, part) for part in parts)
         wording = self._settings.episode
         text = wording.between.join(str(answer) for answer in answers)
         if all(isinstance(answer, ToolError) for answer in answers):

@@ -34,10 +34,10 @@ def entry(trajectory: Trajectory, at: int) -> Entry:
     return Entry(wrong, len(own), sum(map(len, own)), at, asked)
 
 
-def best(entries: Sequence[Entry], count: int) -> list[Entry]:
-    """At most ``count`` of the trajectories of a question."""
-    left = sorted(entries, key=lambda entry: entry[:4])
-    chosen = [left.pop(0)] if left and count else []
+def best(entries: Sequence[Entry], count: int, standing: Sequence[Entry] = ()) -> list[Entry]:
+    """At most ``count`` of the trajectories of a question, or those ``standing``: they are chosen already, all."""
+    left = sorted((entry for entry in entries if entry not in standing), key=lambda entry: entry[:4])
+    chosen = list(standing) or ([left.pop(0)] if left and count else [])
     while left and len(chosen) < count:
         chosen.append(left.pop(_farthest(left, chosen)))
     return chosen

@@ -9,7 +9,6 @@ The file of attempts is all that the scores need: ``scores.from_attempts(jsonl.r
 """
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import msgspec
 
@@ -19,9 +18,10 @@ from webdancer_cli.agent.own_tools import load_tools
 from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.errors import Reject
-from webdancer_cli.flow import Progress, Sink, Tally, once
+from webdancer_cli.flow import Progress, Sink, Stopped, Tally, once
 from webdancer_cli.flow import run as flow_run
-from webdancer_cli.grading.answers import METHOD, Judge, MatchJudge
+from webdancer_cli.grading import unjudged
+from webdancer_cli.grading.answers import Judge, MatchJudge
 from webdancer_cli.grading.format import format_ok
 from webdancer_cli.grading.scores import Scoreboard, Scores
 from webdancer_cli.prompts import load_for
@@ -62,20 +62,20 @@ async def run(
         trajectory = await play(item.qa, policy, tools, prompts, limits, item.index, date=options.date or "")
         if trajectory.ending in FAILURES:
             raise Reject(trajectory.ending, trajectory.extra["error"])
-        verdict = await judge.judge(item.qa, trajectory.answer)
-        if verdict.outcome == "unjudged":
-            sink.tally.counts["unjudged"] += 1
-            sink.tally.failed += verdict.method != METHOD  # by rule it is unjudged only without a gold answer
+        verdict, spent = await unjudged.verdict_within_budget(judge, item.qa, trajectory.answer)
+        unjudged.count(verdict, sink.tally)
         well_formed = not trajectory.repairs and format_ok(trajectory.messages, tools.schemas)
         graded = attempt(trajectory, verdict, well_formed)
         board.add(graded)
+        if spent:
+            raise Stopped(spent, [graded])
         return [graded]
 
     def key(item: Run) -> str:
         return trajectory_id(item.qa.id, item.index, policy.name, prompts.id)
 
     if options.resume and options.out != jsonl.STDIN:
-        forget_unjudged(options.out)
+        unjudged.forget(options.out)
     with Sink("eval", options.out, options.rejects, resume=options.resume) as sink:
         board = _earlier(options.out) if sink.done else Scoreboard()
         asked = read_questions(options.data, sink.reject_line)
@@ -83,31 +83,6 @@ async def run(
         items = runs(once(questions, sink), options.runs)
         tally = await flow_run(items, work, sink, jobs=options.jobs, key=key, progress=progress)
     return tally, board.scores(options.seed)
-
-
-class Graded(msgspec.Struct):
-    """What ``--resume`` looks at in an attempt."""
-
-    verdict: Verdict
-
-
-def forget_unjudged(path: str) -> None:
-    """Take the attempts out of the file at which the judge failed. The others keep their bytes."""
-    jsonl.mend(path)
-    if not Path(path).is_file():
-        return
-    with open(path, "rb") as lines, open(f"{path}.part", "wb") as kept:
-        kept.writelines(line for line in lines if not _judge_failed(line))
-    Path(f"{path}.part").replace(path)
-
-
-def _judge_failed(line: bytes) -> bool:
-    """What is no attempt stays, for ``Sink`` to complain about."""
-    try:
-        verdict = msgspec.json.decode(line, type=Graded).verdict
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    return verdict.outcome == "unjudged" and verdict.method != METHOD
 
 
 def _earlier(path: str) -> Scoreboard:

@@ -15,7 +15,8 @@ Data that was judged before, like the authors' released lines, carries no verdic
 match by rule takes for wrong: give a judge, or filter it with ``--stages validity,quality``.
 
 ``--resume`` appends what is missing: what stands in ``out`` has passed and is asked about no more; the rest is examined
-anew, where a tape gives the models' words again. With ``--per-question`` all is written at the end of the input.
+anew, where a tape gives the models' words again. What stands there is the first of its kind for ``--dedup`` and counts
+for ``--per-question``. With ``--per-question`` all is written at the end of the input: a budget needs a tape then.
 """
 
 import asyncio
@@ -76,6 +77,8 @@ async def run(
     Raises UsageError for stages that are not known, or that lack their model.
     """
     checks = Checks(options, judge, critic).chosen()
+    if judge or critic:
+        _refuse_endless(options)
     funnel = Funnel([Step(name) for name in [*checks, *_over_all(options)]])
     with SpooledTemporaryFile(SPOOL_BYTES) as spool, SpooledTemporaryFile(SPOOL_BYTES) as seen:
         questions = Questions(seen if options.unused_qa else None)
@@ -96,6 +99,16 @@ async def run(
             if not outlet.tally.stopped:
                 outlet.finish()
     return outlet.tally, funnel
+
+
+def _refuse_endless(options: config.Filter) -> None:
+    """Raises UsageError where a spent budget would leave nothing behind: every resumed run would pay for all again."""
+    budget = "--max-cost" if options.max_cost else "--max-tokens" if options.max_tokens else ""
+    if options.per_question and budget and not options.tape:
+        raise UsageError(
+            f"--per-question {options.per_question} with {budget}: nothing is written before all is judged; "
+            "give --tape FILE, from which --resume takes what was paid for"
+        )
 
 
 Work = Callable[[Trajectory], Awaitable[list[Examined]]]
@@ -226,7 +239,7 @@ class Outlet(Sink):
         self._funnel = funnel
         self._questions = questions
         self._waiting = waiting
-        self._met = Seen()
+        self._met = Seen(self._standing() if options.dedup and self.done else ())
 
     def has(self, trajectory: Trajectory) -> bool:
         """Whether an earlier run has written it."""
@@ -237,21 +250,39 @@ class Outlet(Sink):
         examined: Examined = record
         trajectory, reject, passed = examined.candidate.trajectory, examined.reject, examined.passed
         if self._options.dedup and reject is None:
-            reject = self._duplicate(examined.candidate)
+            reject = None if self.has(trajectory) else self._duplicate(examined.candidate)
             passed += reject is None
         self._funnel.count(passed, reject)
         if reject:
             self.reject(reject, trajectory, trajectory.id)
         elif self._options.per_question:
-            self._waiting.add(trajectory)
+            self._wait(trajectory)
         else:
             self._write(trajectory)
 
     def _duplicate(self, candidate: Candidate) -> Reject | None:
-        new = self._met.add(same_key(candidate.trajectory, candidate.turns))
-        return (
-            None if new else Reject("duplicate", "an earlier one has the same calls and the same answer", failed=False)
-        )
+        if self._met.add(self._same_key(candidate.trajectory, candidate.turns)):
+            return None
+        return Reject("duplicate", "an earlier one has the same calls and the same answer", failed=False)
+
+    def _standing(self) -> Iterator[str]:
+        """The keys of what an earlier run has written."""
+        for trajectory in upstream.read_trajectories(self._options.out):
+            yield self._same_key(trajectory, own_turns(trajectory.messages))
+
+    def _same_key(self, trajectory: Trajectory, turns: list[Turn]) -> str:
+        """The authors' lines keep the question and not its id."""
+        if self._options.format == "webdancer":
+            asked = QA(question=upstream.question_in(trajectory.messages), answer="")
+            trajectory = msgspec.structs.replace(trajectory, qa=asked)
+        return same_key(trajectory, turns)
+
+    def _wait(self, trajectory: Trajectory) -> None:
+        """Until the end of the input. What stands in ``out`` was found correct, whatever verdict it came with."""
+        stands = self.has(trajectory)
+        if stands and "correctness" in self._options.stages:
+            trajectory.verdict = None
+        self._waiting.add(trajectory, stands)
 
     def finish(self) -> None:
         """The input has ended: write the best of every question, and the questions without a kept trajectory."""
@@ -293,9 +324,14 @@ class Waiting:
     def __init__(self, spool: IO[bytes]):
         self._spool = spool
         self._places: dict[str, list[int]] = {}
+        self._standing: set[int] = set()
 
-    def add(self, trajectory: Trajectory) -> None:
-        self._places.setdefault(trajectory.qa.id, []).append(self._spool.tell())
+    def add(self, trajectory: Trajectory, stands: bool) -> None:
+        """``stands``: an earlier run has written it."""
+        at = self._spool.tell()
+        self._places.setdefault(trajectory.qa.id, []).append(at)
+        if stands:
+            self._standing.add(at)
         self._spool.write(msgspec.json.encode(to_object(trajectory)) + b"\n")
 
     def released(self, count: int) -> Iterator[tuple[Trajectory, bool]]:
@@ -308,7 +344,11 @@ class Waiting:
             at += len(line)
 
     def _best(self, places: list[int], count: int) -> list[Entry]:
-        return best([self._entry(at) for at in places], count)
+        """What stands stays; so the choice is that of an uninterrupted run only where it was a part of that."""
+        entries = [self._entry(at) for at in places]
+        chosen = best(entries, count)
+        standing = [entry for entry in entries if entry.at in self._standing]
+        return chosen if set(standing) <= set(chosen) else best(entries, count, standing)
 
     def _entry(self, at: int) -> Entry:
         self._spool.seek(at)

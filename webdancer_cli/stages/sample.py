@@ -6,21 +6,24 @@ and ``--resume`` plays them again.
 
 With ``--until-correct`` (rejection sampling) the rollouts of a question are played one after the other, judged by rule
 or by the judge's model, and the first correct one is the last.
+
+A trajectory that the judge's model could not judge is written as *unjudged*: it is counted apart, the exit code tells
+of it, and ``--resume`` with a judge plays it again.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from webdancer_cli import config, upstream
+from webdancer_cli import config, jsonl, upstream
 from webdancer_cli.agent.episode import FAILURES, Limits, Policy, play
 from webdancer_cli.agent.own_tools import load_tools
 from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.tools import Tools
-from webdancer_cli.errors import Reject
-from webdancer_cli.flow import Progress, Sink, Tally, once
+from webdancer_cli.errors import BudgetSpent, Refused, Reject
+from webdancer_cli.flow import Progress, Sink, Stopped, Tally, once
 from webdancer_cli.flow import run as flow_run
-from webdancer_cli.grading import answers
+from webdancer_cli.grading import answers, unjudged
 from webdancer_cli.grading.answers import Judge, MatchJudge
 from webdancer_cli.prompts import PromptSet, load_for
 from webdancer_cli.questions import read_questions
@@ -54,6 +57,8 @@ async def run(
     web = web or Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars)
     tools = Tools(web, prompts, own_tools, summariser)
     answered = {qa.id for qa in solved(options.skip_solved)} if options.skip_solved else set()
+    if judge and options.resume and options.out != jsonl.STDIN:
+        unjudged.forget(options.out)
     with Sink("sample", options.out, options.rejects, resume=options.resume) as sink:
         judge = judge or (MatchJudge() if options.until_correct else None)
         sampler = Sampler(options, policy, tools, prompts, sink, judge)
@@ -94,19 +99,37 @@ class Sampler:
             sink.done.update(self._id(qa, options.n - 1) for qa in solved(options.out))
 
     async def work(self, task: Task) -> list[Trajectory]:
-        """What was played. A failure ends the task: which of its other rollouts are needed, ``--resume`` finds out."""
+        """What was played. A failure ends the task: which of its other rollouts are needed, ``--resume`` finds out.
+
+        Raises Stopped, with what was played until then.
+        """
         played: list[Trajectory] = []
-        for index in task.rollouts:
-            if self._id(task.qa, index) in self._sink.done:
-                continue
-            trajectory = await self._play(task.qa, index)
-            if trajectory.ending in FAILURES:
-                self._sink.reject(Reject(trajectory.ending, trajectory.extra["error"]), task, trajectory.id)
-                break
-            played.append(trajectory)
-            if self._options.until_correct and is_correct(trajectory):
-                break
+        try:
+            for index in task.rollouts:
+                if self._id(task.qa, index) not in self._sink.done and not await self._goes_on(task, index, played):
+                    break
+        except (BudgetSpent, Refused) as stop:
+            raise Stopped(stop, played) from stop
         return played
+
+    async def _goes_on(self, task: Task, index: int, played: list[Trajectory]) -> bool:
+        """Play a rollout; whether the task's next one is to be played, too. Raises BudgetSpent, Refused."""
+        trajectory = await self._play(task.qa, index)
+        if trajectory.ending in FAILURES:
+            self._sink.reject(Reject(trajectory.ending, trajectory.extra["error"]), task, trajectory.id)
+            return False
+        played.append(trajectory)
+        if self._judge:
+            await self._grade(trajectory, self._judge)
+        return not (self._options.until_correct and _settles(trajectory))
+
+    async def _grade(self, trajectory: Trajectory, judge: Judge) -> None:
+        """Raises BudgetSpent; the trajectory then is unjudged."""
+        verdict, spent = await unjudged.verdict_within_budget(judge, trajectory.qa, trajectory.answer)
+        trajectory.verdict = verdict
+        unjudged.count(verdict, self._sink.tally)
+        if spent:
+            raise spent
 
     def last_id(self, task: Task) -> str:
         """The rollout without which a task is not done."""
@@ -116,7 +139,7 @@ class Sampler:
         return trajectory_id(qa.id, index, self._policy.name, self._prompts.id)
 
     async def _play(self, qa: QA, index: int) -> Trajectory:
-        trajectory = await play(
+        return await play(
             qa,
             self._policy,
             self._tools,
@@ -126,9 +149,6 @@ class Sampler:
             date=self._options.date or "",
             timings=self._options.timings,
         )
-        if self._judge and trajectory.ending not in FAILURES:
-            trajectory.verdict = await self._judge.judge(qa, trajectory.answer)
-        return trajectory
 
 
 def _unanswered(questions: Iterable[QA], answered: set[str], sink: Sink) -> Iterator[QA]:
@@ -147,6 +167,11 @@ def solved(path: str) -> Iterator[QA]:
 def is_correct(trajectory: Trajectory) -> bool:
     """By the verdict that a trajectory carries, or else by rule."""
     return _verdict(trajectory).outcome == "correct"
+
+
+def _settles(trajectory: Trajectory) -> bool:
+    """Whether it is correct, or it is not known: the judge failed."""
+    return is_correct(trajectory) or (trajectory.verdict is not None and unjudged.judge_failed(trajectory.verdict))
 
 
 def _verdict(trajectory: Trajectory) -> Verdict:

@@ -63,6 +63,8 @@ class Collected:
 
     groups: list[Group] = field(default_factory=list)
     rounds: int = 0
+    stopped: str = ""
+    """Why a rank can play or judge no more, if one cannot."""
 
     @property
     def kept(self) -> list[Group]:
@@ -110,7 +112,7 @@ def train(
             started = time.perf_counter()
             engine.load_weights(full_state(model, compute, world, everywhere=True))
             collected = collect(runner, arena, stream, step, options, world)
-            stopped = why_to_stop(arena, collected, world)
+            stopped = why_to_stop(collected)
             sampled = time.perf_counter()
             updates = [
                 learn(scorer, optimizer, batch, lr, options, world)
@@ -140,11 +142,10 @@ def closing(arena: Arena, runner: asyncio.Runner) -> Iterator[None]:
         runner.run(arena.aclose())
 
 
-def why_to_stop(arena: Arena, collected: Collected, world: World) -> str:
+def why_to_stop(collected: Collected) -> str:
     """What keeps further steps from teaching anything: no answer can be judged any more. The same on all ranks."""
-    rollouts = [rollout for group in collected.groups for rollout in group]
-    reasons = [*world.gather(arena.stopped), "" if any(rollout.reward is not None for rollout in rollouts) else IN_VAIN]
-    return next(filter(None, reasons), "")
+    judged = any(rollout.reward is not None for group in collected.groups for rollout in group)
+    return collected.stopped or ("" if judged else IN_VAIN)
 
 
 def out_of_time(options: Rl, began: float, world: World) -> bool:
@@ -165,13 +166,16 @@ def collect(
 ) -> Collected:
     """Dynamic sampling: rounds of fresh questions until enough groups are learnable, or ``max_rounds`` are over.
 
-    A round's questions are dealt out to the ranks; all ranks end with all groups, in the order of the questions.
+    A round's questions are dealt out to the ranks; all ranks end with all groups, in the order of the questions. A rank
+    that can play or judge no more ends the rounds for all.
     """
     collected = Collected()
-    while collected.rounds < options.max_rounds and len(collected.kept) < options.questions:
+    while not collected.stopped and collected.rounds < options.max_rounds and len(collected.kept) < options.questions:
         questions = list(islice(stream, round_size(collected, options.questions)))
         attempt = step * options.max_rounds + collected.rounds
-        parts = world.gather(runner.run(arena.play(questions[world.rank :: world.size], attempt)))
+        mine = runner.run(arena.play(questions[world.rank :: world.size], attempt))
+        parts, reasons = zip(*world.gather((mine, arena.stopped)), strict=True)
+        collected.stopped = next(filter(None, reasons), "")
         collected.groups += [parts[at % world.size][at // world.size] for at in range(len(questions))]
         collected.rounds += 1
     return collected

@@ -5,23 +5,25 @@ accuracy.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
 from webdancer_cli.agent.episode import Limits, play
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.config import Rl
-from webdancer_cli.errors import BudgetSpent
+from webdancer_cli.errors import BudgetSpent, Outage, Refused
 from webdancer_cli.grading.answers import Judge, MatchJudge
 from webdancer_cli.grading.format import format_ok
 from webdancer_cli.grading.reward import reward
 from webdancer_cli.prompts import PromptSet
-from webdancer_cli.records import QA, Message, Trajectory, Verdict
+from webdancer_cli.records import QA, Message, Page, Trajectory, Verdict
 from webdancer_cli.training.dapo import group_advantages, is_learnable, overlong_penalty
 from webdancer_cli.training.policies import TokenPolicy, TokenSession
 from webdancer_cli.training.renderer import Tokens
+from webdancer_cli.web.source import Hit, Web
 
 MACHINERY = frozenset({"model_error", "time_limit", "tool_abort"})
 """Endings that say nothing about the policy: how long an episode takes depends on how many others are played."""
@@ -56,22 +58,32 @@ Group = list[Rollout]
 """The rollouts of one question."""
 
 
+Answer = TypeVar("Answer")
+
+
 class Arena:
     """Where the policy plays: tools, prompts, limits and judge, the same for every episode of a run.
 
-    ``stopped`` says why no more answers can be judged, once that is so.
+    What would end a data stage ends the training, too, but not at once: what was learned so far is to be saved.
     """
 
     def __init__(self, policy: TokenPolicy, tools: Tools, prompts: PromptSet, options: Rl, judge: Judge | None = None):
-        self.stopped = ""
+        self._spent = ""
+        self._held = (judge, tools.web)
+        self._web = _Heard(tools.web)
         self._judge = judge or MatchJudge()
         self._policy = policy
-        self._tools = tools
+        self._tools = tools.over(self._web)
         self._prompts = prompts
         self._limits = Limits.of(options)
         self._date = options.date or ""
         self._group = options.group
         self._overlong_tokens = options.overlong_tokens
+
+    @property
+    def stopped(self) -> str:
+        """Why no more answers can be judged, or no more episodes played, once that is so."""
+        return self._spent or self._web.refused
 
     async def play(self, questions: Sequence[QA], attempt: int) -> list[Group]:
         """A group per question, all episodes at once; ``attempt`` numbers the calls, so that no draw repeats."""
@@ -100,15 +112,44 @@ class Arena:
             return Verdict(outcome="unjudged", method="ending", detail=trajectory.ending)
         try:
             return await self._judge.judge(trajectory.qa, trajectory.answer)
-        except BudgetSpent as spent:
-            self.stopped = str(spent)
+        except (BudgetSpent, Refused) as stop:
+            self._spent = _cause(stop)
             return Verdict(outcome="unjudged", method=self._judge.name, detail="budget_spent")
 
     async def aclose(self) -> None:
         """Close what the judge and the live web hold open, in the event loop that they were asked in."""
-        for held in (self._judge, self._tools.web):
+        for held in self._held:
             if close := getattr(held, "aclose", None):
                 await close()
+
+
+class _Heard:
+    """A web whose refusal ends the episode as an outage does, and is heard of in ``refused``; it is asked no more."""
+
+    def __init__(self, web: Web):
+        self.name = web.name
+        self.refused = ""
+        self._web = web
+
+    async def search(self, query: str, results: int) -> list[Hit]:
+        return await self._heard(lambda: self._web.search(query, results))
+
+    async def read(self, url: str) -> Page:
+        return await self._heard(lambda: self._web.read(url))
+
+    async def _heard(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        if self.refused:
+            raise Outage(self.refused)
+        try:
+            return await ask()
+        except Refused as refused:
+            self.refused = _cause(refused)
+            raise Outage(self.refused) from refused
+
+
+def _cause(stop: BudgetSpent | Refused) -> str:
+    """Without the data stages' remedy: this one has no ``--resume``."""
+    return str(stop).partition("; --resume")[0]
 
 
 class _Seat:

@@ -1,0 +1,54 @@
+"""Answers at which the judge failed: kept, counted apart, told of by the exit code, and tried again by ``--resume``."""
+
+from pathlib import Path
+
+import msgspec
+
+from webdancer_cli import jsonl
+from webdancer_cli.errors import BudgetSpent
+from webdancer_cli.flow import Tally
+from webdancer_cli.grading.answers import METHOD, Judge
+from webdancer_cli.records import QA, Verdict
+
+
+async def verdict_within_budget(judge: Judge, qa: QA, answer: str | None) -> tuple[Verdict, BudgetSpent | None]:
+    """The judge's word; ``unjudged`` when the budget is spent before it: the episode that was played for it is kept."""
+    try:
+        return await judge.judge(qa, answer), None
+    except BudgetSpent as spent:
+        return Verdict(outcome="unjudged", method=judge.name, detail="budget_spent"), spent
+
+
+def judge_failed(verdict: Verdict) -> bool:
+    """By rule an answer is unjudged only without a gold answer: nothing has failed there."""
+    return verdict.outcome == "unjudged" and verdict.method != METHOD
+
+
+def count(verdict: Verdict, tally: Tally) -> None:
+    if verdict.outcome == "unjudged":
+        tally.counts["unjudged"] += 1
+        tally.failed += judge_failed(verdict)
+
+
+class _Graded(msgspec.Struct):
+    """What ``--resume`` looks at in a record."""
+
+    verdict: Verdict
+
+
+def forget(path: str) -> None:
+    """Take the records out of the file at which the judge failed. The others keep their bytes."""
+    jsonl.mend(path)
+    if not Path(path).is_file():
+        return
+    with open(path, "rb") as lines, open(f"{path}.part", "wb") as kept:
+        kept.writelines(line for line in lines if not _is_unjudged(line))
+    Path(f"{path}.part").replace(path)
+
+
+def _is_unjudged(line: bytes) -> bool:
+    """What has no verdict stays, and what is no record, for ``Sink`` to complain about."""
+    try:
+        return judge_failed(msgspec.json.decode(line, type=_Graded).verdict)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
