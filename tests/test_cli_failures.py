@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 Webdancer = Callable[..., "subprocess.CompletedProcess[str]"]
 
 POISON = "upstream-poison"

@@ -24,6 +24,8 @@ SEEN = "<tool_response>\nIts mayor is Dolvek.\n</tool_response>"
 NO_NETWORK = """
 import socket
 
+pytestmark = pytest.mark.slow
+
 def refuse(*_):
     raise RuntimeError("the network was used")
 

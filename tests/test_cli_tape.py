@@ -32,6 +32,8 @@ SITE = {
 NO_NETWORK = """
 import socket
 
+pytestmark = pytest.mark.slow
+
 def refuse(*_):
     raise RuntimeError("the network was used")
 

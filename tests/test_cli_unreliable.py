@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 Done = subprocess.CompletedProcess[str]
 Webdancer = Callable[..., Done]
 Say = Callable[[str], str]

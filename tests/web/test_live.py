@@ -190,6 +190,7 @@ def rejects(folder: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in (folder / "r.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["sample", "eval"])
 @pytest.mark.parametrize("down", ["search", "summariser", "reader"])
 async def test_an_outage_is_no_observation_but_a_failure_that_resume_tries_again(
