@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 Webdancer = Callable[..., "subprocess.CompletedProcess[str]"]
 
 POISON = "upstream-poison"
@@ -23,8 +25,6 @@ SEARCH = '<think>\nSearch.\n</think>\n<tool_call>\n{"name": "search", "arguments
 SEEN = "<tool_response>\nIts mayor is Dolvek.\n</tool_response>"
 NO_NETWORK = """
 import socket
-
-pytestmark = pytest.mark.slow
 
 def refuse(*_):
     raise RuntimeError("the network was used")

@@ -14,6 +14,8 @@ from urllib.parse import urljoin
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 Done = subprocess.CompletedProcess[str]
 Webdancer = Callable[..., Done]
 Served = Callable[[Path], AbstractContextManager[str]]
@@ -31,8 +33,6 @@ SITE = {
 }
 NO_NETWORK = """
 import socket
-
-pytestmark = pytest.mark.slow
 
 def refuse(*_):
     raise RuntimeError("the network was used")
