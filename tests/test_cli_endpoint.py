@@ -2,14 +2,13 @@
 
 import json
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import answering
 
 from webdancer_cli import cli
 
@@ -45,27 +44,15 @@ def endpoint(say: Said) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """An OpenAI-shaped chat endpoint on loopback: its base URL, and the requests it gets."""
     requests: list[dict[str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            text = say(requests[-1]["messages"][-1]["content"])
-            choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-            body = json.dumps({"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 5}}).encode()
-            self.send_response(403 if text is None else 200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def reply(request: Any, _: object) -> tuple[int, object]:
+        requests.append(request)
+        text = say(request["messages"][-1]["content"])
+        choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        body = {"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 5}}
+        return 403 if text is None else 200, body
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", requests
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering(reply) as url:
+        yield url, requests
 
 
 def at(url: str) -> list[str]:

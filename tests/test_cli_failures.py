@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import Handler, listening
 
 pytestmark = pytest.mark.slow
 
@@ -39,10 +39,9 @@ def endpoint(
     did: list[str] = []
     done = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Failing(Handler):
         def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            prompt = request["messages"][-1]["content"]
+            prompt = self.posted()["messages"][-1]["content"]
             failure = fails(next(numbers), prompt)
             did.append(failure)
             if failure == "silence":
@@ -51,36 +50,22 @@ def endpoint(
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{" + POISON.encode())
                 self.close_connection = True
             elif failure in ("429", "500"):
-                self.answer(int(failure), json.dumps({"error": {"message": POISON}}))
+                headers = {"Retry-After": "1"} if failure == "429" else {}
+                self.answer(int(failure), json.dumps({"error": {"message": POISON}}).encode(), **headers)
             elif failure == "junk":
-                self.answer(200, f"<html>{POISON}</html>")
+                self.answer(200, f"<html>{POISON}</html>".encode())
             else:
                 self.answer(200, self.reply("" if failure else say(prompt)))
 
-        def reply(self, text: str) -> str:
+        def reply(self, text: str) -> bytes:
             usage = {"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 400}}
-            return json.dumps({"choices": [{"message": {"content": text}}], "usage": usage})
+            return json.dumps({"choices": [{"message": {"content": text}}], "usage": usage}).encode()
 
-        def answer(self, status: int, body: str) -> None:
-            self.send_response(status)
-            if status == 429:
-                self.send_header("Retry-After", "1")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", did
-    finally:
-        done.set()
-        server.shutdown()
-        server.server_close()
+    with listening(Failing) as root:
+        try:
+            yield f"{root}/v1", did
+        finally:
+            done.set()
 
 
 @pytest.fixture(autouse=True)

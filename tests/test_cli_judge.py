@@ -3,16 +3,15 @@
 import json
 import re
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import Handler, listening
 
 pytestmark = pytest.mark.slow
 
@@ -69,9 +68,9 @@ class Endpoint:
 def endpoint(fails: Callable[[int, str], str] = lambda number, prompt: "") -> Iterator[Endpoint]:
     served, numbers = Endpoint(), count()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Failing(Handler):
         def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            request = self.posted()
             prompt, number = request["messages"][0]["content"] + request["messages"][-1]["content"], next(numbers)
             failure = fails(number, prompt)
             served.prompts.append(prompt)
@@ -83,31 +82,17 @@ def endpoint(fails: Callable[[int, str], str] = lambda number, prompt: "") -> It
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{" + POISON.encode())
                 self.close_connection = True
             elif failure in ("400", "429", "500"):
-                self.answer(int(failure), json.dumps({"error": {"message": POISON}}))
+                self.answer(int(failure), json.dumps({"error": {"message": POISON}}).encode())
             elif failure == "junk":
-                self.answer(200, f"<html>{POISON}</html>")
+                self.answer(200, f"<html>{POISON}</html>".encode())
             else:
                 text = "" if failure else speak(request["model"], prompt, number)
                 usage = {"prompt_tokens": 900, "completion_tokens": 100}
-                self.answer(200, json.dumps({"choices": [{"message": {"content": text}}], "usage": usage}))
+                self.answer(200, json.dumps({"choices": [{"message": {"content": text}}], "usage": usage}).encode())
 
-        def answer(self, status: int, body: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    served.url = f"http://127.0.0.1:{server.server_port}/v1"
-    try:
+    with listening(Failing) as root:
+        served.url = f"{root}/v1"
         yield served
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def played(number: int, answer: str, thought: str = "Found.") -> dict[str, Any]:

@@ -3,16 +3,16 @@
 import json
 import re
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from email.message import Message
 from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 import pytest
+from loopback import answering
 
 pytestmark = pytest.mark.slow
 
@@ -96,48 +96,27 @@ def endpoint(say: Callable[[str, int], str]) -> AbstractContextManager[str]:
     """A chat endpoint that never says the same twice, and quotes the key that it was given."""
     numbers = count(1)
 
-    def reply(request: Any, key: str) -> object:
+    def reply(request: Any, headers: Message) -> tuple[int, object]:
         choice = {"message": {"content": say(request["messages"][-1]["content"], next(numbers))}}
-        return {"id": f"call-{key}", "choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 5}}
+        usage = {"prompt_tokens": 9, "completion_tokens": 5}
+        return 200, {"id": f"call-{key_of(headers)}", "choices": [choice], "usage": usage}
 
-    return answering(reply, "/v1")
+    return answering(reply)
 
 
 def search(root: str) -> AbstractContextManager[str]:
     """A search service that finds one page, and quotes the key that it was given."""
     numbers = count(1)
 
-    def found(request: Any, key: str) -> object:
-        hit = {"title": "Velmora", "link": f"{root}velmora.html", "snippet": f"A town, {next(numbers)}, for {key}."}
-        return {"organic": [hit]}
+    def found(request: Any, headers: Message) -> tuple[int, object]:
+        snippet = f"A town, {next(numbers)}, for {key_of(headers)}."
+        return 200, {"organic": [{"title": "Velmora", "link": f"{root}velmora.html", "snippet": snippet}]}
 
     return answering(found, "/")
 
 
-@contextmanager
-def answering(reply: Callable[[Any, str], object], path: str) -> Iterator[str]:
-    """A server that answers JSON with JSON; it is told the key of each request, too."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            key = self.headers["X-API-KEY"] or self.headers["Authorization"].removeprefix("Bearer ")
-            body = json.dumps(reply(request, key)).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}{path}"
-    finally:
-        server.shutdown()
-        server.server_close()
+def key_of(headers: Message) -> str:
+    return headers["X-API-KEY"] or headers["Authorization"].removeprefix("Bearer ")
 
 
 @pytest.fixture
@@ -296,27 +275,15 @@ def test_the_offline_guard_of_these_tests_works(webdancer: Webdancer, offline: d
 
 
 def test_no_key_is_left_anywhere_when_an_endpoint_refuses_it(webdancer: Webdancer, tmp_path: Path) -> None:
-    class Refusing(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.dumps({"error": {"message": f"Incorrect key {self.headers['Authorization']}"}}).encode()
-            self.send_response(401)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def refuse(_: object, headers: Message) -> tuple[int, object]:
+        return 401, {"error": {"message": f"Incorrect key {headers['Authorization']}"}}
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}/v1"
     keys = {"OPENAI_API_KEY": CANARY, "SERPER_API_KEY": CANARY, "WEBDANCER_DEBUG": "1"}
-    run = [*arguments("sample", "", "out"), "--base-url", url]
-    done = webdancer(*run, **keys)
-    shown = webdancer(*run, "--show-config", **keys)
-    listed = webdancer("tape", "run.tape", **keys)
-    server.shutdown()
-    server.server_close()
+    with answering(refuse) as url:
+        run = [*arguments("sample", "", "out"), "--base-url", url]
+        done = webdancer(*run, **keys)
+        shown = webdancer(*run, "--show-config", **keys)
+        listed = webdancer("tape", "run.tape", **keys)
     assert (done.returncode, shown.returncode, listed.returncode) == (1, 0, 0)
     assert "HTTP 401" in (tmp_path / "out.rejects").read_text()
     assert_no_canary(tmp_path, done, shown, listed)

@@ -3,15 +3,14 @@
 import json
 import re
 import subprocess
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import answering
 
 pytestmark = pytest.mark.slow
 
@@ -28,27 +27,13 @@ def endpoint(say: Say) -> Iterator[tuple[str, list[str]]]:
     """A chat endpoint on loopback: its base URL, and the first message of every request."""
     prompts: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            prompts.append(request["messages"][0]["content"])
-            choice = {"message": {"role": "assistant", "content": say(prompts[-1])}, "finish_reason": "stop"}
-            body = json.dumps({"choices": [choice], "usage": {"prompt_tokens": 90, "completion_tokens": 7}}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def reply(request: Any, _: object) -> tuple[int, object]:
+        prompts.append(request["messages"][0]["content"])
+        choice = {"message": {"role": "assistant", "content": say(prompts[-1])}, "finish_reason": "stop"}
+        return 200, {"choices": [choice], "usage": {"prompt_tokens": 90, "completion_tokens": 7}}
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", prompts
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering(reply) as url:
+        yield url, prompts
 
 
 def fact(town: int) -> str:

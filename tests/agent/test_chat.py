@@ -1,13 +1,12 @@
 """Episodes played by a chat endpoint: what it is sent, and what becomes of what it says."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from loopback import answering
 
 from webdancer_cli import config
 from webdancer_cli.agent.chat import ChatPolicy
@@ -36,26 +35,13 @@ def endpoint(*replies: Say | int) -> Iterator[tuple[str, list[Say]]]:
     """Serves the replies in turn; a number is an HTTP status. Yields its base URL and the requests it got."""
     requests: list[Say] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            reply = replies[len(requests) - 1]
-            body = json.dumps({"error": "maximum context length"} if isinstance(reply, int) else reply).encode()
-            self.send_response(reply if isinstance(reply, int) else 200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def reply(request: Say, _: object) -> tuple[int, object]:
+        requests.append(request)
+        said = replies[len(requests) - 1]
+        return (said, {"error": "maximum context length"}) if isinstance(said, int) else (200, said)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", requests
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering(reply) as url:
+        yield url, requests
 
 
 def teacher(url: str, **given: Any) -> ChatPolicy:

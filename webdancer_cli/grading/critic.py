@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from webdancer_cli.errors import ModelError
+from webdancer_cli.grading.judgement import WordAndReason
 from webdancer_cli.grading.shown import record
 from webdancer_cli.prompts import PromptSet
 from webdancer_cli.records import Opinion, Trajectory
@@ -18,17 +19,13 @@ from webdancer_cli.structured import Completes, ask_for
 FRAME = "critic.md"
 CRITERIA = {name: f"critic_{name}.md" for name in ("non_redundancy", "goal_alignment", "logical_reasoning", "accuracy")}
 """The criteria, in the order in which they are asked, with the files that word them."""
-REASON_CHARS = 300
-"""Characters of the model's reason that an opinion keeps."""
-
 Said = Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["good", "bad"]})]
 WORDS = {"good": True, "bad": False}
 
 
-class Judgement(msgspec.Struct):
+class Judgement(WordAndReason):
     """The model's reply. The reason comes first, so that the verdict follows from it."""
 
-    reason: str
     verdict: Said
 
 
@@ -56,12 +53,7 @@ class Critic:
         judgement, usage = await ask_for(
             self._chat, Judgement, self._frame, record=shown, criterion=self._criteria[name]
         )
-        good = WORDS.get(judgement.verdict.strip(" \n.!*\"'").casefold())
+        good = WORDS.get(judgement.word)
         if good is None:
-            raise ModelError(f"{name}: neither good nor bad, but {judgement.verdict[:REASON_CHARS]!r}")
-        reason = judgement.reason.strip()[:REASON_CHARS]
-        return Opinion(criterion=name, good=good, reason=reason, method=self.method, usage=usage)
-
-    async def aclose(self) -> None:
-        if close := getattr(self._chat, "aclose", None):
-            await close()
+            raise ModelError(f"{name}: neither good nor bad, but {judgement.said}")
+        return Opinion(criterion=name, good=good, reason=judgement.short_reason, method=self.method, usage=usage)

@@ -9,6 +9,7 @@ import msgspec
 
 from webdancer_cli.errors import ModelError
 from webdancer_cli.grading import answers
+from webdancer_cli.grading.judgement import WordAndReason
 from webdancer_cli.grading.shown import ends, harmless
 from webdancer_cli.prompts import PromptSet
 from webdancer_cli.records import QA, Usage, Verdict
@@ -17,8 +18,6 @@ from webdancer_cli.structured import Completes, Unreadable, ask_for
 PROMPT = "judge.md"
 SHOWN_CHARS = 4000
 """Characters of an answer that the model is shown."""
-REASON_CHARS = 300
-"""Characters of the model's reason that a verdict keeps."""
 
 Said = Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["correct", "wrong"]})]
 """A server with structured output allows these two words. Any other is read, too, so that a hedge is known as one."""
@@ -26,10 +25,9 @@ Said = Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["correct", "wrong
 OUTCOMES: dict[str, Literal["correct", "wrong"]] = {"correct": "correct", "wrong": "wrong", "incorrect": "wrong"}
 
 
-class Judgement(msgspec.Struct):
+class Judgement(WordAndReason):
     """The model's reply. The reason comes first, so that the verdict follows from it."""
 
-    reason: str
     verdict: Said
 
 
@@ -73,12 +71,11 @@ class ModelJudge:
         )
 
     def _read(self, judgement: Judgement, usage: Usage) -> Verdict:
-        outcome = OUTCOMES.get(judgement.verdict.strip(" \n.!*\"'").casefold())
-        reason = judgement.reason.strip()[:REASON_CHARS]
+        outcome = OUTCOMES.get(judgement.word)
         if outcome is None:
-            said = judgement.verdict[:REASON_CHARS]
-            return self._unjudged(f"hedged: {reason}", f"neither correct nor wrong, but {said!r}", usage)
-        return Verdict(outcome=outcome, method=self.method, detail=reason, usage=usage)
+            failure = f"neither correct nor wrong, but {judgement.said}"
+            return self._unjudged(f"hedged: {judgement.short_reason}", failure, usage)
+        return Verdict(outcome=outcome, method=self.method, detail=judgement.short_reason, usage=usage)
 
     def _unjudged(self, detail: str, failure: str, usage: Usage | None = None) -> Verdict:
         self.failures += 1

@@ -26,7 +26,7 @@ from webdancer_cli.web import urls
 from webdancer_cli.web.extraction import Extraction
 from webdancer_cli.web.fetch import Fetcher
 from webdancer_cli.web.gate import Document, Reading, Refusal, Terms
-from webdancer_cli.web.similar import Similar, shingles, signature
+from webdancer_cli.web.similar import Similar, signature
 from webdancer_cli.web.sitemaps import addresses
 
 
@@ -244,7 +244,7 @@ class _Crawl:
 
 
 def _signature(page: Page | Known) -> RMinHash:
-    return page.signature if isinstance(page, Known) else signature(shingles(page.text))
+    return page.signature if isinstance(page, Known) else signature(page.text)
 
 
 def _crawl_delay(page: Page | Known) -> float:

@@ -1,7 +1,5 @@
 """Nearly the same text again: by MinHash, in memory that grows by a signature per text kept, not by the texts."""
 
-from collections.abc import Iterable
-
 from rensa import RMinHash, RMinHashDeduplicator
 
 from webdancer_cli.web.words import raw_words
@@ -12,24 +10,20 @@ SEED = 42
 SHINGLE_WORDS = 3
 
 
-def shingles(text: str, size: int = SHINGLE_WORDS) -> list[str]:
-    """The runs of ``size`` words of a text; all of it, if it is shorter."""
+def signature(text: str) -> RMinHash:
+    """The MinHash of the runs of ``SHINGLE_WORDS`` words of a text; of all of it, if it is shorter."""
     words = raw_words(text)
-    return [" ".join(words[at : at + size]) for at in range(max(1, len(words) - size + 1))]
-
-
-def signature(tokens: Iterable[str], permutations: int = PERMUTATIONS) -> RMinHash:
-    """The MinHash of a set of tokens."""
-    found = RMinHash(permutations, SEED)
-    found.update(list(tokens))
+    starts = range(max(1, len(words) - SHINGLE_WORDS + 1))
+    found = RMinHash(PERMUTATIONS, SEED)
+    found.update([" ".join(words[at : at + SHINGLE_WORDS]) for at in starts])
     return found
 
 
 class Similar:
-    """Remembers signatures. ``similarity`` is the share of common tokens (Jaccard) from which on two are one."""
+    """Remembers signatures. ``similarity`` is the share of common runs of words (Jaccard) from which on two are one."""
 
-    def __init__(self, similarity: float, permutations: int = PERMUTATIONS):
-        self._index = RMinHashDeduplicator(similarity, permutations, True)
+    def __init__(self, similarity: float):
+        self._index = RMinHashDeduplicator(similarity, PERMUTATIONS, True)
         self._size = 0
 
     def met(self, found: RMinHash) -> bool:

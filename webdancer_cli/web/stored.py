@@ -11,7 +11,7 @@ from webdancer_cli.records import Page
 from webdancer_cli.web import warc
 from webdancer_cli.web.extraction import Extraction
 from webdancer_cli.web.gate import Document, Reading, Terms
-from webdancer_cli.web.similar import Similar, shingles, signature
+from webdancer_cli.web.similar import Similar, signature
 
 FOLDER_URL = "http://localhost/"
 """Where the files of a folder are said to be: their links need a base to resolve against."""
@@ -88,5 +88,5 @@ class _Kept:
         if page.sha256 in self._texts:
             raise Reject("duplicate", f"{page.url}: the same text as an earlier page")
         self._texts.add(page.sha256)
-        if self._similar and self._similar.met(signature(shingles(page.text))):
+        if self._similar and self._similar.met(signature(page.text)):
             raise Reject("near_duplicate", f"{page.url}: nearly the same text as an earlier page")
