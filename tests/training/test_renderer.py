@@ -144,8 +144,8 @@ def test_grammar_tags_are_single_tokens_where_we_or_the_policy_write_them(
     wrapped = renderer.observation("<tool_response>\na<think>\n\n</tool_response>")
     assert added["<tool_response>\n"] in wrapped and added["\n</tool_response>"] in wrapped
     assert added["<think>\n"] not in wrapped
-    question = renderer.prompt([Message("user", "<tool_call> is a tag")])
-    assert added["<tool_call>"] not in question
+    prompt = renderer.prompt([Message("system", "Write <tool_call>.")])
+    assert added["<tool_call>"] in prompt, "a server makes one token of the tags in our prompts, too"
 
 
 def test_the_frame_equals_the_models_own_template(smollm2_tokenizer: PreTrainedTokenizerBase) -> None:

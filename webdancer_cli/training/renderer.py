@@ -1,34 +1,36 @@
 """Messages to token ids and the loss mask, for SFT and RL alike.
 
-The frame of a turn is put together from control tokens by id; what stands inside a turn is encoded by tokenizers that
-do not know the control tokens at all, so no text can ever become one. Two such tokenizers are made from the given one:
+Each part of a conversation may hold some of the tokenizer's added tokens and no others:
 
-- *plain* knows no added token: for everything that a person or the web wrote;
-- *policy* knows the added tokens that a policy may write (the grammar's tags and other non-special pieces): for
-  assistant turns, and for the ``<tool_response>`` wrapper, which is ours.
+- the *frame* of a turn (its template): all of them;
+- what we wrote or the policy may write, prompts and assistant turns: the grammar's tags and other non-special pieces,
+  as whoever serves the checkpoint encodes them;
+- what the web wrote, inside ``<tool_response>``: only those that are no markup at all, such as a run of line breaks. So
+  no page can become a control token or a tag, whatever it spells.
 
 Turns are encoded one by one. So ``encode`` of a conversation is the concatenation of what ``prompt``, ``turn`` and
 ``observation`` give on the way, and an episode in progress never has to be encoded again.
 """
 
-import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from webdancer_cli.errors import UsageError
 from webdancer_cli.records import Message
-from webdancer_cli.training.templates import choose, pieces
+from webdancer_cli.training.segments import Part, SegmentEncoder, TokenSet
+from webdancer_cli.training.templates import choose, with_own_beginning
 from webdancer_cli.transcript import TAGS
 
-ASSISTANT = "assistant"
+ASSISTANT: Literal["assistant"] = "assistant"
 
 _GRAMMAR = re.compile(rf"\s*</?(?:{'|'.join(TAGS)})>\s*")
-_CONTROL_LIKE = re.compile(r"<\|.*\|>")
+_CONTROL_LIKE = re.compile(r"<[|｜].*[|｜]>")
+_MARKUP = re.compile(r"[<>\[\]{}|｜]")
 _RESPONSE = re.compile(r"(\s*<tool_response>\n?)(.*?)(\n?</tool_response>\s*)", re.DOTALL)
 
 
@@ -47,8 +49,9 @@ class Tokens:
 class Renderer:
     """Turns messages into ids under one chat template.
 
-    Raises UsageError when the tokenizer has no fast form, or the tokens of no known template, or would make a control
-    token out of plain text.
+    Raises UsageError when the tokenizer has no fast form, or the tokens of no known template, when it would make a
+    control token out of plain text, or gives other ids to a conversation than this renderer does: what is trained has
+    to be what is served.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str = "auto"):
@@ -56,112 +59,159 @@ class Renderer:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if not isinstance(backend, Tokenizer):
             raise UsageError(f"the tokenizer of {name} has no fast form: save it with a tokenizer.json")
-        spec = json.loads(backend.to_str())
-        added = {token["content"]: token["id"] for token in spec["added_tokens"]}
         self._whole = backend
-        self._plain = _without(spec, keep=lambda token: False)
-        self._policy = _without(spec, keep=_policy_may_write)
-        self._ids = added
-        self.template = choose(template, added, name)
-        self.end_id = added[self.template.end]
-        stops = {added[token] for token in self.template.stops if token in added}
+        self._encoder = SegmentEncoder(backend, _is_ordinary)
+        markup = [token for token in self._encoder.tokens if not _is_ordinary(token)]
+        self._frame = TokenSet(markup)
+        self._written = TokenSet(filter(_may_be_written, markup))
+        self._web = TokenSet([])
+        self._ids = self._encoder.ids
+        self.template = with_own_beginning(choose(template, self._ids, name), tokenizer)
+        self.end_id = self._ids[self.template.end]
+        stops = {self._ids[token] for token in self.template.stops if token in self._ids}
         self.stop_ids = frozenset({self.end_id, *stops, *_known(tokenizer.eos_token_id)})
-        self._between = self._frame(self.template.between)
-        self._openings = {role: self._frame(self._opening(role)) for role in ("system", "user", ASSISTANT)}
+        self._begin = self._encoder.encode([(self.template.begin, self._frame)])
+        self._between = self._encoder.encode([(self.template.between, self._frame)])
+        self._assistant = self._encoder.encode([self._opening(ASSISTANT)])
         self._forbid_control(name, [*self.template.control, *self.template.stops])
+        check_ids(self, tokenizer, name)
 
     def encode(self, messages: Sequence[Message]) -> Tokens:
         """A whole conversation. Trainable are the assistant turns: their content and the end token, nothing else."""
         tokens = Tokens()
-        tokens.extend(self._frame(self.template.begin), False)
+        tokens.extend(self._begin, False)
         for number, message in enumerate(messages):
             if number:
                 tokens.extend(self._between, False)
-            is_policy = message.role == ASSISTANT
-            tokens.extend(self._openings[message.role], False)
-            tokens.extend(self._content(message), is_policy)
-            tokens.extend([self.end_id], is_policy)
+            if message.role == ASSISTANT:
+                tokens.extend(self._assistant, False)
+                tokens.extend(self.turn(message.content), True)
+            else:
+                tokens.extend(self._told(message), False)
         return tokens
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """A conversation up to and including the opening of the assistant turn that comes next."""
         between = self._between if messages else []
-        return self.encode(messages).ids + between + self._openings[ASSISTANT]
+        return self.encode(messages).ids + between + self._assistant
 
     def turn(self, content: str) -> list[int]:
         """An assistant turn after its opening: content and end token, as a policy would sample it."""
-        return [*self._ids_of(self._policy, content), self.end_id]
+        return [*self._encoder.encode([(content, self._written)]), self.end_id]
 
     def observation(self, content: str, *, closed: bool = True) -> list[int]:
         """What follows a sampled turn: a user message and the opening of the next assistant turn.
 
         ``closed`` says whether the sampled ids end with one of ``stop_ids``; if not, the end token comes first.
         """
-        message = Message("user", content)
-        ids = [*self._between, *self._openings["user"], *self._content(message), self.end_id]
-        return [*([] if closed else [self.end_id]), *ids, *self._between, *self._openings[ASSISTANT]]
+        ids = [*self._between, *self._told(Message("user", content)), *self._between, *self._assistant]
+        return ids if closed else [self.end_id, *ids]
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of a sampled turn, without the stop token that ends it. Broken UTF-8 becomes U+FFFD."""
         closed = bool(ids) and ids[-1] in self.stop_ids
         return self._whole.decode(list(ids[:-1] if closed else ids), skip_special_tokens=False)
 
-    def _content(self, message: Message) -> list[int]:
-        if message.role == ASSISTANT:
-            return self._ids_of(self._policy, message.content)
+    def written(self, messages: Sequence[Message]) -> str:
+        """The text of a conversation in the template: what a server hands to the tokenizer."""
+        turns = [self._opening(message.role)[0] + message.content + self.template.end for message in messages]
+        return self.template.begin + self.template.between.join(turns)
+
+    def dress(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Make ``tokenizer`` one that serves what was trained: this chat template, and its end token as EOS."""
+        tokenizer.chat_template = self.template.jinja
+        tokenizer.eos_token = self.template.end
+
+    @property
+    def writable(self) -> list[str]:
+        """The added tokens that a policy may write."""
+        return list(self._written.tokens)
+
+    def _told(self, message: Message) -> list[int]:
+        """A turn of someone else: opening, content and end in one piece, since text may join across their edges."""
         response = _RESPONSE.fullmatch(message.content) if message.role == "user" else None
-        if response is None:
-            return self._ids_of(self._plain, message.content)
-        opening, inner, closing = response.groups()
-        return [
-            *self._ids_of(self._policy, opening),
-            *self._ids_of(self._plain, inner),
-            *self._ids_of(self._policy, closing),
-        ]
+        content: list[Part] = [(message.content, self._written)]
+        if response is not None:
+            opening, inner, closing = response.groups()
+            content = [(opening, self._written), (inner, self._web), (closing, self._written)]
+        return self._encoder.encode([self._opening(message.role), *content, (self.template.end, self._frame)])
 
-    def _opening(self, role: str) -> str:
-        return self.template.opening.format(role=role)
-
-    def _frame(self, text: str) -> list[int]:
-        ids: list[int] = []
-        for piece, is_control in pieces(text):
-            ids.extend([self._ids[piece]] if is_control else self._ids_of(self._plain, piece))
-        return ids
-
-    def _ids_of(self, tokenizer: Tokenizer, text: str) -> list[int]:
-        ids: list[int] = tokenizer.encode(_valid_unicode(text), add_special_tokens=False).ids
-        return ids
+    def _opening(self, role: str) -> Part:
+        return self.template.opening.format(role=role), self._frame
 
     def _forbid_control(self, name: str, control: Iterable[str]) -> None:
         """Some vocabularies hold the control tokens as ordinary words too; then text could become one."""
         for token in control:
-            for tokenizer in (self._plain, self._policy):
-                if token in self._ids and self._ids[token] in self._ids_of(tokenizer, f"a{token} {token}"):
+            for allowed in (self._written, self._web):
+                ids = self._encoder.encode([(f"a{token} {token}", allowed)])
+                if token in self._ids and self._ids[token] in ids:
                     raise UsageError(
                         f"the tokenizer of {name} makes {token} out of plain text: it cannot be used safely"
                     )
 
 
-def _policy_may_write(token: dict[str, Any]) -> bool:
-    """The grammar's tags in any case; other added tokens unless they are special or look like control tokens."""
-    if _GRAMMAR.fullmatch(token["content"]):
+def check_ids(renderer: Renderer, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """Hold the renderer against the tokenizer itself: every token that a policy may write, and a whole conversation.
+
+    Raises UsageError where they differ. Takes milliseconds.
+    """
+    text = "".join(f"a{token}b" for token in renderer.writable)
+    own = tokenizer.encode(text, add_special_tokens=False)
+    if own != renderer.turn(text)[:-1]:
+        raise UsageError(f"the tokenizer of {name} gives ids of its own to {_first_apart(renderer, tokenizer)}")
+    rendered = renderer.encode(PROBE).ids
+    decoded = renderer.text([*rendered, renderer.end_id])
+    if _comparable(decoded, tokenizer) != _comparable(renderer.written(PROBE), tokenizer):
+        raise UsageError(
+            f"the tokenizer of {name} adds or drops spaces at the edges of turns (it reads a conversation as "
+            f"{decoded[:40]!r}): a vocabulary that puts a space before every text cannot be used"
+        )
+    served = tokenizer.encode(renderer.written(PROBE), add_special_tokens=False)
+    if rendered != served:
+        at = next((at for at, pair in enumerate(zip(rendered, served, strict=False)) if pair[0] != pair[1]), 0)
+        parts = (tokenizer.decode(ids[at : at + 4]) for ids in (rendered, served))
+        raise UsageError(
+            f"the tokenizer of {name} joins text across the edges of turns: {' is served as '.join(map(repr, parts))}, "
+            "so what is trained would not be what is served; it cannot be used"
+        )
+
+
+PROBE = [
+    Message("system", "You browse. Think in <think> and </think>."),
+    Message("user", "When did Vell open its harbour?"),
+    Message(ASSISTANT, "<think>\nI look.\n</think>\n<tool_call>\n{}\n</tool_call>"),
+    Message("user", "<tool_response>\nIn 1904, they say.\n\n- größer, 日本 🙂.\n</tool_response>"),
+    Message(ASSISTANT, "<think>\nSo.\n</think>\n<answer>\n1904\n</answer>"),
+]
+"""A conversation that is encoded whole when a renderer is made."""
+
+
+def _first_apart(renderer: Renderer, tokenizer: PreTrainedTokenizerBase) -> str:
+    for token in renderer.writable:
+        if tokenizer.encode(f"a{token}b", add_special_tokens=False) != renderer.turn(f"a{token}b")[:-1]:
+            return f"{token!r}, which this renderer does not give: it cannot be used"
+    return "some of its added tokens side by side: it cannot be used"
+
+
+def _comparable(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Added tokens of some families take the spaces beside them; then texts are compared without any."""
+    eats = any(token.lstrip or token.rstrip for token in tokenizer.added_tokens_decoder.values())
+    return "".join(text.split()) if eats else text
+
+
+def _may_be_written(token: AddedToken) -> bool:
+    """The grammar's tags; other added tokens unless they are special or look like control tokens."""
+    if _GRAMMAR.fullmatch(token.content):
         return True
-    return not token["special"] and not _CONTROL_LIKE.search(token["content"])
+    return not token.special and not _CONTROL_LIKE.search(token.content)
 
 
-def _without(spec: dict[str, Any], keep: Callable[[dict[str, Any]], bool]) -> Tokenizer:
-    """The same tokenizer with those added tokens only that ``keep`` accepts; these match exactly and eat no spaces."""
-    exact = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": False}
-    added = [{**token, **exact} for token in spec["added_tokens"] if keep(token)]
-    return Tokenizer.from_str(json.dumps({**spec, "added_tokens": added, "truncation": None, "padding": None}))
+def _is_ordinary(token: AddedToken) -> bool:
+    """Ordinary pieces of text that a family keeps among its added tokens, such as runs of line breaks."""
+    return not token.special and not _MARKUP.search(token.content)
 
 
 def _known(ids: int | list[int] | None) -> list[int]:
     if ids is None:
         return []
     return ids if isinstance(ids, list) else [ids]
-
-
-def _valid_unicode(text: str) -> str:
-    """JSON can smuggle in lone surrogates, which no tokenizer can encode."""
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

@@ -1,9 +1,16 @@
-"""Chat templates as data: how a family of models frames the turns of a conversation."""
+"""Chat templates as data: how a family of models frames the turns of a conversation.
+
+What comes before the first turn differs within a family (ChatML with and without a BOS token), so it is read off the
+model's own chat template.
+"""
 
 import json
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import jinja2
+from transformers import PreTrainedTokenizerBase
 
 from webdancer_cli.errors import UsageError
 
@@ -92,13 +99,62 @@ def _detect(tokens: Collection[str], tokenizer_name: str) -> Template:
     )
 
 
-def pieces(text: str) -> list[tuple[str, bool]]:
-    """Template text cut into control tokens (True) and plain text (False), in order."""
-    found: list[tuple[str, bool]] = []
-    at = 0
-    for match in _CONTROL.finditer(text):
-        found.append((text[at : match.start()], False))
-        found.append((match.group(), True))
-        at = match.end()
-    found.append((text[at:], False))
-    return [(piece, is_control) for piece, is_control in found if piece]
+def with_own_beginning(template: Template, tokenizer: PreTrainedTokenizerBase) -> Template:
+    """``template`` with what the tokenizer's own chat template writes before the first turn.
+
+    Where the tokenizer has none, or one of another family, it is the BOS token, if the tokenizer puts one before texts.
+    """
+    text = _own_text(tokenizer, PROBE)
+    if text is None:
+        return replace(template, begin=_bos_before_text(template, tokenizer) or template.begin)
+    openings = [text.find(template.opening.format(role=role)) for role in ("system", "user")]
+    first = min((at for at in openings if at >= 0), default=None)
+    if first is not None:
+        return replace(template, begin=text[:first])
+    bos = tokenizer.bos_token
+    begins = isinstance(bos, str) and bos not in template.control and text.startswith(bos)
+    return replace(template, begin=bos if begins else template.begin)
+
+
+def difference(template: Template, tokenizer: PreTrainedTokenizerBase) -> str:
+    """How the tokenizer's own chat template writes a conversation otherwise than ``template``; empty if it does not.
+
+    What a family does to turns that are over (it may leave their thoughts out) is not compared.
+    """
+    text = _own_text(tokenizer, PROBE)
+    if text is None:
+        return ""
+    turns = [template.opening.format(role=message["role"]) + message["content"] + template.end for message in PROBE]
+    ours = template.begin + template.between.join([*turns, template.opening.format(role="assistant")])
+    if text == ours:
+        return ""
+    at = next((at for at, pair in enumerate(zip(text, ours, strict=False)) if pair[0] != pair[1]), len(ours))
+    return f"{text[at : at + 40]!r} where {template.name} has {ours[at : at + 40]!r}"
+
+
+PROBE = [
+    {"role": "system", "content": "You browse."},
+    {"role": "user", "content": "When?"},
+]
+"""A conversation that every family can write."""
+
+
+def _own_text(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> str | None:
+    """``messages`` and an opened assistant turn in the model's own chat template, without a system message where the
+    family knows none; None without a template that can write them."""
+    if not tokenizer.chat_template:
+        return None
+    for conversation in (messages, messages[1:]):
+        try:
+            text = tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+        except (jinja2.TemplateError, ValueError, TypeError, KeyError):
+            continue
+        return text if isinstance(text, str) else None
+    return None
+
+
+def _bos_before_text(template: Template, tokenizer: PreTrainedTokenizerBase) -> str:
+    bos = tokenizer.bos_token
+    if not isinstance(bos, str) or bos in template.control:
+        return ""
+    return bos if tokenizer("a").input_ids[0] == tokenizer.bos_token_id else ""
