@@ -283,7 +283,7 @@ def sft(options: config.Sft, run: Run) -> int:
     from webdancer_cli.stages import sft as stage
 
     with run.progress() as progress:
-        tally = stage.run(options, progress)
+        tally = stage.run(options, progress, say=run.say)
     return run.end(tally)
 
 
@@ -302,7 +302,7 @@ def rl(options: config.Rl, run: Run) -> int:
         if options.dry_run:
             return run.plan(options, staff)
         with run.progress() as progress:
-            tally = stage.run(options, progress, web=web, judge=judge)
+            tally = stage.run(options, progress, web=web, judge=judge, say=run.say)
         _tell_failures(run, None, judge)
     return run.end(tally, staff)
 
@@ -474,7 +474,7 @@ def _policy(options: "config.Sample | config.Eval", staff: "Staff", run: Run) ->
         return Demonstrator(options)
     from webdancer_cli.training.policies import open_policy
 
-    return open_policy(options)
+    return open_policy(options, run.say)
 
 
 def _chat_policy(options: "config.Sample | config.Eval", staff: "Staff") -> "Policy":

@@ -350,8 +350,8 @@ class Training:
     """Folder for the Hugging Face checkpoint and ``metrics.jsonl``."""
     model: str = NANO
     """"nano", a checkpoint folder, or a hub name."""
-    lr: Positive = 1e-5
-    """Peak learning rate."""
+    lr: Positive | None = None
+    """Peak learning rate; by default 1e-5, and 2e-4 with LoRA."""
     weight_decay: NotNegative = 0.0
     """AdamW weight decay, on matrices only."""
     max_grad_norm: Positive = 1.0
@@ -359,17 +359,31 @@ class Training:
     lora_rank: Whole = 0
     """Rank of LoRA adapters on all linear layers; 0 trains all weights."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Weights and arithmetic: "float32", "bfloat16", or "auto" (float32 on the CPU for small models, else bfloat16)."""
+    """Weights and arithmetic: "float32", "bfloat16", or "auto" (float32 on the CPU for small models and
+    for processors without bfloat16 instructions, else bfloat16)."""
     micro_tokens: Count = 16384
     """Padded tokens that go through the model at once; only memory and speed depend on it."""
-    max_length: Count = 32768
-    """Longest sequence in tokens; a longer trajectory is left out and counted."""
+    max_length: Count | None = None
+    """Longest sequence in tokens; a longer trajectory is left out and counted. By default, what the model has."""
     save_every: Whole = 0
     """Also save a checkpoint every so many steps, as ``out/step-N``; 0 saves at the end only."""
     seed: int = 0
     """Seed of the data order and of everything sampled."""
     limit: Count | None = None
     """Use the first so many records only."""
+
+    def __post_init__(self) -> None:
+        if self.lr is None:
+            self.lr = self.default_lr
+
+    @property
+    def default_lr(self) -> float:
+        return 2e-4 if self.lora_rank else 1e-5
+
+    @property
+    def peak_lr(self) -> float:
+        """``lr``, which is never None once the options are made."""
+        return self.default_lr if self.lr is None else self.lr
 
 
 @dataclass(kw_only=True)
@@ -390,8 +404,8 @@ class Sft(Training):
 class Rl(Training, Episode, Judged, Calls):
     """DAPO on questions (paper, section 3.4; DAPO, arXiv 2503.14476)."""
 
-    lr: Positive = 1e-6
-    """Constant learning rate after ``warmup_steps`` (DAPO: 1e-6)."""
+    lr: Positive | None = None
+    """Constant learning rate after ``warmup_steps``; by default 1e-6 (DAPO), and 2e-5 with LoRA."""
     warmup_steps: Whole = 0
     """Steps of linear warm-up."""
     steps: Count = 100
@@ -414,6 +428,10 @@ class Rl(Training, Episode, Judged, Calls):
     """Length of the soft punishment zone before ``max_context_tokens`` (DAPO's L_cache); 0 switches it off."""
     minutes: Positive | None = None
     """Stop after this much time, with a checkpoint."""
+
+    @property
+    def default_lr(self) -> float:
+        return 2e-5 if self.lora_rank else 1e-6
 
 
 @dataclass(kw_only=True)

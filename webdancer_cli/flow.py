@@ -33,6 +33,14 @@ class Progress(Protocol):
     def step(self, done: int, total: int | None, note: str) -> None: ...
 
 
+Say = Callable[[str], None]
+"""Tells the user a line on stderr."""
+
+
+def silent(line: str) -> None:
+    """Tells nobody."""
+
+
 @dataclass
 class Tally:
     """What became of the items: counted by name, and by reason for those that did not make it.

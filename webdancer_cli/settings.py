@@ -71,12 +71,19 @@ def resolve(command: str, flags: Mapping[str, Any], folder: str = ".") -> dict[s
     """
     kinds, fields = _kinds(COMMANDS[command]), dataclasses.fields(COMMANDS[command])
     given = _from_file(command, folder) | _from_environment(command) | _from_flags(flags)
-    return {
+    values = {
         field.name: _checked(field.name, kinds[field.name], given[field.name])
         if field.name in given
         else Value(_default(field), "default")
         for field in fields
     }
+    return values | _dependent(COMMANDS[command], values)
+
+
+def _dependent(kind: type, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Defaults that depend on the values of other options: what a dataclass made of a None when it was built."""
+    settled = vars(build(kind, values))
+    return {name: Value(settled[name], "default") for name, value in values.items() if value.value is not settled[name]}
 
 
 def build(kind: type[Options], values: Mapping[str, Value]) -> Options:

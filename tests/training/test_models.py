@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 from webdancer_cli.errors import UsageError
 from webdancer_cli.records import Message
 from webdancer_cli.training.logprobs import check_head
-from webdancer_cli.training.models import arithmetic, load_model, load_tokenizer, load_trainable, locate
+from webdancer_cli.training.models import arithmetic, describe, load_model, load_tokenizer, load_trainable, locate
 from webdancer_cli.training.renderer import Renderer
 
 
@@ -97,11 +97,11 @@ def test_adapters_start_the_same_for_the_same_seed(tiny_folder: Path) -> None:
 
 
 def test_auto_dtype_is_exact_for_small_models_on_the_cpu(tiny_folder: Path) -> None:
-    model = load_model(str(tiny_folder))
-    assert arithmetic(model, "auto", "cpu") == torch.float32
-    assert arithmetic(model, "auto", "cuda") == torch.bfloat16
+    parameters = describe(str(tiny_folder)).parameters
+    assert arithmetic(parameters, "auto", "cpu") == torch.float32
+    assert arithmetic(parameters, "auto", "cuda") == torch.bfloat16
     with pytest.raises(UsageError, match="float16"):
-        arithmetic(model, "float16")
+        arithmetic(parameters, "float16")
 
 
 def test_a_model_that_does_more_than_a_linear_head_is_refused(tiny_folder: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 
@@ -89,7 +90,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from test_rl import batch, options
 from webdancer_cli.training import rl
-from webdancer_cli.training.checkpoint import full_state
+from webdancer_cli.training.checkpoint_writer import full_state
 from webdancer_cli.training.distributed import joined, shard
 from webdancer_cli.training.logprobs import Scorer
 from webdancer_cli.training.models import load_trainable
@@ -98,7 +99,7 @@ with joined() as world:
     scorer = shard(Scorer(model, compute), {{"Qwen3DecoderLayer"}}, world)
     optimizer = torch.optim.SGD(scorer.parameters(), lr=1.0)
     update = rl.learn(scorer, optimizer, batch(), 1.0, options(micro_tokens=60), world)
-    state = full_state(model, torch.float32, world, everywhere=True)
+    state = full_state(model, {{}}, world, everywhere=True)
     if world.rank == 1:
         torch.save((update, state), {out!r})
 """
@@ -181,10 +182,22 @@ def collected(kept: int, played: int) -> rl.Collected:
 
 def test_passes_go_through_all_questions_before_repeating_one():
     questions = [QA(question=f"{number}?", answer="x") for number in range(7)]
-    stream = rl.passes(questions, seed=3)
-    first, second = ([next(stream).question for _ in range(7)] for _ in range(2))
+    stream = rl.QuestionStream(questions, seed=3)
+    first, second = ([stream.take(1)[0].question for _ in range(7)] for _ in range(2))
     assert sorted(first) == sorted(second) and first != second
-    assert [next(rl.passes(questions, seed=3)).question] == first[:1]
+    assert [qa.question for qa in rl.QuestionStream(questions, seed=3).take(1)] == first[:1]
+
+
+@pytest.mark.parametrize(("count", "size"), [(7, 3), (7, 4), (5, 16), (1, 4), (6, 5)])
+def test_no_round_holds_a_question_twice_and_all_come_equally_often(count: int, size: int):
+    questions = [QA(question=f"{number}?", answer="x") for number in range(count)]
+    for seed in range(20):
+        stream = rl.QuestionStream(questions, seed)
+        rounds = [[qa.id for qa in stream.take(size)] for _ in range(2 * count)]
+        assert all(len(set(ids)) == len(ids) == min(size, count) for ids in rounds)
+        times = Counter(id for ids in rounds for id in ids)
+        # 2 * count rounds of size questions are 2 * size passes; the last round may hold some back.
+        assert len(times) == count and max(times.values()) - min(times.values()) <= 2
 
 
 @pytest.fixture(scope="module")

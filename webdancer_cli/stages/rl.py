@@ -12,18 +12,19 @@ from webdancer_cli.agent.own_tools import load_tools
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.config import Rl
 from webdancer_cli.errors import UsageError
-from webdancer_cli.flow import Progress, Tally
+from webdancer_cli.flow import Progress, Say, Tally, silent
 from webdancer_cli.grading.answers import METHOD, Judge
 from webdancer_cli.prompts import load_for
 from webdancer_cli.questions import read_questions
 from webdancer_cli.records import QA, Rejected, to_object
 from webdancer_cli.training import checkpoint
 from webdancer_cli.training.distributed import World, joined
-from webdancer_cli.training.models import load_model, load_tokenizer
+from webdancer_cli.training.engine_check import check_engine
+from webdancer_cli.training.models import load_policy_model
 from webdancer_cli.training.policies import TokenPolicy
-from webdancer_cli.training.renderer import Renderer
 from webdancer_cli.training.rl import train
 from webdancer_cli.training.rollouts import Arena
+from webdancer_cli.training.setup import set_up
 from webdancer_cli.training.transformers_engine import TransformersEngine
 from webdancer_cli.web.corpus import Corpus
 from webdancer_cli.web.source import Web
@@ -38,7 +39,14 @@ class Questions:
     tally: Tally
 
 
-def run(options: Rl, progress: Progress | None = None, *, web: Web | None = None, judge: Judge | None = None) -> Tally:
+def run(
+    options: Rl,
+    progress: Progress | None = None,
+    *,
+    web: Web | None = None,
+    judge: Judge | None = None,
+    say: Say = silent,
+) -> Tally:
     """Train ``options.model`` on the questions of ``options.data`` in the web of ``options.web``; under torchrun too.
 
     Every rank has a ``judge`` for its own episodes; without one, answers are matched by rule.
@@ -48,10 +56,7 @@ def run(options: Rl, progress: Progress | None = None, *, web: Web | None = None
     """
     _check(options)
     with joined() as world:
-        out = world.from_main(lambda: checkpoint.claim(options.out))
-        tokenizer = load_tokenizer(options.model)
-        renderer = Renderer(tokenizer)
-        tokenizer.chat_template = renderer.template.jinja  # of the checkpoint: it is served as it was trained
+        setup = set_up(options, world, say, progress)
         prompts, own_tools = load_for(options), load_tools(options.tool)
         web = web or Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars)
         tools = Tools(web, prompts, own_tools)
@@ -59,46 +64,52 @@ def run(options: Rl, progress: Progress | None = None, *, web: Web | None = None
         about = checkpoint.provenance("rl", options, questions.sha256)
         about |= {"records": {**questions.tally.counts, **questions.tally.reasons}}
         about |= {"prompts": prompts.id, "web": tools.web.name, "judge": judge.name if judge else METHOD}
-        model = load_model(options.model, options.dtype, world.device)
-        engine = TransformersEngine(model, tokenizer, max_length=options.max_context_tokens, rows=_rows(options, world))
+        engine = TransformersEngine(
+            load_policy_model(options.model, options.dtype, options.lora_rank, world.device, options.seed),
+            setup.tokenizer,
+            max_length=options.max_context_tokens,
+            rows=_rows(options, world),
+        )
+        say(check_engine(engine, options.model).line())
         policy = TokenPolicy(
             options.model,
             engine,
-            renderer,
+            setup.renderer,
             max_context_tokens=options.max_context_tokens,
             max_turn_tokens=options.max_turn_tokens,
             temperature=options.temperature,
             seed=options.seed,
         )
         arena = Arena(policy, tools, prompts, options, judge)
-        questions.tally.stopped = train(
-            options, questions.items, arena, engine, tokenizer, about, out, world, progress if world.is_main else None
-        )
+        questions.tally.stopped = train(options, questions.items, arena, engine, setup, about)
     return questions.tally
 
 
 def read(options: Rl) -> Questions:
-    """The questions of ``options.data``. Left out and counted: unreadable lines, and questions without an answer."""
+    """The questions of ``options.data``, each once. Left out and counted: unreadable lines, and questions without an
+    answer or that came before."""
     tally = Tally()
 
     def broken(rejected: Rejected) -> None:
         tally.failed += 1
         tally.reasons[rejected.reason] += 1
 
-    items: list[QA] = []
+    items: dict[str, QA] = {}
     digest = hashlib.sha256()
     for qa in islice(read_questions(options.data, broken), options.limit):
         tally.counts["in"] += 1
         digest.update(msgspec.json.encode(to_object(qa)))
-        if qa.answer.strip():
-            items.append(qa)
-        else:
+        if not qa.answer.strip():
             tally.reasons["no_answer"] += 1
+        elif qa.id in items:
+            tally.reasons["duplicate"] += 1
+        else:
+            items[qa.id] = qa
     tally.counts["trained on"] = len(items)
     if not items:
         named = "stdin" if options.data == jsonl.STDIN else options.data
         raise UsageError(f"{named}: nothing to practise on: {tally.line()}: give questions with answers")
-    return Questions(items, digest.hexdigest(), tally)
+    return Questions(list(items.values()), digest.hexdigest(), tally)
 
 
 def _rows(options: Rl, world: World) -> int:

@@ -8,13 +8,14 @@ import msgspec
 
 from webdancer_cli.config import Sft
 from webdancer_cli.errors import UsageError
-from webdancer_cli.flow import Progress, Tally
+from webdancer_cli.flow import Progress, Say, Tally, silent
 from webdancer_cli.records import Rejected, to_object
 from webdancer_cli.training import checkpoint
 from webdancer_cli.training.batches import Example
 from webdancer_cli.training.distributed import joined
-from webdancer_cli.training.models import check_dtype, load_tokenizer
+from webdancer_cli.training.models import check_dtype
 from webdancer_cli.training.renderer import Renderer
+from webdancer_cli.training.setup import set_up
 from webdancer_cli.training.sft import train
 from webdancer_cli.upstream import read_trajectories
 
@@ -28,7 +29,7 @@ class Dataset:
     tally: Tally
 
 
-def run(options: Sft, progress: Progress | None = None) -> Tally:
+def run(options: Sft, progress: Progress | None = None, *, say: Say = silent) -> Tally:
     """Fine-tune ``options.model`` on the policy's own turns in ``options.data``; under torchrun too.
 
     Raises UsageError before any work for a missing or tokenizer-less checkpoint, an ``out`` that cannot be written, and
@@ -36,18 +37,15 @@ def run(options: Sft, progress: Progress | None = None) -> Tally:
     """
     _check(options)
     with joined() as world:
-        out = world.from_main(lambda: checkpoint.claim(options.out))
-        tokenizer = load_tokenizer(options.model)
-        renderer = Renderer(tokenizer)
-        tokenizer.chat_template = renderer.template.jinja  # of the checkpoint: it is served as it was trained
-        dataset = world.from_main(lambda: read(options, renderer))
+        setup = set_up(options, world, say, progress)
+        dataset = world.from_main(lambda: read(options, setup.renderer, setup.max_length))
         about = checkpoint.provenance("sft", options, dataset.sha256)
         about["records"] = {**dataset.tally.counts, **dataset.tally.reasons}
-        train(options, dataset.examples, tokenizer, about, out, world, progress if world.is_main else None)
+        train(options, dataset.examples, setup, about)
     return dataset.tally
 
 
-def read(options: Sft, renderer: Renderer) -> Dataset:
+def read(options: Sft, renderer: Renderer, max_length: int) -> Dataset:
     """Render the trajectories of ``options.data``: this toolkit's records, or the authors' ChatML lines.
 
     Left out and counted: lines that cannot be read, trajectories longer than ``max_length`` tokens, and those in which
@@ -66,7 +64,7 @@ def read(options: Sft, renderer: Renderer) -> Dataset:
         tally.counts["in"] += 1
         digest.update(msgspec.json.encode(to_object(trajectory)))
         example = Example.of(renderer.encode(trajectory.messages))
-        if len(example.ids) > options.max_length:
+        if len(example.ids) > max_length:
             tally.reasons["too_long"] += 1
         elif not example.loss_tokens:
             tally.reasons["no_assistant_turn"] += 1
@@ -84,7 +82,7 @@ def _named(data: str) -> str:
 
 def _check(options: Sft) -> None:
     for name in ("batch_size", "micro_tokens", "max_length"):
-        if getattr(options, name) < 1:
+        if getattr(options, name) is not None and getattr(options, name) < 1:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name)}: must be at least 1")
     if options.steps is not None and options.steps < 1:
         raise UsageError(f"--steps {options.steps}: must be at least 1")

@@ -6,7 +6,6 @@ A killed run leaves no half checkpoint that looks whole.
 
 import json
 import platform
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,30 +13,34 @@ from typing import Any
 import peft
 import torch
 import transformers
-from peft import PeftModel
-from peft.tuners.lora import LoraLayer
-from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from webdancer_cli import __version__
 from webdancer_cli.config import NANO, Training
 from webdancer_cli.errors import UsageError
 from webdancer_cli.records import content_id
-from webdancer_cli.training.distributed import World, whole
-from webdancer_cli.training.logprobs import unwrap
 
 MARK = "webdancer.json"
 METRICS = "metrics.jsonl"
+PARTIAL = ".partial"
+"""Where a checkpoint is written before it is moved in."""
+
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", "*.gguf", "adapter_config.json")
 
 
-def claim(out: str) -> Path:
+def claim(out: str, model: str) -> Path:
     """The folder for a run's results, made and seen to be writable, before any work.
 
-    Raises UsageError when it cannot be written, and when it holds a finished checkpoint already.
+    Raises UsageError when it cannot be written, when it is the folder of ``model``, and when it holds a finished
+    checkpoint or other weights already: loaders might follow the index of the old ones.
     """
     folder = Path(out)
+    if Path(model).exists() and folder.exists() and folder.samefile(model):
+        raise UsageError(f"{out}: is the model's own folder: name another --out")
     if (folder / MARK).exists():
         raise UsageError(f"{out}: holds a finished checkpoint already: name another --out, or remove it")
+    foreign = next((path.name for pattern in _WEIGHTS for path in sorted(folder.glob(pattern))), None)
+    if foreign and not (folder / PARTIAL).is_dir():
+        raise UsageError(f"{out}: holds the weights of another model ({foreign}): name another --out, or remove them")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".webdancer-probe"
@@ -63,91 +66,17 @@ def provenance(command: str, options: Training, data_sha256: str) -> dict[str, A
 
 
 def _parent_id(model: str) -> str | None:
-    mark = Path(model) / MARK
-    if model == NANO or not mark.is_file():
+    folder = Path(model)
+    if model == NANO or not folder.is_dir():
         return None
-    parent: str | None = json.loads(mark.read_text(encoding="utf-8")).get("id")
+    # The adapter of a checkpoint lies in a folder of its own below it.
+    holders = (folder, folder.resolve().parent) if (folder / "adapter_config.json").is_file() else (folder,)
+    marks = [json.loads((holder / MARK).read_text("utf-8")) for holder in holders if (holder / MARK).is_file()]
+    parent: str | None = marks[0].get("id") if marks else None
     return parent
 
 
-def save(
-    folder: Path,
-    model: PreTrainedModel | PeftModel,
-    tokenizer: PreTrainedTokenizerBase,
-    about: dict[str, Any],
-    dtype: torch.dtype,
-    world: World,
-) -> None:
-    """Write a checkpoint with weights in ``dtype``; all ranks call it, rank 0 writes.
-
-    LoRA adapters are merged into the weights, and also kept by themselves in ``adapter/``.
-    """
-    state = full_state(model, dtype, world)
-    adapter = _adapter_state(model, world) if isinstance(model, PeftModel) else {}
-    if not world.is_main:
-        return
-    partial = folder / ".partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    bare = unwrap(model)
-    bare.save_pretrained(partial, state_dict=state)
-    _note_dtype(partial / "config.json", dtype)
-    tokenizer.save_pretrained(partial)
-    if isinstance(model, PeftModel):
-        model.save_pretrained(str(partial / "adapter"), state_dict=adapter, save_embedding_layers=False)
-    (partial / MARK).write_text(json.dumps(about, indent=2, default=str) + "\n", encoding="utf-8")
-    _move_in(partial, folder)
-
-
-def full_state(
-    model: PreTrainedModel | PeftModel, dtype: torch.dtype, world: World, *, everywhere: bool = False
-) -> dict[str, Tensor]:
-    """All weights under the names of the plain model, adapters merged in, on the CPU.
-
-    Empty on all ranks but 0, unless they are wanted ``everywhere``; all ranks call it. The model itself is not changed.
-    Tied weights share their storage, as they do in the model.
-    """
-    keep = everywhere or world.is_main
-    bare = unwrap(model)
-    deltas = {f"{name}.weight": part for name, part in bare.named_modules() if isinstance(part, LoraLayer)}
-    state: dict[str, Tensor] = {}
-    copies: dict[int, Tensor] = {}
-    for name, tensor in bare.state_dict(keep_vars=True).items():
-        if ".lora_" in name:
-            continue
-        name = name.replace(".base_layer.", ".")
-        if id(tensor) not in copies:
-            full = whole(tensor.detach())
-            if name in deltas:
-                full = full.float() + _delta(deltas[name])
-            full = full.to("cpu", dtype if full.is_floating_point() else full.dtype)
-            copies[id(tensor)] = full if keep else torch.empty(0)
-        state[name] = copies[id(tensor)]
-    return state if keep else {}
-
-
-def _delta(layer: LoraLayer) -> Tensor:
-    """What a LoRA layer adds to its weight: scaling times B A, float32."""
-    name = layer.active_adapters[0]
-    down: Any = layer.lora_A[name].weight
-    up: Any = layer.lora_B[name].weight
-    product = whole(up.detach()).float() @ whole(down.detach()).float()
-    return layer.scaling[name] * (product.T if getattr(layer, "fan_in_fan_out", False) else product)
-
-
-def _adapter_state(model: PeftModel, world: World) -> dict[str, Tensor]:
-    parts = {name: part for name, part in model.named_parameters() if ".lora_" in name}
-    full = {name: whole(part.detach()).cpu() for name, part in parts.items()}
-    return full if world.is_main else {}
-
-
-def _note_dtype(config: Path, dtype: torch.dtype) -> None:
-    """The dtype of the file, not of the model in memory, which may train in another."""
-    value = json.loads(config.read_text(encoding="utf-8"))
-    value["dtype"] = str(dtype).removeprefix("torch.")
-    config.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-
-
-def _move_in(partial: Path, folder: Path) -> None:
+def move_in(partial: Path, folder: Path) -> None:
     """Move the files of ``partial`` into ``folder``, those that make it a checkpoint last."""
     order = {"config.json": 1, MARK: 2}
     for path in sorted(partial.rglob("*"), key=lambda path: order.get(path.name, 0) if path.parent == partial else 0):

@@ -5,6 +5,8 @@ decoder runs on the whole rows; of its hidden states only those are kept whose *
 these, a chunk at a time, in float32, and a chunk is computed again in the backward pass instead of being stored.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -73,13 +75,39 @@ def check_head(model: PreTrainedModel | PeftModel) -> None:
     bare = unwrap(model)
     device = next(bare.parameters()).device
     ids_BT = torch.arange(8, device=device)[None] % bare.config.get_text_config().vocab_size
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(model):
         own = bare(input_ids=ids_BT, use_cache=False).logits.float()
         ours = _logits(bare, bare.get_decoder()(input_ids=ids_BT, use_cache=False).last_hidden_state)
     if own.shape != ours.shape or not torch.allclose(own, ours, rtol=1e-2, atol=1e-2):
         raise UsageError(
             f"{type(bare).__name__} does more after its last layer than a linear head: it cannot be trained"
         )
+
+
+def check_dropout(model: PreTrainedModel | PeftModel) -> None:
+    """Raises UsageError for a model that still draws at random in training mode: its log-probs would be noise."""
+    bare = unwrap(model)
+    ids_BT = torch.arange(8, device=next(bare.parameters()).device)[None] % bare.config.get_text_config().vocab_size
+    with torch.no_grad():
+        trained = bare(input_ids=ids_BT, use_cache=False).logits
+        with evaluating(model):
+            played = bare(input_ids=ids_BT, use_cache=False).logits
+    if not torch.allclose(trained, played, rtol=1e-2, atol=1e-2):
+        raise UsageError(
+            f"{type(bare).__name__} computes something else in training than in playing, dropout aside: "
+            "it cannot be trained by rl"
+        )
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode for a while: without dropout."""
+    before = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(before)
 
 
 def _recomputed(bare: PreTrainedModel, hidden_NH: Tensor, targets_N: Tensor, temperature: float) -> Tensor:

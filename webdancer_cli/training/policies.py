@@ -10,10 +10,14 @@ import torch
 
 from webdancer_cli import config
 from webdancer_cli.agent.episode import Completion, TokenLimit
+from webdancer_cli.errors import UsageError
+from webdancer_cli.flow import Say, silent
 from webdancer_cli.records import QA, Message, Usage, content_id
 from webdancer_cli.training.engine import Engine, Sampling
-from webdancer_cli.training.models import load_model, load_tokenizer
+from webdancer_cli.training.engine_check import check_engine
+from webdancer_cli.training.models import describe, load_model, load_tokenizer, missing_rows
 from webdancer_cli.training.renderer import Renderer, Tokens
+from webdancer_cli.training.templates import difference
 from webdancer_cli.training.transformers_engine import TransformersEngine
 
 
@@ -100,12 +104,20 @@ class TokenSession:
         self.tokens.extend(self._policy.renderer.observation(content, closed=self._closed), False)
 
 
-def open_policy(options: config.Sample | config.Eval) -> TokenPolicy:
+def open_policy(options: config.Sample | config.Eval, say: Say = silent) -> TokenPolicy:
     """The checkpoint that ``options.model`` names, ready to play. Raises UsageError when it cannot be opened."""
     tokenizer = load_tokenizer(options.model)
     renderer = Renderer(tokenizer)
+    if told := difference(renderer.template, tokenizer):
+        say(f"the model's own chat template has {told}")
+    if missing := missing_rows(describe(options.model), tokenizer):
+        raise UsageError(
+            f"{options.model}: its tokenizer has {missing} tokens that its embedding has no rows for: `webdancer sft` "
+            "without --lora-rank adds and trains them"
+        )
     model = load_model(options.model, device="cuda" if torch.cuda.is_available() else "cpu")
     engine = TransformersEngine(model, tokenizer, max_length=options.max_context_tokens, rows=options.jobs)
+    say(check_engine(engine, options.model).line())
     return TokenPolicy(
         options.model,
         engine,

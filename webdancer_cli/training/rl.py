@@ -20,29 +20,28 @@ import asyncio
 import math
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
 
 from webdancer_cli.config import Rl
-from webdancer_cli.flow import Progress
 from webdancer_cli.jsonl import Writer
 from webdancer_cli.records import QA
 from webdancer_cli.training.batches import pad, plan
-from webdancer_cli.training.checkpoint import METRICS, full_state, save
+from webdancer_cli.training.checkpoint import METRICS
+from webdancer_cli.training.checkpoint_writer import CheckpointWriter, full_state
 from webdancer_cli.training.dapo import Sums, surrogate
 from webdancer_cli.training.distributed import World, shard
-from webdancer_cli.training.logprobs import Scorer, check_head, unwrap
-from webdancer_cli.training.models import load_trainable
+from webdancer_cli.training.logprobs import Scorer, check_dropout, check_head, unwrap
+from webdancer_cli.training.models import load_trainable, slow_dtype, without_dropout
 from webdancer_cli.training.rollouts import Arena, Group, Lesson, learnable, lessons, shown
+from webdancer_cli.training.setup import TrainingSetup
 from webdancer_cli.training.sft import adamw, descend
 from webdancer_cli.training.transformers_engine import TransformersEngine
 
@@ -86,31 +85,35 @@ def train(
     questions: Sequence[QA],
     arena: Arena,
     engine: TransformersEngine,
-    tokenizer: PreTrainedTokenizerBase,
+    setup: TrainingSetup,
     about: dict[str, Any],
-    out: Path,
-    world: World,
-    progress: Progress | None = None,
 ) -> str:
     """Train on ``questions``, played in ``arena`` through ``engine``; why it ended early, if it did.
 
-    Writes metrics and some rollouts as it goes, and checkpoints with ``about`` in them, into ``out``.
+    Writes metrics and some rollouts as it goes, and checkpoints with ``about`` in them, into ``setup.out``.
     """
+    world, out = setup.world, setup.out
     model, compute = load_trainable(options.model, options.dtype, options.lora_rank, world.device, options.seed)
+    if warning := slow_dtype(compute, world.device):
+        setup.say(warning)
+    without_dropout(model)
     check_head(model)
+    check_dropout(model)
+    checkpoints = CheckpointWriter(setup, about, compute)
+    checkpoints.try_out(model)
     scorer = Scorer(model, compute)
     shard(scorer, set(unwrap(model)._no_split_modules or ()), world)
-    optimizer = adamw(scorer, options.lr, options.weight_decay)
-    stream = passes(questions, options.seed)
+    optimizer = adamw(scorer, options.peak_lr, options.weight_decay)
+    stream = QuestionStream(questions, options.seed)
     log = Log(out) if world.is_main else None
     began = time.monotonic()
     step, stopped = 0, ""
     with asyncio.Runner() as runner, closing(arena, runner):
         while step < options.steps and not out_of_time(options, began, world) and not stopped:
             step += 1
-            lr = options.lr * min(1.0, step / max(1, options.warmup_steps))
+            lr = options.peak_lr * min(1.0, step / max(1, options.warmup_steps))
             started = time.perf_counter()
-            engine.load_weights(full_state(model, compute, world, everywhere=True))
+            engine.load_weights(full_state(model, checkpoints.kinds, world, everywhere=True))
             collected = collect(runner, arena, stream, step, options, world)
             stopped = why_to_stop(collected)
             sampled = time.perf_counter()
@@ -121,15 +124,16 @@ def train(
             trained = time.perf_counter()
             metrics = {"step": step, **rollout_metrics(collected), **update_metrics(updates), "lr": lr}
             seconds = {"seconds_rollout": round(sampled - started, 3), "seconds_train": round(trained - sampled, 3)}
-            if log:
-                log.write(metrics | seconds, collected)
-            if progress:
-                progress.step(step, options.steps, note(metrics))
+            if setup.progress:
+                setup.progress.step(step, options.steps, note(metrics))
+            saved: dict[str, float] = {}
             if options.save_every and step % options.save_every == 0 and step < options.steps:
-                save(out / f"step-{step}", model, tokenizer, {**about, "step": step}, compute, world)
+                saved = checkpoints.save(out / f"step-{step}", model, step)
+            if log:
+                log.write(metrics | seconds | saved, collected)
     if log:
         log.close()
-    save(out, model, tokenizer, {**about, "step": step}, compute, world)
+    checkpoints.save(out, model, step)
     return stopped
 
 
@@ -153,16 +157,40 @@ def out_of_time(options: Rl, began: float, world: World) -> bool:
     return world.from_main(lambda: options.minutes is not None and time.monotonic() - began >= 60 * options.minutes)
 
 
-def passes(questions: Sequence[QA], seed: int) -> Iterator[QA]:
-    """The questions without end: pass after pass over all of them, each in an order of its own."""
-    number = 0
-    while True:
-        yield from random.Random(f"{seed}:{number}").sample(questions, len(questions))
-        number += 1
+class QuestionStream:
+    """Questions (with different ids) without end: pass after pass over all of them, each in an order of its own."""
+
+    def __init__(self, questions: Sequence[QA], seed: int):
+        self._count = len(questions)
+        self._passes = self._without_end(questions, seed)
+        self._held: deque[QA] = deque()
+
+    def take(self, count: int) -> list[QA]:
+        """The questions of a round: ``count``, or all there are, none of them twice.
+
+        What is drawn in an episode depends on the question and the round, so a question that stood twice in a round
+        would be played twice alike. One that comes again too soon, at the start of a pass, waits for the next round.
+        """
+        taken: dict[str, QA] = {}
+        again: list[QA] = []
+        while len(taken) < min(count, self._count):
+            qa = self._held.popleft() if self._held else next(self._passes)
+            if qa.id in taken:
+                again.append(qa)
+            taken.setdefault(qa.id, qa)
+        self._held.extendleft(reversed(again))
+        return list(taken.values())
+
+    @staticmethod
+    def _without_end(questions: Sequence[QA], seed: int) -> Iterator[QA]:
+        number = 0
+        while True:
+            yield from random.Random(f"{seed}:{number}").sample(questions, len(questions))
+            number += 1
 
 
 def collect(
-    runner: asyncio.Runner, arena: Arena, stream: Iterator[QA], step: int, options: Rl, world: World
+    runner: asyncio.Runner, arena: Arena, stream: QuestionStream, step: int, options: Rl, world: World
 ) -> Collected:
     """Dynamic sampling: rounds of fresh questions until enough groups are learnable, or ``max_rounds`` are over.
 
@@ -171,7 +199,7 @@ def collect(
     """
     collected = Collected()
     while not collected.stopped and collected.rounds < options.max_rounds and len(collected.kept) < options.questions:
-        questions = list(islice(stream, round_size(collected, options.questions)))
+        questions = stream.take(round_size(collected, options.questions))
         attempt = step * options.max_rounds + collected.rounds
         mine = runner.run(arena.play(questions[world.rank :: world.size], attempt))
         parts, reasons = zip(*world.gather((mine, arena.stopped)), strict=True)

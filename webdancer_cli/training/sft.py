@@ -10,22 +10,21 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
 
 from webdancer_cli.config import Sft
 from webdancer_cli.errors import WebdancerError
-from webdancer_cli.flow import Progress
 from webdancer_cli.jsonl import Writer
 from webdancer_cli.training.batches import Batch, Example, pad, plan, shuffled
-from webdancer_cli.training.checkpoint import METRICS, save
+from webdancer_cli.training.checkpoint import METRICS
+from webdancer_cli.training.checkpoint_writer import CheckpointWriter
 from webdancer_cli.training.distributed import World, shard, whole
 from webdancer_cli.training.logprobs import Scorer, check_head, unwrap
-from webdancer_cli.training.models import load_trainable
+from webdancer_cli.training.models import grow_embedding, load_trainable, slow_dtype
+from webdancer_cli.training.setup import TrainingSetup
 
 FLOOR = 0.1
 """The cosine ends at this share of the peak learning rate."""
@@ -48,41 +47,47 @@ class Update:
 def train(
     options: Sft,
     examples: Sequence[Example],
-    tokenizer: PreTrainedTokenizerBase,
+    setup: TrainingSetup,
     about: dict[str, Any],
-    out: Path,
-    world: World,
-    progress: Progress | None = None,
 ) -> None:
-    """Train on ``examples``; into ``out`` go ``metrics.jsonl`` line by line, and checkpoints with ``about`` in them."""
+    """Train on ``examples``; into ``setup.out`` go ``metrics.jsonl`` line by line, and checkpoints with ``about``."""
+    world, out = setup.world, setup.out
     model, compute = load_trainable(options.model, options.dtype, options.lora_rank, world.device, options.seed)
+    if warning := slow_dtype(compute, world.device):
+        setup.say(warning)
+    if grown := grow_embedding(unwrap(model), setup.plain, setup.tokenizer):
+        setup.say(f"the embedding has {grown} rows now: the tokenizer has tokens that the model had none for")
     check_head(model)
+    checkpoints = CheckpointWriter(setup, about, compute)
+    checkpoints.try_out(model)
     scorer = Scorer(model, compute)
     shard(scorer, set(unwrap(model)._no_split_modules or ()), world)
-    optimizer = adamw(scorer, options.lr, options.weight_decay)
+    optimizer = adamw(scorer, options.peak_lr, options.weight_decay)
     steps = total_steps(options, len(examples))
     batch_size = min(options.batch_size, len(examples))
     metrics = Writer(str(out / METRICS)) if world.is_main else None
     for step, indices in enumerate(shuffled(len(examples), batch_size, steps, options.seed), 1):
         started = time.perf_counter()
-        lr = options.lr * rate(step, steps, options.warmup)
+        lr = options.peak_lr * rate(step, steps, options.warmup)
         rows = [examples[index] for index in indices]
         loss_tokens = sum(row.loss_tokens for row in rows)
         shares = plan([len(row.ids) for row in rows], options.micro_tokens, world.size)[world.rank]
         batches = (pad([rows[index] for index in share], world.device) for share in shares)
         update = step_on(scorer, optimizer, batches, loss_tokens, lr, options.max_grad_norm, world)
         speed = sum(len(row.ids) for row in rows) / (time.perf_counter() - started)
+        if setup.progress:
+            setup.progress.step(step, steps, f"loss {update.loss:.4f}, {speed:,.0f} tokens/s")
+        saved: dict[str, float] = {}
+        if step == steps:
+            saved = checkpoints.save(out, model, step)
+        elif options.save_every and step % options.save_every == 0:
+            saved = checkpoints.save(out / f"step-{step}", model, step)
         if metrics:
             epoch = round(step * batch_size / len(examples), 4)
             line = {"step": step, "loss": update.loss, "tokens": loss_tokens, "lr": lr, "grad_norm": update.grad_norm}
-            metrics.write({**line, "tokens_per_second": round(speed, 1), "epoch": epoch})
-        if progress:
-            progress.step(step, steps, f"loss {update.loss:.4f}, {speed:,.0f} tokens/s")
-        if options.save_every and step % options.save_every == 0 and step < steps:
-            save(out / f"step-{step}", model, tokenizer, {**about, "step": step}, compute, world)
+            metrics.write({**line, "tokens_per_second": round(speed, 1), "epoch": epoch, **saved})
     if metrics:
         metrics.close()
-    save(out, model, tokenizer, {**about, "step": steps}, compute, world)
 
 
 def step_on(

@@ -8,7 +8,9 @@ slots. Grouped-query heads share their keys without a copy.
 Shapes: ``_N`` packed tokens, ``_S`` single rows, ``_C`` chunk rows, ``_W`` the longest chunk, ``_L`` cached positions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -192,9 +194,6 @@ def attend(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
-    *,
-    plan: Plan,
-    cache: SlotCache,
     sliding_window: int | None = None,
     **rest: Any,
 ) -> tuple[Tensor, None]:
@@ -204,10 +203,29 @@ def attend(
         raise UsageError(
             f"{type(module).__name__} uses {', '.join(strange)}, which the in-process engine does not know"
         )
+    plan, cache = _STEP.get()
     layer = module.layer_idx
     assert isinstance(layer, int)
     keys, values = cache.write(layer, key, value, plan)
     return plan.attend(query, keys, values, scaling, sliding_window), None
+
+
+_STEP: ContextVar[tuple[Plan, SlotCache]] = ContextVar("the engine's step")
+"""What ``attend`` needs of the step under way. It does not pass through the model: every keyword there is the library's
+to name, and it has taken ours before (transformers 5.24 calls its own cache ``cache``)."""
+
+
+@contextmanager
+def attending(config: Any, plan: Plan, cache: SlotCache) -> Iterator[None]:
+    """For the time of one forward pass, a module that may also be in training attends over the slots."""
+    usual = config._attn_implementation
+    config._attn_implementation = ATTENTION
+    token = _STEP.set((plan, cache))
+    try:
+        yield
+    finally:
+        _STEP.reset(token)
+        config._attn_implementation = usual
 
 
 def install() -> None:

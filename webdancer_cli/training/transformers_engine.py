@@ -8,8 +8,7 @@ between the turns of its episode, so that a turn computes the new ids only.
 import asyncio
 import heapq
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +18,8 @@ from torch import Tensor
 from webdancer_cli.errors import ModelError
 from webdancer_cli.training.draw import draw
 from webdancer_cli.training.engine import Finish, Sample, Sampling
-from webdancer_cli.training.slots import ATTENTION, Plan, SlotCache, install
+from webdancer_cli.training.models import max_length as longest
+from webdancer_cli.training.slots import Plan, SlotCache, attending, install
 from webdancer_cli.transcript import STOP_STRINGS
 
 CHUNK_TOKENS = 256
@@ -84,12 +84,12 @@ class TransformersEngine:
     ):
         install()
         self.model = model
-        self.max_length = min(max_length, getattr(model.config, "max_position_embeddings", max_length))
+        self.max_length = min(max_length, longest(model.config) or max_length)
         self.rows = max(1, min(rows, cache_bytes // (self.max_length * _bytes_per_position(model))))
         self.steps = 0
         """Forward passes so far."""
         self._device = next(model.parameters()).device
-        self._chunk_tokens = chunk_tokens
+        self.chunk_tokens = chunk_tokens
         self._stop_strings = _StopStrings(tokenizer, STOP_STRINGS)
         self._waiting: list[_Request] = []
         self._running: list[_Request] = []
@@ -127,9 +127,11 @@ class TransformersEngine:
         self._clear()
 
     def load_weights(self, state: dict[str, Tensor]) -> None:
-        """Take over a full state dict, in an engine with a model of its own."""
+        """Take over new weights, in an engine with a model of its own: all of them, or those of its adapters."""
         self.refresh()
-        self.model.load_state_dict(state)
+        strange = self.model.load_state_dict(state, strict=False).unexpected_keys
+        if strange or not state:
+            raise RuntimeError(f"{len(state)} weights came, of which the model does not know {strange[:3]}")
 
     def _clear(self) -> None:
         """Take every slot back. The buffers stay as they are: a slot's new owner writes before it reads."""
@@ -203,7 +205,7 @@ class TransformersEngine:
         batch = []
         budget = STEP_TOKENS
         for request in sorted(self._running, key=lambda request: request.pending > 1):
-            count = min(request.pending, self._chunk_tokens, budget)
+            count = min(request.pending, self.chunk_tokens, budget)
             if count > 0:
                 batch.append((request, count))
                 budget -= count
@@ -221,14 +223,12 @@ class TransformersEngine:
         ids = [id for request, count in batch for id in request.ids[request.computed : request.computed + count]]
         ends = torch.tensor(counts).cumsum(0) - 1
         done = torch.tensor([request.pending == count for request, count in batch])
-        with _slot_attention(self.model.config):
+        with attending(self.model.config, plan, self._cache):
             output = self.model(
                 input_ids=torch.tensor([ids], device=self._device),
                 position_ids=plan.positions_N[None],
                 use_cache=False,
                 logits_to_keep=ends[done].to(self._device),
-                plan=plan,
-                cache=self._cache,
             )
         return output.logits[0]
 
@@ -270,17 +270,6 @@ class _StopStrings:
             return False
         tail = self._tokenizer.decode(drawn[-self._longest :])
         return any(string in tail for string in self._strings)
-
-
-@contextmanager
-def _slot_attention(config: Any) -> Iterator[None]:
-    """For the time of one forward pass, a module that may also be in training attends over the slots."""
-    usual = config._attn_implementation
-    config._attn_implementation = ATTENTION
-    try:
-        yield
-    finally:
-        config._attn_implementation = usual
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:

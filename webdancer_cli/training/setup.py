@@ -1,0 +1,68 @@
+"""What ``sft`` and ``rl`` find out before any work: where they start, whether that can be trained, where it goes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from webdancer_cli.config import Sft, Training
+from webdancer_cli.errors import UsageError
+from webdancer_cli.flow import Progress, Say
+from webdancer_cli.training import checkpoint
+from webdancer_cli.training.distributed import World
+from webdancer_cli.training.models import Plain, describe, load_tokenizer, missing_rows
+from webdancer_cli.training.renderer import Renderer
+from webdancer_cli.training.templates import difference
+
+UNLIMITED = 32768
+"""Longest sequence of a model that knows no limit, in tokens."""
+
+
+@dataclass(frozen=True)
+class TrainingSetup:
+    """A model that has been looked at, though not loaded yet, and everything that goes with it."""
+
+    plain: Plain
+    tokenizer: PreTrainedTokenizerBase
+    """With the chat template and the end token under which the checkpoint will be served."""
+    renderer: Renderer
+    max_length: int
+    """Longest sequence, in tokens."""
+    out: Path
+    world: World
+    say: Say
+    progress: Progress | None
+
+
+def set_up(options: Training, world: World, say: Say, progress: Progress | None = None) -> TrainingSetup:
+    """Look at the model and the folder that ``options`` name; only rank 0 speaks.
+
+    Raises UsageError for a checkpoint that is missing, incomplete or has no usable tokenizer, for a folder that cannot
+    take the results, and for lengths that the model does not have.
+    """
+    out = world.from_main(lambda: checkpoint.claim(options.out, options.model))
+    tokenizer = load_tokenizer(options.model)
+    renderer = Renderer(tokenizer)
+    if told := difference(renderer.template, tokenizer):
+        say(f"the model's own chat template has {told}; the checkpoint is saved with the template it is trained on")
+    renderer.dress(tokenizer)
+    plain = describe(options.model)
+    _check_vocabulary(options, plain, tokenizer)
+    return TrainingSetup(plain, tokenizer, renderer, _max_length(options, plain), out, world, say, progress)
+
+
+def _check_vocabulary(options: Training, plain: Plain, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Rows for new tokens are made by full fine-tuning alone: adapters would leave them as they are drawn."""
+    missing = missing_rows(plain, tokenizer)
+    if missing and (options.lora_rank or not isinstance(options, Sft)):
+        raise UsageError(
+            f"{options.model}: its tokenizer has {missing} tokens that its embedding has no rows for: "
+            "`webdancer sft` without --lora-rank adds and trains them"
+        )
+
+
+def _max_length(options: Training, plain: Plain) -> int:
+    own = plain.max_length or UNLIMITED
+    if options.max_length is not None and plain.max_length and options.max_length > own:
+        raise UsageError(f"--max-length {options.max_length}: {options.model} can be trained on {own} positions")
+    return options.max_length or own
