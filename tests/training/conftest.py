@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tiny_models import byte_level
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from webdancer_cli import jsonl
@@ -28,23 +28,6 @@ GRAMMAR = [
     "\n</tool_response>",
     "<answer>",
 ]
-TEXT = "Wissen ist Macht. The capital of Arlen is Bost, and 42 ships sail to the harbour each year.\n" * 4
-
-
-def byte_level(special: list[str], added: list[str], eos: str) -> PreTrainedTokenizerFast:
-    """A tiny byte-level BPE with the given control tokens and non-special added tokens."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300,
-        special_tokens=special,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([TEXT], trainer)
-    tokenizer.add_tokens([AddedToken(text, normalized=False, special=False) for text in added])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=eos, pad_token=eos)
 
 
 @pytest.fixture(scope="session")

@@ -125,7 +125,10 @@ def _score(bare: PreTrainedModel, hidden_NH: Tensor, targets_N: Tensor, temperat
 
 
 def _logits(bare: PreTrainedModel, hidden: Tensor) -> Tensor:
-    """The head in float32, with the soft cap of the Gemma family."""
+    """The head in float32, with what families do to its logits: Granite and Cohere scale them, Gemma caps them."""
+    config = bare.config.get_text_config()
     logits: Tensor = bare.get_output_embeddings()(hidden).float()
-    cap = getattr(bare.config.get_text_config(), "final_logit_softcapping", None)
+    scale = getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0)
+    logits = logits * scale if scale != 1.0 else logits
+    cap = getattr(config, "final_logit_softcapping", None)
     return torch.tanh(logits / cap) * cap if cap else logits

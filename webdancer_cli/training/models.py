@@ -215,7 +215,11 @@ def load_trainable(
     config = LoraConfig(
         r=lora_rank, lora_alpha=2 * lora_rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    return get_peft_model(model, config).train(), compute
+    try:
+        return get_peft_model(model, config).train(), compute
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{name}: cannot be trained by --lora-rank: {reason}") from None
 
 
 def load_policy_model(

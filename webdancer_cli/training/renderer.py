@@ -13,7 +13,7 @@ Turns are encoded one by one. So ``encode`` of a conversation is the concatenati
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -71,9 +71,9 @@ class Renderer:
         stops = {self._ids[token] for token in self.template.stops if token in self._ids}
         self.stop_ids = frozenset({self.end_id, *stops, *_known(tokenizer.eos_token_id)})
         self._begin = self._encoder.encode([(self.template.begin, self._frame)])
-        self._between = self._encoder.encode([(self.template.between, self._frame)])
         self._assistant = self._encoder.encode([self._opening(ASSISTANT)])
-        self._forbid_control(name, [*self.template.control, *self.template.stops])
+        self._between = self._joint()
+        self._forbid_control(name)
         check_ids(self, tokenizer, name)
 
     def encode(self, messages: Sequence[Message]) -> Tokens:
@@ -127,6 +127,12 @@ class Renderer:
         """The added tokens that a policy may write."""
         return list(self._written.tokens)
 
+    def _joint(self) -> list[int]:
+        """What stands between two turns: the control tokens around it may take its spaces."""
+        opening, frame = self._opening(ASSISTANT)
+        ids = self._encoder.encode([(self.template.end + self.template.between + opening, frame)])
+        return ids[1 : len(ids) - len(self._assistant)]
+
     def _told(self, message: Message) -> list[int]:
         """A turn of someone else: opening, content and end in one piece, since text may join across their edges."""
         response = _RESPONSE.fullmatch(message.content) if message.role == "user" else None
@@ -139,15 +145,15 @@ class Renderer:
     def _opening(self, role: str) -> Part:
         return self.template.opening.format(role=role), self._frame
 
-    def _forbid_control(self, name: str, control: Iterable[str]) -> None:
-        """Some vocabularies hold the control tokens as ordinary words too; then text could become one."""
-        for token in control:
-            for allowed in (self._written, self._web):
-                ids = self._encoder.encode([(f"a{token} {token}", allowed)])
-                if token in self._ids and self._ids[token] in ids:
-                    raise UsageError(
-                        f"the tokenizer of {name} makes {token} out of plain text: it cannot be used safely"
-                    )
+    def _forbid_control(self, name: str) -> None:
+        """Some vocabularies hold special tokens as ordinary words too; then text could become one."""
+        special = {token.content for token in self._encoder.tokens if token.special} - set(self.writable)
+        special |= {*self.template.control, *self.template.stops} & self._ids.keys()
+        for allowed in (self._written, self._web):
+            ids = set(self._encoder.encode([("".join(f"a{token} {token}\n" for token in sorted(special)), allowed)]))
+            token = next((token for token in sorted(special) if self._ids[token] in ids), None)
+            if token:
+                raise UsageError(f"the tokenizer of {name} makes {token} out of plain text: it cannot be used safely")
 
 
 def check_ids(renderer: Renderer, tokenizer: PreTrainedTokenizerBase, name: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from webdancer_cli.errors import ModelError
+from webdancer_cli.errors import ModelError, UsageError
 from webdancer_cli.training.draw import draw
 from webdancer_cli.training.engine import Finish, Sample, Sampling
 from webdancer_cli.training.models import max_length as longest
@@ -283,6 +283,8 @@ def _common(left: Sequence[int], right: Sequence[int]) -> int:
 def _bytes_per_position(model: Any) -> int:
     """Keys and values of one position in all layers."""
     config = model.config.get_text_config()
+    if not getattr(config, "num_attention_heads", None):
+        raise UsageError(f"the in-process engine does not play {type(model).__name__}, which has no attention heads")
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return int(2 * config.num_hidden_layers * heads * width * model.dtype.itemsize)
