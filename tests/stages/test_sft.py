@@ -72,16 +72,16 @@ def test_progress_is_told_step_by_step(data: Path) -> None:
 
 def test_the_authors_lines_are_learned_like_ours(data: Path) -> None:
     renderer = Renderer(load_tokenizer("nano"))
-    ours = sft.read(options(data), renderer)
+    ours = sft.read(options(data), renderer, 2048)
     theirs = data.parent / "theirs.jsonl"
     theirs.write_bytes(b"\n".join(encode(trajectory(town)) for town in TOWNS))
-    assert sft.read(options(theirs), renderer).examples == ours.examples
+    assert sft.read(options(theirs), renderer, 2048).examples == ours.examples
 
 
 @pytest.mark.skipif(not RELEASED.exists(), reason="the released trajectories are not here")
 def test_the_released_trajectories_render_exactly() -> None:
     renderer = Renderer(load_tokenizer("nano"))
-    dataset = sft.read(config.Sft(data=str(RELEASED), limit=20, max_length=10**6), renderer)
+    dataset = sft.read(config.Sft(data=str(RELEASED), limit=20), renderer, 10**6)
     lines = [json.loads(line) for line in RELEASED.read_bytes().splitlines()[:20]]
     for example, line in zip(dataset.examples, lines, strict=True):
         said = [token for token, trainable in zip(example.ids, example.trainable, strict=True) if trainable]

@@ -1,68 +1,45 @@
 """vLLM, on the CPU, serves what ``sft`` wrote as it stands; ``sample`` and ``eval`` play against it."""
 
-import importlib.util
 import json
-import os
-import signal
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from vllm_server import post, serving
 
-from webdancer_cli.records import Attempt, Trajectory, from_object, to_object
+from webdancer_cli.records import Attempt, Message, Trajectory, from_object, to_object
+from webdancer_cli.training.models import cpu_has_bfloat16, load_tokenizer
+from webdancer_cli.training.renderer import Renderer
+from webdancer_cli.transcript import render_response
 
 pytestmark = pytest.mark.vllm
 
 RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
-START_SECONDS = 300
 EPISODE = ["--prompts", "compact", "--max-calls", "3", "--max-turn-tokens", "48", "--max-context-tokens", "1024"]
 
 
 @pytest.fixture(scope="session")
 def endpoint(tuned_smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The base URL of a vLLM that serves the output folder of ``sft``."""
-    if importlib.util.find_spec("vllm") is None:
-        pytest.skip("vllm is not installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("vllm") / "log"
-    serving = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(tuned_smollm2)]
-    flags = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "tuned", "--max-model-len", "2048"]
-    with open(log, "wb") as sink:
-        server = subprocess.Popen(
-            [*serving, *flags, "--enforce-eager", "--dtype", "bfloat16"],
-            stdout=sink,
-            stderr=sink,
-            start_new_session=True,
-            env=os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"},
-        )
-    try:
-        wait_until_healthy(f"http://127.0.0.1:{port}/health", server, log)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
+    dtype = "bfloat16" if cpu_has_bfloat16() else "float32"
+    with serving(tuned_smollm2, "tuned", tmp_path_factory.mktemp("vllm") / "log", dtype) as url:
+        yield f"{url}/v1"
 
 
-def wait_until_healthy(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        assert server.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")[-3000:]
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.5)
+def test_the_chat_endpoint_makes_the_ids_that_were_trained(endpoint: str, tuned_smollm2: Path) -> None:
+    renderer = Renderer(load_tokenizer(str(tuned_smollm2)))
+    page = "Bost is red.\n\n- Größe: 12,50 €\n\tcode()\n\n\n日本 🙂."
+    messages = [
+        Message("system", "You browse. Think in <think> and </think>."),
+        Message("user", "What colour is Bost?"),
+        Message("assistant", '<think>\nx\n</think>\n<tool_call>\n{"name": "search"}\n</tool_call>'),
+        Message("user", render_response(page)),
+    ]
+    chat = [{"role": message.role, "content": message.content} for message in messages]
+    served = post(f"{endpoint.removesuffix('/v1')}/tokenize", {"model": "tuned", "messages": chat})["tokens"]
+    assert served == renderer.prompt(messages)
 
 
 def test_sample_writes_well_formed_records(run_cli: RunCli, endpoint: str, colours: Path) -> None:
