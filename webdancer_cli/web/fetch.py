@@ -16,13 +16,11 @@ from email.utils import parsedate_to_datetime
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-import charset_normalizer
 import httpcore
 import httpx
 import msgspec
-from w3lib.encoding import html_to_unicode
 
-from webdancer_cli import __version__
+from webdancer_cli import __version__, encoding
 from webdancer_cli.errors import Reject
 from webdancer_cli.tape import Answer, Tape, TapeMiss
 from webdancer_cli.web import robots, urls, walls
@@ -70,17 +68,9 @@ class Fetched(msgspec.Struct, kw_only=True):
     """The seconds between two requests that the site's robots.txt asks for."""
 
     def text(self) -> str:
-        """The body as text: by byte-order mark, header, ``<meta>``, else UTF-8 if valid, else a guess."""
-        return html_to_unicode(self.headers.get("content-type"), self.body, "cp1252", _guess)[1]
-
-
-def _guess(body: bytes) -> str | None:
-    try:
-        body.decode("utf-8")
-        return "utf-8"
-    except UnicodeDecodeError:
-        best = charset_normalizer.from_bytes(body[:65536]).best()
-        return best.encoding if best else None
+        """The body as text, its charset as ``encoding`` tells it."""
+        markup = self.content_type in HTML_TYPES or not self.content_type
+        return encoding.text_of(self.body, self.headers.get("content-type", ""), markup=markup)
 
 
 class Status(Reject):
@@ -218,7 +208,7 @@ class Fetcher:
 
     async def _robots_txt(self, url: str) -> str:
         fetched = await self._follow(url, (), obey=False, cut=True)
-        return fetched.body.decode("utf-8-sig", "replace")
+        return encoding.text_of(fetched.body, fetched.headers.get("content-type", ""))
 
     async def _follow(self, url: str, kinds: Collection[str], *, obey: bool, cut: bool) -> Fetched:
         """Follow redirects; each hop is canonicalised, asked of robots.txt, and guarded like the first."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from webdancer_cli import encoding
 from webdancer_cli.errors import Reject
 from webdancer_cli.records import Page
 from webdancer_cli.web import warc
@@ -57,7 +58,7 @@ def _folder(folder: Path) -> Iterator[Document]:
     """The HTML files below a folder, in the order of their paths."""
     for file in sorted(folder.rglob("*.htm*")):
         url = FOLDER_URL + quote(file.relative_to(folder).as_posix())
-        yield Document(file.read_text(encoding="utf-8", errors="replace"), url)
+        yield Document(encoding.text_of(file.read_bytes(), markup=True), url)
 
 
 async def _next(
