@@ -129,8 +129,9 @@ async def test_other_schemes_are_refused_after_a_redirect_too(serve, answer, tar
 
 
 PRIVATE = """
-    127.0.0.1 localhost [::1] 10.0.0.1 192.168.1.1 172.16.0.1 169.254.169.254 0x7f000001 0177.0.0.1 2130706433 127.1 0.0.0.0
-    [::ffff:127.0.0.1] [fe80::1] [fd00::1] 100.64.0.1 [64:ff9b::7f00:1] [2002:7f00:1::] 224.0.0.1 255.255.255.255
+    127.0.0.1 localhost [::1] 10.0.0.1 192.168.1.1 172.16.0.1 169.254.169.254 0x7f000001 0177.0.0.1 2130706433 127.1
+    0.0.0.0 [::ffff:127.0.0.1] [fe80::1] [fd00::1] 100.64.0.1 [64:ff9b::7f00:1] [2002:7f00:1::]
+    224.0.0.1 255.255.255.255
 """
 
 
@@ -215,7 +216,7 @@ async def test_compression_that_cannot_be_undone_is_named(serve, answer, body: b
 
 
 async def test_a_gzip_bomb_costs_no_more_than_the_limit(serve, answer) -> None:
-    bomb = gzip.compress(bytes(200 * 1024 * 1024), compresslevel=1)
+    bomb = gzip.compress(b" " * (200 * 1024 * 1024), compresslevel=1)
     assert len(bomb) < 1_500_000
     site = await serve({"/": answer(bomb, headers={"Content-Encoding": "gzip"})})
     inflater = fetch.Inflater("", "gzip")

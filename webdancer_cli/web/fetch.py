@@ -8,7 +8,7 @@ the *decompressed* size, and time limits. Every failure is a Reject whose reason
 import asyncio
 import time
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -23,14 +23,16 @@ import msgspec
 from webdancer_cli import __version__, encoding
 from webdancer_cli.errors import Reject
 from webdancer_cli.tape import Answer, Tape, TapeMiss
-from webdancer_cli.web import robots, urls, walls
+from webdancer_cli.web import cookies, media, moved, robots, urls, walls
 from webdancer_cli.web.guard import GuardedTransport
+from webdancer_cli.web.media import HTML_TYPES
 
 Value = TypeVar("Value")
 
-HTML_TYPES = frozenset(["text/html", "application/xhtml+xml"])
 MAX_BYTES = 10 * 1024 * 1024
 MAX_REDIRECTS = 10
+MOST_OF_ONE = 4
+"""How often a URL is asked for on the way of one redirect, each time with other cookies."""
 LONGEST_WAIT_SECONDS = 60.0
 """A server that asks for more (Retry-After, Crawl-delay) gets this much; a longer Retry-After is not waited for."""
 
@@ -55,7 +57,10 @@ _PERSONAL_HEADERS = frozenset(["set-cookie", "set-cookie2", "www-authenticate", 
 
 
 class Fetched(msgspec.Struct, kw_only=True):
-    """A successful answer. ``url`` is where the redirects ended, ``body`` is decompressed."""
+    """A successful answer. ``url`` is where the redirects ended, ``body`` is decompressed.
+
+    ``content_type`` is what it is (``media``), which may be other than what its headers say.
+    """
 
     url: str
     requested_url: str
@@ -71,6 +76,12 @@ class Fetched(msgspec.Struct, kw_only=True):
         """The body as text, its charset as ``encoding`` tells it."""
         markup = self.content_type in HTML_TYPES or not self.content_type
         return encoding.text_of(self.body, self.headers.get("content-type", ""), markup=markup)
+
+    def sends_on(self) -> str | None:
+        """Where its markup sends every reader (``moved``), if it does."""
+        if self.content_type not in HTML_TYPES or not moved.may_send_on(self.body, self.headers):
+            return None
+        return moved.destination(self.text(), self.url, self.headers)
 
 
 class Status(Reject):
@@ -117,7 +128,8 @@ class Host:
 class Fetcher:
     """Fetches URLs politely. Use as ``async with Fetcher() as fetcher``.
 
-    ``backoff_seconds`` are the waits before the second, third, … attempt at what may pass by itself.
+    ``backoff_seconds`` are the waits before the second, third, … attempt at what may pass by itself. Cookies are kept
+    from one document to the next, or else for the redirects of one alone.
     """
 
     def __init__(
@@ -131,8 +143,10 @@ class Fetcher:
         contact: str | None = None,
         backoff_seconds: Sequence[float] = (0.5, 1.5),
         tape: Tape | None = None,
+        keep_cookies: bool = True,
     ):
         self._tape = tape
+        self._cookies = cookies.Jar() if keep_cookies else None
         self._allow_private = allow_private
         self._backoff_seconds = backoff_seconds
         self._timeout_seconds = timeout_seconds
@@ -142,6 +156,7 @@ class Fetcher:
         self._client = httpx.AsyncClient(
             transport=GuardedTransport(allow_private),
             timeout=httpx.Timeout(timeout_seconds, connect=min(10.0, timeout_seconds), pool=None),
+            cookies=cookies.none(),
             headers={
                 "User-Agent": user_agent(contact),
                 "Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.1",
@@ -211,20 +226,30 @@ class Fetcher:
         return encoding.text_of(fetched.body, fetched.headers.get("content-type", ""))
 
     async def _follow(self, url: str, kinds: Collection[str], *, obey: bool, cut: bool) -> Fetched:
-        """Follow redirects; each hop is canonicalised, asked of robots.txt, and guarded like the first."""
+        """Follow redirects, by status or by markup; each hop is asked of robots.txt, and guarded like the first."""
         requested = target = checked(url)
-        met = {target}
+        jar = cookies.Jar() if self._cookies is None else self._cookies
+        met: Counter[str] = Counter()
+        asked: set[tuple[str, str]] = set()
+        way_post: Fetched | None = None
         for _ in range(MAX_REDIRECTS + 1):
-            delay = await self._permitted(target) if obey else 0.0
-            answer = await self._patiently(target, kinds, cut)
-            if isinstance(answer, Fetched):
-                answer.requested_url = requested
-                answer.crawl_delay = delay
-                return answer
-            target = checked(answer, target)
-            if target in met:
+            question = target, jar.header(target)
+            if question in asked or met[target] == MOST_OF_ONE:
                 break
-            met.add(target)
+            asked.add(question)
+            met[target] += 1
+            delay = await self._permitted(target) if obey else 0.0
+            answer = await self._patiently(target, kinds, cut, jar)
+            if isinstance(answer, str):
+                target, way_post = checked(answer, target), None
+                continue
+            answer.requested_url, answer.crawl_delay = requested, delay
+            there = answer.sends_on() if obey else None
+            if there is None:
+                return answer
+            target, way_post = there, answer
+        if way_post is not None:  # its markup leads back to it, or on for ever: there is nothing else to read
+            return way_post
         raise Reject("redirect_loop", f"{requested}: redirected in a circle, or more than {MAX_REDIRECTS} times")
 
     async def _permitted(self, url: str) -> float:
@@ -237,13 +262,13 @@ class Fetcher:
     def _host(self, url: str) -> Host:
         return self._hosts[urlsplit(url).netloc]
 
-    async def _patiently(self, url: str, kinds: Collection[str], cut: bool) -> Fetched | str:
+    async def _patiently(self, url: str, kinds: Collection[str], cut: bool, jar: cookies.Jar) -> Fetched | str:
         """Try again what may pass by itself: overload, a server's error, a broken connection."""
         host = self._host(url)
         for wait in (*self._backoff_seconds, None):
             try:
                 async with host.turn(), asyncio.timeout(self._timeout_seconds):
-                    return await self._request(url, kinds, cut)
+                    return await self._request(url, kinds, cut, jar)
             except TimeoutError:
                 raise Reject("timeout", f"{url}: no answer within {self._timeout_seconds:g} seconds") from None
             except Reject as reject:
@@ -256,11 +281,14 @@ class Fetcher:
                 await asyncio.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _request(self, url: str, kinds: Collection[str], cut: bool) -> Fetched | str:
+    async def _request(self, url: str, kinds: Collection[str], cut: bool, jar: cookies.Jar) -> Fetched | str:
         """One exchange: the document, or the URL that it redirects to."""
+        header = jar.header(url)
         try:
-            response = await self._client.send(self._client.build_request("GET", url), stream=True)
+            request = self._client.build_request("GET", url, headers={"Cookie": header} if header else None)
+            response = await self._client.send(request, stream=True)
             try:
+                jar.take(url, response)
                 return await self._answer(url, response, kinds, cut)
             finally:
                 await response.aclose()
@@ -274,16 +302,24 @@ class Fetcher:
             return str(location)
         if sign := walls.header_wall(response.headers):
             raise Reject("bot_wall", f"{url}: {sign}")
-        if status != 200:
+        if status != 200 and not (cut and response.is_success):  # to robots.txt, every 2xx is an answer
             raise Status(url, status, retry_after(response.headers.get("retry-after", "")))
         headers = {name.lower(): value for name, value in response.headers.items()}
-        content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kinds and content_type and content_type not in kinds:
-            raise Reject("not_html", f"{url}: is {content_type}")
-        body = await _read(url, response, robots.MAX_BYTES if cut else self._max_bytes, cut)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        said = headers.get("content-type", "")
+
+        def check(body: bytes) -> None:
+            if kinds and (found := media.type_of(said, body)) not in kinds:
+                but_said = "" if found == media.essence(said) else f", sent as {said[:80] or 'nothing'}"
+                raise Reject("not_html", f"{url}: is {found}{but_said}")
+
+        body = await _read(url, response, robots.MAX_BYTES if cut else self._max_bytes, cut, check)
         return Fetched(
-            url=url, requested_url=url, content_type=content_type, body=body, fetched_at=now, headers=headers
+            url=url,
+            requested_url=url,
+            content_type=media.type_of(said, body),
+            body=body,
+            fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            headers=headers,
         )
 
 
@@ -318,16 +354,24 @@ def _reject(url: str, error: Exception) -> NoReturn:
     raise Reject("connection_broken", f"{url}: {error or type(error).__name__}") from None
 
 
-async def _read(url: str, response: httpx.Response, limit: int, cut: bool) -> bytes:
-    """The decompressed body. Past ``limit`` bytes it is cut, or refused as too_large; no more is ever held."""
+async def _read(url: str, response: httpx.Response, limit: int, cut: bool, check: Callable[[bytes], None]) -> bytes:
+    """The decompressed body. Past ``limit`` bytes it is cut, or refused as too_large; no more is ever held.
+
+    ``check`` is shown the first bytes, then the whole, and may refuse them.
+    """
     inflater = Inflater(url, response.headers.get("content-encoding", ""))
     body = bytearray()
+    shown = False
     async for chunk in response.aiter_raw():
         body += inflater.feed(chunk, limit + 1 - len(body))
+        if not shown and len(body) >= media.HEAD_BYTES:
+            check(bytes(body[: media.HEAD_BYTES]))
+            shown = True
         if len(body) > limit:
             if cut:
                 return bytes(body[:limit])
             raise Reject("too_large", f"{url}: more than {limit:,} bytes")
+    check(bytes(body))
     return bytes(body)
 
 
