@@ -133,7 +133,7 @@ async def test_every_refusal_has_its_reason(serve, answer) -> None:
     assert {url.removeprefix(site.url): reason for url, reason in skipped.items()} == {
         "/404": "http_404",
         "/pdf": "not_html",
-        "/x.zip": "not_html",
+        "/x.zip": "http_404",
         "/no": "robots_disallowed",
         "/a": "duplicate",
         "/blank": "empty_text",
@@ -144,7 +144,61 @@ async def test_every_refusal_has_its_reason(serve, answer) -> None:
         "/big": "too_large",
     }
     assert [page.title for page in pages] == ["Home", "Copy", "Behind"]
-    assert "/x.zip" not in site.paths and "/no" not in site.paths
+    assert "/no" not in site.paths
+
+
+async def test_a_page_is_told_by_what_the_server_sends_and_not_by_its_name(serve, answer) -> None:
+    pages = ["Node.js", "Robots.txt", "File:Map.png", "example.zip", "README.md", "ASP.NET", "a.pdf?view=html"]
+    files = {"/notes.txt": "text/plain", "/map.png": "image/png", "/data.json": "application/json"}
+    site = await serve(
+        {
+            "/": html("Home", *(f"/{name}" for name in pages), *files),
+            **{
+                f"/{name}": html(name, text=f"{name} is a place of its own, with {len(name)} streets.")
+                for name in pages
+            },
+            **{path: answer(b"1" * 9000, headers={"Content-Type": kind}) for path, kind in files.items()},
+        }
+    )
+    kept, skipped, _ = await crawled(f"{site.url}/")
+    assert {page.url.removeprefix(f"{site.url}/") for page in kept} == {"", *pages}
+    assert {url.removeprefix(site.url): reason for url, reason in skipped.items()} == dict.fromkeys(files, "not_html")
+
+
+async def test_a_gallery_is_not_asked_for_to_its_end_and_what_is_beside_it_is(serve, answer) -> None:
+    pictures = [f"/gallery/{n}.jpg" for n in range(100)]
+    site = await serve(
+        {
+            "/": html("Home", *pictures, "/gallery/about.png", "/wiki/Map.jpg"),
+            **{path: answer(b"\xff\xd8\xff", headers={"Content-Type": "image/jpeg"}) for path in pictures},
+            "/gallery/about.png": html("About", text="All about the pictures, and about those who took them."),
+            "/wiki/Map.jpg": html("Map", text="The map was drawn in 1900, and shows the town as it was."),
+        }
+    )
+    kept, skipped, _ = await crawled(f"{site.url}/")
+    assert [page.title for page in kept] == ["Home", "About", "Map"]
+    assert Counter(skipped.values()) == {"not_html": 100} and len(site.paths) < 60
+
+
+async def test_a_set_of_frames_leads_to_its_frames_as_deep_as_it_is(serve) -> None:
+    site = await serve(
+        {
+            "/": "<html><frameset><frame src=/list><frame src=/town><noframes>No frames.</noframes></frameset></html>",
+            "/list": html("List", "/deeper", text="A list of all the places that there are in this reference."),
+            "/town": html("Town"),
+            "/deeper": html("Deeper", text="What is further down is not asked for, and so it is not kept."),
+        }
+    )
+    kept, skipped, skips = await crawled(f"{site.url}/", max_depth=0)
+    assert [page.title for page in kept] == ["List", "Town"] and skipped == {f"{site.url}/": "frameset"}
+    assert [skip.followed for skip in skips] == [True]
+
+
+async def test_a_root_that_moved_by_markup_is_crawled_where_it_is_now(serve) -> None:
+    new = await serve({"/home": html("Home", "/a"), "/a": html("A")}, host="127.0.0.2")
+    old = await serve({"/": f"<meta http-equiv=refresh content='0; url={new.url}/home'>"})
+    pages, skipped, _ = await crawled(f"{old.url}/")
+    assert [page.title for page in pages] == ["Home", "A"] and skipped == {}
 
 
 @pytest.mark.parametrize(
