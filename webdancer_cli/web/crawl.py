@@ -281,7 +281,7 @@ def _by_url(pages: Iterable[Page]) -> dict[str, Known]:
     return found
 
 
-_SILENCE = frozenset(["timeout", "connection_failed", "connection_broken"])
+_SILENCE = frozenset(["timeout", "connection_failed", "connection_broken", "proxy_failure"])
 MOST_SILENT = 10
 """After so many requests in a row without an answer, a host is left alone."""
 

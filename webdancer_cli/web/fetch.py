@@ -45,6 +45,7 @@ _MAY_PASS = frozenset(
         "dns_failure",
         "connection_failed",
         "connection_broken",
+        "proxy_failure",
         "robots_unreachable",
         "http_408",
         "http_425",
@@ -175,8 +176,9 @@ class Fetcher:
         """The document at a URL, if its media type is one of ``kinds``.
 
         Raises Reject, with one of the reasons: bad_url, robots_disallowed, robots_unreachable, dns_failure,
-        private_address, connection_failed, connection_broken, timeout, http_<status>, bot_wall (by its headers),
-        redirect_loop, not_html (a media type that was not asked for), too_large, bad_encoding, tape_miss (in replay).
+        private_address, connection_failed, connection_broken, proxy_failure, timeout, http_<status>,
+        bot_wall (by its headers), redirect_loop, not_html (a media type that was not asked for), too_large,
+        bad_encoding, tape_miss (in replay).
         """
         if self._tape is None:
             return await self._follow(url, kinds, obey=True, cut=False)

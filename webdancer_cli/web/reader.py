@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 
-from webdancer_cli.errors import Reject, ToolError
+from webdancer_cli.errors import Outage, Reject, ToolError
 from webdancer_cli.records import Page
 from webdancer_cli.web import documents
 from webdancer_cli.web.extraction import Extraction
@@ -36,6 +36,8 @@ class HttpReader:
             fetched = await self._fetcher.get(url, documents.KINDS)
             page = await self._page(fetched)
         except Reject as reject:
+            if reject.reason == "proxy_failure":  # not the web's fault, but ours
+                raise Outage(f"{url}: {reject.detail}") from None
             raise ToolError(_told(url, reject), lasts=not may_pass(reject)) from None
         page.fetched_at = fetched.fetched_at
         if fetched.url != url:
