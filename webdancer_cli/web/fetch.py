@@ -7,7 +7,6 @@ the *decompressed* size, and time limits. Every failure is a Reject whose reason
 
 import asyncio
 import time
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from webdancer_cli.errors import Reject
 from webdancer_cli.tape import Answer, Tape, TapeMiss
 from webdancer_cli.web import cookies, media, moved, robots, urls, walls
 from webdancer_cli.web.guard import GuardedTransport
+from webdancer_cli.web.inflate import Inflater
 from webdancer_cli.web.media import HTML_TYPES
 
 Value = TypeVar("Value")
@@ -375,26 +375,3 @@ async def _read(url: str, response: httpx.Response, limit: int, cut: bool, check
             raise Reject("too_large", f"{url}: more than {limit:,} bytes")
     check(bytes(body))
     return bytes(body)
-
-
-class Inflater:
-    """Decompresses a stream in bounded steps: a chunk of 64 KB may hold 66 MB, and must not be inflated whole."""
-
-    def __init__(self, url: str, encoding: str):
-        self._url = url
-        self._encoding = encoding.strip().lower()
-        if self._encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
-            raise Reject("bad_encoding", f"{url}: content encoding {encoding} was not asked for")
-        self._engine = None if self._encoding in ("", "identity") else zlib.decompressobj(zlib.MAX_WBITS | 32)
-
-    def feed(self, chunk: bytes, room: int) -> bytes:
-        """What the chunk inflates to, at most ``room`` bytes of it."""
-        if self._engine is None:
-            return chunk[:room]
-        try:
-            return self._engine.decompress(chunk, room)
-        except zlib.error as error:
-            if self._encoding == "deflate":  # some servers send raw deflate without zlib's header
-                self._encoding, self._engine = "raw", zlib.decompressobj(-zlib.MAX_WBITS)
-                return self.feed(chunk, room)
-            raise Reject("bad_encoding", f"{self._url}: broken compression ({error})") from None
