@@ -280,14 +280,19 @@ async def test_sitemaps_lead_where_no_link_does(serve, answer) -> None:
         "/3.xml": answer(sitemap("urlset", f"{site.url}/a", f"{site.url}/")),
     }
     pages, skipped, _ = await crawled(f"{site.url}/", sitemap=True)
-    assert [(page.title, page.depth) for page in pages] == [("Home", 0), ("B", 1), ("A", 1)] and skipped == {}
+    assert [(page.title, page.depth) for page in pages] == [("Home", 0), ("B", 1), ("A", 1)]
+    assert skipped == {f"{site.url}/2.xml": "bad_sitemap"}
     assert [page.title for page in (await crawled(f"{site.url}/"))[0]] == ["Home"]
 
 
 async def test_the_usual_place_of_a_sitemap_is_tried_and_none_is_told(serve, answer) -> None:
     site = await serve({"/": html("Home"), "/a": html("A")})
-    _, skipped, _ = await crawled(f"{site.url}/", sitemap=True)
-    assert skipped == {f"{site.url}/": "no_sitemap"}
+    _, skipped, skips = await crawled(f"{site.url}/", sitemap=True)
+    assert skipped == {f"{site.url}/": "no_sitemap"} and skips[0].followed and "http_404" in skips[0].detail
+    site.answers["/sitemap.xml"] = answer("<html><title>Sitemap of the site</title>")
+    _, skipped, skips = await crawled(f"{site.url}/", sitemap=True)
+    assert skipped == {f"{site.url}/": "no_sitemap"} and not skips[0].followed
+    assert "/sitemap.xml: is text/html without addresses" in skips[0].detail
     site.answers["/sitemap.xml"] = answer(sitemap("urlset", f"{site.url}/a"))
     assert [page.title for page in (await crawled(f"{site.url}/", sitemap=True))[0]] == ["Home", "A"]
 

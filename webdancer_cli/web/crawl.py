@@ -166,10 +166,14 @@ class _Crawl:
         """Queue what the sitemaps of a root's site list, as if the root linked to it."""
         target = Target(urls.canonical(root) or root, 0)
         try:
-            async for url in addresses(target.url, self._fetcher):
-                self._follow([found for found in [urls.canonical(url)] if found], target)
+            async for url in addresses(target.url, self._fetcher, self._tell_sitemap):
+                self._follow([url], target)
         except Reject as reject:
-            self._skipped(Skipped(target.url, reject.reason, reject.detail, root=False, depth=0))
+            self._tell_sitemap(target.url, reject)
+
+    def _tell_sitemap(self, url: str, reject: Reject) -> None:
+        """The user asked for it: what cannot be read of a sitemap deserves a line, like a root."""
+        self._skipped(Skipped(url, reject.reason, reject.detail, root=True, depth=0, followed=not reject.failed))
 
     def _start_more(self) -> bool:
         """Keep requests under way; False when there is nothing left to do."""

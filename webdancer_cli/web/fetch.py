@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import httpcore
@@ -83,6 +83,14 @@ class Fetched(msgspec.Struct, kw_only=True):
         if self.content_type not in HTML_TYPES or not moved.may_send_on(self.body, self.headers):
             return None
         return moved.destination(self.text(), self.url, self.headers)
+
+
+class Wanted(NamedTuple):
+    """What is asked of an answer. A robots.txt may have any status of success, and is cut where it is too long."""
+
+    kinds: Collection[str]
+    max_bytes: int
+    is_robots_txt: bool = False
 
 
 class Status(Reject):
@@ -172,18 +180,19 @@ class Fetcher:
         await self._robots.aclose()
         await self._client.aclose()
 
-    async def get(self, url: str, kinds: Collection[str] = HTML_TYPES) -> Fetched:
-        """The document at a URL, if its media type is one of ``kinds``.
+    async def get(self, url: str, kinds: Collection[str] = HTML_TYPES, *, max_bytes: int | None = None) -> Fetched:
+        """The document at a URL, if its media type is one of ``kinds``; none at all are any. ``max_bytes`` is for it.
 
         Raises Reject, with one of the reasons: bad_url, robots_disallowed, robots_unreachable, dns_failure,
         private_address, connection_failed, connection_broken, proxy_failure, timeout, http_<status>,
         bot_wall (by its headers), redirect_loop, not_html (a media type that was not asked for), too_large,
         bad_encoding, tape_miss (in replay).
         """
+        wanted = Wanted(kinds, max_bytes or self._max_bytes)
         if self._tape is None:
-            return await self._follow(url, kinds, obey=True, cut=False)
+            return await self._follow(url, wanted)
         asked = [urls.canonical(url) or url, sorted(kinds), self._allow_private]
-        return await self._taped(self._tape, asked, url, Answer[Fetched], lambda: self._impersonal(url, kinds))
+        return await self._taped(self._tape, asked, url, Answer[Fetched], lambda: self._impersonal(url, wanted))
 
     async def sitemaps(self, url: str) -> list[str]:
         """The sitemaps that robots.txt names for the site of a URL. Raises Reject if that cannot be read."""
@@ -217,17 +226,17 @@ class Fetcher:
             raise Reject(*answer.no.split(": ", 1))
         return answer.value
 
-    async def _impersonal(self, url: str, kinds: Collection[str]) -> Fetched:
+    async def _impersonal(self, url: str, wanted: Wanted) -> Fetched:
         """The document without the headers that no tape keeps."""
-        fetched = await self._follow(url, kinds, obey=True, cut=False)
+        fetched = await self._follow(url, wanted)
         fetched.headers = {name: value for name, value in fetched.headers.items() if name not in _PERSONAL_HEADERS}
         return fetched
 
     async def _robots_txt(self, url: str) -> str:
-        fetched = await self._follow(url, (), obey=False, cut=True)
+        fetched = await self._follow(url, Wanted((), robots.MAX_BYTES, is_robots_txt=True))
         return encoding.text_of(fetched.body, fetched.headers.get("content-type", ""))
 
-    async def _follow(self, url: str, kinds: Collection[str], *, obey: bool, cut: bool) -> Fetched:
+    async def _follow(self, url: str, wanted: Wanted) -> Fetched:
         """Follow redirects, by status or by markup; each hop is asked of robots.txt, and guarded like the first."""
         requested = target = checked(url)
         jar = cookies.Jar() if self._cookies is None else self._cookies
@@ -240,13 +249,13 @@ class Fetcher:
                 break
             asked.add(question)
             met[target] += 1
-            delay = await self._permitted(target) if obey else 0.0
-            answer = await self._patiently(target, kinds, cut, jar)
+            delay = 0.0 if wanted.is_robots_txt else await self._permitted(target)
+            answer = await self._patiently(target, wanted, jar)
             if isinstance(answer, str):
                 target, way_post = checked(answer, target), None
                 continue
             answer.requested_url, answer.crawl_delay = requested, delay
-            there = answer.sends_on() if obey else None
+            there = None if wanted.is_robots_txt else answer.sends_on()
             if there is None:
                 return answer
             target, way_post = there, answer
@@ -264,13 +273,13 @@ class Fetcher:
     def _host(self, url: str) -> Host:
         return self._hosts[urlsplit(url).netloc]
 
-    async def _patiently(self, url: str, kinds: Collection[str], cut: bool, jar: cookies.Jar) -> Fetched | str:
+    async def _patiently(self, url: str, wanted: Wanted, jar: cookies.Jar) -> Fetched | str:
         """Try again what may pass by itself: overload, a server's error, a broken connection."""
         host = self._host(url)
         for wait in (*self._backoff_seconds, None):
             try:
                 async with host.turn(), asyncio.timeout(self._timeout_seconds):
-                    return await self._request(url, kinds, cut, jar)
+                    return await self._request(url, wanted, jar)
             except TimeoutError:
                 raise Reject("timeout", f"{url}: no answer within {self._timeout_seconds:g} seconds") from None
             except Reject as reject:
@@ -283,7 +292,7 @@ class Fetcher:
                 await asyncio.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _request(self, url: str, kinds: Collection[str], cut: bool, jar: cookies.Jar) -> Fetched | str:
+    async def _request(self, url: str, wanted: Wanted, jar: cookies.Jar) -> Fetched | str:
         """One exchange: the document, or the URL that it redirects to."""
         header = jar.header(url)
         try:
@@ -291,30 +300,32 @@ class Fetcher:
             response = await self._client.send(request, stream=True)
             try:
                 jar.take(url, response)
-                return await self._answer(url, response, kinds, cut)
+                return await self._answer(url, response, wanted)
             finally:
                 await response.aclose()
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpx.InvalidURL) as error:
             _reject(url, error)
 
-    async def _answer(self, url: str, response: httpx.Response, kinds: Collection[str], cut: bool) -> Fetched | str:
+    async def _answer(self, url: str, response: httpx.Response, wanted: Wanted) -> Fetched | str:
         status = response.status_code
         location = response.headers.get("location")
         if status in (301, 302, 303, 307, 308) and location:
             return str(location)
         if sign := walls.header_wall(response.headers):
             raise Reject("bot_wall", f"{url}: {sign}")
-        if status != 200 and not (cut and response.is_success):  # to robots.txt, every 2xx is an answer
+        if status != 200 and not (
+            wanted.is_robots_txt and response.is_success
+        ):  # to robots.txt, every 2xx is an answer
             raise Status(url, status, retry_after(response.headers.get("retry-after", "")))
         headers = {name.lower(): value for name, value in response.headers.items()}
         said = headers.get("content-type", "")
 
         def check(body: bytes) -> None:
-            if kinds and (found := media.type_of(said, body)) not in kinds:
+            if wanted.kinds and (found := media.type_of(said, body)) not in wanted.kinds:
                 but_said = "" if found == media.essence(said) else f", sent as {said[:80] or 'nothing'}"
                 raise Reject("not_html", f"{url}: is {found}{but_said}")
 
-        body = await _read(url, response, robots.MAX_BYTES if cut else self._max_bytes, cut, check)
+        body = await _read(url, response, wanted, check)
         return Fetched(
             url=url,
             requested_url=url,
@@ -356,13 +367,13 @@ def _reject(url: str, error: Exception) -> NoReturn:
     raise Reject("connection_broken", f"{url}: {error or type(error).__name__}") from None
 
 
-async def _read(url: str, response: httpx.Response, limit: int, cut: bool, check: Callable[[bytes], None]) -> bytes:
-    """The decompressed body. Past ``limit`` bytes it is cut, or refused as too_large; no more is ever held.
+async def _read(url: str, response: httpx.Response, wanted: Wanted, check: Callable[[bytes], None]) -> bytes:
+    """The decompressed body. Past so many bytes it is cut, or refused as too_large; no more is ever held.
 
     ``check`` is shown the first bytes, then the whole, and may refuse them.
     """
     inflater = Inflater(url, response.headers.get("content-encoding", ""))
-    body = bytearray()
+    body, limit = bytearray(), wanted.max_bytes
     shown = False
     async for chunk in response.aiter_raw():
         body += inflater.feed(chunk, limit + 1 - len(body))
@@ -370,7 +381,7 @@ async def _read(url: str, response: httpx.Response, limit: int, cut: bool, check
             check(bytes(body[: media.HEAD_BYTES]))
             shown = True
         if len(body) > limit:
-            if cut:
+            if wanted.is_robots_txt:
                 return bytes(body[:limit])
             raise Reject("too_large", f"{url}: more than {limit:,} bytes")
     check(bytes(body))
