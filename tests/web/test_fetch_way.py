@@ -123,6 +123,13 @@ async def test_markup_that_leads_in_a_circle_is_read_where_it_leads_back(serve) 
     assert [path for path, _ in asked(site)] == ["/a", "/b"]
 
 
+async def test_a_reload_is_followed_if_something_else_is_asked_by_it(serve, answer) -> None:
+    reload = "<meta http-equiv=refresh content=0>One moment."
+    site = await serve({"/a": answer(reload, headers={"Set-Cookie": "k=1; Path=/"}, then=answer(PROSE)), "/b": reload})
+    assert (await got(f"{site.url}/a")).text() == PROSE and (await got(f"{site.url}/b")).text() == reload
+    assert asked(site) == [("/a", ""), ("/a", "k=1"), ("/b", "")]
+
+
 async def test_a_redirect_after_markup_that_leads_in_a_circle_is_one(serve, to) -> None:
     site = await serve({"/a": "<meta http-equiv=refresh content='0; url=b'>", "/b": to("/a")})
     with pytest.raises(Reject, match="redirect_loop"):

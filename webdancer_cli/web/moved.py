@@ -19,27 +19,29 @@ SHELL_CHARS = 8192
 """A document that is nothing but a shell around another is not longer than this."""
 
 _REFRESH = re.compile(rb"http-equiv\s*=\s*[\"']?\s*refresh")
-_CONTENT = re.compile(r"\s*(\d+|(?=\.))[\d.]*(?:\s*[;,]|\s)\s*(?:url\s*=\s*)?(\S.*)", re.IGNORECASE | re.DOTALL)
+_CONTENT = re.compile(r"\s*(\d+|(?=\.))[\d.]*(?:\s*$|(?:\s*[;,]|\s)\s*(?:url\s*=)?\s*(.*))", re.IGNORECASE | re.DOTALL)
 _UNSEEN = ("noscript", "noframes", "template")
 
 
 def may_send_on(body: bytes, headers: Mapping[str, str]) -> bool:
     """Whether it is worth while to look for a destination: of most documents, no markup has to be read for that."""
-    if len(body) <= SHELL_CHARS or "refresh" in headers or b"\x00" in body[:4]:
+    if "refresh" in headers or b"\x00" in body[:4]:  # the latter is how UTF-16 begins
         return True
     lower = body.lower()
+    if len(body) <= SHELL_CHARS and (b"<iframe" in lower or b"canonical" in lower):
+        return True
     return b"<frameset" in lower or (b"refresh" in lower and _REFRESH.search(lower) is not None)
 
 
 def destination(html: str, url: str, headers: Mapping[str, str]) -> str | None:
-    """Where a document sends every reader at once; None if it is there to be read.
+    """Where a document sends every reader at once; None if it is there to be read, itself if it asks to be reloaded.
 
     That is a refresh (of a ``<meta>``, or of the header), the one frame of a frameset, or what a document without a
     word of its own embeds, or names as its canonical address.
     """
     if found := _refresh(headers.get("refresh", "")):
         delay, target = found
-        if delay <= AT_ONCE_SECONDS and (there := _other(target, url, url)):
+        if delay <= AT_ONCE_SECONDS and (there := urls.canonical(target, url)):
             return there
     tree = LexborHTMLParser(html)
     base = _base(tree, url)
@@ -69,20 +71,23 @@ def _refreshed(tree: LexborHTMLParser, base: str, url: str) -> str | None:
             soon = delay <= AT_ONCE_SECONDS or (
                 delay <= LONGEST_DELAY_SECONDS and len(_words(tree)) <= SAYS_LITTLE_CHARS
             )
-            if soon and (there := _other(target, base, url)):
+            if soon and (there := urls.canonical(target, base) if target else url):
                 return there
     return None
 
 
 def _refresh(content: str) -> tuple[float, str] | None:
-    """Seconds and address of a refresh (WHATWG, HTML, "shared declarative refresh steps"); None for a mere reload."""
+    """Seconds and address ("": the document's own) of a refresh; None if it is none.
+
+    As in WHATWG's HTML, "shared declarative refresh steps".
+    """
     found = _CONTENT.match(content)
     if not found:
         return None
-    target = found.group(2).strip()
-    if target[0] in "\"'":
+    target = (found.group(2) or "").strip()
+    if target[:1] in ('"', "'"):
         target = target[1:].partition(target[0])[0]
-    return None if re.fullmatch(r"(?:url\s*=\s*)?", target, re.IGNORECASE) else (float(found.group(1) or 0), target)
+    return float(found.group(1) or 0), target
 
 
 def _shell(tree: LexborHTMLParser, base: str, url: str) -> str | None:

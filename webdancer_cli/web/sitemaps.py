@@ -78,7 +78,7 @@ _NONE_THERE = frozenset(["http_404", "http_410"])
 
 _ROOT = re.compile(r"<(?:\w+:)?(urlset|sitemapindex|rss|rdf|feed)\b", re.IGNORECASE)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-_BARE = re.compile(r"<!\[CDATA\[.*?\]\]>|&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-fA-F]{1,6});)", re.DOTALL)
+_BARE = re.compile(r"<!\[CDATA\[.{0,4000}?\]\]>|&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-fA-F]{1,6});)", re.DOTALL)
 """An ampersand that begins no reference; sections where none has to are passed over."""
 
 
@@ -89,7 +89,7 @@ def entries(fetched: Fetched) -> Sitemap:
     root = _ROOT.search(text)
     if root is None:
         return _of_text(fetched.url, text, body, fault)
-    closed = re.search(rf"</(?:\w+:)?{root.group(1)}\s*>\s*(?:<!--.*?-->\s*)*$", text, re.IGNORECASE | re.DOTALL)
+    closed = re.search(rf"</(?:\w+:)?{root.group(1)}\s*>(?>\s*(?:<!--.*?-->\s*)*)$", text, re.IGNORECASE | re.DOTALL)
     xml = text[root.start() :] if closed else text[root.start() : max(root.end(), text.rfind("</"))]
     found = [url for url in (urls.canonical(said, fetched.url) for said in _locations(_mended(xml))) if url]
     if not closed and not re.match(r"<[^<>]*/>\s*$", text[root.start() :]):
