@@ -7,7 +7,7 @@ the *decompressed* size, and time limits. Every failure is a Reject whose reason
 
 import asyncio
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -91,6 +91,21 @@ class Wanted(NamedTuple):
     kinds: Collection[str]
     max_bytes: int
     is_robots_txt: bool = False
+
+
+class _Way:
+    """What has been asked on the way to one document. The same URL with other cookies is another question."""
+
+    def __init__(self) -> None:
+        self._questions: list[tuple[str, str]] = []
+
+    def goes_on(self, url: str, cookie: str) -> bool:
+        """Whether a URL may be asked for next; then it counts as asked."""
+        times = sum(url == before for before, _ in self._questions)
+        if (url, cookie) in self._questions or times == MOST_OF_ONE or len(self._questions) > MAX_REDIRECTS:
+            return False
+        self._questions.append((url, cookie))
+        return True
 
 
 class Status(Reject):
@@ -240,15 +255,9 @@ class Fetcher:
         """Follow redirects, by status or by markup; each hop is asked of robots.txt, and guarded like the first."""
         requested = target = checked(url)
         jar = cookies.Jar() if self._cookies is None else self._cookies
-        met: Counter[str] = Counter()
-        asked: set[tuple[str, str]] = set()
+        way = _Way()
         way_post: Fetched | None = None
-        for _ in range(MAX_REDIRECTS + 1):
-            question = target, jar.header(target)
-            if question in asked or met[target] == MOST_OF_ONE:
-                break
-            asked.add(question)
-            met[target] += 1
+        while way.goes_on(target, jar.header(target)):
             delay = 0.0 if wanted.is_robots_txt else await self._permitted(target)
             answer = await self._patiently(target, wanted, jar)
             if isinstance(answer, str):
@@ -313,9 +322,7 @@ class Fetcher:
             return str(location)
         if sign := walls.header_wall(response.headers):
             raise Reject("bot_wall", f"{url}: {sign}")
-        if status != 200 and not (
-            wanted.is_robots_txt and response.is_success
-        ):  # to robots.txt, every 2xx is an answer
+        if not (response.is_success if wanted.is_robots_txt else status == 200):
             raise Status(url, status, retry_after(response.headers.get("retry-after", "")))
         headers = {name.lower(): value for name, value in response.headers.items()}
         said = headers.get("content-type", "")

@@ -23,7 +23,7 @@ _SAYS_NOTHING = re.compile(
 _TEXTUAL = re.compile(r"text/|.*[/+](?:json|xml|javascript|ecmascript)$")
 
 _LEAD = rb"(?>\s*(?:(?:<\?.*?\?>|<!--.*?-->)\s*)*)"
-"""Atomic, or a hundred comments could be divided up in as many ways as there are grains of sand."""
+"""Atomic: there are exponentially many ways to divide up a hundred comments."""
 _PAGE = re.compile(_LEAD + rb"<(?:!doctype\s+(?:x?html|\[?)|html|head|body)[\s>\[]", re.IGNORECASE | re.DOTALL)
 _TAG = (
     rb"<(?:!doctype|html|head|body|title|meta|link|base|script|style|h[1-6]|div|p|table|article|section|main|nav|header|"

@@ -5,6 +5,7 @@ told with its reason.
 """
 
 import asyncio
+import gzip
 import io
 import re
 import zlib
@@ -104,22 +105,15 @@ def _unpacked(body: bytes) -> tuple[bytes, str]:
     if not body.startswith(b"\x1f\x8b"):
         return body, ""
     out = bytearray()
-    rest = body
-    while rest.startswith(b"\x1f\x8b") and len(out) < MAX_BYTES:
-        engine = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        try:
-            for at in range(0, len(rest), 65536):
-                out += engine.decompress(rest[at : at + 65536], MAX_BYTES + 1 - len(out))
-                if engine.eof or len(out) > MAX_BYTES:
-                    break
-        except zlib.error as error:
-            return bytes(out), f"is damaged ({error})"
-        if not engine.eof:
-            break
-        rest = engine.unused_data + rest[at + 65536 :]
-    if len(out) > MAX_BYTES:
-        return bytes(out[:MAX_BYTES]), f"is larger than {MAX_BYTES:,} bytes"
-    return bytes(out), "" if engine.eof else "is cut off"
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(body)) as stream:
+            while len(out) <= MAX_BYTES and (part := stream.read(65536)):
+                out += part
+    except EOFError:
+        return bytes(out), "is cut off"
+    except (zlib.error, gzip.BadGzipFile) as error:
+        return bytes(out), f"is damaged ({error})"
+    return bytes(out[:MAX_BYTES]), f"is larger than {MAX_BYTES:,} bytes" if len(out) > MAX_BYTES else ""
 
 
 def _mended(xml: str) -> bytes:

@@ -29,7 +29,7 @@ _TRACKING = re.compile(
     re.IGNORECASE,
 )
 _SESSION = re.compile(
-    r"(?:php|j|os|zen)?(?:sess(?:ion)?_?(?:id)?|sid)|zenid|cftoken|aspsessionid\w*",
+    r"(?:php|j)?(?:sess(?:ion)?_?(?:id)?|sid)|oscsid|zenid|cftoken|aspsessionid\w*",
     re.IGNORECASE,
 )
 _TOKEN = re.compile(r"[\w,.!:~-]{16,}", re.ASCII)

@@ -70,16 +70,18 @@ class _Archive:
         self._loader = ArcWarcRecordLoader(verify_http=False, arc2warc=False)
         self._at = 0
         """Where the record at hand, or the member that holds it, begins."""
-        first = [found for found in (self._next_member(0), self._next_plain(0)) if found is not None]
-        if not first:
-            raise UsageError(f"{path}: not a WARC file: there is no record in it")
-        self._compressed = min(first) == self._next_member(0)
+        self._compressed = whole[: len(GZIP)] == GZIP
+        if not self._compressed and not _BEGINS.match(whole[:64]):
+            plain, member = self._next_plain(0), self._next_member(0)
+            self._compressed = member is not None and (plain is None or member < plain)
 
     def documents(self) -> Iterator[Fetched | Reject]:
         at, size = 0, len(self._whole)
+        if self._next(0) == size:
+            raise UsageError(f"{self._path}: not a WARC file: there is no record in it")
         while at < size:
             self._at = self._next(at)
-            if self._whole[at : self._at].strip(b"\0\r\n"):
+            if self._whole[at : min(self._at, at + BLOCK_BYTES)].strip(b"\0\r\n"):
                 yield self._lost(at, self._at, "no record begins there")
             if self._at == size:
                 return
