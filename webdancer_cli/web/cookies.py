@@ -10,23 +10,25 @@ from urllib.parse import urlsplit
 from urllib.request import Request
 
 import httpx
-from tld import get_fld
+from tld import is_tld
 
 
 class _Policy(DefaultCookiePolicy):
     def set_ok_domain(self, cookie: Cookie, request: Request) -> bool:
-        if not super().set_ok_domain(cookie, request):
-            return False
-        if not cookie.domain_specified or cookie.domain.lstrip(".") == urlsplit(request.full_url).hostname:
+        host, domain = urlsplit(request.full_url).hostname or "", cookie.domain.lstrip(".")
+        if domain == host and "." not in host:
+            cookie.domain = f"{host}.local"  # what the standard library calls a host without a dot
             return True
-        return get_fld(cookie.domain.lstrip("."), fix_protocol=True, fail_silently=True) is not None
+        return super().set_ok_domain(cookie, request) and (domain == host or not is_tld(domain, search_private=True))
 
 
 class Jar:
     """The cookies of a crawl, or of one visit."""
 
     def __init__(self) -> None:
-        self._ports: defaultdict[int | None, CookieJar] = defaultdict(lambda: CookieJar(_Policy()))
+        self._ports: defaultdict[int | None, CookieJar] = defaultdict(
+            lambda: CookieJar(_Policy(strict_ns_domain=_Policy.DomainStrictNonDomain))
+        )
 
     def header(self, url: str) -> str:
         """The value of the Cookie header for a URL; "" if there is nothing to send."""
