@@ -18,6 +18,9 @@ SAYS_LITTLE_CHARS = 1000
 SHELL_CHARS = 8192
 """A document that is nothing but a shell around another is not longer than this."""
 
+MOST_ELEMENTS = 50
+"""So many metas, or frames, of a document are looked at."""
+
 _REFRESH = re.compile(rb"http-equiv\s*=\s*[\"']?\s*refresh")
 _CONTENT = re.compile(r"\s*(\d+|(?=\.))[\d.]*(?:\s*$|(?:\s*[;,]|\s)\s*(?:url\s*=)?\s*(.*))", re.IGNORECASE | re.DOTALL)
 _UNSEEN = ("noscript", "noframes", "template")
@@ -63,7 +66,7 @@ def _has_frames(tree: LexborHTMLParser) -> bool:
 
 
 def _refreshed(tree: LexborHTMLParser, base: str, url: str) -> str | None:
-    for node in tree.css("meta[http-equiv]"):
+    for node in tree.css("meta[http-equiv]")[:MOST_ELEMENTS]:
         if (node.attributes.get("http-equiv") or "").strip().lower() != "refresh" or _is_unseen(node):
             continue
         if found := _refresh(node.attributes.get("content") or ""):
@@ -102,7 +105,7 @@ def _shell(tree: LexborHTMLParser, base: str, url: str) -> str | None:
 
 
 def _sources(tree: LexborHTMLParser, selector: str, base: str, url: str) -> list[str]:
-    found = (node.attributes.get("src") or "" for node in tree.css(selector) if not _is_unseen(node))
+    found = (node.attributes.get("src") or "" for node in tree.css(selector)[:MOST_ELEMENTS] if not _is_unseen(node))
     return list(dict.fromkeys(_addresses(found, base, url)))
 
 

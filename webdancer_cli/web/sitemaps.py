@@ -63,7 +63,8 @@ async def addresses(root: str, fetcher: Fetcher, told: Told) -> AsyncIterator[st
         new = [url for url in dict.fromkeys(found.addresses) if url not in met]
         room = MOST_SITEMAPS - len(met)
         if len(new) > room:
-            told(at, Reject("many_sitemaps", f"{at}: names {len(new):,} sitemaps; the first {max(0, room)} are read"))
+            left = f"{at}: names {len(new):,} sitemaps; the first {max(0, room)} are read"
+            told(at, Reject("many_sitemaps", left, failed=False))
         waiting += new[: max(0, room)]
         met.update(new)
     if not read:
