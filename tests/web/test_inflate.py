@@ -4,6 +4,7 @@ import gzip
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 import brotli
 import pytest
@@ -16,7 +17,7 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "x-gzip": gzip.compress,
     "deflate": zlib.compress,
-    "br": brotli.compress,
+    "br": partial(brotli.compress, quality=5),
     "zstd": zstandard.compress,
     " Identity , GZIP": gzip.compress,
     "": bytes,
@@ -38,7 +39,7 @@ def test_deflate_may_lack_the_header_of_zlib() -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
 def test_a_bomb_takes_no_more_room_than_there_is(encoding: str) -> None:
-    bomb = PACKED[encoding](bytes(128 * 1024 * 1024))
+    bomb = PACKED[encoding](bytes(32 * 1024 * 1024))
     tracemalloc.start()
     assert len(Inflater("", encoding).feed(bomb[:65536], 100_000)) == 100_000
     assert tracemalloc.get_traced_memory()[1] < 12_000_000
