@@ -16,6 +16,7 @@ from typing import Any, Literal, NoReturn
 import httpx
 import msgspec
 
+from webdancer_cli import proxies
 from webdancer_cli.calls import encodable
 from webdancer_cli.endpoints import Endpoint, Endpoints
 from webdancer_cli.errors import ModelError, UsageError
@@ -276,7 +277,7 @@ class Chat:
 
     def _connection(self) -> httpx.AsyncClient:
         authorization = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        return httpx.AsyncClient(
+        return proxies.client(
             headers={"Content-Type": "application/json", **authorization},
             limits=httpx.Limits(max_connections=1),
             verify=self._ssl,

@@ -25,9 +25,9 @@ def client(**options: object) -> Fetcher:
 
 
 def bomb(megabytes: int) -> bytes:
-    """A gzip of so many megabytes of zeros: one of them compressed, flushed to a byte boundary, and repeated."""
+    """A gzip of so many megabytes of blanks: one of them compressed, flushed to a byte boundary, and repeated."""
     packer = zlib.compressobj(9, wbits=-15)
-    block = packer.compress(bytes(MEGABYTE)) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(b" " * MEGABYTE) + packer.flush(zlib.Z_FULL_FLUSH)
     header = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
     return header + block * megabytes + b"\x03\x00" + bytes(8)
 

@@ -222,3 +222,39 @@ def test_the_service_needs_a_key_and_a_server_of_ones_own_does_not(monkeypatch: 
     with pytest.raises(UsageError, match="--reader jina needs a key: set JINA_API_KEY"):
         JinaReader()
     JinaReader("http://127.0.0.1:3000")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "text"),
+    [
+        ("application/octet-stream", pdf("Charter of 1234"), "Charter of 1234"),
+        ("text/html", pdf("Charter of 1234"), "Charter of 1234"),
+        ("text/html charset=utf-8", ARTICLE.format(PROSE), "founded in 1234"),
+        ("application/pdf", ARTICLE.format(PROSE), "founded in 1234"),
+        ("binary/octet-stream", "It was founded in 1234.", "founded in 1234"),
+    ],
+)  # fmt: skip
+async def test_documents_are_read_for_what_they_are(serve, answer, kind: str, body: str | bytes, text: str) -> None:
+    site = await serve({"/a": answer(body, 200, {"Content-Type": kind})})
+    assert text in (await read(f"{site.url}/a")).text
+
+
+@pytest.mark.parametrize("kind", ["", "text/html", "text/plain", "application/octet-stream", "application/json"])
+async def test_the_bytes_of_a_file_are_never_shown(serve, answer, kind: str) -> None:
+    site = await serve({"/a": answer(b"PK\x03\x04" + bytes(range(256)), 200, {"Content-Type": kind})})
+    with pytest.raises(ToolError, match="/a: is application/zip"):
+        await read(f"{site.url}/a")
+
+
+async def test_a_set_of_frames_is_read_as_its_frames(serve) -> None:
+    site = await serve(
+        {
+            "/": "<html><title>Reference</title><frameset><frame src=list><frame src=lost><frame src=town></frameset>",
+            "/list": "<h1>All parts</h1><p><a href=/town>The town</a> and what belongs to it, as a list.</p>",
+            "/town": ARTICLE.format(PROSE),
+        }
+    )
+    page = await read(f"{site.url}/")
+    assert page.title == "Reference" and page.url == f"{site.url}/"
+    assert page.text.index("as a list") < page.text.index("founded in 1234")
+    assert [link.url for link in page.links][:1] == [f"{site.url}/town"]

@@ -262,7 +262,12 @@ def _teller(sink: Sink) -> Callable[[Skipped], None]:
 
 
 def _counter(sink: Sink) -> Callable[[Reject], None]:
+    """Documents that are no pages are counted by their reasons; what is lost of an archive is a failure."""
+
     def count(reject: Reject) -> None:
+        if isinstance(reject, warc.Lost):
+            sink.reject_line(Rejected(reason=reject.reason, detail=reject.detail, record={"path": reject.path}))
+            return
         sink.tally.counts["skipped"] += 1
         sink.tally.reasons[reject.reason] += 1
 

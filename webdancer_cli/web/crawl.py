@@ -52,6 +52,7 @@ class Target:
 
     url: str
     depth: int
+    root: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ class _Crawl:
         self._under_way: deque[tuple[Target, asyncio.Task[Reading | Known]]] = deque()
         self._texts: set[str] = set()
         self._silent: Counter[str] = Counter()
+        self._files = FileNames()
         self._similar = Similar(options.similarity)
         self._terms = Terms(options.min_chars, tuple(options.lang))
 
@@ -136,7 +138,7 @@ class _Crawl:
         while kept < self._options.max_pages and self._start_more():
             target, task = self._under_way.popleft()
             try:
-                page = self._accepted(target, await task)
+                page = self._accepted(target, await self._arrived(target, task))
             except Reject as reject:
                 self._skip(target, reject)
                 self._count_silence(target, reject)
@@ -164,10 +166,14 @@ class _Crawl:
         """Queue what the sitemaps of a root's site list, as if the root linked to it."""
         target = Target(urls.canonical(root) or root, 0)
         try:
-            async for url in addresses(target.url, self._fetcher):
-                self._follow([found for found in [urls.canonical(url)] if found], target)
+            async for url in addresses(target.url, self._fetcher, self._tell_sitemap):
+                self._follow([url], target)
         except Reject as reject:
-            self._skipped(Skipped(target.url, reject.reason, reject.detail, root=False, depth=0))
+            self._tell_sitemap(target.url, reject)
+
+    def _tell_sitemap(self, url: str, reject: Reject) -> None:
+        """The user asked for it: what cannot be read of a sitemap deserves a line, like a root."""
+        self._skipped(Skipped(url, reject.reason, reject.detail, root=True, depth=0, followed=not reject.failed))
 
     def _start_more(self) -> bool:
         """Keep requests under way; False when there is nothing left to do."""
@@ -178,6 +184,7 @@ class _Crawl:
     async def _visit(self, target: Target) -> Reading | Known:
         if target.url in self._known:
             return self._known[target.url]
+        self._files.check(target.url)
         fetched = await self._fetcher.get(target.url)
         reading = await self._extraction.read(Document(fetched.text(), fetched.url, fetched.headers), self._terms)
         reading.page.depth = target.depth
@@ -187,6 +194,19 @@ class _Crawl:
         if fetched.url != target.url:
             reading.page.extra["requested_url"] = target.url
         return reading
+
+    async def _arrived(self, target: Target, task: "asyncio.Task[Reading | Known]") -> Reading | Known:
+        """What came of a visit. What is told by its name is so whether or not it had been asked for already."""
+        try:
+            arrived = await task
+        except Reject as reject:
+            self._files.check(target.url)
+            if reject.reason == "not_html":
+                self._files.note(target.url, is_file=True)
+            raise
+        self._files.check(target.url)
+        self._files.note(target.url, is_file=False)
+        return arrived
 
     def _accepted(self, target: Target, arrived: Reading | Known) -> Page | Known:
         """Check a page that has arrived and follow its links. Raises Reject when it is not to be kept."""
@@ -216,31 +236,31 @@ class _Crawl:
     def _refused(self, target: Target, page: Page, refusal: Refusal) -> Reject:
         """No page to keep. Where its links are followed it is a way to others, and no failure."""
         if refusal.follow:
-            self._follow(_targets(page), target)
+            self._follow(_targets(page), target, deeper=0 if refusal.parts else 1)
         return Reject(refusal.reason, refusal.detail, failed=not (refusal.follow and page.links))
 
     def _check_redirect(self, target: Target, page: Page | Known) -> None:
         if page.url == target.url:
             return
-        if target.depth == 0:
+        if target.root:
             self._frontier.allow(page.url)
         if not self._frontier.on_site(page.url):
             raise Reject("off_site", f"{target.url}: redirects to {page.url}")
-        if not (target.depth == 0 or self._frontier.wanted(page.url)):
+        if not (target.root or self._frontier.wanted(page.url)):
             raise Reject("denied", f"{target.url}: redirects to {page.url}, which --allow or --deny leave out")
         if not self._frontier.first_time(page.url):
             raise Reject("duplicate", f"{target.url}: redirects to {page.url}, met before")
 
-    def _follow(self, links: Iterable[str], source: Target) -> None:
+    def _follow(self, links: Iterable[str], source: Target, deeper: int = 1) -> None:
         for url in links:
             try:
-                self._frontier.add(url, source.depth + 1)
+                self._frontier.add(url, source.depth + deeper)
             except Reject as reject:
-                self._skip(Target(url, source.depth + 1), reject)
+                self._skip(Target(url, source.depth + deeper), reject)
 
     def _skip(self, target: Target, reject: Reject) -> None:
-        root, depth = target.depth == 0, target.depth
-        self._skipped(Skipped(target.url, reject.reason, reject.detail, root, depth, followed=not reject.failed))
+        followed = not reject.failed
+        self._skipped(Skipped(target.url, reject.reason, reject.detail, target.root, target.depth, followed=followed))
 
 
 def _signature(page: Page | Known) -> RMinHash:
@@ -265,7 +285,7 @@ def _by_url(pages: Iterable[Page]) -> dict[str, Known]:
     return found
 
 
-_SILENCE = frozenset(["timeout", "connection_failed", "connection_broken"])
+_SILENCE = frozenset(["timeout", "connection_failed", "connection_broken", "proxy_failure"])
 MOST_SILENT = 10
 """After so many requests in a row without an answer, a host is left alone."""
 
@@ -283,11 +303,42 @@ AHEAD_PER_REQUEST = 4
 AHEAD_SECONDS = 1.0
 """Of a host with a pace, no more URLs are taken ahead than it can be asked for in this time, or others would wait."""
 
-_NO_PAGE = re.compile(
-    r"\.(7z|avi|bin|bmp|bz2|css|csv|dmg|docx?|epub|exe|flac|gif|gz|ico|iso|jar|jpe?g|js|json|m4a|mkv|mov|mp3|mp4|mpe?g|"
-    r"msi|odt|ogg|pdf|png|pptx?|rar|rpm|deb|svg|tar|tgz|tiff?|ttf|txt|wav|webm|webp|whl|wmv|woff2?|xlsx?|xml|xz|zip)$",
+_FILE_NAME = re.compile(
+    r"[^/]*\.(7z|avi|bin|bmp|bz2|css|csv|dmg|docx?|epub|exe|flac|gif|gz|ico|iso|jar|jpe?g|js|json|m4a|mkv|mov|mp3|mp4|"
+    r"mpe?g|msi|odt|ogg|pdf|png|pptx?|rar|rpm|deb|svg|tar|tgz|tiff?|ttf|txt|wav|webm|webp|whl|wmv|woff2?|xlsx?|xml|xz|"
+    r"zip)$",
     re.IGNORECASE,
 )
+"""Names that a file may have, or a page about it: "Node.js", "File:Map.png"."""
+MOST_FILES = 20
+"""After so many files in a row, and no page, the others of this folder with this ending are not asked for."""
+
+
+class FileNames:
+    """What the names of a folder have turned out to stand for, where they look like names of files.
+
+    Only a server can tell whether a name is a page's, but a gallery of ten thousand pictures need not be asked for.
+    """
+
+    def __init__(self) -> None:
+        self._files: Counter[tuple[str, str]] = Counter()
+
+    def check(self, url: str) -> None:
+        """Raises Reject ``not_html`` for a URL among those that have all been files so far."""
+        kind = self._kind(url)
+        if kind and self._files[kind] >= MOST_FILES:
+            raise Reject("not_html", f"{url}: by its name a file, as were {MOST_FILES} before it")
+
+    def note(self, url: str, *, is_file: bool) -> None:
+        """What a URL was. What was in doubt stays as it is once it is settled: the order of answers must not matter."""
+        kind = self._kind(url)
+        if kind and self._files[kind] < MOST_FILES:
+            self._files[kind] = self._files[kind] + 1 if is_file else 0
+
+    def _kind(self, url: str) -> tuple[str, str] | None:
+        head = url.partition("?")[0]
+        found = _FILE_NAME.search(head)
+        return (head[: found.start()], found.group(1).lower()) if found else None
 
 
 _DATE_AT_END = re.compile(r"/(?:19|20)\d\d(?:(?:[/-]\d{1,2}){1,2}|[/-]w\d{1,2})/?$", re.IGNORECASE)
@@ -325,7 +376,7 @@ class Frontier:
     def add_root(self, url: str) -> None:
         self.allow(url)
         if self.first_time(url):
-            self._put(Target(url, 0))
+            self._put(Target(url, 0, root=True))
 
     def allow(self, url: str) -> None:
         """Count the site of a URL among the sites to crawl."""
@@ -346,13 +397,11 @@ class Frontier:
         return len(self._seen) > before
 
     def add(self, url: str, depth: int) -> None:
-        """Queue a link, unless it is too deep, leads elsewhere, or was met. Raises Reject: denied, not_html, trap."""
+        """Queue a link, unless it is too deep, leads elsewhere, or was met. Raises Reject: denied, trap."""
         if depth > self._max_depth or not self.on_site(url) or not self.first_time(url):
             return
         if not self.wanted(url):
             raise Reject("denied", f"{url}: left out by --allow or --deny")
-        if _NO_PAGE.search(urlsplit(url).path):
-            raise Reject("not_html", f"{url}: by its name not a page")
         self._check_trap(url)
         self._put(Target(url, depth))
 

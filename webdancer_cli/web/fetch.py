@@ -7,32 +7,32 @@ the *decompressed* size, and time limits. Every failure is a Reject whose reason
 
 import asyncio
 import time
-import zlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-import charset_normalizer
 import httpcore
 import httpx
 import msgspec
-from w3lib.encoding import html_to_unicode
 
-from webdancer_cli import __version__
+from webdancer_cli import __version__, encoding
 from webdancer_cli.errors import Reject
 from webdancer_cli.tape import Answer, Tape, TapeMiss
-from webdancer_cli.web import robots, urls, walls
+from webdancer_cli.web import cookies, media, moved, robots, urls, walls
 from webdancer_cli.web.guard import GuardedTransport
+from webdancer_cli.web.inflate import Inflater
+from webdancer_cli.web.media import HTML_TYPES
 
 Value = TypeVar("Value")
 
-HTML_TYPES = frozenset(["text/html", "application/xhtml+xml"])
 MAX_BYTES = 10 * 1024 * 1024
 MAX_REDIRECTS = 10
+MOST_OF_ONE = 4
+"""How often a URL is asked for on the way of one redirect, each time with other cookies."""
 LONGEST_WAIT_SECONDS = 60.0
 """A server that asks for more (Retry-After, Crawl-delay) gets this much; a longer Retry-After is not waited for."""
 
@@ -45,6 +45,7 @@ _MAY_PASS = frozenset(
         "dns_failure",
         "connection_failed",
         "connection_broken",
+        "proxy_failure",
         "robots_unreachable",
         "http_408",
         "http_425",
@@ -57,7 +58,10 @@ _PERSONAL_HEADERS = frozenset(["set-cookie", "set-cookie2", "www-authenticate", 
 
 
 class Fetched(msgspec.Struct, kw_only=True):
-    """A successful answer. ``url`` is where the redirects ended, ``body`` is decompressed."""
+    """A successful answer. ``url`` is where the redirects ended, ``body`` is decompressed.
+
+    ``content_type`` is what it is (``media``), which may be other than what its headers say.
+    """
 
     url: str
     requested_url: str
@@ -70,17 +74,38 @@ class Fetched(msgspec.Struct, kw_only=True):
     """The seconds between two requests that the site's robots.txt asks for."""
 
     def text(self) -> str:
-        """The body as text: by byte-order mark, header, ``<meta>``, else UTF-8 if valid, else a guess."""
-        return html_to_unicode(self.headers.get("content-type"), self.body, "cp1252", _guess)[1]
+        """The body as text, its charset as ``encoding`` tells it."""
+        markup = self.content_type in HTML_TYPES or not self.content_type
+        return encoding.text_of(self.body, self.headers.get("content-type", ""), markup=markup)
+
+    def sends_on(self) -> str | None:
+        """Where its markup sends every reader (``moved``), if it does."""
+        if self.content_type not in HTML_TYPES or not moved.may_send_on(self.body, self.headers):
+            return None
+        return moved.destination(self.text(), self.url, self.headers)
 
 
-def _guess(body: bytes) -> str | None:
-    try:
-        body.decode("utf-8")
-        return "utf-8"
-    except UnicodeDecodeError:
-        best = charset_normalizer.from_bytes(body[:65536]).best()
-        return best.encoding if best else None
+class Wanted(NamedTuple):
+    """What is asked of an answer. A robots.txt may have any status of success, and is cut where it is too long."""
+
+    kinds: Collection[str]
+    max_bytes: int
+    is_robots_txt: bool = False
+
+
+class _Way:
+    """What has been asked on the way to one document. The same URL with other cookies is another question."""
+
+    def __init__(self) -> None:
+        self._questions: list[tuple[str, str]] = []
+
+    def goes_on(self, url: str, cookie: str) -> bool:
+        """Whether a URL may be asked for next; then it counts as asked."""
+        times = sum(url == before for before, _ in self._questions)
+        if (url, cookie) in self._questions or times == MOST_OF_ONE or len(self._questions) > MAX_REDIRECTS:
+            return False
+        self._questions.append((url, cookie))
+        return True
 
 
 class Status(Reject):
@@ -127,7 +152,8 @@ class Host:
 class Fetcher:
     """Fetches URLs politely. Use as ``async with Fetcher() as fetcher``.
 
-    ``backoff_seconds`` are the waits before the second, third, … attempt at what may pass by itself.
+    ``backoff_seconds`` are the waits before the second, third, … attempt at what may pass by itself. Cookies are kept
+    from one document to the next, or else for the redirects of one alone.
     """
 
     def __init__(
@@ -141,8 +167,10 @@ class Fetcher:
         contact: str | None = None,
         backoff_seconds: Sequence[float] = (0.5, 1.5),
         tape: Tape | None = None,
+        keep_cookies: bool = True,
     ):
         self._tape = tape
+        self._cookies = cookies.Jar() if keep_cookies else None
         self._allow_private = allow_private
         self._backoff_seconds = backoff_seconds
         self._timeout_seconds = timeout_seconds
@@ -152,6 +180,7 @@ class Fetcher:
         self._client = httpx.AsyncClient(
             transport=GuardedTransport(allow_private),
             timeout=httpx.Timeout(timeout_seconds, connect=min(10.0, timeout_seconds), pool=None),
+            cookies=cookies.none(),
             headers={
                 "User-Agent": user_agent(contact),
                 "Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.1",
@@ -166,17 +195,19 @@ class Fetcher:
         await self._robots.aclose()
         await self._client.aclose()
 
-    async def get(self, url: str, kinds: Collection[str] = HTML_TYPES) -> Fetched:
-        """The document at a URL, if its media type is one of ``kinds``.
+    async def get(self, url: str, kinds: Collection[str] = HTML_TYPES, *, max_bytes: int | None = None) -> Fetched:
+        """The document at a URL, if its media type is one of ``kinds``; none at all are any. ``max_bytes`` is for it.
 
         Raises Reject, with one of the reasons: bad_url, robots_disallowed, robots_unreachable, dns_failure,
-        private_address, connection_failed, connection_broken, timeout, http_<status>, bot_wall (by its headers),
-        redirect_loop, not_html (a media type that was not asked for), too_large, bad_encoding, tape_miss (in replay).
+        private_address, connection_failed, connection_broken, proxy_failure, timeout, http_<status>,
+        bot_wall (by its headers), redirect_loop, not_html (a media type that was not asked for), too_large,
+        bad_encoding, tape_miss (in replay).
         """
+        wanted = Wanted(kinds, max_bytes or self._max_bytes)
         if self._tape is None:
-            return await self._follow(url, kinds, obey=True, cut=False)
+            return await self._follow(url, wanted)
         asked = [urls.canonical(url) or url, sorted(kinds), self._allow_private]
-        return await self._taped(self._tape, asked, url, Answer[Fetched], lambda: self._impersonal(url, kinds))
+        return await self._taped(self._tape, asked, url, Answer[Fetched], lambda: self._impersonal(url, wanted))
 
     async def sitemaps(self, url: str) -> list[str]:
         """The sitemaps that robots.txt names for the site of a URL. Raises Reject if that cannot be read."""
@@ -210,31 +241,35 @@ class Fetcher:
             raise Reject(*answer.no.split(": ", 1))
         return answer.value
 
-    async def _impersonal(self, url: str, kinds: Collection[str]) -> Fetched:
+    async def _impersonal(self, url: str, wanted: Wanted) -> Fetched:
         """The document without the headers that no tape keeps."""
-        fetched = await self._follow(url, kinds, obey=True, cut=False)
+        fetched = await self._follow(url, wanted)
         fetched.headers = {name: value for name, value in fetched.headers.items() if name not in _PERSONAL_HEADERS}
         return fetched
 
     async def _robots_txt(self, url: str) -> str:
-        fetched = await self._follow(url, (), obey=False, cut=True)
-        return fetched.body.decode("utf-8-sig", "replace")
+        fetched = await self._follow(url, Wanted((), robots.MAX_BYTES, is_robots_txt=True))
+        return encoding.text_of(fetched.body, fetched.headers.get("content-type", ""))
 
-    async def _follow(self, url: str, kinds: Collection[str], *, obey: bool, cut: bool) -> Fetched:
-        """Follow redirects; each hop is canonicalised, asked of robots.txt, and guarded like the first."""
+    async def _follow(self, url: str, wanted: Wanted) -> Fetched:
+        """Follow redirects, by status or by markup; each hop is asked of robots.txt, and guarded like the first."""
         requested = target = checked(url)
-        met = {target}
-        for _ in range(MAX_REDIRECTS + 1):
-            delay = await self._permitted(target) if obey else 0.0
-            answer = await self._patiently(target, kinds, cut)
-            if isinstance(answer, Fetched):
-                answer.requested_url = requested
-                answer.crawl_delay = delay
+        jar = cookies.Jar() if self._cookies is None else self._cookies
+        way = _Way()
+        way_post: Fetched | None = None
+        while way.goes_on(target, jar.header(target)):
+            delay = 0.0 if wanted.is_robots_txt else await self._permitted(target)
+            answer = await self._patiently(target, wanted, jar)
+            if isinstance(answer, str):
+                target, way_post = checked(answer, target), None
+                continue
+            answer.requested_url, answer.crawl_delay = requested, delay
+            there = None if wanted.is_robots_txt else answer.sends_on()
+            if there is None:
                 return answer
-            target = checked(answer, target)
-            if target in met:
-                break
-            met.add(target)
+            target, way_post = there, answer
+        if way_post is not None:  # its markup leads back to it, or on for ever: there is nothing else to read
+            return way_post
         raise Reject("redirect_loop", f"{requested}: redirected in a circle, or more than {MAX_REDIRECTS} times")
 
     async def _permitted(self, url: str) -> float:
@@ -247,13 +282,13 @@ class Fetcher:
     def _host(self, url: str) -> Host:
         return self._hosts[urlsplit(url).netloc]
 
-    async def _patiently(self, url: str, kinds: Collection[str], cut: bool) -> Fetched | str:
+    async def _patiently(self, url: str, wanted: Wanted, jar: cookies.Jar) -> Fetched | str:
         """Try again what may pass by itself: overload, a server's error, a broken connection."""
         host = self._host(url)
         for wait in (*self._backoff_seconds, None):
             try:
                 async with host.turn(), asyncio.timeout(self._timeout_seconds):
-                    return await self._request(url, kinds, cut)
+                    return await self._request(url, wanted, jar)
             except TimeoutError:
                 raise Reject("timeout", f"{url}: no answer within {self._timeout_seconds:g} seconds") from None
             except Reject as reject:
@@ -266,34 +301,45 @@ class Fetcher:
                 await asyncio.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _request(self, url: str, kinds: Collection[str], cut: bool) -> Fetched | str:
+    async def _request(self, url: str, wanted: Wanted, jar: cookies.Jar) -> Fetched | str:
         """One exchange: the document, or the URL that it redirects to."""
+        header = jar.header(url)
         try:
-            response = await self._client.send(self._client.build_request("GET", url), stream=True)
+            request = self._client.build_request("GET", url, headers={"Cookie": header} if header else None)
+            response = await self._client.send(request, stream=True)
             try:
-                return await self._answer(url, response, kinds, cut)
+                jar.take(url, response)
+                return await self._answer(url, response, wanted)
             finally:
                 await response.aclose()
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpx.InvalidURL) as error:
             _reject(url, error)
 
-    async def _answer(self, url: str, response: httpx.Response, kinds: Collection[str], cut: bool) -> Fetched | str:
+    async def _answer(self, url: str, response: httpx.Response, wanted: Wanted) -> Fetched | str:
         status = response.status_code
         location = response.headers.get("location")
         if status in (301, 302, 303, 307, 308) and location:
             return str(location)
         if sign := walls.header_wall(response.headers):
             raise Reject("bot_wall", f"{url}: {sign}")
-        if status != 200:
+        if not (response.is_success if wanted.is_robots_txt else status == 200):
             raise Status(url, status, retry_after(response.headers.get("retry-after", "")))
         headers = {name.lower(): value for name, value in response.headers.items()}
-        content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kinds and content_type and content_type not in kinds:
-            raise Reject("not_html", f"{url}: is {content_type}")
-        body = await _read(url, response, robots.MAX_BYTES if cut else self._max_bytes, cut)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        said = headers.get("content-type", "")
+
+        def check(body: bytes) -> None:
+            if wanted.kinds and (found := media.type_of(said, body)) not in wanted.kinds:
+                but_said = "" if found == media.essence(said) else f", sent as {said[:80] or 'nothing'}"
+                raise Reject("not_html", f"{url}: is {found}{but_said}")
+
+        body = await _read(url, response, wanted, check)
         return Fetched(
-            url=url, requested_url=url, content_type=content_type, body=body, fetched_at=now, headers=headers
+            url=url,
+            requested_url=url,
+            content_type=media.type_of(said, body),
+            body=body,
+            fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            headers=headers,
         )
 
 
@@ -328,37 +374,22 @@ def _reject(url: str, error: Exception) -> NoReturn:
     raise Reject("connection_broken", f"{url}: {error or type(error).__name__}") from None
 
 
-async def _read(url: str, response: httpx.Response, limit: int, cut: bool) -> bytes:
-    """The decompressed body. Past ``limit`` bytes it is cut, or refused as too_large; no more is ever held."""
+async def _read(url: str, response: httpx.Response, wanted: Wanted, check: Callable[[bytes], None]) -> bytes:
+    """The decompressed body. Past so many bytes it is cut, or refused as too_large; no more is ever held.
+
+    ``check`` is shown the first bytes, then the whole, and may refuse them.
+    """
     inflater = Inflater(url, response.headers.get("content-encoding", ""))
-    body = bytearray()
+    body, limit = bytearray(), wanted.max_bytes
+    shown = False
     async for chunk in response.aiter_raw():
         body += inflater.feed(chunk, limit + 1 - len(body))
+        if not shown and len(body) >= media.HEAD_BYTES:
+            check(bytes(body[: media.HEAD_BYTES]))
+            shown = True
         if len(body) > limit:
-            if cut:
+            if wanted.is_robots_txt:
                 return bytes(body[:limit])
             raise Reject("too_large", f"{url}: more than {limit:,} bytes")
+    check(bytes(body))
     return bytes(body)
-
-
-class Inflater:
-    """Decompresses a stream in bounded steps: a chunk of 64 KB may hold 66 MB, and must not be inflated whole."""
-
-    def __init__(self, url: str, encoding: str):
-        self._url = url
-        self._encoding = encoding.strip().lower()
-        if self._encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
-            raise Reject("bad_encoding", f"{url}: content encoding {encoding} was not asked for")
-        self._engine = None if self._encoding in ("", "identity") else zlib.decompressobj(zlib.MAX_WBITS | 32)
-
-    def feed(self, chunk: bytes, room: int) -> bytes:
-        """What the chunk inflates to, at most ``room`` bytes of it."""
-        if self._engine is None:
-            return chunk[:room]
-        try:
-            return self._engine.decompress(chunk, room)
-        except zlib.error as error:
-            if self._encoding == "deflate":  # some servers send raw deflate without zlib's header
-                self._encoding, self._engine = "raw", zlib.decompressobj(-zlib.MAX_WBITS)
-                return self.feed(chunk, room)
-            raise Reject("bad_encoding", f"{self._url}: broken compression ({error})") from None

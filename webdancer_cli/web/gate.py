@@ -1,8 +1,8 @@
 """The gate of the corpus: which documents that a server gave are pages, and why the others are not.
 
 A question written from "Just a moment…" is worse than none. Whatever is refused here has a reason code that a crawl
-counts: the walls' own (``walls``), ``noindex``, ``cookie_wall``, ``mojibake``, ``empty_text``, ``too_little_text`` and
-``wrong_language``.
+counts: the walls' own (``walls``), ``frameset``, ``noindex``, ``cookie_wall``, ``mojibake``, ``empty_text``,
+``too_little_text`` and ``wrong_language``.
 """
 
 import re
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from webdancer_cli.records import Page
-from webdancer_cli.web import walls
+from webdancer_cli.records import Link, Page
+from webdancer_cli.web import moved, walls
 from webdancer_cli.web.extract import extract
 from webdancer_cli.web.language import language_of
 from webdancer_cli.web.words import sentences
@@ -31,11 +31,12 @@ class Terms:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a document is no page. ``follow``: its links lead somewhere all the same."""
+    """Why a document is no page. ``follow``: its links lead somewhere all the same; ``parts``: they are its parts."""
 
     reason: str
     detail: str
     follow: bool = False
+    parts: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,9 @@ def read(document: Document, terms: Terms) -> Reading:
     """Read a document and judge it. Its links are left out where its author asks for that (``nofollow``)."""
     page = extract(document.html, document.url)
     tree = LexborHTMLParser(document.html)
+    if frames := moved.frames(tree, document.url):
+        page.links = [Link(url=frame, text="") for frame in frames]
+        return Reading(page, Refusal("frameset", f"{page.url}: is a set of frames", follow=True, parts=True))
     robots = _robots(tree, document.headers)
     if robots & {"nofollow", "none"}:
         page.links = []

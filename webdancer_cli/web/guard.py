@@ -14,6 +14,10 @@ import httpcore
 import httpx
 
 from webdancer_cli.errors import Reject
+from webdancer_cli.proxies import Proxies, Proxy
+from webdancer_cli.web.urls import DEFAULT_PORTS
+
+PROXY_AUTHENTICATION_REQUIRED = 407
 
 _WRAPPED_IPV4 = (ip_network("::ffff:0:0/96"), ip_network("64:ff9b::/96"), ip_network("::/96"))
 """IPv6 networks whose last 32 bits are an IPv4 address (mapped, NAT64, and the old compatible form)."""
@@ -92,34 +96,102 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
 
+async def allowed_by(proxy: Proxy, host: str, port: int) -> str:
+    """A public address of a host that a proxy is to be asked for. Raises Reject, as ``allowed`` does."""
+    try:
+        found = await allowed(host, port, allow_private=False)
+    except Reject as reject:
+        if reject.reason != "dns_failure":
+            raise
+        detail = (
+            f"{reject.detail}; the proxy {proxy.shown} may know it, but then nobody has checked that its address is"
+            " public: --allow-private leaves that to the proxy"
+        )
+        raise Reject(reject.reason, detail) from None
+    return next((address for address in found if ":" not in address), found[0])
+
+
+class _ToProxy(httpcore.AnyIOBackend):
+    """Opens connections to a proxy, wherever it stands: the user has named it."""
+
+    def __init__(self, proxy: Proxy):
+        super().__init__()
+        self._proxy = proxy
+
+    async def connect_tcp(self, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+        """Raises Reject ``proxy_failure`` when the proxy does not answer."""
+        try:
+            return await super().connect_tcp(*args, **options)
+        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            raise Reject("proxy_failure", f"cannot connect to the proxy {self._proxy.shown}: {error}") from None
+
+
 class GuardedTransport(httpx.AsyncBaseTransport):
-    """An httpx transport over guarded connections; HTTP/2 where the server offers it. Raises httpcore's own errors."""
+    """An httpx transport over guarded connections; HTTP/2 where the server offers it. Raises httpcore's own errors.
+
+    Where the environment names a proxy, it connects in our place, and the name's addresses are checked before. A SOCKS
+    proxy is told the address that was checked; with TLS, and to an HTTP proxy, the name: certificates are for names,
+    and many of these proxies decide by them.
+    """
 
     def __init__(self, allow_private: bool = False, connections: int = 100):
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
-            max_connections=connections,
-            max_keepalive_connections=connections,
-            keepalive_expiry=10.0,
-            http2=True,
-            network_backend=GuardedBackend(allow_private),
-        )
+        self._allow_private = allow_private
+        self._connections = connections
+        self._proxies = Proxies.of_environment()
+        self._pools: dict[Proxy | None, httpcore.AsyncConnectionPool] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
-        response = await self._pool.handle_async_request(
-            httpcore.Request(
-                method=request.method,
-                url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
-            )
+        host = url.raw_host
+        proxy = self._proxies.of(str(url))
+        if proxy and not self._allow_private:
+            address = await allowed_by(proxy, url.host, url.port or DEFAULT_PORTS[url.scheme])
+            if proxy.scheme.startswith("socks") and url.scheme == "http":
+                host = address.encode("ascii")
+        asked = httpcore.Request(
+            method=request.method,
+            url=httpcore.URL(scheme=url.raw_scheme, host=host, port=url.port, target=url.raw_path),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
         )
+        try:
+            response = await self._pool(proxy).handle_async_request(asked)
+        except httpcore.ProxyError as error:
+            raise Reject("proxy_failure", f"{url}: the proxy {_shown(proxy)} says {error}") from None
+        if proxy and response.status == PROXY_AUTHENTICATION_REQUIRED:
+            await response.aclose()
+            raise Reject("proxy_failure", f"{url}: the proxy {proxy.shown} asks for a name and a password")
         return httpx.Response(response.status, headers=response.headers, stream=_Stream(response))
 
+    def _pool(self, proxy: Proxy | None) -> httpcore.AsyncConnectionPool:
+        if proxy not in self._pools:
+            self._pools[proxy] = self._opened(proxy)
+        return self._pools[proxy]
+
+    def _opened(self, proxy: Proxy | None) -> httpcore.AsyncConnectionPool:
+        options: dict[str, Any] = {
+            "ssl_context": httpx.create_ssl_context(),
+            "max_connections": self._connections,
+            "max_keepalive_connections": self._connections,
+            "keepalive_expiry": 10.0,
+            "http2": True,
+            "network_backend": _ToProxy(proxy) if proxy else GuardedBackend(self._allow_private),
+        }
+        if proxy is None:
+            return httpcore.AsyncConnectionPool(**options)
+        options |= {"proxy_url": proxy.url, "proxy_auth": proxy.auth_bytes}
+        if proxy.scheme.startswith("socks"):
+            return httpcore.AsyncSOCKSProxy(**options)
+        return httpcore.AsyncHTTPProxy(**options)
+
     async def aclose(self) -> None:
-        await self._pool.aclose()
+        for pool in self._pools.values():
+            await pool.aclose()
+
+
+def _shown(proxy: Proxy | None) -> str:
+    return proxy.shown if proxy else ""
 
 
 class _Stream(httpx.AsyncByteStream):

@@ -6,9 +6,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from webdancer_cli.errors import Reject, ToolError
+from webdancer_cli.proxies import Proxies
 from webdancer_cli.records import Page
 from webdancer_cli.web.fetch import checked, may_pass
-from webdancer_cli.web.guard import allowed
+from webdancer_cli.web.guard import allowed, allowed_by
 from webdancer_cli.web.service import Patience, Service, key_from
 from webdancer_cli.web.urls import DEFAULT_PORTS, without_user
 
@@ -48,6 +49,7 @@ class JinaReader:
         self.name = "jina" if url == URL else f"jina={without_user(url)}"
         self._url = url
         self._allow_private = allow_private
+        self._proxies = Proxies.of_environment()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._service = Service(
             "jina", headers=headers, secrets=[key], remedies=REMEDIES, contact=contact, patience=patience
@@ -65,7 +67,12 @@ class JinaReader:
     async def _guard(self, url: str) -> None:
         """Names of an intranet are not sent to strangers. Raises Reject ``private_address`` or ``dns_failure``."""
         parts = urlsplit(url)
-        await allowed(parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme], self._allow_private)
+        host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
+        proxy = self._proxies.of(url)
+        if proxy is None:
+            await allowed(host, port, self._allow_private)
+        elif not self._allow_private:
+            await allowed_by(proxy, host, port)
 
     async def aclose(self) -> None:
         await self._service.aclose()

@@ -28,7 +28,7 @@ class LiveWeb:
         found: dict[str, Hit] = {}
         for hit in await self._search.search(query, results):
             if url := urls.canonical(hit.url):
-                found.setdefault(url, hit)
+                found.setdefault(urls.fingerprint(url), hit)
         return list(found.values())[:results]
 
     async def read(self, url: str) -> Page:

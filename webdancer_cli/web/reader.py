@@ -1,6 +1,9 @@
 """``--reader http``: pages of the live web, fetched politely and read here."""
 
-from webdancer_cli.errors import Reject, ToolError
+import asyncio
+import hashlib
+
+from webdancer_cli.errors import Outage, Reject, ToolError
 from webdancer_cli.records import Page
 from webdancer_cli.web import documents
 from webdancer_cli.web.extraction import Extraction
@@ -9,6 +12,8 @@ from webdancer_cli.web.gate import Document, Terms
 
 READ_ALL_THE_SAME = frozenset(["noindex", "mojibake"])
 """What keeps a page out of a corpus, but does not stand between a reader and its text."""
+MOST_FRAMES = 8
+"""Frames of one set that are read."""
 READABLE = "only HTML, plain text, Markdown, JSON and PDF can be read"
 
 
@@ -21,7 +26,9 @@ class HttpReader:
     name = "http"
 
     def __init__(self, *, allow_private: bool = False, contact: str | None = None, timeout_seconds: float = 20.0):
-        self._fetcher = Fetcher(allow_private=allow_private, contact=contact, timeout_seconds=timeout_seconds)
+        self._fetcher = Fetcher(
+            allow_private=allow_private, contact=contact, timeout_seconds=timeout_seconds, keep_cookies=False
+        )
         self._extraction = Extraction()
 
     async def read(self, url: str) -> Page:
@@ -29,19 +36,40 @@ class HttpReader:
             fetched = await self._fetcher.get(url, documents.KINDS)
             page = await self._page(fetched)
         except Reject as reject:
+            if reject.reason == "proxy_failure":  # not the web's fault, but ours
+                raise Outage(f"{url}: {reject.detail}") from None
             raise ToolError(_told(url, reject), lasts=not may_pass(reject)) from None
         page.fetched_at = fetched.fetched_at
         if fetched.url != url:
             page.extra["requested_url"] = url
         return page
 
-    async def _page(self, fetched: Fetched) -> Page:
+    async def _page(self, fetched: Fetched, *, part: bool = False) -> Page:
         if not documents.is_html(fetched):
             return await documents.page(fetched)
         reading = await self._extraction.read(Document(fetched.text(), fetched.url, fetched.headers), Terms())
+        if reading.refusal and reading.refusal.parts and not part:
+            return await self._joined(reading.page)
         if reading.refusal and reading.refusal.reason not in READ_ALL_THE_SAME:
             raise Reject(reading.refusal.reason, reading.refusal.detail)
         return reading.page
+
+    async def _joined(self, whole: Page) -> Page:
+        """A set of frames as a browser shows it: what its frames hold, in their order. One that fails is left out."""
+        found = await asyncio.gather(*(self._frame(link.url) for link in whole.links[:MOST_FRAMES]))
+        parts = [page for page in found if isinstance(page, Page)]
+        if not parts:
+            raise next(reject for reject in found if isinstance(reject, Reject))
+        whole.text = "\n\n".join(page.text for page in parts if page.text)
+        whole.links = [link for page in parts for link in page.links]
+        whole.sha256 = hashlib.sha256(whole.text.encode("utf-8", "surrogatepass")).hexdigest()
+        return whole
+
+    async def _frame(self, url: str) -> Page | Reject:
+        try:
+            return await self._page(await self._fetcher.get(url, documents.KINDS), part=True)
+        except Reject as reject:
+            return reject
 
     async def aclose(self) -> None:
         await self._fetcher.__aexit__()

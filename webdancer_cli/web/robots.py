@@ -18,7 +18,7 @@ MAX_BYTES = 512 * 1024
 KEEP_SECONDS = 24 * 3600.0
 """RFC 9309, section 2.4: not longer than a day."""
 
-_HOST_IS_DEAD = frozenset(["bad_url", "dns_failure", "private_address", "connection_failed"])
+_HOST_IS_DEAD = frozenset(["bad_url", "dns_failure", "private_address", "connection_failed", "proxy_failure"])
 
 
 class Robots:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeVar
 import httpx
 import msgspec
 
+from webdancer_cli import proxies
 from webdancer_cli.errors import Outage, Refused, ToolError, UsageError
 from webdancer_cli.tape import SHORTEST_SECRET
 from webdancer_cli.web import urls
@@ -157,7 +158,7 @@ class Service:
     def _connection(self) -> httpx.AsyncClient:
         """Opened at the first call: only then is there the event loop that it belongs to."""
         if self._client is None:
-            self._client = httpx.AsyncClient(headers=self._headers, timeout=self._patience.attempt_seconds)
+            self._client = proxies.client(headers=self._headers, timeout=self._patience.attempt_seconds)
         return self._client
 
     def _refuse(self, response: httpx.Response) -> NoReturn:

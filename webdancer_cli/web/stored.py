@@ -1,16 +1,21 @@
-"""Pages of what was fetched earlier, in folders of HTML and WARC files, through the gate of the crawl."""
+"""Pages of what was fetched earlier, in folders of saved pages and WARC files, through the gate of the crawl."""
 
 import asyncio
+import mimetypes
+import os
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from webdancer_cli import encoding
 from webdancer_cli.errors import Reject
 from webdancer_cli.records import Page
-from webdancer_cli.web import warc
+from webdancer_cli.web import media, warc
 from webdancer_cli.web.extraction import Extraction
+from webdancer_cli.web.fetch import MAX_BYTES, Fetched
 from webdancer_cli.web.gate import Document, Reading, Terms
+from webdancer_cli.web.inflate import inflated
 from webdancer_cli.web.similar import Similar, signature
 
 FOLDER_URL = "http://localhost/"
@@ -28,6 +33,9 @@ async def pages(
     with Extraction() as extraction:
         under_way: deque[tuple[Source, asyncio.Task[Reading]]] = deque()
         for source in _sources(paths):
+            if isinstance(source, Reject):
+                refused(source)
+                continue
             under_way.append((source, asyncio.create_task(extraction.read(source.document, terms))))
             if len(under_way) == AHEAD and (page := await _next(under_way, kept, refused)):
                 yield page
@@ -44,20 +52,61 @@ class Source:
         self.fetched_at = fetched_at
 
 
-def _sources(paths: Iterable[str]) -> Iterator[Source]:
+def _sources(paths: Iterable[str]) -> Iterator[Source | Reject]:
+    """What the paths hold, and why the rest of it is no page."""
     for path in paths:
         if warc.is_warc(path):
-            for fetched in warc.documents(path):
-                yield Source(Document(fetched.text(), fetched.url, fetched.headers), fetched.fetched_at)
+            yield from _archive(path)
         else:
-            yield from map(Source, _folder(Path(path)))
+            yield from _folder(Path(path))
 
 
-def _folder(folder: Path) -> Iterator[Document]:
-    """The HTML files below a folder, in the order of their paths."""
-    for file in sorted(folder.rglob("*.htm*")):
-        url = FOLDER_URL + quote(file.relative_to(folder).as_posix())
-        yield Document(file.read_text(encoding="utf-8", errors="replace"), url)
+def _archive(path: str) -> Iterator[Source | Reject]:
+    for found in warc.documents(path):
+        if isinstance(found, Fetched):
+            yield Source(Document(found.text(), found.url, found.headers), found.fetched_at)
+        else:
+            yield found
+
+
+def _folder(folder: Path) -> Iterator[Source | Reject]:
+    """The pages and archives below a folder, whatever their names, in the order of their paths."""
+    for file in sorted(folder.rglob("*")):
+        if warc.is_warc(str(file)):
+            yield from _archive(str(file))
+        elif not file.is_dir():
+            try:
+                yield Source(_saved(file, FOLDER_URL + quote(os.fsencode(file.relative_to(folder).as_posix()))))
+            except Reject as reject:
+                yield reject
+
+
+_NAMES = mimetypes.MimeTypes()
+"""What names stand for, wherever this runs: the system's own lists are not asked."""
+
+_SOURCES = dict.fromkeys([".md", ".markdown", ".rst", ".ts", ".tsx", ".jsx", ".vue", ".rb", ".go", ".rs"], "text/plain")
+"""Names of texts that may begin like a page, and are none."""
+
+
+def _saved(file: Path, url: str) -> Document:
+    """The document that a file holds, if a look inside shows a page. Raises Reject."""
+    said = _NAMES.guess_type(file.name.lower())[0] or _SOURCES.get(file.suffix.lower(), "application/octet-stream")
+    try:
+        with open(file, "rb") as stream:
+            head = stream.read(media.HEAD_BYTES)
+            packed = head.startswith(warc.GZIP)
+            if not packed and (kind := media.type_of(said, head)) not in media.HTML_TYPES:
+                raise Reject("not_html", f"{file}: is {kind}")
+            body = head + stream.read(MAX_BYTES + 1 - len(head))
+    except OSError as error:
+        raise Reject("unreadable", f"{file}: {error.strerror}") from None
+    if packed:
+        body = inflated(body, "gzip", MAX_BYTES + 1, str(file))
+        if (kind := media.type_of(said, body)) not in media.HTML_TYPES:
+            raise Reject("not_html", f"{file}: is {kind}, compressed")
+    if len(body) > MAX_BYTES:
+        raise Reject("too_large", f"{file}: more than {MAX_BYTES:,} bytes")
+    return Document(encoding.text_of(body, markup=True), url)
 
 
 async def _next(

@@ -1,82 +1,91 @@
-"""URLs: one spelling for what is fetched, one key for what is the same page, one name for what is the same site."""
+"""URLs: the address that is fetched, what tells pages apart, what readers take for one page, and for one site."""
 
-import posixpath
 import re
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+import ada_url
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-TRACKING = re.compile(
-    r"^(utm_\w+|fbclid|gclid|gclsrc|dclid|msclkid|yclid|igshid|mc_cid|mc_eid|_ga|_gl|phpsessid|jsessionid|sessionid|sid)$",
-    re.IGNORECASE,
-)
-_SESSION_IN_PATH = re.compile(r";(?:jsessionid|phpsessid|sid)=[^/;?]*|/\(S\([a-z0-9]+\)\)(?=/)", re.IGNORECASE)
-_PATH_SAFE = "/:@!$&'()*+,;=-._~%"
-_QUERY_SAFE = _PATH_SAFE + "?"
+_ADDRESS = re.compile(r"(https?://)(?:[^/@]*@)?(\[[^\]/]+\]|[^/:\[]+?)\.?(:\d+)?(/[^#]*)")
+"""As the parser writes it: scheme, host in ASCII, port if it is not the usual one, path and query."""
 
 
 def canonical(url: str, base: str = "") -> str | None:
-    """The one spelling of an http(s) URL that is fetched and recorded, or None if it is not one.
+    """The address of an http(s) URL as a browser asks for it (WHATWG, URL), or None if it is not one.
 
-    Relative URLs are joined to ``base``. Scheme and host in lower case, international hosts in punycode, no default
-    port, no dot segments, no user name, percent-encoding in one form (RFC 3986, section 6.2), no fragment, no tracking
-    or session parameters. The order of the other parameters is kept: to some servers it matters.
+    Relative URLs are joined to ``base``. Scheme and host are in lower case and ASCII, dot segments resolved, what must
+    be escaped is. There is no user name and no fragment. Every slash, segment and parameter stays: to some server each
+    of them matters.
     """
     try:
-        parts = urlsplit(urljoin(base, url.strip()) if base else url.strip())
-        host = _host(parts)
+        found = _ADDRESS.match(ada_url.join_url(base, url.strip()) if base else ada_url.normalize_url(url.strip()))
     except ValueError:
         return None
-    if parts.scheme.lower() not in DEFAULT_PORTS or not host:
-        return None
-    return urlunsplit((parts.scheme.lower(), host, _path(parts.path), _query(parts.query), ""))
+    return "".join(part or "" for part in found.groups()) if found else None
 
 
-def _host(parts: SplitResult) -> str:
-    name = (parts.hostname or "").rstrip(".")
-    if not name.isascii():
-        name = name.encode("idna").decode("ascii")
-    if re.search(r"[^a-z0-9.:_%-]", name):
-        raise ValueError(f"not a host name: {name}")
-    if ":" in name:
-        name = f"[{name}]"
-    return name if parts.port in (None, DEFAULT_PORTS.get(parts.scheme.lower())) else f"{name}:{parts.port}"
+_TRACKING = re.compile(
+    r"utm_\w+|fbclid|gclid|gclsrc|dclid|msclkid|yclid|igshid|mc_cid|mc_eid|_ga|_gl",
+    re.IGNORECASE,
+)
+_SESSION = re.compile(
+    r"(?:php|j)?(?:sess(?:ion)?_?(?:id)?|sid)|oscsid|zenid|cftoken|aspsessionid\w*",
+    re.IGNORECASE,
+)
+_TOKEN = re.compile(r"[\w,.!:~-]{16,}", re.ASCII)
+_TURNS = re.compile(r"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
+"""Between a letter and a digit: drawn characters take many, a name or a number none."""
+_SESSION_IN_PATH = re.compile(r";(\w+)=([^/;?]*)|/\((S)\(([a-z0-9]+)\)\)(?=/)", re.IGNORECASE)
 
 
-def _path(path: str) -> str:
-    path = _SESSION_IN_PATH.sub("", path) or "/"
-    clean = posixpath.normpath(re.sub(r"/{2,}", "/", path)) if "/." in path or "//" in path else path
-    if path.endswith(("/", "/.", "/..")) and not clean.endswith("/"):
-        clean += "/"
-    return _encoded(clean, _PATH_SAFE)
+def fingerprint(url: str) -> str:
+    """The same for addresses of one page: they differ in escapes, in the order of their parameters, in who came from
+    where (``utm_source``) or in what looks like the token of a session. Takes what ``canonical`` returns.
+    """
+    if _PLAIN.fullmatch(url):
+        return url
+    head, _, query = url.partition("?")
+    pairs = sorted(_telling(query))
+    return _escaped(_without_session(head) + ("?" + "&".join(pairs) if pairs else ""))
 
 
-def _query(query: str) -> str:
-    kept = [pair for pair in query.split("&") if pair and not TRACKING.match(pair.partition("=")[0])]
-    return _encoded("&".join(kept), _QUERY_SAFE)
+def _without_session(path: str) -> str:
+    """A path without ``;jsessionid=…`` and ASP.NET's ``/(S(…))``."""
+
+    def left(match: re.Match[str]) -> str:
+        name, value = match.group(1) or "sid", match.group(2) or match.group(4) or ""
+        return "" if _SESSION.fullmatch(name) and _is_token(value) else match.group()
+
+    return _SESSION_IN_PATH.sub(left, path) if ";" in path or "(" in path else path
+
+
+def _telling(query: str) -> list[str]:
+    """The parameters that may tell one page from another."""
+    return [pair for pair in query.split("&") if pair and not _says_nothing(*pair.partition("=")[::2])]
+
+
+def _says_nothing(name: str, value: str) -> bool:
+    return bool(_TRACKING.fullmatch(name) or (_SESSION.fullmatch(name) and _is_token(value)))
+
+
+def _is_token(value: str) -> bool:
+    """Whether a value was drawn at random: a story's number, a date or a name was not."""
+    return bool(_TOKEN.fullmatch(value)) and len(_TURNS.findall(value)) >= 3
 
 
 _ESCAPE = re.compile(r"%([0-9a-fA-F]{2})")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
-_PLAIN = re.compile(r"[A-Za-z0-9._~/:@!$&'()*+,;=-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9._~/:@!$'*+,-]*")
 
 
-def _encoded(text: str, safe: str) -> str:
-    """Percent-encode what must be; escapes in upper case, and none for characters that need none."""
+def _escaped(url: str) -> str:
+    """With escapes in upper case, where they are needed, and none for characters that need none."""
 
     def normal(match: re.Match[str]) -> str:
         char = chr(int(match.group(1), 16))
         return char if _UNRESERVED.match(char) else match.group().upper()
 
-    if _PLAIN.fullmatch(text):
-        return text
-    text = re.sub(r"%(?![0-9a-fA-F]{2})", "%25", text)
-    return quote(_ESCAPE.sub(normal, text), safe=safe)
-
-
-def fingerprint(url: str) -> str:
-    """The same for URLs that differ only in the order of their parameters. Takes and returns a canonical URL."""
-    head, mark, query = url.partition("?")
-    return head + mark + "&".join(sorted(query.split("&"))) if mark else url
+    return quote(_ESCAPE.sub(normal, re.sub(r"%(?![0-9a-fA-F]{2})", "%25", url)), safe="/:@!$&'()*+,;=-._~%?[]")
 
 
 _INDEX = re.compile(r"/index\.html?$", re.IGNORECASE)
@@ -89,7 +98,10 @@ def key(url: str) -> str:
     host, slash, path = (rest if found else text).partition("/")
     if found and scheme.lower() in DEFAULT_PORTS:
         host = host.removesuffix(f":{DEFAULT_PORTS[scheme.lower()]}")
-    path = _INDEX.sub("", slash + path) if "?" not in path else slash + path
+    path, _, query = (slash + path).partition("?")
+    path = _without_session(path)
+    telling = "&".join(_telling(query)) if query else ""
+    path = f"{path}?{telling}" if telling else _INDEX.sub("", path)
     return host.lower() + unquote(path).rstrip("/")
 
 
