@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from published_tokenizers import TOKENIZERS, folder
 from tiny_models import byte_level
 from tokenizers import AddedToken
+from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from webdancer_cli.errors import UsageError
@@ -241,6 +242,19 @@ def test_a_conversation_begins_as_in_the_models_own_template(template: str | Non
         assert ids == own
         assert difference(renderer.template, tokenizer) == ""
     assert tokenizer.decode(ids).startswith(begin + "<|im_start|>user")
+
+
+@pytest.mark.parametrize("adds_bos", [True, False])
+def test_a_base_without_a_template_begins_with_bos_where_its_texts_do(adds_bos: bool) -> None:
+    """Llama, Gemma and Mistral bases that were given ChatML's tokens."""
+    tokenizer = byte_level(["<s>", *CHATML], [], "<|im_end|>")
+    tokenizer.bos_token = "<s>"
+    if adds_bos:
+        special = [("<s>", tokenizer.bos_token_id)]
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<s> $A", special_tokens=special)
+    ids = Renderer(tokenizer).prompt([Message("user", "q")])
+    assert (ids[0] == tokenizer.bos_token_id) is adds_bos
+    assert tokenizer.bos_token_id not in ids[1:]
 
 
 def test_what_the_models_own_template_does_otherwise_is_told() -> None:

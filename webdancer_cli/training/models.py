@@ -177,7 +177,8 @@ def describe(name: str) -> Plain:
     """
     source = locate(name)
     if not source.gguf:
-        return Plain(source, _from_files(source, name, "auto", device_map={"": "meta"}))
+        model = _from_files(source, name, "auto", device_map={"": "meta"})
+        return Plain(source, _fitted(model, source.adapter) if source.adapter else model)
     try:
         with _quiet(), torch.device("meta"):
             config = AutoConfig.from_pretrained(source.name, **source.arguments)
@@ -339,13 +340,22 @@ def load_adapter(base: PreTrainedModel, folder: str) -> PeftModel:
     return adapted
 
 
+def _fitted(base: PreTrainedModel, adapter: str) -> PreTrainedModel:
+    """``base`` with as many rows in its embedding as the adapter has trained, which may have added tokens."""
+    name = next(name for name, weight in base.named_parameters() if weight is base.get_input_embeddings().weight)
+    embedding = load_peft_weights(adapter, device="cpu").get(f"base_model.model.{name}")
+    if embedding is not None and len(embedding) != embedding_rows(base):
+        base.resize_token_embeddings(len(embedding), mean_resizing=False)
+    return base
+
+
 def _load(plain: Plain, dtype: torch.dtype) -> PreTrainedModel:
     """The weights of a model in ``dtype``, less what its family keeps in float32, with its adapter merged in."""
     source = plain.source
     if not source.adapter:
         return _from_files(source, source.name, dtype)
     # Merged in float32: in bfloat16 most of a small update would be rounded away before it is added.
-    base = _from_files(source, source.name, torch.float32)
+    base = _fitted(_from_files(source, source.name, torch.float32), source.adapter)
     merged: PreTrainedModel = load_adapter(base, source.adapter).merge_and_unload()
     return cast_weights(merged, dtypes(plain, dtype))
 

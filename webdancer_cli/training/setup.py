@@ -48,6 +48,10 @@ def set_up(options: Training, world: World, say: Say, progress: Progress | None 
     renderer.dress(tokenizer)
     plain = describe(options.model)
     _check_vocabulary(options, plain, tokenizer)
+    say(
+        f"{options.model}: {type(plain.model).__name__}, {plain.parameters:,} parameters, turns as in "
+        f"{renderer.template.name}; its tokens' ids, weights and configuration are as they should be"
+    )
     return TrainingSetup(plain, tokenizer, renderer, _max_length(options, plain), out, world, say, progress)
 
 
