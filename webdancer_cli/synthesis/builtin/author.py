@@ -22,6 +22,9 @@ from webdancer_cli.synthesis.checks import support_fault, wording_fault
 from webdancer_cli.synthesis.roles import Refused, question_types
 from webdancer_cli.synthesis.signing import sign
 
+OTHERS_PER_LIST = 3
+"""How long a list is tells little: other questions must be so many times as many."""
+
 
 class Author:
     """Writes questions while pages arrive: from a page once all it links to is there, from the whole at the end."""
@@ -30,6 +33,7 @@ class Author:
 
     def __init__(self, options: config.Crawlqa):
         self._types = question_types(options.types)
+        self._asks_for_lists = "count" in options.types
         self._per_page = options.per_page
         self._seed = options.seed
         self._graph = Graph()
@@ -72,6 +76,22 @@ class Author:
             yield from self._ask("comparison", node, sayings.compared)
             yield from self._ask("temporal", node, chronology.of)
             yield from self._ask("temporal", node, sayings.dated)
+            yield from self._ask("single_hop", node, sayings.claimed)
+            yield from self._ask("temporal", node, sayings.timed)
+        yield from self._lists(crossing, sayings)
+
+    def _lists(self, crossing: Crossings, sayings: Sayings) -> Iterator[QA]:
+        """How long lists are: few next to all other questions, unless that is what was asked for."""
+        lists = [
+            qa
+            for node in self._graph.nodes.values()
+            for type_, write in (("count", crossing.listed), ("multi_hop", sayings.listed))
+            for qa in self._ask(type_, node, write)
+        ]
+        others = len(self._asked) - len(lists)
+        most = len(lists) if self._asks_for_lists else min(len(lists), others // OTHERS_PER_LIST)
+        places = random.Random(f"{self._seed} lists").sample(range(len(lists)), most)
+        yield from (lists[place] for place in sorted(places))
 
     def _settled(self, node: Node) -> Iterator[QA]:
         yield from self._ask("single_hop", node, self._singles)

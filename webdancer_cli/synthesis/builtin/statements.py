@@ -39,7 +39,7 @@ KINDS = (
     "module|function|class|method|package|command|exception|attribute|type|statement|option|program|protocol|format|"
     "library|tool|file|variable|macro|structure|operator|keyword|error|constant|decorator|interface|extension|"
     "algorithm|routine|opcode|object|language|system|company|person|town|city|country|river|book|film|term|feature|clause|pragma|setting|"
-    "page|guide"
+    "page|guide|view|parameter|directive|directory|utility|daemon|catalog|table|script|framework|distribution|header|hook"
 )
 _SOME_KIND = re.compile(rf"(?:{KINDS})e?s?$")
 _FUNCTION_WORDS = (
@@ -66,7 +66,7 @@ _NO_VERBS = (
     "objects instances subclasses values arguments this users programs applications strings names sometimes always"
 )
 _RAMBLING = re.compile(
-    rf"{BLANK}|;|\bbecause\b|\bboth,|\bdepending$"
+    rf"{BLANK}|;|[a-z]: |\bbecause\b|\bboth,|\bdepending$"
     r"|^(?:is|was) (?:another|one of|similar|the same|also|not|only|still|now)\b"
     r"|^(?:has|have) (?:also )?(?:received|gained|been (?:significantly|mostly))\b"
     r"|^(?:has|have) (?:also )?been (?:adapted|updated|improved|extended|reworked)\b(?! to\b)"

@@ -18,7 +18,7 @@ def ask_object(relation: Relation, subject: str, thing: Thing) -> str:
     if words[0] in AUXILIARIES and len(words) > 1:
         rest = words[2:] if subject.split()[-1] == words[1] == "located" else words[1:]
         return " ".join([front, words[0], subject, *rest]) + "?"
-    if base := _base(words[0]):
+    if base := base_of(words[0]):
         helper = "does" if words[0].endswith("s") and words[0] not in PAST else "did"
         return f"{front} {helper} {subject} {' '.join([base, *words[1:]])}?"
     return f"What is the name of {describe_object(relation, subject, thing)}?"
@@ -125,11 +125,18 @@ def _active(words: list[str]) -> str:
     return words[1] if regular and (words[1].endswith("ed") or words[1] in PAST) else ""
 
 
-def _base(verb: str) -> str:
+def base_of(verb: str) -> str:
     """The base of a third person's form: "work" for "works", "join" for "joined"; "" where spelling does not tell."""
     if verb in PAST:
         return PAST[verb]
     return _base_of_past(verb) if verb.endswith("ed") else _base_of_present(verb)
+
+
+def third_of(base: str) -> str:
+    """The third person of a base: "carries" for "carry"."""
+    if re.search(r"[^aeiou]y$", base):
+        return f"{base[:-1]}ies"
+    return base + ("es" if re.search(r"(?:s|x|z|ch|sh|[^aeiou]o)$", base) else "s")
 
 
 def _base_of_present(verb: str) -> str:
