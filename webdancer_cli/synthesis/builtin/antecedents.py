@@ -48,7 +48,9 @@ _CODE = r"(?:/[\w./-]+\w|--?[a-z][\w-]+|[\w.]*\w\(\)|\w+_\w+|[a-z]+[\w-]*\.(?:co
 _SORTS = (
     "file|command|option|directive|module|function|method|class|package|program|parameter|variable|library|protocol|"
     "directory|format|algorithm|type|tool|utility|server|daemon|project|language|system|branch|table|view|extension|"
-    "distribution|framework|standard|licence|license|editor|shell|compiler|kernel|engine|book|river|town|company"
+    "distribution|framework|standard|licence|license|editor|shell|compiler|kernel|engine|book|river|town|company|"
+    "interface|routine|opcode|pragma|clause|statement|operator|keyword|object|macro|constant|decorator|attribute|flag|"
+    "error|exception|setting|field|header|catalog|hook"
 )
 _OF = "default|maximum|minimum|original|full|official|first"
 _COMMON = rf"(?:{_CAP}(?: \d)? (?:[a-z]+ ){{1,2}}?|[A-Z][a-z]+ (?:[a-z]+ )?(?=[a-z]+s )[a-z]+)"

@@ -14,7 +14,7 @@ from webdancer_cli.synthesis.builtin.antecedents import Spoken, read_subjects
 from webdancer_cli.synthesis.builtin.asking import Asked, ask, office, sizes
 from webdancer_cli.synthesis.builtin.clauses import PRESENT, Clause, is_participle, kind_of, read_clauses, read_tail
 from webdancer_cli.synthesis.builtin.facts import SUBJECT
-from webdancer_cli.synthesis.builtin.standing import gives_away, word_set
+from webdancer_cli.synthesis.builtin.standing import gives_away, is_passing, word_set
 from webdancer_cli.synthesis.builtin.statements import state
 from webdancer_cli.synthesis.builtin.terms import read_said
 from webdancer_cli.synthesis.checks import mentions, squeeze
@@ -35,8 +35,8 @@ _NO_LABELS = word_set("note example default type version status value syntax mod
 _ASKED_FOR = re.compile(r"\b(?:Licen[cs]e|River)\b")
 """What a question may say of its answer: "under which licence", "on which river"."""
 _MEANDERS = re.compile(
-    r"[;:—–(“\"]|, (?:and|but|so|then|while)\b|\bI\b"
-    r"| and (?:the|an?|it|[A-Z]\S*) (?:\S+ ){0,2}(?:is|are|has|uses|[a-z]+es)\b"
+    r"[;:—–“\"]|, (?:and|but|so|then|while)\b|\bI\b|^(?:does|is|was|has|can) ?not\b|^(?:is|has) no\b"
+    r"| and (?:the|an?|it|[A-Z]\S*) (?:\S+ ){0,4}(?:is|are|has|uses|contains|[a-z]+es|[a-z]+s (?:the|an?))\b"
 )
 _BRACKETS = re.compile(r"(?<=The )(\S+) \([^()]*\)")
 _POINTS = re.compile(r"\b(?:[Tt]able|[Ff]igure|[Ss]ection|[Cc]hapter|[Aa]ppendix) [A-Z]?\d|\bdescribed in\b")
@@ -162,6 +162,8 @@ def _for_name(spoken: Spoken) -> str:
     """
     said = state(_BRACKETS.sub(r"\1", spoken.quote), spoken.name, "")
     if said is None or said.form != "about" or _MEANDERS.search(spoken.predicate):
+        return ""
+    if is_passing(spoken.predicate):
         return ""
     asks_for_kind = said.question.startswith(("which ", "what is the name of the "))
     return said.question if asks_for_kind or (_CODED.search(spoken.name) and _VERB.match(spoken.predicate)) else ""

@@ -52,7 +52,8 @@ _PASSING = re.compile(
 _GENERIC = """
     here|this|this page|page|link|more|read more|learn more|documentation|docs|next|previous|back|home|index|source|see|
     source code|download|details|section|example|examples|tutorial|manual|website|web site|list|table|contents|top|api|
-    reference|introduction|overview|faq|help|about|note|notes|edit|search|english|wikipedia|glossary
+    reference|introduction|overview|faq|help|about|note|notes|edit|search|english|wikipedia|glossary|installation|
+    configuration|requirements|usage|summary|conclusion|background|history|preface|license|copyright|description
 """
 _NO_NAME = re.compile(
     r"[<>{}=\"'“”¶]|https?:|^(?:PEP|RFC|bpo|issue|section|chapter|appendix|part|table|figure|example) ?[A-Z]?\d|,",

@@ -39,7 +39,7 @@ KINDS = (
     "module|function|class|method|package|command|exception|attribute|type|statement|option|program|protocol|format|"
     "library|tool|file|variable|macro|structure|operator|keyword|error|constant|decorator|interface|extension|"
     "algorithm|routine|opcode|object|language|system|company|person|town|city|country|river|book|film|term|feature|clause|pragma|setting|"
-    "page|guide|view|parameter|directive|directory|utility|daemon|catalog|table|script|framework|distribution|header|hook"
+    "page|guide|view|parameter|directive|directory|utility|daemon|catalog|table|script|framework|distribution|header|hook|flag|field"
 )
 _SOME_KIND = re.compile(rf"(?:{KINDS})e?s?$")
 _FUNCTION_WORDS = (
@@ -71,7 +71,8 @@ _RAMBLING = re.compile(
     r"|^(?:has|have) (?:also )?(?:received|gained|been (?:significantly|mostly))\b"
     r"|^(?:has|have) (?:also )?been (?:adapted|updated|improved|extended|reworked)\b(?! to\b)"
     r"|^(?:can|does|may|must|should)(?: not| also| only)? do\b|\bcertain\b|\ban? (?:[a-z]+ )?an? "
-    r"|, (?:and|but|so|while|yet) (?:the|an?|this|that|is|you|we|now|it|they)\b|\btherefore\b|[“\"(]$"
+    r"|, (?:and|but|so|while|yet) (?:the|an?|this|that|is|you|we|now|it|they)\b|\btherefore\b"
+    r"|\bthe (?:appropriate|specific|given|corresponding|specified|resulting|current) |[“\"(]$"
 )
 """What drifts off, says how a thing differs from one that is not named, or is no English to begin with."""
 MIN_PREDICATE_WORDS = 4

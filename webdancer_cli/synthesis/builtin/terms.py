@@ -48,7 +48,7 @@ MIN_WORDS, MAX_WORDS, MIN_TELLING = 6, 26, 4
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """``names`` are its spellings, the longest first; ``sort`` is "option", "parameter", "setting" or ""."""
+    """``names`` are its spellings, the longest first; ``sort`` is "option", "parameter" or the like, or ""."""
 
     names: tuple[str, ...]
     line: str
@@ -70,7 +70,7 @@ def read_said(text: str) -> Iterator[Said]:
     """What a text says under its terms, and in rows that are labelled as defaults."""
     for term in read_terms(text):
         called = f"the option {term.names[0]}" if term.sort == "option" else term.names[0]
-        for sentence in term.sentences:
+        for sentence in term.sentences if term.sort not in ("function", "method") else ():
             found = _SAID.match(sentence)
             if found and _is_value(found["value"]):
                 value = found["value"].strip("\"“”'‘’")
@@ -100,11 +100,19 @@ def read_terms(text: str) -> Iterator[Term]:
         under = lines[at + 1] if at + 1 < len(lines) else ""
         if len(under.split()) < 3 or _TERM.match(under) or not names:
             continue
-        sort = "option" if found["option"] else "parameter" if found["type"] else "setting" if "." in line else ""
-        sentences = tuple(under[start:end] for start, end in sentence_spans(under))
         longest = sorted(dict.fromkeys(names), key=len, reverse=True)
+        sort = "option" if found["option"] else "parameter" if found["type"] else _sort(longest[0], line)
+        sentences = tuple(under[start:end] for start, end in sentence_spans(under))
         yield Term(tuple(longest), line, sort, sentences)
         names = []
+
+
+def _sort(name: str, line: str) -> str:
+    """What the spelling says: ``gc.auto`` is a setting, ``File.close()`` a method, and ``File.name`` an attribute."""
+    in_class = re.search(r"(?:^|\.)[A-Z]\w*\.\w+$", name) is not None
+    if line.startswith(f"{name}("):
+        return "method" if in_class else "function"
+    return "" if "." not in name else "attribute" if in_class else "setting"
 
 
 def _is_one_option(names: list[str]) -> bool:

@@ -149,18 +149,38 @@ def _base_of_present(verb: str) -> str:
     return verb[:-1] if verb.endswith("s") and not verb.endswith("ss") else ""
 
 
+_ONE_SYLLABLE = re.compile(r"(?:[^aeiouy]|qu)*[aeiouy][^aeiouywx]$")
+"""Without a doubled consonant these had an e: "named" was "name", and "nam" would have given "nammed"."""
 _SILENT_E = re.compile(
-    r"(?:at|(?:pl|el|mp|ol)et|iz|is|v|c|g|u|s|ut|it|ot|[^aeiou]l|[^aeiou][aeiou]k|[^aeiou][aiou]r|ir|ur)$"
+    r"[cuvz]$|(?<!s)s$|g$|[^aeioulrw]l$|[^aeiouhlprw]r$"
+    r"|(?:[^aeou]|su)a[dmp]$|[^aeo]at$|(?<=cre)at$|[^aeiou]a[kr]$|(?:[^aeou]|[gq]u)i[dlmnr]$|[^aeiou]ik$|[^aeiou]o[dk]$|[^ae]u[dl]$|[^aeo]ur$|ut$"
+    r"|(?:un|inv|ign|exc|rec|inc|exped)it$|(?:om|ev|en|qu)ot$|(?:pl|el|mp|ol)et$|(?:ss|ns|es)um$"
+    r"|(?:st|pl|gn|ad|sc)or$|(?:ph|stp|cond)on$|(?:con|er)ven$|(?:ce|se)d$|(?:her|fer)$(?<=dher|rfer)|thieth$"
 )
-_NO_E = re.compile(r"(?:visit|edit|inherit|exhibit|ss|focus|ong|oot|(?<!cr)eat|mirror)$")
+_NO_E = re.compile(
+    r"(?:focus|bias|canvas|gas|format|combat|output|input|debut|ss|mirror|ruin|murmur|ong|\bhang|\bbang)$"
+)
+_SPELLED = {
+    "added": "add", "erred": "err", "dyed": "dye", "owed": "owe", "installed": "install", "enrolled": "enroll",
+    "bathed": "bathe", "soothed": "soothe", "breathed": "breathe", "welcomed": "welcome", "fulfilled": "fulfil",
+}  # fmt: skip
+"""What no rule tells."""
 
 
 def _base_of_past(verb: str) -> str:
+    if verb in _SPELLED:
+        return _SPELLED[verb]
+    if (
+        verb.endswith("eed")
+        and len(verb) > 4
+        and not re.search(r"(?:n|s|f|w|c|r)eed$(?<!freed)(?<!creed)(?<!greed)", verb)
+    ):
+        return verb[:-1]
     stem = verb[:-2]
     if verb.endswith("ied"):
         return verb[:-3] + "y" if len(verb) > 4 else verb[:-1]
-    if re.search(r"([bdgmnprt])\1$", stem):
+    if re.search(r"([bdgmnprt])\1$", stem) or re.search(r"[aeiou][a-z]*[^aeiou](?:el|ol)l$", stem):
         return stem[:-1]
-    if _SILENT_E.search(stem) and not _NO_E.search(stem):
+    if _ONE_SYLLABLE.match(stem) or (_SILENT_E.search(stem) and not _NO_E.search(stem)):
         return stem + "e"
     return stem
