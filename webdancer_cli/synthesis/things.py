@@ -119,7 +119,7 @@ def page_name(title: str, lead: str = "") -> str:
 
 
 _DEFINED = (
-    r"(?:^|[^\w])NAME(?: \([^)]*\))?,? (?:is|was) (?:an?|the|one of the (?P<plural>)) ?(?P<phrase>.+)",
+    r"(?:^|[^\w])NAME(?: \([^)]*\))?,? (?:is|was|are|were) (?:an?|the|one of the (?P<plural>)) ?(?P<phrase>.+)",
     r"^(?:The )?NAME(?: \([^)]*\))?, (?:an?|the) (?P<phrase>.+)",
     r"^The (?P<phrase>[a-z]+) (?:of )?NAME\b",
 )

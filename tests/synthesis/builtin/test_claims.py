@@ -127,6 +127,79 @@ PAIRS = {
             "drawings are in the collection of the Loweshire Archive. "
         ),
     },
+    "lighthouse": {
+        "Saltmere Lighthouse": (
+            "Saltmere Lighthouse stands on Crane Point, at the entrance to Veldt Sound. Construction began in "
+            "1854 under the direction of Magnus Thorne and was completed three years later. The tower is 41 "
+            "metres tall and built of grey limestone. Its original lamp burned whale oil; it was converted to "
+            "electricity in 1922. The lighthouse was automated in 1987, and its last keeper, Harriet Dole, "
+            "retired that year. It is now owned by the Saltmere Preservation Society. "
+        ),
+        "Magnus Thorne": (
+            "Magnus Thorne (7 March 1809 – 22 November 1880) was a Scottish civil engineer, best known for "
+            "the lighthouses he built along the coast of Veldt. He was born in Leith, the third son of a "
+            "shipwright. After an apprenticeship with Robert Haldane, he opened his own office in 1835. "
+            "Thorne's first commission was the harbour wall at Dunsby. He was elected a fellow of the Royal "
+            "Society of Corvane in 1861. His papers are held at the Corvane Library. "
+        ),
+    },
+    "bird": {
+        "Grey-crested warbler": (
+            "The grey-crested warbler (Sylvia cana) is a small songbird found in the highlands of Orrel. It "
+            "was first described in 1832 by the naturalist Ferdinand Loew. Adults weigh between 9 and 12 "
+            "grams and have a wingspan of 18 centimetres. The species feeds on beetles and small spiders. It "
+            "nests in juniper bushes from April to June. The warbler is the national bird of Orrel. "
+        ),
+        "Ferdinand Loew": (
+            "Ferdinand Loew was a German naturalist and explorer. Loew was born in Jena in 1798 and studied "
+            "medicine at the University of Halle. Between 1829 and 1833 he travelled through Orrel. He "
+            "discovered more than 300 species of plants. His main work, Flora Orrelensis, was published in "
+            "1840. The mineral loewite is named in his honour. He died of malaria in Port Anselm in 1847. "
+        ),
+    },
+    "protocol": {
+        "Kestrel Protocol": (
+            "Kestrel is a message-passing protocol for embedded devices. It was designed by Aiko Tanabe at "
+            "Norwell Labs and published in 2009. Kestrel runs over UDP and uses port 4411 by default. The "
+            "protocol was standardised as RFC 9821 in 2016. Messages are limited to 1,024 bytes. The "
+            "reference implementation, libkestrel, is written in C and distributed under the BSD licence. "
+            "Kestrel replaced the older Merlin protocol. "
+        ),
+        "Aiko Tanabe": (
+            "Aiko Tanabe is a Japanese computer scientist. She received her doctorate from the University of "
+            "Sendai in 2001. From 2003 to 2012 she worked at Norwell Labs, where she led the networking "
+            "group. Tanabe designed the Kestrel protocol in 2009. In 2018 she was appointed professor at the "
+            "Helmond Institute of Technology. She is the author of Small Networks, a textbook. "
+        ),
+    },
+    "battle": {
+        "Battle of Harrow Ford": (
+            "The Battle of Harrow Ford took place on 9 October 1342 near the village of Stenning. King Oswin "
+            "III of Mercal was defeated by an army led by Duke Alaric. About 4,000 men were killed. The "
+            "battle ended the War of the Two Rivers. A chapel was built on the site in 1351. The battle is "
+            "commemorated every year in Stenning. "
+        ),
+        "Duke Alaric": (
+            "Duke Alaric was a nobleman and general. He was born at Castle Renn in 1301. Alaric inherited the "
+            "duchy in 1325 from his uncle, Duke Berthold. He married Princess Isolde of Mercal in 1330. After "
+            "the Battle of Harrow Ford he ruled Mercal as regent for eleven years. He was murdered in 1353. "
+            "His tomb is in Renn Cathedral. "
+        ),
+    },
+    "troupe": {
+        "Orbis Players": (
+            "The Orbis Players are a theatre company from Lindqvist. The company was formed in 1977 by the "
+            "director Saul Berman. It has performed in more than forty countries. Its home is the Old "
+            "Granary, which seats 320 people. In 1991 the company received the Helsing Prize for its "
+            "production of King Lear. Since 2005 it has been led by Nadia Orlov. "
+        ),
+        "Nadia Orlov": (
+            "Nadia Orlov is an actress and director. Born in Riga in 1968, she joined the Orbis Players in "
+            "1990. She has directed more than thirty productions. Orlov won the Golden Mask in 2003 for her "
+            "role in The Seagull. She is married to the composer Peter Lund. She teaches acting at the "
+            "Lindqvist Academy. "
+        ),
+    },
 }
 """A thing and a person of it, with about ten plain facts on each page."""
 
@@ -162,10 +235,14 @@ def test_a_pair_of_pages_gives_at_least_five_sound_questions(name: str) -> None:
 def test_every_question_names_its_subject_and_quotes_a_sentence_that_does(name: str) -> None:
     pages = [page(title, text) for title, text in PAIRS[name].items()]
     for qa in write(pages, per_page=50):
-        subject = qa.evidence[0].title
-        assert subject in f"{qa.question} {qa.answer}"
-        assert subject in qa.evidence[0].quote
-        assert not re.search(r"\b(?:it|she|he|they|this|the (?:lake|bridge|company|library|novel))\b", qa.question)
+        subject = qa.evidence[0].title.casefold()
+        assert subject in f"{qa.question} {qa.answer}".casefold()
+        assert subject.removesuffix(" protocol") in qa.evidence[0].quote.casefold()
+        assert not re.search(
+            r"\b(?:it|she|he|they|this|the (?:lake|bridge|company|library|novel|battle(?! of))"
+            r"|(?<!grey-crested )warbler)\b",
+            qa.question,
+        )
 
 
 LAKE = "Lake Orrin is a lake in the Vell Highlands. "

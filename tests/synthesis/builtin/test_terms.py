@@ -53,6 +53,7 @@ def test_the_other_spelling_of_an_option_is_an_alias() -> None:
         "- -p<n>\n- Remove leading parts. The default is taken from the environment.",
         "- --ff\n--no-ff\n- Specifies how a merge is handled when the history has not moved at all.",
         "- -v\n- Show only the entries that it made later, unless you say so.",
+        "- --undo\n- Commit or reset the whole of a transaction that was left open.",
         "NOTES\nThe default is 1.",
         "A term of prose\nThe default is 1.",
     ],

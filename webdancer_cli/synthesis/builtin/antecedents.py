@@ -19,7 +19,11 @@ from webdancer_cli.web.words import sentence_spans
 _TIME = (
     r"(?:(?:\d{1,2} )?[A-Z][a-z]+ (?:\d{1,2}, )?|the (?:spring|summer|autumn|winter) of |early |late )?(?:1\d|20)\d\d"
 )
-_SETTING = re.compile(rf"^(?P<setting>(?:In|On|Since|During) {_TIME}),? (?=\S)")
+_SPAN = r"(?:From|Between) (?:1\d|20)\d\d (?:to|and) (?:1\d|20)\d\d"
+_SETTING = re.compile(rf"^(?P<setting>(?:In|On|Since|During) {_TIME}|{_SPAN}),? (?=\S)")
+_AFTER = re.compile(
+    r"^(?:After|Before|During|With|Following|At|By|Until|As|For) [^,;]{3,70}?,? (?=(?:he|she|it|his|her|its) )"
+)
 _FRONT = re.compile(r"^(?P<front>(?P<participle>[A-Z][a-z]+) (?:in|on|by|at|after|from|near|under) [^,]+), (?=\S)")
 _PARENTHESIS = re.compile(r"^ \([^()]*\)")
 _PARENTHESIS_INSIDE = re.compile(r" \([^()]*\)")
@@ -34,6 +38,12 @@ _IS_ITS = re.compile(
     r"(?P<name>(?:The )?[A-Z][\w’'-]*(?: [A-Z][\w’'-]*){0,4}) (?P<aux>is|was) (?P<pronoun>its|his|her) "
     r"(?P<noun>[a-z-]+(?: [a-z-]+){0,2})\.$"
 )
+_NAMES_ITS = re.compile(
+    r"(?P<pronoun>[Ii]ts|[Hh]is|[Hh]er) (?P<noun>(?:first|main|best-known|largest|oldest|chief|principal|only|last|most"
+    r" famous|longest|highest)(?: [a-z-]+){1,2}), (?P<name>(?:[Tt]he )?[A-Z][\w’'-]*(?: [A-Z][\w’'-]*){0,4}),"
+    r" (?P<aux>is|was)\b"
+)
+_TWO_NAMES = re.compile(r"\b[A-Z][a-z]+ [A-Z][a-z]+")
 _DEFINES = re.compile(r"^(?:is|was) (?:an?|the|one of)\b")
 _OF_FIRMS = re.compile(r"^(?:was|is|has been) (?:founded|incorporated|headquartered|acquired)\b|^employs\b")
 _NATURAL = word_set(
@@ -80,6 +90,7 @@ class Spoken:
     ``subject`` stands in a question; of the page's subject there is the mark ``facts.SUBJECT``. ``noun`` is what is
     said to be the subject's ("outflow"). ``setting`` is a time before the subject ("In 1911"). ``named`` tells whether
     the sentence itself names the subject, and ``name`` is a subject's that is not the page's: what answers.
+    ``called`` is what the page's first sentences call its subject.
     """
 
     subject: str
@@ -90,6 +101,7 @@ class Spoken:
     noun: str = ""
     setting: str = ""
     name: str = ""
+    called: str = ""
 
 
 def read_subjects(page: Page, thing: Thing) -> Iterator[Spoken]:
@@ -116,16 +128,23 @@ class _Reader:
         self._on_topic = False
         self._pronoun = ""
         self._names = names
-        spellings = [thing.name, thing.name.partition(" (")[0]]
+        self._capitals = set(re.findall(r"(?<=[a-z,(] )[A-Z][\w+#-]*", text))
+        self._lower = set(re.findall(r"\b[a-z][\w+#-]*", text))
+        self._called = _names_of(thing, text)
+        spellings = [*self._called, thing.name.partition(" (")[0]]
         if thing.person and len(thing.name.split()) > 1:
             spellings.append(thing.name.split()[-1])
-        spelled = "|".join(re.escape(name) for name in dict.fromkeys(spellings) if len(name) > 2)
+        spelled = "|".join(_any_case(name) for name in dict.fromkeys(spellings) if len(name) > 2)
         self._name = re.compile(rf"(?:[Tt]he )?(?:{spelled})(?![\w-])") if spelled else None
         self._kind = self._certain_kind()
 
     def _certain_kind(self) -> str:
         """A pattern for "the lake", where no other lake is spoken of; "" if there is one."""
         kind, name = self._thing.kind, self._thing.name
+        first, of, _ = name.partition(" of ")
+        own = (first if of else name).split()[-1:]
+        if not kind and own and re.search(rf"\b[Tt]he {re.escape(own[0].lower())}\b", self._text.replace(name, "")):
+            kind = own[0].lower()
         if not kind or self._thing.person:
             return ""
         rest = self._text.replace(name, "")
@@ -148,20 +167,24 @@ class _Reader:
             setting, rest = found["setting"], rest[found.end() :]
         elif (found := _FRONT.match(rest)) and is_participle(found["participle"].lower()):
             front, rest = found["front"], rest[found.end() :]
+        elif found := _AFTER.match(rest):
+            rest = rest[found.end() :]
         own = self._own(rest)
         if own is None:
-            self._on_topic = False
+            self._on_topic = self._on_topic and self._thing.person and self._is_still_meant(sentence)
             if not front:
                 yield from self._free(sentence, rest, setting)
             return
         subject, predicate, noun = own
         if is_plain(sentence):
-            named = self._thing.name in sentence
+            named = any(name in sentence for name in self._called)
             if front and not noun:
                 verb = "is" if front.startswith("Named") else "was"
-                yield Spoken(subject, f"{verb} {front[0].lower()}{front[1:]}", sentence, True, named)
+                yield Spoken(
+                    subject, f"{verb} {front[0].lower()}{front[1:]}", sentence, True, named, called=self._called[-1]
+                )
             predicate = self._with_name(predicate)
-            yield Spoken(subject, predicate, sentence, True, named, noun, setting)
+            yield Spoken(subject, predicate, sentence, True, named, noun, setting, called=self._called[-1])
         stays = self._thing.person or not noun or noun.endswith("s")
         self._on_topic = stays and (bool(_DEFINES.match(predicate)) or not _BRINGS_IN.search(predicate))
 
@@ -178,6 +201,8 @@ class _Reader:
             for extra in (_PARENTHESIS, _APPOSITION):
                 rest = extra.sub("", rest)
             return (SUBJECT, rest[1:], "") if rest.startswith(" ") and rest[1:2].islower() else None
+        if (found := _NAMES_ITS.match(text)) and self._is_meant(found["pronoun"], ""):
+            return f"the {found['noun']} of {SUBJECT}", f"{found['aux']} {found['name']}.", found["noun"]
         possessive = re.match(rf"(?P<pronoun>[Ii]ts|[Hh]is|[Hh]er) (?P<noun>{_NOUN}) (?=[a-z\d])", text)
         if possessive and self._is_meant(possessive["pronoun"], text[possessive.end() :]):
             return self._possessed(possessive["noun"], text[possessive.end() :])
@@ -213,6 +238,12 @@ class _Reader:
             return not (self._thing.kind in _NATURAL and _OF_FIRMS.match(predicate))
         self._pronoun = self._pronoun or word
         return self._pronoun == word
+
+    def _is_still_meant(self, sentence: str) -> bool:
+        """Whether a sentence that is about something else goes on to speak of the person: "is named in his honour"."""
+        pronouns = {"he": "his|him", "she": "her"}.get(self._pronoun, "his|him|her")
+        others = re.sub(self._name, "", sentence) if self._name else sentence
+        return re.search(rf"\b(?:{pronouns})\b", sentence) is not None and not re.search(_TWO_NAMES, others)
 
     def _possessed(self, noun: str, rest: str) -> tuple[str, str, str] | None:
         """ "Its north shore lies …": the noun ends where the verb begins."""
@@ -250,8 +281,7 @@ class _Reader:
         first = name.split()[0]
         if re.search(r"[A-Z\d_]", first[1:]) or (first == "The" and " " in name):
             return True
-        elsewhere = re.search(rf"(?<=[a-z,(] ){re.escape(first)}\b", self._text)
-        return elsewhere is not None and re.search(rf"\b{re.escape(first.lower())}\b", self._text) is None
+        return first in self._capitals and first.lower() not in self._lower
 
     def _is_distinctive(self, name: str, sort: str) -> bool:
         """Whether a name is none of plain English: it is spelled so, the page has it elsewhere as a name, or has the
@@ -266,3 +296,20 @@ class _Reader:
 
 def _is_verb(word: str) -> bool:
     return word in AUXILIARIES or word in PAST or word in PRESENT or (is_participle(word) and word.endswith("ed"))
+
+
+def _names_of(thing: Thing, text: str) -> list[str]:
+    """What the first sentence may call the subject: its name, and "Kestrel" for the Kestrel Protocol, if it does."""
+    short, _, last = thing.name.rpartition(" ")
+    opens = text.removeprefix(thing.name).lstrip()
+    shortened = short and thing.name not in opens[:300] and re.match(rf"(?:The )?{re.escape(short)} is an? ", opens)
+    if len(thing.name.split()) > 1 and thing.name.split()[-1].islower():
+        return [thing.name, thing.name[0].lower() + thing.name[1:]]
+    return [thing.name, short] if shortened and re.search(rf"\b{last.lower()}\b", opens[:300]) else [thing.name]
+
+
+def _any_case(name: str) -> str:
+    """A pattern for a name that may begin a title with a capital only: the Grey-crested warbler."""
+    if len(name.split()) > 1 and name.split()[-1].islower():
+        return f"(?:{name[0]}|{name[0].lower()}){re.escape(name[1:])}"
+    return re.escape(name)

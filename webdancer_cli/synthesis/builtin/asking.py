@@ -34,7 +34,7 @@ _MADE = word_set(
     " opened launched acquired bought led directed produced organised organized released photographed drawn"
     " engraved sculpted carved restored named recorded performed coined operated run managed sponsored financed"
     " funded chaired adopted approved authored conceived constructed excavated explored charted illustrated"
-    " patented registered signed started begun climbed sailed won held kept"
+    " patented registered signed started begun climbed sailed won held kept formed defeated"
 )
 """What somebody did to the subject: its agent is asked for by "who"."""
 _LASTING = word_set(
@@ -44,11 +44,11 @@ _LASTING = word_set(
 _PLACED = word_set(
     "located situated born buried kept stored preserved housed displayed exhibited headquartered based raised"
     " educated founded established signed built lie stand sit live die work study teach rise originate settle"
-    " retire begin end set grow store keep"
+    " retire begin end set grow store keep held"
 )
 _AT = ("in", "at", "on", "near", "beside", "between", "within", "inside", "along")
 _WHAT: dict[str, str] = {
-    "flow": "into through", "drain": "into to", "empty": "into", "discharge": "into", "run": "through",
+    "flow": "into through", "drain": "into to", "empty": "into", "discharge": "into", "run": "through over on",
     "pass": "through",
     "belong": "to", "stand": "for", "derive": "from", "stem": "from", "consist": "of", "default": "to", "expand": "to",
     "correspond": "to", "refer": "to",
@@ -58,7 +58,7 @@ _WHAT: dict[str, str] = {
     "formed": "by", "abbreviated": "as to", "dedicated": "to", "merged": "into with", "converted": "into to",
     "replaced": "by", "superseded": "by", "succeeded": "by", "followed": "by", "preceded": "by",
     "controlled": "by", "crossed": "by", "separated": "from", "bordered": "by", "surrounded": "by",
-    "called": "", "nicknamed": "",
+    "standardised": "as", "standardized": "as", "called": "", "nicknamed": "",
 }  # fmt: skip
 """Verbs after which one asks "what", with their prepositions."""
 _PHRASES = word_set("stand consist composed made known divided default split expand powered")
@@ -69,12 +69,12 @@ _LICENSED = word_set("licensed released distributed published available")
 _OBJECTS = word_set(
     "found establish create design build write publish discover invent develop compose win receive join marry succeed"
     " acquire buy own launch introduce maintain direct lead edit translate name paint map survey cross carry house"
-    " contain connect"
+    " contain connect end"
 )
 """Verbs whose object answers "what", if it is a name."""
 _LEARN = word_set("study train work serve apprentice")
 _WHOM = word_set("marry succeed")
-_ONE = word_set("marry succeed carry cross connect house")
+_ONE = word_set("marry succeed carry cross connect house end")
 """Of these one object is likely the only one; what somebody wrote is asked for with its year."""
 _HOW = {
     "long": "long", "wide": "wide", "deep": "deep", "high": "high", "tall": "tall", "thick": "thick", "old": "old",
@@ -89,9 +89,13 @@ _SIZE_OF = re.compile(
     r"\ban? (?P<noun>(?:[a-z-]+ ){0,2}[a-z-]+) of (?P<size>(?:(?:about|around|over|nearly|some|roughly) )?\d[\d,.]*\d*"
     r"(?: (?!in\b|and\b|with\b)[^\s,;]+){0,3})"
 )
-_OF_WHAT = re.compile(r"(?P<what>part|the capital|the seat|an? (?:acronym|abbreviation)) of (?P<whole>.+)")
+_OF_WHAT = re.compile(r"(?P<what>part|the seat|an? (?:acronym|abbreviation)) of (?P<whole>.+)")
 _OFFICE = re.compile(
     rf"the (?P<role>(?:[a-z-]+ ){{0,2}}(?:{'|'.join(sorted(PERSONS))}|creator|maintainer)) of (?P<of>.+)"
+)
+_TITLE = re.compile(
+    r"the (?P<role>capital|capital city|county town|(?:national|official|state) [a-z]+|"
+    r"(?:largest|longest|oldest|highest) [a-z]+) of (?P<of>.+)"
 )
 _VERB_OF_SIZE = {"cover": "how large an area", "span": "what distance", "weigh": "how much", "measure": "how much",
                  "cost": "how much", "last": "how long", "reach": "what length"}  # fmt: skip
@@ -175,6 +179,8 @@ def _inverted(clause: Clause, subject: str) -> str:
     """The verb around its subject: "was X first mapped", "did X freeze"."""
     if clause.form == "passive":
         return f"{clause.aux} {subject} {clause.adverb} {clause.verb}"
+    if clause.aux:
+        return f"{clause.aux} {subject} {clause.adverb} {clause.verb}"
     base = "have" if clause.verb in ("has", "had") else clause.base
     helper = "did" if clause.is_past and clause.verb != "has" else "does"
     return f"{helper} {subject} {clause.adverb} {base}"
@@ -187,6 +193,8 @@ def _of_passive(clause: Clause, subject: str, part: Part, kept: str, person: boo
     proper = kind in ("name", "code")
     if prep == "by" and verb in _MADE and kind == "name":
         yield f"who {_active(clause)} {subject} {kept}", part.core if part.person else _bare(part)
+    elif prep == "to" and verb == "married" and kind == "name":
+        yield f"to whom {inverted} {kept}", part.core
     elif prep == "after" and verb == "named" and kind == "name":
         yield f"after {'whom' if part.person or _looks_personal(part.core) else 'what'} {inverted} {kept}", part.core
     elif prep == "in" and verb in _CODED and kind == "name" and len(part.core.split()) == 1:
@@ -258,7 +266,9 @@ def _of_active(clause: Clause, subject: str, part: Part, kept: str) -> Iterator[
         yield f"on which port {inverted} {kept}", port[1]
     elif not prep and proper and base == "use" and kept:
         yield f"what {inverted} {kept}", part.core
-    elif prep in _AT and base in _PLACED and proper:
+    elif not prep and base == "use" and (port := _PORT.fullmatch(part.text)):
+        yield f"which port {inverted} {kept}", port[1]
+    elif prep in _AT and proper and (base in _PLACED or (base == "take" and "place" in kept.split())):
         yield f"{_where(part)} {inverted} {kept}", part.core
     elif prep and prep in _WHAT.get(base, "").split() and (proper or _is_phrase(base, part)):
         yield f"what {inverted} {prep} {kept}", part.core
@@ -267,7 +277,7 @@ def _of_active(clause: Clause, subject: str, part: Part, kept: str) -> Iterator[
 def _of_copula(clause: Clause, subject: str, part: Part, kept: str, noun: str) -> Iterator[tuple[str, str]]:
     aux, kind = clause.aux, part.kind
     if part.prep:
-        if noun and part.prep in _AT and kind in ("name", "code"):
+        if noun and part.prep in _AT and kind in ("name", "code") and len(clause.parts) == 1:
             yield f"where {aux} {subject} {kept}", part.core
         return
     if found := _SIZED.fullmatch(part.text):
@@ -302,13 +312,14 @@ def sizes(clause: Clause, predicate: str, subject: str) -> Iterator[Asked]:
             )
 
 
-def office(clause: Clause) -> Iterator[str]:
+def office(clause: Clause, *, person: bool) -> Iterator[str]:
     """ "who is the author of Quilltab" of "is the author of Quilltab": what the subject answers."""
+    title, asked = (_OFFICE, "who") if person else (_TITLE, "what")
     for part in clause.parts if clause.form == "copula" else ():
-        if not part.prep and len(clause.parts) == 1 and (found := _OFFICE.fullmatch(part.text)):
+        if not part.prep and len(clause.parts) == 1 and (found := title.fullmatch(part.text)):
             of = kind_of(found["of"])
             if of and of.kind in ("name", "code"):
-                yield f"who {clause.aux} the {found['role']} of {found['of']}"
+                yield f"{asked} {clause.aux} the {found['role']} of {found['of']}"
 
 
 _NO_PERSON = re.compile(

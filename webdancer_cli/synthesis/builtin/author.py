@@ -1,9 +1,11 @@
 """The built-in author: questions from hyperlinks, without a language model.
 
 Where pages state facts ("The mayor of Velmora is Dolvek", ``facts``) and numbers (``measures``), relations are asked
-for, chained, crossed, compared and dated; on other pages single sentences are turned into questions (``statements``,
-``dated``). An answer is the name behind a link, a count of what is listed, a year or version that a page states, or the
-years between two of them, and every question carries the sentences that prove it.
+for, chained, crossed, compared and dated. On other sites single sentences are turned into questions: what is said of
+a link (``statements``), since when there is something (``dated``), and what a sentence claims (``claims``: there
+``antecedents`` say who is meant, ``clauses`` what a verb has around it, ``asking`` how to ask for that). An answer is
+the name behind a link, a count of what is listed, what a sentence states, or the years between two dates, and every
+question carries the sentences that prove it.
 """
 
 import random

@@ -32,6 +32,9 @@ _ROW = re.compile(
     r"|(?P<line>[A-Z][a-z]+(?: [a-z]+){0,2}): (?P<rest>\S.*))$"
 )
 _NO_LABELS = word_set("note example default type version status value syntax module column updated modified accessed")
+_PLURAL = {"is": "are", "was": "were", "has": "have", "does": "do"}
+_MANY = re.compile(rf"\b(?P<aux>{'|'.join(_PLURAL)}) {SUBJECT}")
+"""Of the Orbis Players, whom later sentences may call a company."""
 _ASKED_FOR = re.compile(r"\b(?:Licen[cs]e|River)\b")
 """What a question may say of its answer: "under which licence", "on which river"."""
 _MEANDERS = re.compile(
@@ -93,14 +96,21 @@ def read_claims(page: Page, thing: Thing) -> list[Claim]:
 
 def _all_claims(page: Page, thing: Thing) -> Iterator[tuple[Claim, str]]:
     """Every claim, with what it is about: of two that give the same answer to the same verb, one is enough."""
-    lead = lead_of(lead_sentences(page.text), thing.name) if thing.name else ""
+    opening = lead_sentences(page.text)
+    lead = lead_of(opening, thing.name) if thing.name else ""
+    many = lead_of(opening, f"{thing.name} are ") != ""
     for spoken in read_subjects(page, thing):
-        quotes = (spoken.quote,) if spoken.named else (lead, spoken.quote)
+        quotes = (spoken.quote,) if spoken.named else (lead_of(opening, spoken.called), spoken.quote)
         for asked in _asked(spoken, thing):
-            claim = Claim(asked.question, asked.answer, quotes, spoken.own, asked.by_time, asked.is_name)
+            question = _MANY.sub(_in_plural, asked.question) if many else asked.question
+            claim = Claim(question, asked.answer, quotes, spoken.own, asked.by_time, asked.is_name)
             yield claim, f"{asked.verb} {asked.by_time}"
     yield from ((claim, claim.question) for claim in _from_rows(page, thing, lead))
     yield from ((claim, claim.question) for claim in _from_entries(page.text))
+
+
+def _in_plural(found: re.Match[str]) -> str:
+    return f"{_PLURAL[found['aux']]} {SUBJECT}"
 
 
 def _from_rows(page: Page, thing: Thing, lead: str) -> Iterator[Claim]:
@@ -145,8 +155,8 @@ def _asked(spoken: Spoken, thing: Thing) -> Iterator[Asked]:
         yield from ask(clause, spoken.subject, noun=spoken.noun, own=spoken.own, person=person)
         if spoken.own and not spoken.noun:
             yield from sizes(clause, spoken.predicate, spoken.subject)
-        if person and spoken.named:
-            yield from (Asked(question, thing.name, is_name=True) for question in office(clause))
+        if spoken.own and not spoken.noun:
+            yield from (Asked(question, thing.name, is_name=True) for question in office(clause, person=person))
     if spoken.own and not spoken.noun and not thing.person:
         yield from _defined(spoken.predicate)
     if spoken.name and (question := _for_name(spoken)):

@@ -57,7 +57,10 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     ("year", _YEAR),
     ("time", _TIME),
     ("size", _SIZE),
-    ("number", rf"{_ROUGHLY}(?P<amount>{_NUMBER}) (?P<counted>(?:[a-z-]+ ){{0,2}}[a-z-]+s|people|children)"),
+    (
+        "number",
+        rf"{_ROUGHLY}(?P<amount>{_NUMBER}) (?P<counted>(?:[a-z-]+ ){{0,2}}(?:[a-z-]+s|people|children)(?: of [a-z]+)?)",
+    ),
     ("number", _NUMBER),
     ("version", rf"(?:the )?(?:{_VERSION})"),
     ("code", rf"(?:the |a )?(?:file )?(?P<core>{_CODE})(?: {_HOLDER})?"),
@@ -80,10 +83,15 @@ _PRONOUNS = word_set(
 )
 _AUXILIARIES = word_set("is are was were has have had")
 _BE = word_set("is are was were")
-_ADVERBS = word_set("first originally initially formerly later once largely jointly privately")
+_ADVERBS = word_set("now first originally initially formerly later once largely jointly privately")
 _DROPPED = word_set("also")
-_LAPSES = word_set("now then still always never currently recently not usually often sometimes normally")
+_LAPSES = word_set("then still always never currently recently not usually often sometimes normally")
 """A verb with one of these says what holds today, or not in general."""
+_INTRANSITIVE = word_set(
+    "died retired moved worked lived served studied settled emigrated travelled traveled graduated returned opened"
+    " closed ended started stayed remained resigned lectured"
+)
+"""Of these "was born in Jena and studied in Halle" is no passive."""
 _ENDS = _STOPS | _TAKES_BACK | _LAPSES
 IRREGULAR = {
     "written": "wrote", "drawn": "drew", "taken": "took", "given": "gave", "known": "knew", "begun": "began",
@@ -109,7 +117,7 @@ PRESENT = {
     "corresponds": "correspond", "refers": "refer", "expands": "expand", "opens": "open", "closes": "close",
 }  # fmt: skip
 """Verbs of the present that are read, with their base."""
-GIVEN = word_set("awarded granted given")
+GIVEN = word_set("awarded granted given elected appointed")
 """Participles that take an object: what somebody was given."""
 MAX_PART_WORDS = 8
 
@@ -158,12 +166,13 @@ class Clause:
 def read_clauses(predicate: str, setting: str = "") -> Iterator[Clause]:
     """The clauses of what follows a subject, joined by "and"; ``setting`` is a time that stood before the subject."""
     words = _words(predicate)
-    at = 0
+    at, aux = 0, ""
     while at < len(words):
-        found = _clause(words, at)
+        found = _conjoined(words, at, aux) or _clause(words, at)
         if found is None:
             return
         clause, at = found
+        aux = clause.aux if clause.form == "passive" else ""
         yield replace(clause, parts=(*clause.parts, *_setting(setting)))
         setting = ""
         if at >= len(words) or words[at] != "and":
@@ -213,6 +222,8 @@ def _words(text: str) -> list[str]:
 
 def _setting(setting: str) -> tuple[Part, ...]:
     prep, _, text = setting.partition(" ")
+    if " to " in text or " and " in text:
+        return (Part(prep.casefold(), text, "phrase", ""),)
     part = kind_of(text) if text else None
     return (replace(part, prep=prep.casefold()),) if part and part.kind in ("year", "time") else ()
 
@@ -236,9 +247,10 @@ def _clause(words: list[str], at: int) -> tuple[Clause, int] | None:
         found = _parts(words, at + 1, bare=words[at] in GIVEN)
         return (Clause("passive", aux, words[at], found[0], adverb), found[1]) if found else None
     if aux in ("has", "had"):
-        found = _parts(words, at, bare=True)
-        known = found and not is_participle(words[at])
-        return (Clause("active", "", aux, found[0], adverb), found[1]) if found and known else None
+        perfect = is_participle(words[at])
+        found = _parts(words, at + perfect, bare=True)
+        clause = Clause("active", aux, words[at], (), adverb) if perfect else Clause("active", "", aux, (), adverb)
+        return (replace(clause, parts=found[0]), found[1]) if found else None
     if aux:
         found = _parts(words, at, bare=True)
         return (Clause("copula", aux, "", found[0], adverb), found[1]) if found else None
@@ -247,6 +259,14 @@ def _clause(words: list[str], at: int) -> tuple[Clause, int] | None:
         found = _parts(words, at + 1, bare=True)
         return (Clause("active", "", verb, found[0], adverb), found[1]) if found else None
     return None
+
+
+def _conjoined(words: list[str], at: int, aux: str) -> tuple[Clause, int] | None:
+    """ "… and published in 2009" after "was designed": the auxiliary goes on, if the verb has no object of its own."""
+    if not aux or not is_participle(words[at]) or words[at] in _INTRANSITIVE:
+        return None
+    found = _parts(words, at + 1)
+    return (Clause("passive", aux, words[at], found[0]), found[1]) if found else None
 
 
 def _parts(words: list[str], at: int, *, bare: bool = False) -> tuple[tuple[Part, ...], int] | None:

@@ -59,6 +59,8 @@ def _items(lines: list[str], at: int) -> Iterator[str]:
 
 def _alike(items: tuple[str, ...]) -> bool:
     """Whether all items end alike; terms and their definitions, one per line, do not."""
+    if any(item.endswith(":") for item in items):
+        return False  # headings of lists within the list
     return len({item[-1] in ".:;,)" for item in items}) == 1 and len({item[-1] == ")" for item in items}) == 1
 
 

@@ -5,6 +5,7 @@ pages bring up that a reader would guess them.
 """
 
 import random
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
@@ -162,11 +163,7 @@ class Sayings:
 
     def _claim_in_context(self, node: Node, claim: Claim) -> str:
         """The question of a claim, naming its page unless it is about that page's subject; "" without a good name."""
-        name = node.name
-        with_article = node.thing.article and any(
-            f"the {name}".casefold() in quote.casefold() for quote in claim.quotes
-        )
-        question = f"{claim.question.replace(SUBJECT, f'the {name}' if with_article else name)}?"
+        question = f"{claim.question.replace(SUBJECT, _spelled(node, claim))}?"
         if not self._graph.is_called(node):
             return ""
         return question[0].upper() + question[1:] if claim.own else f"According to the page “{node.name}”, {question}"
@@ -217,6 +214,18 @@ class Sayings:
         if said.target == node.key:
             return f"{said.question[0].upper()}{said.question[1:]}?"
         return f"According to the page “{node.name}”, {said.question}?" if self._graph.is_called(node) else ""
+
+
+def _spelled(node: Node, claim: Claim) -> str:
+    """The page's name as the quotes have it: "the grey-crested warbler", and "the Kestrel Protocol" for Kestrel."""
+    quoted = " ".join(claim.quotes)
+    found = re.search(re.escape(node.name), quoted, re.IGNORECASE)
+    if found is None:
+        short, _, last = node.name.rpartition(" ")
+        shortened = short and last.isalpha() and re.search(rf"\b{re.escape(short)}\b", quoted)
+        return f"the {node.name}" if shortened else node.name
+    with_article = re.search(rf"\bthe {re.escape(found.group())}", quoted, re.IGNORECASE)
+    return f"the {found.group()}" if with_article else found.group()
 
 
 def _circular(answer: str, described: Statement, node: Node) -> bool:

@@ -21,7 +21,8 @@ _OPENING = re.compile(
 )
 _POINTER = re.compile(
     r"\b(?:this|these|those|above|below|previous(?:ly)?|aforementioned|the (?:following|former|latter|same|next|other)|"
-    r"see also|(?:described|documented) (?:in|at|under|here|there)|refer to|do (?:both|so)|can be found|"
+    r"see also|(?:described|documented) (?:in(?! [12]\d{3}\b)|at|under|here|there)|refer to|"
+    r"do (?:both|so)|can be found|"
     r"the (?:first|second|third|fourth|last) (?:parameter|argument)s?|see|e\.g|i\.e|here)\b|:$",
     re.IGNORECASE,
 )

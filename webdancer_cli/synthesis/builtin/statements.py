@@ -67,7 +67,7 @@ _NO_VERBS = (
 )
 _RAMBLING = re.compile(
     rf"{BLANK}|;|[a-z]: |\bbecause\b|\bboth,|\bdepending$"
-    r"|^(?:is|was) (?:another|one of|similar|the same|also|not|only|still|now)\b"
+    r"|^(?:is|was) (?:about|another|one of|similar|the same|also|not|only|still|now)\b"
     r"|^(?:has|have) (?:also )?(?:received|gained|been (?:significantly|mostly))\b"
     r"|^(?:has|have) (?:also )?been (?:adapted|updated|improved|extended|reworked)\b(?! to\b)"
     r"|^(?:can|does|may|must|should)(?: not| also| only)? do\b|\bcertain\b|\ban? (?:[a-z]+ )?an? "

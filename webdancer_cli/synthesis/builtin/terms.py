@@ -39,6 +39,7 @@ _VERBS = word_set(
     " suppress terminate track truncate try turn update use validate verify wait warn write"
 )
 _THIRD = {wording.third_of(verb): verb for verb in _VERBS}
+_AND_VERB = re.compile(rf"\b(?:and|or|then) (?:then |roll )?(?:{'|'.join(sorted(_VERBS))}|back)\b")
 _LEANS = re.compile(
     r"\b(?:you|your|we|our|they|them|their|it|its|option|also|instead|same|parameter|setting|following|only if|not)\b"
     r"|[;:“”\"(<]|, (?:and|but|so|then)\b|\b(?:if|when|unless) (?:set|given|specified)\b"
@@ -128,6 +129,8 @@ def _purpose(sentence: str) -> str:
     first = words[0].casefold() if words else ""
     third = first if first in _THIRD else wording.third_of(first) if first in _VERBS else ""
     rest = " ".join(words[1:])
+    if first in _VERBS and _AND_VERB.search(rest):
+        return ""  # "Commit or roll back …": one verb alone would be in the third person
     if not third or not is_plain(sentence) or _LEANS.search(rest) or not MIN_WORDS <= len(words) <= MAX_WORDS:
         return ""
     return f"{third} {rest}" if telling_words(rest) >= MIN_TELLING else ""
