@@ -87,7 +87,7 @@ def describe(page: Page) -> Thing:
     person = (
         kind in PERSONS or _is_role(stated, page.text) or (bool(kind) and _LIFE.search(lead_of(lead, name)) is not None)
     )
-    article = bool(name) and re.search(rf"\bthe {re.escape(name)}\b", page.text, re.IGNORECASE) is not None
+    article = bool(name) and re.search(rf"\b(?i:the {re.escape(name)})\b(?! [A-Z])", page.text) is not None
     return Thing(name, kind, person, article and not name.startswith("The "), guessed=bool(kind and not stated))
 
 

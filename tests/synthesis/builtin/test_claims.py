@@ -5,7 +5,7 @@ import re
 import pytest
 
 from webdancer_cli import config
-from webdancer_cli.records import QA, Page
+from webdancer_cli.records import QA, Link, Page
 from webdancer_cli.synthesis.builtin.author import Author
 from webdancer_cli.synthesis.builtin.claims import read_claims
 from webdancer_cli.synthesis.builtin.facts import SUBJECT
@@ -365,3 +365,20 @@ def test_a_manual_is_asked_about_what_its_sentences_name_themselves() -> None:
 def test_a_question_of_a_manual_names_the_page() -> None:
     (qa,) = write([page("Tunnels and queues", "Tunnels\nThe PPTP protocol was created by Microsoft for modems.")])
     assert qa.question == "According to the page “Tunnels and queues”, who created the PPTP protocol for modems?"
+
+
+def test_a_page_that_is_tied_to_another_is_asked_about_through_it() -> None:
+    mapped = "It was mapped in 1884 by Ada Vell."
+    lake = page("Lake Orrin", f"{LAKE}{mapped}")
+    lake.links = [Link(url="http://127.0.0.1/Ada_Vell.html", text="Ada Vell", sentence=mapped)]
+    ada = page("Ada Vell", f"{ADA}She was born in Tarn in 1851.")
+    chains = {qa.question: qa for qa in write([lake, ada]) if qa.type == "multi_hop"}
+    chain = chains["Where was the person who mapped Lake Orrin born in 1851?"]
+    assert (chain.answer, chain.level) == ("Tarn", 2)
+    assert [proof.quote for proof in chain.evidence] == [
+        LAKE.strip(),
+        mapped,
+        ADA.strip(),
+        "She was born in Tarn in 1851.",
+    ]
+    assert first_fault(chain, {each.url: each.text for each in (lake, ada)}) is None

@@ -80,6 +80,7 @@ class Author:
             yield from self._ask("temporal", node, sayings.dated)
             yield from self._ask("single_hop", node, sayings.claimed)
             yield from self._ask("temporal", node, sayings.timed)
+            yield from self._ask("multi_hop", node, sayings.claim_chains)
         yield from self._lists(crossing, sayings)
 
     def _lists(self, crossing: Crossings, sayings: Sayings) -> Iterator[QA]:

@@ -19,7 +19,7 @@ from webdancer_cli.synthesis.builtin.rosters import Roster, read_rosters
 from webdancer_cli.synthesis.builtin.standing import is_name
 from webdancer_cli.synthesis.builtin.statements import Statement, read_statements
 from webdancer_cli.synthesis.checks import squeeze
-from webdancer_cli.synthesis.things import OPENING_CHARS, Thing, describe
+from webdancer_cli.synthesis.things import OPENING_CHARS, Thing, describe, lead_of, lead_sentences
 from webdancer_cli.web import urls
 
 MANY_TIES = 2
@@ -45,6 +45,8 @@ class Node:
     rosters: list[Roster] = field(default_factory=list)
     measures: list[Measure] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
+    lead: str = ""
+    """The first sentence that names its subject, if there are claims."""
     opening: str = ""
     """The first words of its text, where statements may describe it."""
     linked: set[str] = field(default_factory=set)
@@ -70,6 +72,7 @@ def read_node(page: Page) -> Node:
     node.rosters = read_rosters(page) if thing.kind else []
     node.measures = read_measures(page, thing) if thing.kind else []
     node.claims = read_claims(page, thing)
+    node.lead = lead_of(lead_sentences(page.text), thing.name) if node.claims and thing.name else ""
     node.linked = (
         {urls.key(link.url) for link in page.links} if any(fact.relation.takes_many for fact in node.facts) else set()
     )

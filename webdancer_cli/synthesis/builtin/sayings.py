@@ -10,10 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
 from webdancer_cli.records import QA
+from webdancer_cli.synthesis.builtin import wording
 from webdancer_cli.synthesis.builtin.claims import Claim
 from webdancer_cli.synthesis.builtin.dated import Dated
 from webdancer_cli.synthesis.builtin.facts import SUBJECT
 from webdancer_cli.synthesis.builtin.graph import Graph, Node
+from webdancer_cli.synthesis.builtin.standing import gives_away
 from webdancer_cli.synthesis.builtin.statements import FORMS, Statement
 from webdancer_cli.synthesis.checks import fold, mentions
 from webdancer_cli.synthesis.signing import sign
@@ -27,6 +29,8 @@ MIN_MARKED, PAGES_PER_MARK = 30, 20
 COMMON = 6
 """A name that so many pages bring up fills no blank that it is worth searching for."""
 
+_WINDING = re.compile(r"\bthe\b|\b(?:has|have|had) been\b")
+"""Relations that make no handy description: "designed the town hall of", "has been led by"."""
 COMMON_SUBJECT = 3
 """What so many pages say something of is what the site is about: "what supports …" would be guessed."""
 
@@ -160,6 +164,22 @@ class Sayings:
                 qa = sign(question, claim.answer, type_, [node.proof(quote) for quote in claim.quotes])
                 qa.aliases = list(claim.aliases)
                 yield qa
+
+    def claim_chains(self, node: Node) -> Iterator[QA]:
+        """What another page claims of its subject, which is described by its relation to this page's."""
+        for fact, middle in () if self._tied else self._graph.functional_facts(node):
+            if _WINDING.search(fact.relation.verb):
+                continue
+            known = wording.describe_object(fact.relation, node.thing.called, middle.thing)
+            for claim in middle.claims:
+                question = f"{claim.question.replace(SUBJECT, known)}?"
+                names = (node.name, middle.name)
+                told = any(mentions(question, middle.name) or mentions(claim.answer, name) for name in names)
+                leads_back = mentions(claim.question, node.name) or gives_away(known, claim.answer)
+                if claim.own and not claim.is_name and not told and not leads_back:
+                    said = (fact.quote,) if node.name in fact.quote or not node.lead else (node.lead, fact.quote)
+                    proofs = [*map(node.proof, said), *map(middle.proof, claim.quotes)]
+                    yield sign(question[0].upper() + question[1:], claim.answer, "multi_hop", proofs)
 
     def _claim_in_context(self, node: Node, claim: Claim) -> str:
         """The question of a claim, naming its page unless it is about that page's subject; "" without a good name."""
