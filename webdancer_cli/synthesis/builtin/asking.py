@@ -220,6 +220,8 @@ def _is_phrase(verb: str, part: Part) -> bool:
 
 
 def _where(part: Part) -> str:
+    if part.prep == "between":
+        return "between what"
     return "on which river" if part.prep == "on" and "River" in part.core.split() else "where"
 
 
