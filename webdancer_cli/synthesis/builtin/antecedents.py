@@ -259,7 +259,7 @@ class _Reader:
         found = _FREE.match(rest)
         if not found or not stands_alone(sentence):
             return
-        predicate = _PARENTHESIS.sub("", rest[found.end() :].rjust(1)).strip()
+        predicate = _PARENTHESIS.sub("", rest[found.end() :]).strip()
         subject = found.group().strip()
         if found["common"]:
             lowered = subject if re.search(r"[A-Z\d_]", subject[1:]) else subject[0].lower() + subject[1:]

@@ -65,7 +65,10 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     ("version", rf"(?:the )?(?:{_VERSION})"),
     ("code", rf"(?:the |a )?(?:file )?(?P<core>{_CODE})(?: {_HOLDER})?"),
     ("code", r"[\"“](?P<core>[\w][\w .-]{0,40})[\"”]"),
-    ("name", rf"(?:{_ROLE}|the (?:{_SEATS}) of |the )?(?P<core>{_NAME}(?: (?:{_REGIONS}))?)"),
+    (
+        "name",
+        rf"(?:{_ROLE}|the (?:{_SEATS}) of |the )?(?P<core>{_NAME}(?: (?:{_REGIONS})|(?:, {_NAME})+,? and {_NAME})?)",
+    ),
 )
 _KINDS = [(kind, re.compile(pattern)) for kind, pattern in _PATTERNS]
 
@@ -120,6 +123,8 @@ PRESENT = {
 GIVEN = word_set("awarded granted given elected appointed")
 """Participles that take an object: what somebody was given."""
 MAX_PART_WORDS = 8
+_GLUE = "\x03"
+"""Stands for the space inside a date while words are told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,13 +215,17 @@ def is_participle(word: str) -> bool:
     return word in IRREGULAR or (len(word) > 3 and word.endswith("ed") and word.isalpha() and word.islower())
 
 
+def _is_adverb(word: str) -> bool:
+    return word in _ADVERBS or word in _DROPPED or re.fullmatch(r"[a-z]{3,}ly", word) is not None
+
+
 def _is_present(verb: str) -> bool:
     return verb in PRESENT or re.fullmatch(r"[a-z]{3,}(?<!s)s", verb) is not None
 
 
 def _words(text: str) -> list[str]:
     """The words of a text, marks between clauses apart from them; a comma inside a date stays."""
-    text = re.sub(rf"\b({_MONTHS}) (\d{{1,2}}), (?={_YEAR})", "\\1 \\2,\N{NO-BREAK SPACE}", text.rstrip(". "))
+    text = re.sub(rf"\b({_MONTHS}) (\d{{1,2}}), (?={_YEAR})", rf"\1 \2,{_GLUE}", text.rstrip(". "))
     return [word for word in re.sub(r"([,;:)])(?=\s|$)|(?<=\s)(\()", r" \1\2 ", text).split(" ") if word]
 
 
@@ -234,7 +243,7 @@ def _clause(words: list[str], at: int) -> tuple[Clause, int] | None:
     aux = words[at] if words[at] in _AUXILIARIES else ""
     at += bool(aux)
     adverbs = []
-    while at < len(words) and (words[at] in _ADVERBS | _DROPPED or re.fullmatch(r"[a-z]{3,}ly", words[at])):
+    while at < len(words) and words[at] not in _LAPSES and _is_adverb(words[at]):
         adverbs += [words[at]] if words[at] not in _DROPPED else []
         at += 1
     if at >= len(words) or words[at] in _LAPSES:
@@ -278,7 +287,7 @@ def _parts(words: list[str], at: int, *, bare: bool = False) -> tuple[tuple[Part
             break
         if word in _TAKES_BACK or word in _LAPSES:
             return None
-        if (word in _ADVERBS or re.fullmatch(r"[a-z]{3,}ly", word)) and word not in ("only", "early"):
+        if _is_adverb(word) and word not in ("only", "early"):
             parts.append(Part("", word, "phrase", ""))
             at += 1
             continue
@@ -287,7 +296,7 @@ def _parts(words: list[str], at: int, *, bare: bool = False) -> tuple[tuple[Part
             return None
         start = at + bool(prep)
         end = _phrase_end(words, start)
-        part = kind_of(" ".join(words[start:end]).replace("\N{NO-BREAK SPACE}", " ")) if end > start else None
+        part = kind_of(" ".join(words[start:end]).replace(_GLUE, " ").replace(" ,", ",")) if end > start else None
         if part is None or end - start > MAX_PART_WORDS:
             return None
         parts.append(replace(part, prep=prep, cut=end < len(words) and words[end] in ("and", "or", ",")))
