@@ -38,7 +38,8 @@ _MANY = re.compile(rf"\b(?P<aux>{'|'.join(_PLURAL)}) {SUBJECT}")
 _ASKED_FOR = re.compile(r"\b(?:Licen[cs]e|River)\b")
 """What a question may say of its answer: "under which licence", "on which river"."""
 _MEANDERS = re.compile(
-    r"[;:—–“\"]|, (?:and|but|so|then|while)\b|\bI\b|^(?:does|is|was|has|can) ?not\b|^(?:is|has) no\b"
+    r"[;:—–“\"]|, (?:and|but|so|then|while)\b|\bI\b|\b(?:thus|therefore|hence)\b"
+    r"|^(?:does|is|was|has|can) ?not\b|^(?:is|has) no\b"
     r"| and (?:the|an?|it|[A-Z]\S*) (?:\S+ ){0,4}(?:is|are|has|uses|contains|[a-z]+es|[a-z]+s (?:the|an?))\b"
 )
 _BRACKETS = re.compile(r"(?<=The )(\S+) \([^()]*\)")
