@@ -83,6 +83,8 @@ class Run:
         self.say(tally.line())
         if tally.last_failure:
             self.say(f"the last failure: {' '.join(tally.last_failure.split())[:SHOWN_CHARS]}")
+        if tally.remark:
+            self.say(tally.remark)
         for line in staff.lines() if staff else []:
             self.say(line)
         if tally.stopped and is_first_rank():
@@ -437,7 +439,10 @@ def _author(options: config.Crawlqa, staff: "Staff", run: Run) -> "QuestionWrite
         from webdancer_cli.synthesis.chat.author import ChatAuthor
 
         return ChatAuthor(options, chat, _prompts(options.prompts))
-    run.say("--model builtin: questions are written by rules from the pages' sentences and links")
+    run.say(
+        "--model builtin: questions are written by rules, several about a page of facts, one about two or three "
+        "pages of a manual, hardly any about essays; a model writes more: --model NAME --base-url URL"
+    )
     from webdancer_cli.synthesis.builtin.author import Author
 
     return Author(options)

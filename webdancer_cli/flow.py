@@ -45,7 +45,8 @@ def silent(line: str) -> None:
 class Tally:
     """What became of the items: counted by name, and by reason for those that did not make it.
 
-    ``stopped`` says why the run ended before its input did, if it did; ``last_failure`` what failed last, in words.
+    ``stopped`` says why the run ended before its input did, if it did; ``last_failure`` what failed last, in words;
+    ``remark`` what else the user should know about the whole.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -53,6 +54,7 @@ class Tally:
     failed: int = 0
     stopped: str = ""
     last_failure: str = ""
+    remark: str = ""
 
     @property
     def exit_code(self) -> int:

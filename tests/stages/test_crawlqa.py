@@ -439,3 +439,29 @@ def test_a_mistyped_file_is_no_url(tmp_path: Path) -> None:
 def test_a_corpus_among_several_roots_is_not_overwritten(corpus: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="would be overwritten"):
         run(config.Crawlqa(roots=[corpus, str(tmp_path)], pages=corpus, out=str(tmp_path / "o.jsonl")))
+
+
+def prose_site(folder: Path, *texts: str) -> str:
+    site = folder / "prose"
+    site.mkdir()
+    for at, text in enumerate(texts):
+        body = f"<html><head><title>Essay {at}</title></head><body><main><p>{text}</p></main></body></html>"
+        (site / f"{at}.html").write_text(body)
+    return str(site)
+
+
+MUSING = (
+    "Nobody can say for certain why so much of this is as it is, and perhaps number {} will never be answered at all. "
+)
+LAKE = "Essay {0} is a lake. It is 3{0} metres deep. The lake was mapped in 18{0}4 by Ada Vell, who was new there."
+
+
+def test_a_run_that_finds_little_says_so_and_names_the_remedy(tmp_path: Path) -> None:
+    musings = [MUSING.format(at) * 2 + "word " * at for at in range(6)]
+    tally = run(options(tmp_path, prose_site(tmp_path, *musings), similarity=1.0))
+    assert tally.remark.startswith("only 0 questions from 6 pages: ") and "--model NAME --base-url URL" in tally.remark
+
+
+def test_a_run_that_finds_enough_has_nothing_to_remark(tmp_path: Path) -> None:
+    tally = run(options(tmp_path, prose_site(tmp_path, *map(LAKE.format, range(3)))))
+    assert (tally.remark, tally.counts["pages"]) == ("", 3) and tally.counts["out"] >= 3

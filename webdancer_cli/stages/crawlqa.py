@@ -26,6 +26,9 @@ from webdancer_cli.web import stored, urls, warc
 from webdancer_cli.web.crawl import Skipped, crawl
 from webdancer_cli.web.gate import Terms
 
+PAGES_PER_QUESTION = 5
+"""A run of the built-in author with fewer questions than one on so many pages says what to do."""
+
 
 class Root(Record, kw_only=True):
     """A line of stdin."""
@@ -65,7 +68,19 @@ async def run(
         except BudgetSpent as spent:
             sink.tally.stopped = str(spent)
         delivery.finish()
+        if author.name == config.BUILTIN and not delivery.is_full:
+            sink.tally.remark = _remark(len(sink.done) + sink.tally.counts["out"], sink.tally.counts["pages"])
         return sink.tally
+
+
+def _remark(questions: int, pages: int) -> str:
+    """What to say about a site of which rules understand too little."""
+    if questions * PAGES_PER_QUESTION >= pages:
+        return ""
+    return (
+        f"only {questions} questions from {pages} pages: rules find few facts in such prose; a model writes more: "
+        "--model NAME --base-url URL"
+    )
 
 
 def refuse_idle_judge(options: config.Crawlqa) -> None:

@@ -19,11 +19,22 @@ _PERSONS = """
 PERSONS = frozenset(_PERSONS.split())
 """Kinds of which one asks "who"."""
 
+_NO_ROLES = (
+    "server|computer|compiler|router|printer|driver|layer|buffer|pointer|container|browser|editor|river|chapter|paper|"
+    "letter|number|user|cluster|filter|folder|parameter|tower|border|order|operator|processor|vector|kernel|linker|"
+    "debugger|installer|manager|helper|wrapper|loader|parser|scheduler|adapter|harbor|harbour|corner|member|former|later"
+)
+ROLES = rf"(?:{'|'.join(sorted(PERSONS))}|(?!(?:{_NO_ROLES})\b)[a-z]+(?:[^aeiou]er|eer|or|ist|ian|man|woman))"
+"""Nouns for people: those that are known, and those that end like them."""
 _COMPANIES = "business corporation enterprise firm manufacturer"
 
 LEAD_SENTENCES = 3
 _SEPARATOR = re.compile(r"\s+[—–|·•»-]\s+|\s*::\s*")
-_NUMBERING = re.compile(r"^(?:chapter |section |appendix )?\d+(?:\.\d+)*\.?\s+", re.IGNORECASE)
+_NUMBERING = re.compile(
+    r"^(?:(?:chapter |section |appendix )?(?:\d+(?:\.\d+)*|[A-Z](?:\.\d+)+)\.?"
+    r"|(?:chapter|section|appendix) [A-Z]\.)\s+",
+    re.IGNORECASE,
+)
 _KIND_ENDS = re.compile(
     r"(?<![-\w])(?:of|in|for|that|which|who|whose|where|on|at|from|with|to|by|and|or|near|between|within|located|situated|founded|"
     r"born|based|known|called|named|set|written|held|used|made|published|built)\b|[,.;:(]"
@@ -73,9 +84,18 @@ def describe(page: Page) -> Thing:
     name = page_name(page.title, " ".join(lead))
     stated = next((found for sentence in lead if (found := _kind(sentence, name))), "")
     kind = stated or _kind_in_name(name, page.text)
-    person = kind in PERSONS or (bool(kind) and _LIFE.search(lead_of(lead, name)) is not None)
-    article = bool(name) and re.search(rf"\bthe {re.escape(name)}\b", page.text, re.IGNORECASE) is not None
+    person = (
+        kind in PERSONS or _is_role(stated, page.text) or (bool(kind) and _LIFE.search(lead_of(lead, name)) is not None)
+    )
+    article = bool(name) and re.search(rf"\b(?i:the {re.escape(name)})\b(?! [A-Z])", page.text) is not None
     return Thing(name, kind, person, article and not name.startswith("The "), guessed=bool(kind and not stated))
+
+
+def _is_role(kind: str, text: str) -> bool:
+    """Whether a kind is one of people: spelled like those, and the text goes on with "he" or "she"."""
+    return (
+        re.fullmatch(ROLES, kind) is not None and re.search(r"\b(?:[Ss]?[Hh]e|[Hh]is|[Hh]er) ", text[:2000]) is not None
+    )
 
 
 _LIFE = re.compile(r"\((?:born|b\.) |\(\d{4}[–-]\d{4}\)|\b(?:was born in|lived from) ")
@@ -99,7 +119,7 @@ def page_name(title: str, lead: str = "") -> str:
 
 
 _DEFINED = (
-    r"(?:^|[^\w])NAME(?: \([^)]*\))?,? (?:is|was) (?:an?|the|one of the (?P<plural>)) ?(?P<phrase>.+)",
+    r"(?:^|[^\w])NAME(?: \([^)]*\))?,? (?:is|was|are|were) (?:an?|the|one of the (?P<plural>)) ?(?P<phrase>.+)",
     r"^(?:The )?NAME(?: \([^)]*\))?, (?:an?|the) (?P<phrase>.+)",
     r"^The (?P<phrase>[a-z]+) (?:of )?NAME\b",
 )

@@ -120,6 +120,37 @@ def test_any_site_gives_questions_from_sentences() -> None:
     assert [proof.quote for proof in multi.evidence] == [MOVES, RAISES]
 
 
+def listing_page(at: int) -> Page:
+    name = ["Loom", "Crane", "Lathe", "Press", "Mill", "Pump", "Drill", "Kiln"][at]
+    items = "\n".join(f"- the {part} of it" for part in ("wheel", "belt", "shaft", "frame"))
+    return docs_page(f"{name} works", f"The machine that is called {name} has the following moving parts:\n{items}")
+
+
+def test_how_long_lists_are_is_a_small_part_unless_it_is_asked_for() -> None:
+    lists = [listing_page(at) for at in range(8)]
+    facts = [
+        docs_page(f"Lake {name}", f"Lake {name} is a lake. It is 9 metres deep.")
+        for name in ("Orrin", "Sorrel", "Tarn")
+    ]
+    assert Counter("are listed" in qa.question for qa in write([*lists, *facts])) == {False: 3, True: 1}
+    assert len(write([*lists, *facts], types=["count"])) == 8
+    assert write(lists) == []
+
+
+def test_single_sentences_are_asked_about_only_where_relations_are_few(plain_questions: list[QA]) -> None:
+    names = ("Adalton", "Bosley", "Cyrton")
+    said = {name: [f"The {role} of {name} is {other}." for role, other in zip(("mayor", "owner"), others, strict=True)]
+            for name in names if (others := [other for other in names if other != name])}  # fmt: skip
+    loose = [docs_page(name, f"{name} is a village. It has an area of 4 hectares.") for name in names]
+    tied = [
+        docs_page(name, " ".join([page.text, *said[name]]), *((text.split()[-1][:-1], text) for text in said[name]))
+        for name, page in zip(names, loose, strict=True)
+    ]
+    assert len([qa for qa in write(loose) if "area" in qa.question and qa.type == "single_hop"]) == 3
+    assert [qa for qa in write(tied) if "area" in qa.question and qa.type == "single_hop"] == []
+    assert any(qa.type == "multi_hop" for qa in write(tied))
+
+
 def test_waiting_tells_each_waiter_once_when_its_last_key_arrives() -> None:
     waiting: Waiting[str] = Waiting()
     assert waiting.wait("nothing to wait for", [])

@@ -1,9 +1,11 @@
 """The built-in author: questions from hyperlinks, without a language model.
 
 Where pages state facts ("The mayor of Velmora is Dolvek", ``facts``) and numbers (``measures``), relations are asked
-for, chained, crossed, compared and dated; on other pages single sentences are turned into questions (``statements``,
-``dated``). An answer is the name behind a link, a count of what is listed, a year or version that a page states, or the
-years between two of them, and every question carries the sentences that prove it.
+for, chained, crossed, compared and dated. On other sites single sentences are turned into questions: what is said of
+a link (``statements``), since when there is something (``dated``), and what a sentence claims (``claims``: there
+``antecedents`` say who is meant, ``clauses`` what a verb has around it, ``asking`` how to ask for that). An answer is
+the name behind a link, a count of what is listed, what a sentence states, or the years between two dates, and every
+question carries the sentences that prove it.
 """
 
 import random
@@ -22,6 +24,9 @@ from webdancer_cli.synthesis.checks import support_fault, wording_fault
 from webdancer_cli.synthesis.roles import Refused, question_types
 from webdancer_cli.synthesis.signing import sign
 
+OTHERS_PER_LIST = 3
+"""How long a list is tells little: other questions must be so many times as many."""
+
 
 class Author:
     """Writes questions while pages arrive: from a page once all it links to is there, from the whole at the end."""
@@ -30,6 +35,7 @@ class Author:
 
     def __init__(self, options: config.Crawlqa):
         self._types = question_types(options.types)
+        self._asks_for_lists = "count" in options.types
         self._per_page = options.per_page
         self._seed = options.seed
         self._graph = Graph()
@@ -72,6 +78,23 @@ class Author:
             yield from self._ask("comparison", node, sayings.compared)
             yield from self._ask("temporal", node, chronology.of)
             yield from self._ask("temporal", node, sayings.dated)
+            yield from self._ask("single_hop", node, sayings.claimed)
+            yield from self._ask("temporal", node, sayings.timed)
+            yield from self._ask("multi_hop", node, sayings.claim_chains)
+        yield from self._lists(crossing, sayings)
+
+    def _lists(self, crossing: Crossings, sayings: Sayings) -> Iterator[QA]:
+        """How long lists are: few next to all other questions, unless that is what was asked for."""
+        lists = [
+            qa
+            for node in self._graph.nodes.values()
+            for type_, write in (("count", crossing.listed), ("multi_hop", sayings.listed))
+            for qa in self._ask(type_, node, write)
+        ]
+        others = len(self._asked) - len(lists)
+        most = len(lists) if self._asks_for_lists else min(len(lists), others // OTHERS_PER_LIST)
+        places = random.Random(f"{self._seed} lists").sample(range(len(lists)), most)
+        yield from (lists[place] for place in sorted(places))
 
     def _settled(self, node: Node) -> Iterator[QA]:
         yield from self._ask("single_hop", node, self._singles)

@@ -52,7 +52,7 @@ class Crossings:
         holders.append((node, fact))
 
     def counts(self, node: Node) -> Iterator[QA]:
-        """How many have the page's subject as their mayor; how many entries a list of the page has."""
+        """How many have the page's subject as their mayor; how many links a list of the page has."""
         for relation, holders in self.groups(node):
             question = wording.ask_count(relation, in_common(holders), node.thing.called)
             proofs = [holder.proof(fact.quote) for holder, fact in holders]
@@ -62,6 +62,9 @@ class Crossings:
                 question = roster.question(node.thing.called)
                 proofs = [node.proof(entry.quote) for entry in roster.entries]
                 yield sign(question, str(len(roster.entries)), "count", proofs)
+
+    def listed(self, node: Node) -> Iterator[QA]:
+        """How many entries a list of the page has that says what it lists."""
         for listing in node.listings if self._graph.is_called(node) else ():
             question = f"According to the page “{node.name}”, {listing.question}?"
             yield sign(question, str(len(listing.items)), "count", [node.proof(item) for item in listing.items])

@@ -178,5 +178,9 @@ PAST = {
     "taught": "teach", "sold": "sell", "made": "make", "took": "take", "gave": "give", "grew": "grow", "lost": "lose",
     "met": "meet", "left": "leave", "became": "become", "began": "begin", "went": "go", "came": "come", "drew": "draw",
     "sang": "sing", "spoke": "speak", "knew": "know", "fought": "fight", "lay": "lie", "stood": "stand", "rose": "rise",
+    "froze": "freeze", "kept": "keep", "found": "find", "laid": "lay", "bore": "bear", "broke": "break", "fell": "fall",
+    "chose": "choose", "drove": "drive", "saw": "see", "sent": "send", "spent": "spend", "struck": "strike",
+    "oversaw": "oversee", "fed": "feed", 
+    "died": "die", "lied": "lie", "tied": "tie", "hid": "hide", "rewrote": "rewrite", "dug": "dig",
 }  # fmt: skip
 """Irregular past forms, with their base: what "did" is followed by."""

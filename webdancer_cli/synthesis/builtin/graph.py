@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from webdancer_cli.records import Evidence, Page
+from webdancer_cli.synthesis.builtin.claims import Claim, read_claims
 from webdancer_cli.synthesis.builtin.dated import Dated, read_dated
 from webdancer_cli.synthesis.builtin.facts import Fact, Relation, read_facts
 from webdancer_cli.synthesis.builtin.listings import Listing, read_listings
@@ -18,8 +19,11 @@ from webdancer_cli.synthesis.builtin.rosters import Roster, read_rosters
 from webdancer_cli.synthesis.builtin.standing import is_name
 from webdancer_cli.synthesis.builtin.statements import Statement, read_statements
 from webdancer_cli.synthesis.checks import squeeze
-from webdancer_cli.synthesis.things import OPENING_CHARS, Thing, describe
+from webdancer_cli.synthesis.things import OPENING_CHARS, Thing, describe, lead_of, lead_sentences
 from webdancer_cli.web import urls
+
+MANY_TIES = 1.5
+"""Pages with relations to so many others on average give questions enough. Two pages can never have so many."""
 
 Waiter = TypeVar("Waiter", bound=Hashable)
 
@@ -40,6 +44,9 @@ class Node:
     dated: list[Dated] = field(default_factory=list)
     rosters: list[Roster] = field(default_factory=list)
     measures: list[Measure] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+    lead: str = ""
+    """The first sentence that names its subject, if there are claims."""
     opening: str = ""
     """The first words of its text, where statements may describe it."""
     linked: set[str] = field(default_factory=set)
@@ -64,6 +71,8 @@ def read_node(page: Page) -> Node:
     node.facts = read_facts(page, thing) if thing.kind else []
     node.rosters = read_rosters(page) if thing.kind else []
     node.measures = read_measures(page, thing) if thing.kind else []
+    node.claims = read_claims(page, thing)
+    node.lead = lead_of(lead_sentences(page.text), thing.name) if node.claims and thing.name else ""
     node.linked = (
         {urls.key(link.url) for link in page.links} if any(fact.relation.takes_many for fact in node.facts) else set()
     )
@@ -126,6 +135,11 @@ class Graph:
     def is_called(self, node: Node) -> bool:
         """Whether a question can call a page by its name: no other page has it, and it says something."""
         return self._names[node.name] == 1 and (len(node.name) > 50 or is_name(node.name.replace(",", "")))
+
+    def is_tied(self) -> bool:
+        """Whether pages are tied to each other by so many relations that no single sentence need be asked about."""
+        ties = sum(len({target.key for _, target in self.functional_facts(node)}) for node in self.nodes.values())
+        return ties >= MANY_TIES * len(self.nodes)
 
     def known_facts(self, node: Node) -> Iterator[tuple[Fact, Node]]:
         """A page's facts about pages that are there and are called what the sentence calls them.

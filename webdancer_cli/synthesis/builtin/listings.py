@@ -15,7 +15,8 @@ _INTRODUCTION = re.compile(
 )
 _STANDS = re.compile(r"(?!(?:This|These|Its?|They|There|In addition|In this|The (?:following|result|return))\b)[A-Z]")
 _VAGUE = """
-    of ways things points arguments steps items changes reasons cases lines its this as is was has happens follows
+    of ways things points specifics arguments steps items changes reasons cases lines its this as is was has happens
+    follows
     exists
 """
 
@@ -59,6 +60,8 @@ def _items(lines: list[str], at: int) -> Iterator[str]:
 
 def _alike(items: tuple[str, ...]) -> bool:
     """Whether all items end alike; terms and their definitions, one per line, do not."""
+    if any(item.endswith(":") or item.startswith(("several ", "various ", "other ")) for item in items):
+        return False  # headings of lists within the list, or more than one in a line
     return len({item[-1] in ".:;,)" for item in items}) == 1 and len({item[-1] == ")" for item in items}) == 1
 
 

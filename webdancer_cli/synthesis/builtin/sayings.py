@@ -5,21 +5,34 @@ pages bring up that a reader would guess them.
 """
 
 import random
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from webdancer_cli.records import QA
+from webdancer_cli.synthesis.builtin import wording
+from webdancer_cli.synthesis.builtin.claims import Claim
 from webdancer_cli.synthesis.builtin.dated import Dated
+from webdancer_cli.synthesis.builtin.facts import SUBJECT
 from webdancer_cli.synthesis.builtin.graph import Graph, Node
+from webdancer_cli.synthesis.builtin.standing import gives_away
 from webdancer_cli.synthesis.builtin.statements import FORMS, Statement
 from webdancer_cli.synthesis.checks import fold, mentions
 from webdancer_cli.synthesis.signing import sign
 from webdancer_cli.synthesis.things import is_on
 
+AskedOf = Callable[[Node, Statement], Iterator[tuple[str, str, tuple[str, ...]]]]
+"""Question, answer and quotes of what can be asked of a page that a statement describes."""
+
 MIN_MARKED, PAGES_PER_MARK = 30, 20
 """Versions that mark whole pages make questions all alike: these are written about so many pages, or one in twenty."""
 COMMON = 6
 """A name that so many pages bring up fills no blank that it is worth searching for."""
+
+_WINDING = re.compile(r"\bthe\b|\b(?:has|have|had) been\b")
+"""Relations that make no handy description: "designed the town hall of", "has been led by"."""
+COMMON_SUBJECT = 3
+"""What so many pages say something of is what the site is about: "what supports …" would be guessed."""
 
 
 class Sayings:
@@ -41,6 +54,16 @@ class Sayings:
                     self._descriptions[said.target].append((node, said))
                 elif said.form == "gloss" and self._is_askable(said):
                     self._glossed[said.target].append((node, said))
+        self._answered = Counter(
+            answer for node in nodes for answer in {fold(claim.answer) for claim in node.claims if claim.is_name}
+        )
+        self._first_to_say = {
+            claim.question: node.key
+            for node in sorted(nodes, key=lambda node: node.key, reverse=True)
+            for claim in node.claims
+            if not claim.own
+        }
+        self._tied = graph.is_tied()
         self._marked = self._drawn_marks(nodes)
         self._next = self._neighbours()
 
@@ -72,7 +95,10 @@ class Sayings:
     def singles(self, node: Node) -> Iterator[QA]:
         """What fills a sentence of the page: a question about another page, or about the page itself."""
         told = [said for said in self._askable(node) if said.form != "gloss"]
+        better = not self._tied and bool(node.claims)
         for said in _best_form(told):
+            if better and said.form != "about":
+                continue  # a blank is the last resort
             if question := self._in_context(node, said):
                 yield sign(question, said.answer, "single_hop", [node.proof(said.quote)])
         if not any(said.target == node.key for said in told):
@@ -82,11 +108,18 @@ class Sayings:
 
     def chains(self, node: Node) -> Iterator[QA]:
         """What the page says, when it is not named but described as another page does."""
+        yield from self._of_described(node, self._asked_of)
+
+    def listed(self, node: Node) -> Iterator[QA]:
+        """How long a list is on a page that is not named but described."""
+        yield from self._of_described(node, self._lists_of)
+
+    def _of_described(self, node: Node, asked_of: AskedOf) -> Iterator[QA]:
         glosses = [entry for entry in self._glossed[node.key] if not mentions(node.opening, entry[1].gloss)]
         for source, described in [*self._descriptions[node.key], *glosses]:
             if source is node or not self._describes(described, node):
                 continue
-            for question, answer, quotes in self._asked_of(node, described):
+            for question, answer, quotes in asked_of(node, described):
                 if not _circular(answer, described, node):
                     proofs = [source.proof(described.quote), *map(node.proof, quotes)]
                     yield sign(question, answer, "multi_hop", proofs)
@@ -97,13 +130,63 @@ class Sayings:
         told = [said for said in self._askable(node) if said.target != node.key and said.form != "gloss"]
         for said in _best_form(told):
             yield f"{opening}{said.question}?", said.answer, (said.quote,)
-        for listing in node.listings:
-            yield f"{opening}{listing.question}?", str(len(listing.items)), listing.items
         for dated in node.dated:
             if dated.own and not described.gloss:
                 yield dated.question.replace(dated.subject, described.description), dated.when, (dated.quote,)
             elif not dated.own:
                 yield f"{opening}{dated.question[0].lower()}{dated.question[1:]}", dated.when, (dated.quote,)
+
+    def _lists_of(self, node: Node, described: Statement) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        for listing in node.listings:
+            question = f"According to the page on {described.description}, {listing.question}?"
+            yield question, str(len(listing.items)), listing.items
+
+    def claimed(self, node: Node) -> Iterator[QA]:
+        """What single sentences of the page state, but no time."""
+        yield from self._claims(node, "single_hop", by_time=False)
+
+    def timed(self, node: Node) -> Iterator[QA]:
+        """When it was, as single sentences of the page state."""
+        yield from self._claims(node, "temporal", by_time=True)
+
+    def _claims(self, node: Node, type_: str, *, by_time: bool) -> Iterator[QA]:
+        if self._tied:
+            return
+        asked = {(fact.quote, fact.anchor) for fact, _ in self._graph.known_facts(node)}
+        asked |= {(dated.quote, dated.when) for dated in node.dated}
+        for claim in node.claims:
+            new = claim.by_time == by_time and (claim.quotes[-1], claim.answer) not in asked
+            if claim.is_name and self._answered[fold(claim.answer)] >= COMMON_SUBJECT:
+                continue
+            if self._first_to_say.get(claim.question, node.key) != node.key:
+                continue
+            if new and (question := self._claim_in_context(node, claim)):
+                qa = sign(question, claim.answer, type_, [node.proof(quote) for quote in claim.quotes])
+                qa.aliases = list(claim.aliases)
+                yield qa
+
+    def claim_chains(self, node: Node) -> Iterator[QA]:
+        """What another page claims of its subject, which is described by its relation to this page's."""
+        for fact, middle in () if self._tied else self._graph.functional_facts(node):
+            if _WINDING.search(fact.relation.verb):
+                continue
+            known = wording.describe_object(fact.relation, node.thing.called, middle.thing)
+            for claim in middle.claims:
+                question = f"{claim.question.replace(SUBJECT, known)}?"
+                names = (node.name, middle.name)
+                told = any(mentions(question, middle.name) or mentions(claim.answer, name) for name in names)
+                leads_back = mentions(claim.question, node.name) or gives_away(known, claim.answer)
+                if claim.own and not claim.is_name and not told and not leads_back:
+                    said = (fact.quote,) if node.name in fact.quote or not node.lead else (node.lead, fact.quote)
+                    proofs = [*map(node.proof, said), *map(middle.proof, claim.quotes)]
+                    yield sign(question[0].upper() + question[1:], claim.answer, "multi_hop", proofs)
+
+    def _claim_in_context(self, node: Node, claim: Claim) -> str:
+        """The question of a claim, naming its page unless it is about that page's subject; "" without a good name."""
+        question = f"{claim.question.replace(SUBJECT, _spelled(node, claim))}?"
+        if not self._graph.is_called(node):
+            return ""
+        return question[0].upper() + question[1:] if claim.own else f"According to the page “{node.name}”, {question}"
 
     def dated(self, node: Node) -> Iterator[QA]:
         """Since when there is what the page tells of."""
@@ -151,6 +234,18 @@ class Sayings:
         if said.target == node.key:
             return f"{said.question[0].upper()}{said.question[1:]}?"
         return f"According to the page “{node.name}”, {said.question}?" if self._graph.is_called(node) else ""
+
+
+def _spelled(node: Node, claim: Claim) -> str:
+    """The page's name as the quotes have it: "the grey-crested warbler", and "the Kestrel Protocol" for Kestrel."""
+    quoted = " ".join(claim.quotes)
+    found = re.search(re.escape(node.name), quoted, re.IGNORECASE)
+    if found is None:
+        short, _, last = node.name.rpartition(" ")
+        shortened = short and last.isalpha() and re.search(rf"\b{re.escape(short)}\b", quoted)
+        return f"the {node.name}" if shortened else node.name
+    with_article = re.search(rf"\bthe {re.escape(found.group())}", quoted, re.IGNORECASE)
+    return f"the {found.group()}" if with_article else found.group()
 
 
 def _circular(answer: str, described: Statement, node: Node) -> bool:

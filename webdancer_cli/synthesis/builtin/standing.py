@@ -21,7 +21,8 @@ _OPENING = re.compile(
 )
 _POINTER = re.compile(
     r"\b(?:this|these|those|above|below|previous(?:ly)?|aforementioned|the (?:following|former|latter|same|next|other)|"
-    r"see also|(?:described|documented) (?:in|at|under|here|there)|refer to|do (?:both|so)|can be found|"
+    r"see also|(?:described|documented) (?:in(?! [12]\d{3}\b)|at|under|here|there)|refer to|"
+    r"do (?:both|so)|can be found|"
     r"the (?:first|second|third|fourth|last) (?:parameter|argument)s?|see|e\.g|i\.e|here)\b|:$",
     re.IGNORECASE,
 )
@@ -52,7 +53,8 @@ _PASSING = re.compile(
 _GENERIC = """
     here|this|this page|page|link|more|read more|learn more|documentation|docs|next|previous|back|home|index|source|see|
     source code|download|details|section|example|examples|tutorial|manual|website|web site|list|table|contents|top|api|
-    reference|introduction|overview|faq|help|about|note|notes|edit|search|english|wikipedia|glossary
+    reference|introduction|overview|faq|help|about|note|notes|edit|search|english|wikipedia|glossary|installation|
+    configuration|requirements|usage|summary|conclusion|background|history|preface|license|copyright|description
 """
 _NO_NAME = re.compile(
     r"[<>{}=\"'“”¶]|https?:|^(?:PEP|RFC|bpo|issue|section|chapter|appendix|part|table|figure|example) ?[A-Z]?\d|,",
@@ -62,13 +64,18 @@ _NO_NAME = re.compile(
 
 def stands_alone(sentence: str, name: str = "") -> bool:
     """Whether a sentence, which may open with ``name``, can be understood without the ones around it, and is prose."""
-    if not MIN_CHARS <= len(sentence) <= MAX_CHARS or sentence[-1] != "." or sentence[0] in "-*•":
-        return False
-    if any(sign.search(sentence) for sign in (_OPENING, _POINTER, _TWO_SENTENCES, _VARIABLE, _CODE)):
+    if len(sentence) < MIN_CHARS or _OPENING.search(sentence) or not is_plain(sentence):
         return False
     letters = sum(char.isalpha() or char.isspace() for char in sentence)
     opens_well = sentence[0].isupper() or bool(name and sentence.startswith(name))
     return opens_well and letters / len(sentence) >= MIN_LETTERS and sentence.count("(") == sentence.count(")")
+
+
+def is_plain(sentence: str) -> bool:
+    """Whether a sentence is one of prose, without code, and points to nothing outside it but by its subject."""
+    if len(sentence) > MAX_CHARS or sentence[-1] != "." or sentence[0] in "-*•":
+        return False
+    return not any(sign.search(sentence) for sign in (_POINTER, _TWO_SENTENCES, _VARIABLE, _CODE))
 
 
 def leans_on_context(sentence: str) -> bool:
@@ -122,6 +129,11 @@ def is_gloss(gloss: str, name: str) -> bool:
     """Whether a phrase tells what a name means, without naming it: no sentence of its own, and no pointer."""
     loose = _CLAUSE.search(gloss) or _POINTER.search(gloss) or not {"|", ":"}.isdisjoint(gloss)
     return not loose and not gives_away(gloss, name)
+
+
+def word_set(words: str) -> frozenset[str]:
+    """A table of words, written as a text."""
+    return frozenset(words.split())
 
 
 def telling_words(text: str) -> int:

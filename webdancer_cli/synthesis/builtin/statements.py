@@ -39,7 +39,7 @@ KINDS = (
     "module|function|class|method|package|command|exception|attribute|type|statement|option|program|protocol|format|"
     "library|tool|file|variable|macro|structure|operator|keyword|error|constant|decorator|interface|extension|"
     "algorithm|routine|opcode|object|language|system|company|person|town|city|country|river|book|film|term|feature|clause|pragma|setting|"
-    "page|guide"
+    "page|guide|view|parameter|directive|directory|utility|daemon|catalog|table|script|framework|distribution|header|hook|flag|field"
 )
 _SOME_KIND = re.compile(rf"(?:{KINDS})e?s?$")
 _FUNCTION_WORDS = (
@@ -66,12 +66,13 @@ _NO_VERBS = (
     "objects instances subclasses values arguments this users programs applications strings names sometimes always"
 )
 _RAMBLING = re.compile(
-    rf"{BLANK}|;|\bbecause\b|\bboth,|\bdepending$"
-    r"|^(?:is|was) (?:another|one of|similar|the same|also|not|only|still|now)\b"
+    rf"{BLANK}|;|[a-z]: |\bbecause\b|\bboth,|\bdepending$"
+    r"|^(?:is|was) (?:about|another|one of|similar|the same|also|not|only|still|now)\b"
     r"|^(?:has|have) (?:also )?(?:received|gained|been (?:significantly|mostly))\b"
     r"|^(?:has|have) (?:also )?been (?:adapted|updated|improved|extended|reworked)\b(?! to\b)"
     r"|^(?:can|does|may|must|should)(?: not| also| only)? do\b|\bcertain\b|\ban? (?:[a-z]+ )?an? "
-    r"|, (?:and|but|so|while|yet) (?:the|an?|this|that|is|you|we|now|it|they)\b|\btherefore\b|[“\"(]$"
+    r"|, (?:and|but|so|while|yet) (?:the|an?|this|that|is|you|we|now|it|they)\b|\btherefore\b"
+    r"|\bthe (?:appropriate|specific|given|corresponding|specified|resulting|current) |[“\"(]$"
 )
 """What drifts off, says how a thing differs from one that is not named, or is no English to begin with."""
 MIN_PREDICATE_WORDS = 4

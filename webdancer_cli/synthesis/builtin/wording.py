@@ -18,7 +18,7 @@ def ask_object(relation: Relation, subject: str, thing: Thing) -> str:
     if words[0] in AUXILIARIES and len(words) > 1:
         rest = words[2:] if subject.split()[-1] == words[1] == "located" else words[1:]
         return " ".join([front, words[0], subject, *rest]) + "?"
-    if base := _base(words[0]):
+    if base := base_of(words[0]):
         helper = "does" if words[0].endswith("s") and words[0] not in PAST else "did"
         return f"{front} {helper} {subject} {' '.join([base, *words[1:]])}?"
     return f"What is the name of {describe_object(relation, subject, thing)}?"
@@ -125,11 +125,18 @@ def _active(words: list[str]) -> str:
     return words[1] if regular and (words[1].endswith("ed") or words[1] in PAST) else ""
 
 
-def _base(verb: str) -> str:
+def base_of(verb: str) -> str:
     """The base of a third person's form: "work" for "works", "join" for "joined"; "" where spelling does not tell."""
     if verb in PAST:
         return PAST[verb]
     return _base_of_past(verb) if verb.endswith("ed") else _base_of_present(verb)
+
+
+def third_of(base: str) -> str:
+    """The third person of a base: "carries" for "carry"."""
+    if re.search(r"[^aeiou]y$", base):
+        return f"{base[:-1]}ies"
+    return base + ("es" if re.search(r"(?:s|x|z|ch|sh|[^aeiou]o)$", base) else "s")
 
 
 def _base_of_present(verb: str) -> str:
@@ -142,18 +149,38 @@ def _base_of_present(verb: str) -> str:
     return verb[:-1] if verb.endswith("s") and not verb.endswith("ss") else ""
 
 
+_ONE_SYLLABLE = re.compile(r"(?:[^aeiouy]|qu)*[aeiouy][^aeiouywx]$")
+"""Without a doubled consonant these had an e: "named" was "name", and "nam" would have given "nammed"."""
 _SILENT_E = re.compile(
-    r"(?:at|(?:pl|el|mp|ol)et|iz|is|v|c|g|u|s|ut|it|ot|[^aeiou]l|[^aeiou][aeiou]k|[^aeiou][aiou]r|ir|ur)$"
+    r"[cuvz]$|(?<!s)s$|g$|[^aeioulrw]l$|[^aeiouhlprw]r$"
+    r"|(?:[^aeou]|su)a[dmp]$|[^aeo]at$|(?<=cre)at$|[^aeiou]a[kr]$|(?:[^aeou]|[gq]u)i[dlmnr]$|[^aeiou]ik$|[^aeiou]o[dk]$|[^ae]u[dl]$|[^aeo]ur$|ut$"
+    r"|(?:un|inv|ign|exc|rec|inc|exped)it$|(?:om|ev|en|qu)ot$|(?:pl|el|mp|ol)et$|(?:ss|ns|es)um$"
+    r"|(?:st|pl|gn|ad|sc)or$|(?:ph|stp|cond)on$|(?:con|er)ven$|(?:ce|se)d$|(?:her|fer)$(?<=dher|rfer)|thieth$"
 )
-_NO_E = re.compile(r"(?:visit|edit|inherit|exhibit|ss|focus|ong|oot|(?<!cr)eat|mirror)$")
+_NO_E = re.compile(
+    r"(?:focus|bias|canvas|gas|format|combat|output|input|debut|ss|mirror|ruin|murmur|ong|\bhang|\bbang)$"
+)
+_SPELLED = {
+    "added": "add", "erred": "err", "dyed": "dye", "owed": "owe", "installed": "install", "enrolled": "enroll",
+    "bathed": "bathe", "soothed": "soothe", "breathed": "breathe", "welcomed": "welcome", "fulfilled": "fulfil",
+}  # fmt: skip
+"""What no rule tells."""
 
 
 def _base_of_past(verb: str) -> str:
+    if verb in _SPELLED:
+        return _SPELLED[verb]
+    if (
+        verb.endswith("eed")
+        and len(verb) > 4
+        and not re.search(r"(?:n|s|f|w|c|r)eed$(?<!freed)(?<!creed)(?<!greed)", verb)
+    ):
+        return verb[:-1]
     stem = verb[:-2]
     if verb.endswith("ied"):
         return verb[:-3] + "y" if len(verb) > 4 else verb[:-1]
-    if re.search(r"([bdgmnprt])\1$", stem):
+    if re.search(r"([bdgmnprt])\1$", stem) or re.search(r"[aeiou][a-z]*[^aeiou](?:el|ol)l$", stem):
         return stem[:-1]
-    if _SILENT_E.search(stem) and not _NO_E.search(stem):
+    if _ONE_SYLLABLE.match(stem) or (_SILENT_E.search(stem) and not _NO_E.search(stem)):
         return stem + "e"
     return stem
