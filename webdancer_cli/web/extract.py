@@ -7,8 +7,8 @@ navigation, a header or a footer has none, and is there for the crawler only.
 import hashlib
 import logging
 import re
-from bisect import bisect_right
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -205,7 +205,7 @@ def _ancestors(node: LexborNode) -> Iterator[LexborNode]:
 def _links(tree: LexborHTMLParser, url: str, blocks: list[Block], text: str) -> list[Link]:
     """The links of a document in its order, each target once without a sentence or once per sentence."""
     targets = Targets(tree, url)
-    place = MainText(text)
+    place = MainText(text, blocks)
     found: dict[tuple[str, str], Link] = {}
     for block in blocks:
         for anchor in block.anchors:
@@ -239,22 +239,50 @@ def _alt(node: LexborNode) -> str:
     return (image.attributes.get("alt") or "") if image else ""
 
 
+KEY_CHARS = 30
+"""What is not a whole line of the main text is looked for by so many characters around its anchor."""
+KEY_LEAD = 12
+"""How many of them stand before the anchor."""
+MOST_TRIES = 20
+"""Places that are looked at for one anchor; a text that repeats itself has more."""
+LONGEST_SENTENCE = 2000
+"""What is longer is a list or a table in one line, and no sentence to quote. Else many links would share much text."""
+
+
 class MainText:
-    """The main text, ready to find where a block of the document ended up in it.
+    """The main text, ready to find where the blocks of the document ended up in it; in time linear in its length.
 
     White space differs between the two, so places are looked up in the squeezed text. ``_cursor`` moves forward with
     the document, so that of several equal passages the right one is found.
     """
 
-    def __init__(self, text: str):
+    def __init__(self, text: str, blocks: Sequence[Block]):
         self._text = text
         self._squeezed = _squeeze(text)
         self._runs = [match.start() for match in re.finditer(r"\S+", text)]
         self._squeezed_runs = list(accumulate(map(len, text.split()), initial=0))
         self._spans = list(sentence_spans(text))
         self._starts = [start for start, _ in self._spans]
+        self._sentences: dict[int, tuple[str, str]] = {}
         self._lines = self._line_starts()
+        self._keys = self._key_places(blocks)
         self._cursor = 0
+        self._block: Block | None = None
+        self._block_at: int | None = None
+
+    def _key_places(self, blocks: Sequence[Block]) -> dict[str, list[int]]:
+        """Where in the squeezed text the keys of the anchors stand that cannot be found by their lines."""
+        places: dict[str, list[int]] = {
+            block.squeezed[start : start + KEY_CHARS]: []
+            for block in blocks
+            if not block.chrome and len(block.squeezed) >= KEY_CHARS and block.squeezed not in self._lines
+            for start in (_key_start(block, anchor.at) for anchor in block.anchors)
+        }
+        for at in range(len(self._squeezed) - KEY_CHARS + 1 if places else 0):
+            found = places.get(self._squeezed[at : at + KEY_CHARS])
+            if found is not None:
+                found.append(at)
+        return places
 
     def _line_starts(self) -> dict[str, int]:
         """Squeezed lines and table cells to their places in the squeezed text."""
@@ -274,13 +302,21 @@ class MainText:
 
     def sentence(self, block: Block, anchor_at: int, label: str) -> str:
         """The sentence of the main text that holds an anchor, or "" if the anchor is not in the main text."""
-        place = self._locate(block.squeezed, anchor_at, len(_squeeze(label)))
+        place = self._locate(block, anchor_at, len(_squeeze(label)))
         if place is None or not label:
             return ""
-        position = self._position(place)
-        start, end = self._spans[max(0, bisect_right(self._starts, position) - 1)]
-        sentence = re.sub(r"^(?:[-|] )+|\s*\|$", "", self._text[start:end])
-        return sentence if _squeeze(label) in _squeeze(sentence) else ""
+        sentence, squeezed = self._sentence_at(self._position(place))
+        return sentence if _squeeze(label) in squeezed else ""
+
+    def _sentence_at(self, position: int) -> tuple[str, str]:
+        """The sentence at a place in the text, without the marks of lists and tables; and squeezed."""
+        at = max(0, bisect_right(self._starts, position) - 1)
+        if at not in self._sentences:
+            start, end = self._spans[at]
+            fits = end - start <= LONGEST_SENTENCE
+            sentence = re.sub(r"^(?:[-|] )+|\s*\|$", "", self._text[start:end]) if fits else ""
+            self._sentences[at] = sentence, _squeeze(sentence)
+        return self._sentences[at]
 
     def _position(self, place: int) -> int:
         """The place in the text of a place in the squeezed text."""
@@ -288,21 +324,41 @@ class MainText:
         run = bisect_right(self._squeezed_runs, place) - 1
         return self._runs[run] + place - self._squeezed_runs[run]
 
-    def _locate(self, block: str, anchor_at: int, length: int) -> int | None:
+    def _locate(self, block: Block, anchor_at: int, length: int) -> int | None:
         """Where the anchor begins in the squeezed text: by its block as a line, its block, or the text around it."""
-        if block in self._lines:
-            return self._lines[block] + anchor_at
-        for reach in (len(block), 60, 25):
-            start = max(0, anchor_at - reach)
-            piece = block[start : anchor_at + length + reach]
-            if len(piece) < max(30, length + 10):
+        if block.squeezed in self._lines:
+            return self._lines[block.squeezed] + anchor_at
+        if len(block.squeezed) < max(KEY_CHARS, length + 10):
+            return None
+        if block is not self._block:
+            self._block, self._block_at = block, self._find(block, anchor_at, 0, len(block.squeezed))
+        if self._block_at is not None:
+            return self._block_at + anchor_at
+        for reach in (60, 25):
+            start, end = max(0, anchor_at - reach), anchor_at + length + reach
+            if min(end, len(block.squeezed)) - start < max(KEY_CHARS, length + 10):
                 return None
-            found = self._squeezed.find(piece, self._cursor)
-            found = found if found >= 0 else self._squeezed.find(piece)
-            if found >= 0:
-                self._cursor = found
+            found = self._find(block, anchor_at, start, end)
+            if found is not None:
                 return found + anchor_at - start
         return None
+
+    def _find(self, block: Block, anchor_at: int, start: int, end: int) -> int | None:
+        """Where this piece of a block, around an anchor, begins in the squeezed text; after the cursor if it can be."""
+        key_start = _key_start(block, anchor_at)
+        places = self._keys.get(block.squeezed[key_start : key_start + KEY_CHARS], [])
+        ahead = bisect_left(places, self._cursor)
+        piece = block.squeezed[start:end]
+        for place in (*places[ahead : ahead + MOST_TRIES], *places[: min(ahead, MOST_TRIES)]):
+            at = place - (key_start - start)
+            if at >= 0 and self._squeezed.startswith(piece, at):
+                self._cursor = at
+                return at
+        return None
+
+
+def _key_start(block: Block, anchor_at: int) -> int:
+    return max(0, min(anchor_at - KEY_LEAD, len(block.squeezed) - KEY_CHARS))
 
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
