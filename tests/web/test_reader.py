@@ -9,7 +9,6 @@ import pytest
 
 from webdancer_cli.errors import Outage, Refused, ToolError, UsageError
 from webdancer_cli.records import Page
-from webdancer_cli.web.documents import whole
 from webdancer_cli.web.jina import JinaReader
 from webdancer_cli.web.reader import HttpReader
 from webdancer_cli.web.service import Patience
@@ -154,11 +153,6 @@ async def test_a_heavy_page_holds_up_no_other(serve) -> None:
     pages = await asyncio.gather(*(reader.read(f"{site.url}/{n}") for n in range(12)))
     assert len(pages) == 12 and not any(task.done() for task in heavy)
     await reader.aclose()
-
-
-def test_halves_of_surrogate_pairs_are_replaced_and_pairs_are_joined() -> None:
-    assert whole("a \ud83d b \ud83d\ude00 c \ude00") == "a \ufffd b \U0001f600 c \ufffd"
-    assert whole("plain") == "plain"
 
 
 async def test_a_wall_is_no_page_to_quote(serve) -> None:

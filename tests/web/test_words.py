@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli.web.words import content_words, may_hold, sentence_spans, sentences, words
+from webdancer_cli.web.words import content_words, may_hold, sentence_spans, sentences, whole, words
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,8 @@ def test_a_long_run_of_dots_costs_no_more_than_its_length() -> None:
     start = time.perf_counter()
     assert len(sentences("." * 300_000 + "x")) == 1
     assert time.perf_counter() - start < 2
+
+
+def test_halves_of_surrogate_pairs_are_replaced_and_pairs_are_joined() -> None:
+    assert whole("a \ud83d b \ud83d\ude00 c \ude00") == "a \ufffd b \U0001f600 c \ufffd"
+    assert whole("plain") == "plain"

@@ -11,6 +11,7 @@ from webdancer_cli.web import gate
 from webdancer_cli.web.fetch import HTML_TYPES, Fetched
 from webdancer_cli.web.gate import Document, Reading, Terms
 from webdancer_cli.web.pdf import pdf_text
+from webdancer_cli.web.words import whole
 
 MARKDOWN_TYPES = frozenset(["text/markdown", "text/x-markdown"])
 JSON_TYPES = frozenset(["application/json", "application/ld+json", "text/json"])
@@ -55,16 +56,6 @@ def _json(text: str) -> str:
         return msgspec.json.format(text, indent=2)
     except (msgspec.DecodeError, RecursionError):
         return text.strip()
-
-
-def whole(text: str) -> str:
-    """The text with pairs of surrogates joined and halves of them replaced: no UTF-8 holds a half."""
-    if _SURROGATE.search(text):
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
-
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _heading(text: str) -> str:
