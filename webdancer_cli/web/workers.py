@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 
 SPARE = 8
 """Processes beyond one for each core, started when documents are slow: so many heavy ones hold up no others."""
-SLOW_SECONDS = 0.5
+SLOW_SECONDS = 1.0
 """Whoever has worked that long on one document does not count as one of those at work."""
 MOST_BYTES = 2 << 30
 """Memory that a document may take, beyond what an idle worker has."""
