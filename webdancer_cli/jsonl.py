@@ -126,11 +126,12 @@ def open_input(source: str) -> Iterator[tuple[str, IO[bytes]]]:
     if source == STDIN:
         yield "stdin", _stdin()
         return
-    with _opened(source) as stream:
+    with opened(source) as stream:
         yield source, stream
 
 
-def _opened(source: str) -> IO[bytes]:
+def opened(source: str) -> IO[bytes]:
+    """The bytes of a file. Raises UsageError."""
     try:
         return open(source, "rb")
     except OSError as error:

@@ -111,6 +111,13 @@ def test_a_folder_or_a_file_of_pages_gives_the_same_questions_as_the_site(
     assert sum(1 for _ in jsonl.read(str(tmp_path / "pages.jsonl"), Page)) >= PAGES
 
 
+def test_a_line_of_a_file_of_pages_that_is_none_is_one_reject(whole: tuple[Path, Tally], tmp_path: Path) -> None:
+    lines = (whole[0] / "pages.jsonl").read_bytes().splitlines(keepends=True)[:6]
+    (tmp_path / "some.jsonl").write_bytes(b"".join([lines[0], b"{torn\n", *lines[1:]]))
+    tally = run(options(tmp_path, str(tmp_path / "some.jsonl")))
+    assert (tally.counts["pages"], tally.reasons["broken_line"], tally.exit_code) == (6, 1, 1)
+
+
 def test_a_stopped_run_goes_on_to_the_same_questions(
     site: tuple[str, Path], whole: tuple[Path, Tally], tmp_path: Path
 ) -> None:

@@ -69,6 +69,15 @@ def test_every_rollout_of_every_question_in_order(folder: Path) -> None:
     assert (tally.counts["in"], tally.counts["out"], tally.exit_code) == (15, 15, 0)
 
 
+def test_a_line_of_the_corpus_that_is_no_page_is_one_reject_and_all_is_played(folder: Path) -> None:
+    pages = folder / "odd.jsonl"
+    pages.write_bytes(b'{"url": 3}\n' + (folder / "pages.jsonl").read_bytes())
+    tally = run(options(folder, "odd.out.jsonl", web=str(pages), rejects=str(folder / "odd.rejects.jsonl")))
+    assert (tally.counts["out"], tally.counts["rejected"], tally.exit_code) == (len(NAMES), 1, 1)
+    [rejected] = jsonl.values(str(folder / "odd.rejects.jsonl"))
+    assert rejected.value["reason"] == "wrong_shape" and f"{pages}:1: " in rejected.value["detail"]
+
+
 def test_limit_counts_questions(folder: Path) -> None:
     run(options(folder, "limited.jsonl", n=2, limit=2))
     assert [item.qa.question for item in written(folder, "limited.jsonl")] == [

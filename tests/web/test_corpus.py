@@ -1,4 +1,5 @@
 import hashlib
+import time
 from pathlib import Path
 
 import pytest
@@ -110,13 +111,14 @@ def test_wrong_files_are_refused_with_a_remedy(tmp_path: Path, path: str) -> Non
     missing, empty, other = str(tmp_path / "no.jsonl"), tmp_path / "empty.jsonl", str(tmp_path / "qa.jsonl")
     empty.write_text("\n")
     jsonl.write_all(other, [QA(question="q", answer="a")])
-    Path(path).write_bytes(b"".join([*Path(path).read_bytes().splitlines(keepends=True)[:2], b'{"url": 3}\n']))
+    bad = tmp_path / "bad.jsonl"
+    bad.write_bytes(b'{"url": 3, "text": ""}\n{"url": "u"}\n')
     for target, message in [
         (missing, "no.jsonl: No such file"),
         (str(tmp_path), "Is a directory"),
         (str(empty), "holds no pages: crawl some"),
         (other, "this is a question .* but the stage takes a page"),
-        (path, "pages.jsonl:3: not a page"),
+        (str(bad), "bad.jsonl:1: not a page: .*no other line is a page"),
         ("-", "needs a file"),
     ]:
         with pytest.raises(UsageError, match=message):
@@ -127,3 +129,79 @@ def test_pages_without_words_make_a_corpus_that_finds_nothing(tmp_path: Path) ->
     target = str(tmp_path / "blank.jsonl")
     jsonl.write_all(target, [Page(url="", title="", text="")])
     assert Corpus.load(target).search_now("x", 3) == []
+
+
+GOOD = '{"url": "http://e.org/good", "title": "Good", "text": "A good page about Oll."}'
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", "broken_line"),
+        ("no JSON", "broken_line"),
+        ("[" * 100_000, "broken_line"),
+        ("\x00\x01", "broken_line"),
+        ("7", "wrong_shape"),
+        ("null", "wrong_shape"),
+        ('["http://e.org/", "t"]', "wrong_shape"),
+        ('{"url": 3, "title": "t", "text": "x"}', "wrong_shape"),
+        ('{"url": "http://e.org/", "title": "t", "text": null}', "wrong_shape"),
+        ('{"url": "http://e.org/", "title": "t"}', "wrong_shape"),
+        ('{"question": "q", "answer": "a"}', "wrong_shape"),
+    ],
+)
+def test_a_line_that_is_no_page_is_rejected_by_its_number_wherever_it_stands(
+    tmp_path: Path, line: str, reason: str, place: int
+) -> None:
+    target = tmp_path / "pages.jsonl"
+    lines = [GOOD, GOOD.replace("good", "other")]
+    lines.insert(place, line)
+    target.write_text("\n".join(lines) + "\n")
+    corpus = Corpus.load(str(target))
+    assert len(list(corpus)) == 2 and [rejected.reason for rejected in corpus.rejected] == [reason]
+    assert corpus.rejected[0].detail.startswith(f"{target}:{place + 1}: ")
+
+
+@pytest.mark.parametrize(
+    ("line", "title", "text"),
+    [
+        (rb'{"url":"u","title":"t","text":"cut \ud83d"}', "t", "cut \ufffd"),
+        (rb'{"url":"u","title":"t \udc00","text":"\ud83d\ude00 x"}', "t \ufffd", "\U0001f600 x"),
+        (rb'{"url":"u","title":"t","text":"a \\ud83d b"}', "t", r"a \ud83d b"),
+        (b'{"url":"u","title":"t","text":"a \xff b"}', "t", "a \ufffd b"),
+        (b'{"url":"u","title":"t","text":"a\tb"}', "t", "a\tb"),
+        (b'{"url":"u","title":null,"text":"x"}', "", "x"),
+        (b'{"url":"u","text":"x"}', "", "x"),
+        (b'{"url":"u","title":1984,"text":"x","score":NaN}', "1984", "x"),
+        (b'{"url":"u","title":"t","text":"x","links":null,"depth":null,"sha256":null,"fetched_at":5}', "t", "x"),
+        (b'{"url":"u","title":"t","text":"x","date":null,"requested_url":null}', "t", "x"),
+        (b'{"url":"u","title":"t","text":"x","date":2024}', "t", "x"),
+    ],
+)
+def test_what_can_be_mended_is(tmp_path: Path, line: bytes, title: str, text: str) -> None:
+    target = tmp_path / "pages.jsonl"
+    target.write_bytes(line + b"\n" + GOOD.encode() + b"\n")
+    corpus = Corpus.load(str(target))
+    page = corpus.page("u")
+    assert page is not None and (page.title, page.text) == (title, text) and not corpus.rejected
+    assert jsonl.write_all(str(tmp_path / "again"), [page]) == 1
+    assert [hit.url for hit in corpus.search_now(text, 1)] == ["u"]
+
+
+def test_links_that_fit_are_kept(tmp_path: Path) -> None:
+    target = tmp_path / "pages.jsonl"
+    links = '[{"url":"a","text":null},{"url":"b","text":"B"},"c",{"text":"D"}]'
+    target.write_text(f'{{"url":"u","title":"t","text":"x","links":{links},"mine":1}}\n')
+    page = Corpus.load(str(target)).page("u")
+    assert page is not None and page.extra == {"mine": 1}
+    assert page.links == [Link(url="a", text=""), Link(url="b", text="B")]
+
+
+def test_a_huge_page_costs_a_search_no_more_than_others(tmp_path: Path) -> None:
+    target = str(tmp_path / "pages.jsonl")
+    jsonl.write_all(target, [Page(url="u", title="Oll", text="Rivers of Oll. " * 500_000)])
+    corpus = Corpus.load(target)
+    start = time.process_time()
+    assert corpus.search_now("rivers", 5)[0].snippet == "Rivers of Oll."
+    assert time.process_time() - start < 0.5

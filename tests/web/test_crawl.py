@@ -12,8 +12,6 @@ from webdancer_cli import config, jsonl
 from webdancer_cli.errors import Reject
 from webdancer_cli.records import Page
 from webdancer_cli.web.crawl import Frontier, Skipped, Target, crawl
-from webdancer_cli.web.extraction import Extraction
-from webdancer_cli.web.gate import Document, Reading, Terms
 from webdancer_cli.web.urls import canonical
 
 
@@ -338,17 +336,13 @@ async def test_a_resumed_crawl_gives_the_rest_and_fetches_nothing_twice(
     assert len(again) == max(0, min(10, len(whole)) - cut)
 
 
-async def test_a_document_that_defeats_the_libraries_is_one_refusal(serve, monkeypatch) -> None:
-    async def read(self: Extraction, document: Document, terms: Terms) -> Reading:
-        if "B" in document.html:
-            monkeypatch.setattr("webdancer_cli.web.extraction.read", lambda document, terms: 1 / 0)
-        return await genuine(self, document, terms)
-
-    genuine = Extraction.read
-    monkeypatch.setattr(Extraction, "read", read)
-    site = await serve({"/": html("Home", "/b"), "/b": html("B")})
-    pages, skipped, _ = await crawled(f"{site.url}/")
-    assert [page.title for page in pages] == ["Home"] and skipped == {f"{site.url}/b": "extraction_failed"}
+async def test_a_document_that_defeats_the_libraries_is_one_refusal(serve, answer) -> None:
+    heavy = "<table>" + "<tr><td colspan=1000 rowspan=60000>x</td></tr>" * 2000 + "</table>"
+    odd = answer(html("B"), headers={"Content-Type": "text/html", "Retry-After": "\u0080"}, status=503)
+    site = await serve({"/": html("Home", "/b", "/c", "/d"), "/b": heavy, "/c": odd, "/d": html("D")})
+    pages, skipped, _ = await crawled(f"{site.url}/", timeout_seconds=1)
+    assert [page.title for page in pages] == ["Home", "D"]
+    assert skipped == {f"{site.url}/b": "too_heavy", f"{site.url}/c": "http_503"}
 
 
 @pytest.mark.slow

@@ -26,8 +26,14 @@ def pages(path: Path) -> list[str]:
     return [line.partition('"fetched_at"')[0] for line in lines]
 
 
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def descendants(pid: int) -> list[int]:
+    """The processes that were started by any thread of a process, and those that they started."""
+    try:
+        texts = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:  # it has just gone
+        return []
+    children = [int(child) for text in texts for child in text.split()]
+    return [*children, *(found for child in children for found in descendants(child))]
 
 
 def alive(pid: int) -> bool:
@@ -42,7 +48,7 @@ def kill_at(process: "subprocess.Popen[bytes]", written: Path, count: int) -> in
     """Kill when so many pages are written, see that its workers leave too, and say how many there were."""
     while process.poll() is None and len(pages(written)) < count:
         time.sleep(0.005)
-    workers = children(process.pid) if process.poll() is None else []
+    workers = descendants(process.pid) if process.poll() is None else []
     process.kill()
     process.wait()
     wait_until(lambda: not any(map(alive, workers)))

@@ -143,3 +143,36 @@ def test_absurd_markup_costs_no_more_than_its_length() -> None:
     for html in ("<a " * 50_000, "<pre>" * 5_000, "<b>" * 5_000 + "deep", " " * 500_000 + "x", "." * 500_000):
         extract(html, "http://e.org/x")
     assert time.perf_counter() - start < 20
+
+
+LINK = "<a href='/t/{0}'>Town {0}</a>"
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "".join(f"{LINK.format(n)} " for n in range(10_000)),
+        "<p>" + "".join(f"see {LINK.format(n)}, and " for n in range(10_000)),
+        "<p>" + "".join(f"See {LINK.format(n)} on the left. " for n in range(10_000)),
+        "<ul>" + "".join(f"<li>see {LINK.format(n)}, in the land of rivers" for n in range(10_000)),
+        "<table>" + "".join(f"<tr><td>{LINK.format(n)}<td>of {n} people, by the river" for n in range(5_000)),
+        "<main>" + "".join(f"<div>{LINK.format(n)} <i>x</i><div>and more</div></div>" for n in range(5_000)),
+    ],
+    ids=["bare", "one sentence", "sentences", "items", "rows", "divs"],
+)
+def test_many_links_cost_no_more_than_their_number(html: str) -> None:
+    start = time.process_time()
+    extract(f"<h1>Towns</h1>{html}", "http://e.org/x")
+    assert time.process_time() - start < 3
+
+
+def test_what_is_too_long_for_a_sentence_is_quoted_by_no_link() -> None:
+    links = "".join(f"see {LINK.format(n)}, and " for n in range(200))
+    found = page(f"<p>{links}</p><p>The largest is {LINK.format('Oll')}, by the sea.</p>")
+    assert quoted(found) == {"Town Oll": "The largest is Town Oll, by the sea."} and len(found.links) > 200
+
+
+def test_a_link_is_found_by_the_text_around_it_where_its_block_is_cut() -> None:
+    item = "The oldest of all the bridges over the river stands near <a href='/oll'>Oll</a>, and is made of larch. "
+    found = page(f"<div>{item}<button>Buy a postcard</button>It was built by monks.</div>{FILLER}")
+    assert "Oll" in quoted(found)

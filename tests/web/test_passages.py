@@ -63,3 +63,9 @@ def test_a_snippet_keeps_to_its_length_and_can_be_switched_off() -> None:
     assert snippet(PAGE, "mayor", 0) == ""
     assert snippet(PAGE, "mayor", 20) == "The mayor of …"
     assert snippet("- a list item", "item", 99) == "a list item"
+
+
+def test_evidence_and_snippets_are_single_sentences_though_notes_are_marked() -> None:
+    text = "Ida Kroll was born in Tamsen in 1894.[1] She studied in Veldt.[2][3] In 1931 she founded a museum.[note 4]"
+    assert passages(text, "Where did she study in Veldt?", 60) == "… She studied in Veldt.[2][3] …"
+    assert snippet(text, "museum founded", 60) == "In 1931 she founded a museum.[note 4]"

@@ -1,7 +1,10 @@
 """Reading the live web: what can be read, what is refused by name, and the guard."""
 
+import asyncio
+import io
 import json
 
+import pypdf
 import pytest
 
 from webdancer_cli.errors import Outage, Refused, ToolError, UsageError
@@ -86,6 +89,70 @@ async def test_a_broken_pdf_is_a_tool_error(serve, answer, body: bytes) -> None:
     site = await serve({"/a.pdf": answer(body, 200, {"Content-Type": "application/pdf"})})
     with pytest.raises(ToolError, match=r"/a\.pdf: a PDF that cannot be read"):
         await read(f"{site.url}/a.pdf")
+
+
+def encrypted(user: str, algorithm: str, text: str = "The charter of 1234") -> bytes:
+    """A PDF that only its owner may change, and that opens with the password ``user``."""
+    writer, out = pypdf.PdfWriter(io.BytesIO(pdf(text))), io.BytesIO()
+    writer.encrypt(user, "the owner's", algorithm=algorithm)
+    writer.write(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("algorithm", ["RC4-40", "RC4-128", "AES-128", "AES-256-R5", "AES-256"])
+async def test_an_encrypted_pdf_is_read_if_it_opens_without_a_password(serve, answer, algorithm: str) -> None:
+    kind = {"Content-Type": "application/pdf"}
+    open_, closed = encrypted("", algorithm), encrypted("secret", algorithm)
+    site = await serve({"/open": answer(open_, headers=kind), "/closed": answer(closed, headers=kind)})
+    assert (await read(f"{site.url}/open")).text == "The charter of 1234"
+    with pytest.raises(ToolError, match="/closed: a PDF that needs a password") as caught:
+        await read(f"{site.url}/closed")
+    assert caught.value.lasts
+
+
+HEAVY = "<table>" + "<tr><td colspan=1000 rowspan=60000>x</td></tr>" * 2000 + "</table>"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (503, {"Retry-After": "Thu, 01 Jan 1970 00:00:00 +99999999999999"}, ""),
+        (302, {"Location": "http://[::1"}, ""),
+        (302, {"Location": "http://1.2.3.4:x/"}, ""),
+        (302, {"Location": "http://\u202e/"}, ""),
+        (200, {"Content-Type": "application/pdf"}, pdf("Cut").replace(b"/Kids [4 0 R]", b"/Kids [2 0 R]")),
+        (200, {"Content-Type": "application/pdf"}, pdf("Cut").replace(b"/Type /Catalog", b"/Type" + b"[" * 50_000)),
+        (200, {}, HEAVY),
+    ],
+)  # fmt: skip
+async def test_whatever_an_answer_provokes_is_a_failure_of_its_page(serve, answer, status, headers, body) -> None:
+    headers = {name: value.encode().decode("latin-1") for name, value in headers.items()}
+    site = await serve({"/a": answer(body, status, headers)})
+    with pytest.raises(ToolError, match="/a: "):
+        await read(f"{site.url}/a", timeout_seconds=2.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "text"),
+    [
+        ("application/json", "[" * 100_000, "[" * 100_000),
+        ("application/json", '{"a": "\\ud83d"}', '"\\ud83d"'),
+        ("application/pdf", pdf("Read").replace(b"(The charter)", b"1234         "), "Read"),
+    ],
+)
+async def test_what_is_odd_and_readable_is_read(serve, answer, kind: str, body: str | bytes, text: str) -> None:
+    site = await serve({"/a": answer(body, headers={"Content-Type": kind})})
+    assert text in (await read(f"{site.url}/a")).text
+
+
+async def test_a_heavy_page_holds_up_no_other(serve) -> None:
+    site = await serve({"/heavy": HEAVY, **{f"/{n}": ARTICLE.format(PROSE) for n in range(12)}})
+    reader = HttpReader(allow_private=True, timeout_seconds=2.0)
+    heavy = [asyncio.create_task(reader.read(f"{site.url}/heavy")) for _ in range(4)]
+    await asyncio.sleep(0.2)
+    pages = await asyncio.gather(*(reader.read(f"{site.url}/{n}") for n in range(12)))
+    assert len(pages) == 12 and not any(task.done() for task in heavy)
+    await reader.aclose()
 
 
 async def test_a_wall_is_no_page_to_quote(serve) -> None:

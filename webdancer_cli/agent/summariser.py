@@ -14,8 +14,9 @@ from webdancer_cli.flow import together
 from webdancer_cli.prompts import PromptSet
 from webdancer_cli.records import Page
 from webdancer_cli.structured import Completes, Unreadable, ask_for
-from webdancer_cli.web.passages import passages
+from webdancer_cli.web.passages import passages_of
 from webdancer_cli.web.words import sentence_spans
+from webdancer_cli.web.workers import Workers
 
 PART_CHARS = 24_000
 """What the model is shown at once: about 6,000 tokens of English, and 16,000 of Chinese."""
@@ -40,12 +41,15 @@ class Summariser:
         self.name = f"{chat.model} {prompts.id_of('summariser.md')}"
         self.failures = 0
         self._chat = chat
+        self._workers = Workers()
         self._template = prompts.files["summariser.md"]
         self._seconds = ROOM_SHARE * tool_seconds
 
     async def note(self, page: Page, goal: str) -> Note | None:
-        """One note on the whole page, from notes on its parts; None when one of them cannot be read. Raises Outage."""
-        text = passages(page.text, goal, MOST_PARTS * PART_CHARS)
+        """One note on the whole page, from notes on its parts; None when one of them cannot be read. Raises Outage, and
+        ToolError for a page that is too much to look through.
+        """
+        text = await passages_of(page, goal, MOST_PARTS * PART_CHARS, self._workers)
         try:
             async with asyncio.timeout(self._seconds):
                 notes = await together(self._about(part, page, goal) for part in parts(text, PART_CHARS))

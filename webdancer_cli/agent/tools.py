@@ -9,15 +9,19 @@ import copy
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from webdancer_cli.agent.own_tools import OwnTool
 from webdancer_cli.errors import Outage, ToolError, UsageError
 from webdancer_cli.flow import together
 from webdancer_cli.prompts import PromptSet, fill
 from webdancer_cli.records import Page
 from webdancer_cli.transcript import ToolCall
-from webdancer_cli.web.passages import passages
+from webdancer_cli.web.deadline import within
+from webdancer_cli.web.passages import passages_of
 from webdancer_cli.web.source import Hit, Web
 from webdancer_cli.web.words import sentence_spans
+from webdancer_cli.web.workers import Workers
 
 if TYPE_CHECKING:
     from webdancer_cli.agent.summariser import Summariser
@@ -81,6 +85,7 @@ class Tools:
         self.schemas = schemas(own)
         self._own = {tool.name: tool for tool in own}
         self._settings = prompts.settings
+        self._workers = Workers()
 
     def over(self, web: Web) -> "Tools":
         """The same tools over another web."""
@@ -127,7 +132,7 @@ class Tools:
 
     async def _in_time(self, answer: Awaitable[Answer], seconds: float) -> Answer:
         try:
-            async with asyncio.timeout(seconds):
+            async with within(seconds):
                 return await answer
         except TimeoutError:
             raise ToolError(fill(self._settings.episode.late, seconds=f"{seconds:g}")) from None
@@ -167,7 +172,8 @@ class Tools:
         if not page.text.strip():
             raise ToolError(f"{url}: the page holds no text")
         note = await self._summariser.note(page, goal) if self._summariser else None
-        evidence = passages(note.evidence if note else page.text, goal, self.caps.page_chars)
+        shown = msgspec.structs.replace(page, text=note.evidence) if note else page
+        evidence = await passages_of(shown, goal, self.caps.page_chars, self._workers)
         summary = note.summary if note else lead(page)
         return fill(self._settings.visit.page, url=url, goal=goal, evidence=evidence, summary=summary)
 

@@ -12,7 +12,7 @@ from typing import cast
 from webdancer_cli import config, jsonl, prompts
 from webdancer_cli.errors import BudgetSpent, Reject, UsageError
 from webdancer_cli.flow import Progress, Sink, Tally
-from webdancer_cli.jsonl import Writer
+from webdancer_cli.jsonl import BadLine, Writer
 from webdancer_cli.records import QA, Page, Record, Rejected
 from webdancer_cli.shards import chosen
 from webdancer_cli.structured import Completes
@@ -25,6 +25,7 @@ from webdancer_cli.tape import Tape
 from webdancer_cli.web import stored, urls, warc
 from webdancer_cli.web.crawl import Skipped, crawl
 from webdancer_cli.web.gate import Terms
+from webdancer_cli.web.page_lines import page_lines
 
 PAGES_PER_QUESTION = 5
 """A run of the built-in author with fewer questions than one on so many pages says what to do."""
@@ -240,7 +241,7 @@ async def _pages(
     if not mine:
         return
     held = jsonl.goes_to_a_pipe(options.out) and not any(map(_is_corpus, mine))
-    source = _stored(mine, options, _counter(sink)) if stored_here else _crawled(mine, options, _teller(sink), tape)
+    source = _stored(mine, options, sink) if stored_here else _crawled(mine, options, sink, tape)
     async with aclosing(source):
         async for page in source:
             sink.tally.counts["pages"] += 1
@@ -249,7 +250,7 @@ async def _pages(
             if not held:
                 yield page
     if held and sink.tally.counts["pages"]:
-        for page in jsonl.read(options.pages, Page):
+        for page in page_lines(options.pages, _told_already):
             yield page
 
 
@@ -290,13 +291,14 @@ def _counter(sink: Sink) -> Callable[[Reject], None]:
 
 
 async def _crawled(
-    roots: list[str], options: config.Crawlqa, skipped: Callable[[Skipped], None], tape: Tape | None
+    roots: list[str], options: config.Crawlqa, sink: Sink, tape: Tape | None
 ) -> AsyncGenerator[Page, None]:
     """With ``resume``, the pages of the earlier crawl come first, from their file."""
-    for page in _earlier(options):
+    for page in _earlier(options, sink.reject_line):
         yield page
     with _corpus(options.pages, append=options.resume) as writer:
-        pages = crawl(roots, options, known=_earlier(options), skipped=skipped, tape=tape)
+        known = _earlier(options, _told_already)
+        pages = crawl(roots, options, known=known, skipped=_teller(sink), tape=tape)
         async with aclosing(cast(AsyncGenerator[Page, None], pages)):
             async for page in pages:
                 writer.write(page)
@@ -313,23 +315,25 @@ def _corpus(path: str, *, append: bool = False) -> Iterator[Writer]:
         writer.close(failed=not writer.count)
 
 
-def _earlier(options: config.Crawlqa) -> Iterator[Page]:
+def _earlier(options: config.Crawlqa, on_bad: BadLine) -> Iterator[Page]:
     """What an interrupted run left in ``options.pages``; nothing unless it is to be resumed."""
     if options.resume and Path(options.pages).exists():
         jsonl.mend(options.pages)
-        yield from jsonl.read(options.pages, Page)
+        yield from page_lines(options.pages, on_bad)
 
 
-async def _stored(
-    paths: list[str], options: config.Crawlqa, refused: Callable[[Reject], None]
-) -> AsyncGenerator[Page, None]:
+def _told_already(rejected: Rejected) -> None:
+    """A line that is no page was rejected when it was met first."""
+
+
+async def _stored(paths: list[str], options: config.Crawlqa, sink: Sink) -> AsyncGenerator[Page, None]:
     """The pages of files of pages, which are a corpus already, and of folders and WARC files, which become one."""
     corpora = [path for path in paths if _is_corpus(path)]
     for path in corpora:
-        for page in jsonl.read(path, Page):
+        for page in page_lines(path, sink.reject_line):
             yield page
     if others := [path for path in paths if path not in corpora]:
-        found = stored.pages(others, Terms(options.min_chars, tuple(options.lang)), options.similarity, refused)
+        found = stored.pages(others, Terms(options.min_chars, tuple(options.lang)), options.similarity, _counter(sink))
         with _corpus(options.pages) as writer:
             async with aclosing(found):
                 async for page in found:

@@ -16,7 +16,7 @@ from webdancer_cli.spending import added
 from webdancer_cli.structured import Unreadable
 from webdancer_cli.synthesis.repeats import Repeats
 from webdancer_cli.synthesis.roles import Hardener
-from webdancer_cli.web.corpus import Corpus
+from webdancer_cli.web.corpus import Corpus, tell_rejected
 from webdancer_cli.web.source import Web
 
 UNCHANGED = "unchanged"
@@ -41,6 +41,7 @@ async def run(options: config.E2hqa, rewriter: Hardener, progress: Progress | No
             _count(sink.tally, chain, options.rounds)
             return chain if options.keep_chain else [_last(chain)]
 
+        tell_rejected(web, sink.reject_line)
         questions = read_questions(options.data, sink.reject_line)
         items = flow.once(chosen(questions, options.shard, options.limit, lambda qa: qa.id), sink)
         tally = await flow.run(items, work, sink, jobs=options.jobs, key=lambda qa: qa.id, progress=progress)

@@ -28,7 +28,7 @@ from webdancer_cli.prompts import load_for
 from webdancer_cli.questions import read_questions
 from webdancer_cli.records import QA, Attempt, Trajectory, Verdict, trajectory_id
 from webdancer_cli.shards import chosen
-from webdancer_cli.web.corpus import Corpus
+from webdancer_cli.web.corpus import Corpus, tell_rejected
 from webdancer_cli.web.source import Web
 
 
@@ -78,6 +78,7 @@ async def run(
         unjudged.forget(options.out)
     with Sink("eval", options.out, options.rejects, resume=options.resume) as sink:
         board = _earlier(options.out) if sink.done else Scoreboard()
+        tell_rejected(web, sink.reject_line)
         asked = read_questions(options.data, sink.reject_line)
         questions = chosen(asked, options.shard, options.limit, lambda qa: qa.id)
         items = runs(once(questions, sink), options.runs)

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import msgspec
@@ -26,7 +27,7 @@ from webdancer_cli.training.rl import train
 from webdancer_cli.training.rollouts import Arena
 from webdancer_cli.training.setup import set_up
 from webdancer_cli.training.transformers_engine import TransformersEngine
-from webdancer_cli.web.corpus import Corpus
+from webdancer_cli.web.corpus import Corpus, tell_rejected
 from webdancer_cli.web.source import Web
 
 
@@ -37,6 +38,10 @@ class Questions:
     items: list[QA]
     sha256: str
     tally: Tally
+
+    def reject_line(self, rejected: Rejected) -> None:
+        """A line of the corpus that cannot be taken is counted like one of the questions."""
+        _count(self.tally, rejected)
 
 
 def run(
@@ -61,6 +66,7 @@ def run(
         web = web or Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars)
         tools = Tools(web, prompts, own_tools)
         questions = world.from_main(lambda: read(options))
+        tell_rejected(web, questions.reject_line)
         about = checkpoint.provenance("rl", options, questions.sha256)
         about |= {"records": {**questions.tally.counts, **questions.tally.reasons}}
         about |= {"prompts": prompts.id, "web": tools.web.name, "judge": judge.name if judge else METHOD}
@@ -90,13 +96,9 @@ def read(options: Rl) -> Questions:
     answer or that came before."""
     tally = Tally()
 
-    def broken(rejected: Rejected) -> None:
-        tally.failed += 1
-        tally.reasons[rejected.reason] += 1
-
     items: dict[str, QA] = {}
     digest = hashlib.sha256()
-    for qa in islice(read_questions(options.data, broken), options.limit):
+    for qa in islice(read_questions(options.data, partial(_count, tally)), options.limit):
         tally.counts["in"] += 1
         digest.update(msgspec.json.encode(to_object(qa)))
         if not qa.answer.strip():
@@ -110,6 +112,12 @@ def read(options: Rl) -> Questions:
         named = "stdin" if options.data == jsonl.STDIN else options.data
         raise UsageError(f"{named}: nothing to practise on: {tally.line()}: give questions with answers")
     return Questions(list(items.values()), digest.hexdigest(), tally)
+
+
+def _count(tally: Tally, rejected: Rejected) -> None:
+    tally.failed += 1
+    tally.reasons[rejected.reason] += 1
+    tally.last_failure = f"{rejected.reason}: {rejected.detail}"
 
 
 def _rows(options: Rl, world: World) -> int:

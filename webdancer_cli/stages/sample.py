@@ -29,7 +29,7 @@ from webdancer_cli.prompts import PromptSet, load_for
 from webdancer_cli.questions import read_questions
 from webdancer_cli.records import QA, Trajectory, Verdict, trajectory_id
 from webdancer_cli.shards import chosen
-from webdancer_cli.web.corpus import Corpus
+from webdancer_cli.web.corpus import Corpus, tell_rejected
 from webdancer_cli.web.source import Web
 
 
@@ -60,6 +60,7 @@ async def run(
     if judge and options.resume and options.out != jsonl.STDIN:
         unjudged.forget(options.out)
     with Sink("sample", options.out, options.rejects, resume=options.resume) as sink:
+        tell_rejected(web, sink.reject_line)
         judge = judge or (MatchJudge() if options.until_correct else None)
         sampler = Sampler(options, policy, tools, prompts, sink, judge)
         asked = read_questions(options.data, sink.reject_line)

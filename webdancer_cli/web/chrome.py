@@ -57,10 +57,10 @@ def without_chrome(html: str) -> str:
 
 def _is_named_chrome(node: LexborNode) -> bool:
     names = f"{node.attributes.get('class') or ''} {node.attributes.get('id') or ''}".split()
-    return node.tag not in ("html", "body", "main", "article") and any(map(_NAME.fullmatch, names)) and _is_links(node)
+    return node.tag not in ("html", "body", "main", "article") and any(map(_NAME.fullmatch, names)) and is_links(node)
 
 
-def _is_links(node: LexborNode) -> bool:
+def is_links(node: LexborNode) -> bool:
     """Whether at least half of the text of an element, its white space aside, is links."""
     links = sum(_size(link) for link in node.css("a"))
     return 2 * links >= _size(node)

@@ -7,7 +7,7 @@ asked for. That is what lets a laptop serve a million pages.
 import hashlib
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 import bm25s
@@ -17,8 +17,10 @@ from bm25s.tokenization import Tokenized
 
 from webdancer_cli import jsonl
 from webdancer_cli.errors import ToolError, UsageError
-from webdancer_cli.records import Page, from_object
+from webdancer_cli.jsonl import BadLine
+from webdancer_cli.records import Page, Rejected
 from webdancer_cli.web import urls
+from webdancer_cli.web.page_lines import page_of
 from webdancer_cli.web.passages import snippet
 from webdancer_cli.web.source import Hit
 from webdancer_cli.web.words import STOPWORDS, raw_words, stem
@@ -37,14 +39,24 @@ class Entry(msgspec.Struct):
     date: str = ""
 
 
+SNIPPET_LOOK_CHARS = 200_000
+"""So much of a page is looked through for the sentence that a search result shows."""
+
+
 class Corpus:
-    """The pages of a file, searchable. ``name`` tells the file by its content, for provenance."""
+    """The pages of a file, searchable. ``name`` tells the file by its content, for provenance.
+
+    ``rejected`` holds the lines that are no pages.
+    """
 
     @classmethod
     def load(cls, path: str, *, snippet_chars: int = 160) -> "Corpus":
-        """Index a file of pages. Raises UsageError when it is missing, empty, broken or holds something else."""
-        _check(path)
-        with open(path, "rb") as stream:
+        """Index a file of pages. Raises UsageError when it is missing or holds no page."""
+        if path == jsonl.STDIN:
+            raise UsageError(
+                "--web needs a file: pages on stdin cannot be read again; name the file that --pages wrote"
+            )
+        with jsonl.opened(path) as stream:
             return cls(path, stream, snippet_chars)
 
     def __init__(self, path: str, stream: IO[bytes], snippet_chars: int):
@@ -57,10 +69,13 @@ class Corpus:
         vocabulary = Vocabulary()
         documents: list[array[int]] = []
         digest = hashlib.sha256()
-        for start, line, entry in _entries(path, stream, self._decoder):
+        self.rejected: list[Rejected] = []
+        for start, line, entry in _entries(path, stream, self._entry, self.rejected.append):
             digest.update(line)
             if self._add(start, len(line), entry):
                 documents.append(vocabulary.document(entry))
+        if not self._starts:
+            raise _no_pages(path, self.rejected)
         self.name = f"corpus:{digest.hexdigest()[:16]}"
         self._vocabulary = vocabulary
         self._ranking = _ranking(documents, vocabulary.ids)
@@ -88,7 +103,21 @@ class Corpus:
             os.close(self._file)
 
     def _page(self, row: int) -> Page:
-        return from_object(Page, msgspec.json.decode(self._line(row)))
+        page = page_of(self._line(row), self.path)
+        if isinstance(page, Rejected):
+            raise UsageError(f"{page.detail}: the file was changed while it was read")
+        return page
+
+    def _entry(self, line: bytes, name: str) -> Entry | Rejected:
+        """What the index needs of a line. Most lines need no mending, and are decoded without their links."""
+        try:
+            return self._decoder.decode(line)
+        except (ValueError, RecursionError):
+            page = page_of(line, name)
+        if isinstance(page, Rejected):
+            return page
+        requested, date = (page.extra.get(field) for field in ("requested_url", "date"))
+        return Entry(page.url, page.title, page.text, _text(requested), _text(date))
 
     def _line(self, row: int) -> bytes:
         return os.pread(self._file, self._lengths[row], self._starts[row])
@@ -111,8 +140,11 @@ class Corpus:
         return [int(row) for row in found[np.argsort(-scores[found], kind="stable")][:results]]
 
     def _hit(self, row: int, query: str) -> Hit:
-        entry = self._decoder.decode(self._line(row))
-        return Hit(entry.title, entry.url, snippet(entry.text, query, self.snippet_chars), entry.date)
+        entry = self._entry(self._line(row), self.path)
+        if isinstance(entry, Rejected):
+            raise UsageError(f"{entry.detail}: the file was changed while it was read")
+        shown = snippet(_beginning(entry.text, SNIPPET_LOOK_CHARS), query, self.snippet_chars)
+        return Hit(entry.title, entry.url, shown, entry.date)
 
     async def search(self, query: str, results: int) -> list[Hit]:
         return self.search_now(query, results)
@@ -169,26 +201,42 @@ def _ranking(documents: "list[array[int]]", vocabulary: dict[str, int]) -> bm25s
     return ranking
 
 
-def _check(path: str) -> None:
-    """Raise UsageError unless the file's first line is a page."""
-    if path == jsonl.STDIN:
-        raise UsageError("--web needs a file: pages on stdin cannot be read again; name the file that --pages wrote")
-    if next(jsonl.read(path, Page), None) is None:
-        raise UsageError(f"{path}: holds no pages: crawl some with `webdancer crawlqa URL --pages {path}`")
+def _beginning(text: str, chars: int) -> str:
+    """At most so many characters, up to the end of a line or a sentence."""
+    if len(text) <= chars:
+        return text
+    end = max(text.rfind("\n", 0, chars), text.rfind(". ", 0, chars) + 1)
+    return text[: end if end > 0 else chars]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _no_pages(path: str, rejected: list[Rejected]) -> UsageError:
+    """Why a file without a single page is refused. Raises the better reason if it holds other records."""
+    if not rejected:
+        return UsageError(f"{path}: holds no pages: crawl some with `webdancer crawlqa URL --pages {path}`")
+    jsonl.refuse_other_kind(rejected[0].detail.partition(": ")[0], Page, rejected[0].record)
+    return UsageError(f"{rejected[0].detail}: and no other line is a page")
+
+
+def tell_rejected(web: object, tell: BadLine) -> None:
+    """Hand on the lines of a corpus that are no pages; the live web has none."""
+    for rejected in web.rejected if isinstance(web, Corpus) else ():
+        tell(rejected)
 
 
 def _entries(
-    path: str, stream: IO[bytes], decoder: "msgspec.json.Decoder[Entry]"
+    path: str, stream: IO[bytes], read: Callable[[bytes, str], Entry | Rejected], on_bad: BadLine
 ) -> Iterator[tuple[int, bytes, Entry]]:
     """Every line that is a page, with its byte offset. A torn last line (a crawl writes it, or was killed) is none."""
     start = 0
     for number, line in enumerate(stream, 1):
         if line.strip():
-            try:
-                yield start, line, decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                if not line.endswith(b"\n"):
-                    return
-                remedy = "mend or delete that line, or crawl again"
-                raise UsageError(f"{path}:{number}: not a page: {error}: {remedy}") from None
+            entry = read(line, f"{path}:{number}")
+            if isinstance(entry, Entry):
+                yield start, line, entry
+            elif line.endswith(b"\n"):
+                on_bad(entry)
         start += len(line)

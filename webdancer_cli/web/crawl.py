@@ -25,7 +25,7 @@ from webdancer_cli.tape import Tape
 from webdancer_cli.web import urls
 from webdancer_cli.web.extraction import Extraction
 from webdancer_cli.web.fetch import Fetcher
-from webdancer_cli.web.gate import Document, Reading, Refusal, Terms
+from webdancer_cli.web.gate import Reading, Refusal, Terms
 from webdancer_cli.web.similar import Similar, signature
 from webdancer_cli.web.sitemaps import addresses
 
@@ -86,7 +86,7 @@ async def crawl(
     async with AsyncExitStack() as stack:
         if fetcher is None:
             fetcher = await stack.enter_async_context(_fetcher(options, tape))
-        extraction = stack.enter_context(Extraction())
+        extraction = stack.enter_context(Extraction(options.timeout_seconds))
         run = _Crawl(options, fetcher, extraction, known, skipped)
         stack.push_async_callback(run.stop)
         async for page in run.pages(roots):
@@ -186,7 +186,7 @@ class _Crawl:
             return self._known[target.url]
         self._files.check(target.url)
         fetched = await self._fetcher.get(target.url)
-        reading = await self._extraction.read(Document(fetched.text(), fetched.url, fetched.headers), self._terms)
+        reading = await self._extraction.read(fetched, self._terms)
         reading.page.depth = target.depth
         reading.page.fetched_at = fetched.fetched_at
         if fetched.crawl_delay:

@@ -1,4 +1,4 @@
-"""Documents that are no HTML, as pages: plain text, Markdown, JSON and PDF."""
+"""Documents as pages: HTML through the gate, and plain text, Markdown, JSON and PDF as they are."""
 
 import hashlib
 import re
@@ -6,12 +6,12 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from webdancer_cli.errors import Reject
-from webdancer_cli.functions import in_thread
 from webdancer_cli.records import Page
-from webdancer_cli.web.extraction import TRIPPED
+from webdancer_cli.web import gate
 from webdancer_cli.web.fetch import HTML_TYPES, Fetched
-from webdancer_cli.web.pdf import Unreadable, pdf_text
+from webdancer_cli.web.gate import Document, Reading, Terms
+from webdancer_cli.web.pdf import pdf_text
+from webdancer_cli.web.words import whole
 
 MARKDOWN_TYPES = frozenset(["text/markdown", "text/x-markdown"])
 JSON_TYPES = frozenset(["application/json", "application/ld+json", "text/json"])
@@ -25,12 +25,22 @@ def is_html(fetched: Fetched) -> bool:
     return fetched.content_type in HTML_TYPES or (not fetched.content_type and not _is_pdf(fetched))
 
 
-async def page(fetched: Fetched) -> Page:
-    """The page of a document that is no HTML. Raises Reject ``unreadable_pdf``."""
+def read(document: Fetched | Document, terms: Terms) -> Reading:
+    """The page of a document, judged if it is HTML. Raises Reject ``unreadable_pdf`` or ``encrypted_pdf``, and more."""
+    if isinstance(document, Document):
+        return gate.read(document, terms)
+    if is_html(document):
+        return gate.read(Document(whole(document.text()), document.url, document.headers), terms)
+    return Reading(_page(document))
+
+
+def _page(fetched: Fetched) -> Page:
+    """The page of a document that is no HTML."""
     if _is_pdf(fetched):
-        title, text = await _pdf(fetched)
+        title, text = map(whole, pdf_text(fetched.body, fetched.url))
     else:
-        text = _json(fetched.text()) if fetched.content_type in JSON_TYPES else fetched.text().strip()
+        text = whole(fetched.text())
+        text = _json(text) if fetched.content_type in JSON_TYPES else text.strip()
         title = _heading(text) if fetched.content_type in MARKDOWN_TYPES else ""
     sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return Page(url=fetched.url, title=title or _file_name(fetched.url), text=text, sha256=sha256)
@@ -40,21 +50,11 @@ def _is_pdf(fetched: Fetched) -> bool:
     return fetched.content_type in PDF_TYPES or (not fetched.content_type and fetched.body.startswith(b"%PDF-"))
 
 
-async def _pdf(fetched: Fetched) -> tuple[str, str]:
-    found = await in_thread(pdf_text, fetched.body)
-    if isinstance(found, (Unreadable, *TRIPPED)):
-        raise Reject("unreadable_pdf", f"{fetched.url}: a PDF that cannot be read: {found or type(found).__name__}")
-    if isinstance(found, BaseException):
-        raise found
-    title, text = found
-    return title, text
-
-
 def _json(text: str) -> str:
-    """A value a line, as people read JSON; what is no JSON stays as it is."""
+    """A value a line, as people read JSON; what is no JSON, or nested absurdly, stays as it is."""
     try:
         return msgspec.json.format(text, indent=2)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return text.strip()
 
 

@@ -7,19 +7,18 @@ navigation, a header or a footer has none, and is there for the crawler only.
 import hashlib
 import logging
 import re
-from bisect import bisect_right
-from collections.abc import Iterator
-from itertools import accumulate
-from typing import NamedTuple
 
 import trafilatura
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from webdancer_cli.records import Link, Page
 from webdancer_cli.web import urls
-from webdancer_cli.web.chrome import DEEPEST, Chrome, without_chrome, without_frame_lines
+from webdancer_cli.web.blocks import BLANK, LINE_END, Block, blocks_of, squeeze, unmarked
+from webdancer_cli.web.chrome import without_chrome, without_frame_lines
+from webdancer_cli.web.left_out import completed
+from webdancer_cli.web.main_text import MainText
+from webdancer_cli.web.structured_data import structured_text
 from webdancer_cli.web.titles import page_title
-from webdancer_cli.web.words import sentence_spans
 
 SHORT_CHARS = 250
 """A main text shorter than this is looked for again by slower methods."""
@@ -33,12 +32,16 @@ def extract(html: str, url: str) -> Page:
 
     The main text is that of the document without its frame (``chrome``), by trafilatura's fast rules. Where these give
     less than ``ENOUGH``, or than ``SHORT_CHARS``, trafilatura with all its fallbacks is asked, too, and the longer text
-    taken. Where both give nothing, it is all visible text outside the frame.
+    taken. Where both give nothing, it is all visible text outside the frame. What these rules leave out since it stands
+    in no paragraph is put in (``left_out``). An article that only data for machines hold is read there
+    (``structured_data``).
     """
     html = _prepared(html)
     tree = LexborHTMLParser(html)
-    blocks = list(_blocks(tree))
-    text = _main_text(html, blocks)
+    blocks = list(blocks_of(tree))
+    text, blocks = completed(_main_text(html, blocks), blocks)
+    if len(text) < SHORT_CHARS:
+        text = _with_structured(text, structured_text(tree))
     page = Page(url=url, title=page_title(tree, url), text=text, links=_links(tree, url, blocks, text))
     page.sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     if date := _date(tree):
@@ -47,27 +50,33 @@ def extract(html: str, url: str) -> Page:
 
 
 _KEEPS_LINES = re.compile(r"(?=</?(?:pre|textarea)\b)", re.IGNORECASE)
+_NOTE = re.compile(
+    r"(<sup\b[^<>]*>\s*<a\b[^<>#]*#[^<>]*>)\s*(\d{1,3}|[a-z*†‡])\s*(?=</a>\s*</sup>)",
+    re.IGNORECASE,
+)
+"""The mark of a note, which is no part of the number before it."""
 _PERMALINK = re.compile(r"<a\b[^<>]*>\s*(?:¶|#|§|🔗|&para;|&#182;)\s*</a>", re.IGNORECASE)
-_LINE_END, _BLANK = "⁋", "␠"
-"""Stand for what must survive in ``<pre>``, for trafilatura makes one line of a list item. Pages hardly use them."""
 
 
 def _prepared(html: str) -> str:
-    """Without permalink marks, and without the line ends that mean nothing in HTML but would look like paragraphs."""
-    for unwanted in ("\x00", _LINE_END, _BLANK):
+    """With brackets around the marks of notes, without permalink marks and line ends that mean nothing in HTML.
+
+    These would look like paragraphs.
+    """
+    for unwanted in ("\x00", LINE_END, BLANK):
         html = html.replace(unwanted, "")
     return "".join(
         _marked(part) if re.match(r"<\w", part) and at else _in_a_row(part)
-        for at, part in enumerate(_KEEPS_LINES.split(_PERMALINK.sub("", html)))
+        for at, part in enumerate(_KEEPS_LINES.split(_NOTE.sub(r"\1[\2]", _PERMALINK.sub("", html))))
     )
 
 
 def _marked(pre: str) -> str:
     """The beginning of a ``<pre>``, up to its closing tag, with marks for its line ends, indentation and columns."""
     tag, _, code = pre.partition(">")
-    code = _BLANKS.sub(lambda match: match[1] or _BLANK * len(match[2]), code.strip("\r\n").expandtabs())
-    code = _LINE_ENDS.sub(lambda match: match[1] or _LINE_END, code)
-    return f"{tag}>{_LINE_END}{code}{_LINE_END}"
+    code = _BLANKS.sub(lambda match: match[1] or BLANK * len(match[2]), code.strip("\r\n").expandtabs())
+    code = _LINE_ENDS.sub(lambda match: match[1] or LINE_END, code)
+    return f"{tag}>{LINE_END}{code}{LINE_END}"
 
 
 def _in_a_row(part: str) -> str:
@@ -80,26 +89,30 @@ _LINE_ENDS = re.compile(r"(<[^>]*>)|\r?\n")
 """Outside tags."""
 
 
-def _unmarked(text: str) -> str:
-    return text.replace(_LINE_END, "\n").replace(_BLANK, " ")
-
-
 def _main_text(html: str, blocks: "list[Block]") -> str:
     inner = without_chrome(html)
     text = _trafilatura(inner, fast=True)
-    if len(_squeeze(text)) < ENOUGH * sum(map(_prose, blocks)) or len(text) < SHORT_CHARS:
+    if len(squeeze(text)) < ENOUGH * sum(map(_prose, blocks)) or len(text) < SHORT_CHARS:
         text = max(text, _trafilatura(inner, fast=False), key=len) or _visible_text(inner)
     return without_frame_lines(text)
 
 
+def _with_structured(text: str, structured: str) -> str:
+    """A short text, and the longer one that the document gives to machines."""
+    if len(structured) <= len(text):
+        return text
+    shown = (line for line in text.splitlines() if line not in structured)
+    return "\n".join([*shown, structured])
+
+
 def _prose(block: "Block") -> int:
     """The letters of a block outside links."""
-    linked = sum(len(_squeeze(anchor.label)) for anchor in block.anchors)
+    linked = sum(len(squeeze(anchor.label)) for anchor in block.anchors)
     return 0 if block.chrome else max(0, len(block.squeezed) - linked)
 
 
 def _visible_text(html: str) -> str:
-    return "\n".join(block.text for block in _blocks(LexborHTMLParser(html)) if not block.chrome and block.text)
+    return "\n".join(block.text for block in blocks_of(LexborHTMLParser(html)) if not block.chrome and block.text)
 
 
 def _trafilatura(html: str, *, fast: bool) -> str:
@@ -109,13 +122,13 @@ def _trafilatura(html: str, *, fast: bool) -> str:
         html, fast=fast, favor_recall=True, include_comments=False, include_tables=True, include_links=False
     )
     lines = (_in_one_line(line) if line.startswith("|") else line for line in (text or "").splitlines())
-    text = _unmarked("\n".join(map(_tidy, lines)))
+    text = unmarked("\n".join(map(_tidy, lines)))
     return "\n".join(line.rstrip() for line in text.splitlines() if line.strip() and not _RULER.fullmatch(line))
 
 
 def _in_one_line(row: str) -> str:
     """A row of a table, whatever its cells hold."""
-    return re.sub(f"[{_LINE_END}{_BLANK}]+", " ", row)
+    return re.sub(f"[{LINE_END}{BLANK}]+", " ", row)
 
 
 def _tidy(line: str) -> str:
@@ -127,85 +140,10 @@ def _tidy(line: str) -> str:
 _RULER = re.compile(r"\|(?:\s*-+\s*\|)+")
 
 
-class Anchor(NamedTuple):
-    node: LexborNode
-    at: int
-    """Where the anchor begins in the squeezed text of its block."""
-    label: str
-
-
-class Block(NamedTuple):
-    """A run of text under one block element, in document order. ``squeezed`` is the text without white space."""
-
-    text: str
-    squeezed: str
-    chrome: bool
-    """Whether it stands in navigation, a header, a footer or a side bar."""
-    anchors: list[Anchor]
-
-
-_INLINE_TAGS = """
-    a abbr acronym b bdi bdo big br cite code data del dfn em font i img ins kbd label mark q rp rt ruby s samp small
-    span strike strong sub sup time tt u var wbr
-"""
-_INLINE = frozenset(_INLINE_TAGS.split())
-_UNSEEN = frozenset(["script", "style", "noscript", "template", "head", "title", "svg", "math", "select", "button"])
-
-
-def _blocks(tree: LexborHTMLParser) -> Iterator[Block]:
-    """The visible text of a document, cut where block elements begin and end."""
-    owner, texts, squeezed, anchors, chrome, frame = -1, [""], 0, list[Anchor](), False, Chrome()
-    for node in tree.root.traverse(include_text=True) if tree.root else ():
-        is_text = node.tag == "-text"
-        if not is_text and node.tag != "a":
-            continue
-        block = _block_of(node)
-        if block is None:
-            continue
-        if block.mem_id != owner:
-            yield _block(texts, chrome, anchors)
-            owner, texts, squeezed, anchors, chrome = block.mem_id, [], 0, [], frame.holds(block)
-        if is_text:
-            texts.append(node.text_content or "")
-            squeezed += len(_squeeze(texts[-1]))
-        else:
-            anchors.append(Anchor(node, squeezed, " ".join((node.text() or _alt(node)).split())))
-    yield _block(texts, chrome, anchors)
-
-
-def _block(texts: list[str], chrome: bool, anchors: list[Anchor]) -> Block:
-    text = " ".join(_unmarked("".join(texts)).split())
-    return Block(text, _squeeze(text), chrome, anchors)
-
-
-def _squeeze(text: str) -> str:
-    return "".join(text.split())
-
-
-def _block_of(node: LexborNode) -> LexborNode | None:
-    """The nearest block element around a node, or None if the node is not seen."""
-    for above in _ancestors(node):
-        if above.tag in _UNSEEN:
-            return None
-        if above.tag not in _INLINE:
-            return above
-    return None
-
-
-def _ancestors(node: LexborNode) -> Iterator[LexborNode]:
-    """The elements around a node, from the inside; at most ``DEEPEST``, or absurd nesting would cost its square."""
-    above = node.parent
-    for _ in range(DEEPEST):
-        if above is None:
-            return
-        yield above
-        above = above.parent
-
-
 def _links(tree: LexborHTMLParser, url: str, blocks: list[Block], text: str) -> list[Link]:
     """The links of a document in its order, each target once without a sentence or once per sentence."""
     targets = Targets(tree, url)
-    place = MainText(text)
+    place = MainText(text, blocks)
     found: dict[tuple[str, str], Link] = {}
     for block in blocks:
         for anchor in block.anchors:
@@ -232,77 +170,6 @@ class Targets:
             target = urls.canonical(href, self._base)
             self._found[href] = None if target == self._url else target
         return self._found[href]
-
-
-def _alt(node: LexborNode) -> str:
-    image = node.css_first("img[alt]")
-    return (image.attributes.get("alt") or "") if image else ""
-
-
-class MainText:
-    """The main text, ready to find where a block of the document ended up in it.
-
-    White space differs between the two, so places are looked up in the squeezed text. ``_cursor`` moves forward with
-    the document, so that of several equal passages the right one is found.
-    """
-
-    def __init__(self, text: str):
-        self._text = text
-        self._squeezed = _squeeze(text)
-        self._runs = [match.start() for match in re.finditer(r"\S+", text)]
-        self._squeezed_runs = list(accumulate(map(len, text.split()), initial=0))
-        self._spans = list(sentence_spans(text))
-        self._starts = [start for start, _ in self._spans]
-        self._lines = self._line_starts()
-        self._cursor = 0
-
-    def _line_starts(self) -> dict[str, int]:
-        """Squeezed lines and table cells to their places in the squeezed text."""
-        places: dict[str, int] = {}
-        at = 0
-        for line in self._text.splitlines():
-            squeezed = _squeeze(line)
-            body = squeezed.lstrip("-|")
-            places.setdefault(body.rstrip("|"), at + len(squeezed) - len(body))
-            cell_at = at
-            for cell in squeezed.split("|") if squeezed.startswith("|") else ():
-                places.setdefault(cell, cell_at)
-                cell_at += len(cell) + 1
-            at += len(squeezed)
-        places.pop("", None)
-        return places
-
-    def sentence(self, block: Block, anchor_at: int, label: str) -> str:
-        """The sentence of the main text that holds an anchor, or "" if the anchor is not in the main text."""
-        place = self._locate(block.squeezed, anchor_at, len(_squeeze(label)))
-        if place is None or not label:
-            return ""
-        position = self._position(place)
-        start, end = self._spans[max(0, bisect_right(self._starts, position) - 1)]
-        sentence = re.sub(r"^(?:[-|] )+|\s*\|$", "", self._text[start:end])
-        return sentence if _squeeze(label) in _squeeze(sentence) else ""
-
-    def _position(self, place: int) -> int:
-        """The place in the text of a place in the squeezed text."""
-        place = min(place, len(self._squeezed) - 1)
-        run = bisect_right(self._squeezed_runs, place) - 1
-        return self._runs[run] + place - self._squeezed_runs[run]
-
-    def _locate(self, block: str, anchor_at: int, length: int) -> int | None:
-        """Where the anchor begins in the squeezed text: by its block as a line, its block, or the text around it."""
-        if block in self._lines:
-            return self._lines[block] + anchor_at
-        for reach in (len(block), 60, 25):
-            start = max(0, anchor_at - reach)
-            piece = block[start : anchor_at + length + reach]
-            if len(piece) < max(30, length + 10):
-                return None
-            found = self._squeezed.find(piece, self._cursor)
-            found = found if found >= 0 else self._squeezed.find(piece)
-            if found >= 0:
-                self._cursor = found
-                return found + anchor_at - start
-        return None
 
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")

@@ -20,9 +20,11 @@ import httpx
 import msgspec
 
 from webdancer_cli import __version__, encoding
-from webdancer_cli.errors import Reject
+from webdancer_cli.errors import Reject, WebdancerError
+from webdancer_cli.functions import one_line
 from webdancer_cli.tape import Answer, Tape, TapeMiss
 from webdancer_cli.web import cookies, media, moved, robots, urls, walls
+from webdancer_cli.web.deadline import paused
 from webdancer_cli.web.guard import GuardedTransport
 from webdancer_cli.web.inflate import Inflater
 from webdancer_cli.web.media import HTML_TYPES
@@ -137,12 +139,17 @@ class Host:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        async with self._room:
-            async with self._line:
-                while (wait := self._next_start - time.monotonic()) > 0:
-                    await asyncio.sleep(wait)
-                self._next_start = time.monotonic() + self.delay
+        with paused():
+            await self._room.acquire()
+        try:
+            with paused():
+                async with self._line:
+                    while (wait := self._next_start - time.monotonic()) > 0:
+                        await asyncio.sleep(wait)
+                    self._next_start = time.monotonic() + self.delay
             yield
+        finally:
+            self._room.release()
 
     def rest(self, seconds: float) -> None:
         """Start nothing for so long: the server asked for it."""
@@ -201,9 +208,17 @@ class Fetcher:
         Raises Reject, with one of the reasons: bad_url, robots_disallowed, robots_unreachable, dns_failure,
         private_address, connection_failed, connection_broken, proxy_failure, timeout, http_<status>,
         bot_wall (by its headers), redirect_loop, not_html (a media type that was not asked for), too_large,
-        bad_encoding, tape_miss (in replay).
+        bad_encoding, tape_miss (in replay), fetch_failed (whatever else an answer provokes in the libraries that
+        read it).
         """
-        wanted = Wanted(kinds, max_bytes or self._max_bytes)
+        try:
+            return await self._get(url, kinds, Wanted(kinds, max_bytes or self._max_bytes))
+        except WebdancerError:
+            raise
+        except Exception as error:
+            raise Reject("fetch_failed", f"{url}: {one_line(error)}") from error
+
+    async def _get(self, url: str, kinds: Collection[str], wanted: "Wanted") -> Fetched:
         if self._tape is None:
             return await self._follow(url, wanted)
         asked = [urls.canonical(url) or url, sorted(kinds), self._allow_private]

@@ -5,12 +5,28 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from webdancer_cli.errors import Reject
+from webdancer_cli.records import Page
 from webdancer_cli.web.words import content_words, may_hold, sentence_spans, words
+from webdancer_cli.web.workers import Workers, visit_failure
 
 GAP = "…"
 """Stands where text was left out."""
 
+INLINE_CHARS = 50_000
+"""The passages of a shorter text take less time than handing it to another process would."""
+
 Span = tuple[int, int]
+
+
+async def passages_of(page: Page, goal: str, max_chars: int, workers: Workers) -> str:
+    """The ``passages`` of a page, within bounds. Raises ToolError, or Outage if this machine is to blame."""
+    if len(page.text) <= INLINE_CHARS:
+        return passages(page.text, goal, max_chars)
+    try:
+        return await workers.run(passages, page.text, goal, max_chars, about=page.url)
+    except Reject as reject:
+        raise visit_failure(reject) from None
 
 
 def passages(text: str, goal: str, max_chars: int) -> str:

@@ -3,12 +3,13 @@
 import asyncio
 import hashlib
 
-from webdancer_cli.errors import Outage, Reject, ToolError
+from webdancer_cli.errors import Reject
 from webdancer_cli.records import Page
 from webdancer_cli.web import documents
 from webdancer_cli.web.extraction import Extraction
 from webdancer_cli.web.fetch import Fetched, Fetcher, may_pass
-from webdancer_cli.web.gate import Document, Terms
+from webdancer_cli.web.gate import Terms
+from webdancer_cli.web.workers import visit_failure
 
 READ_ALL_THE_SAME = frozenset(["noindex", "mojibake"])
 """What keeps a page out of a corpus, but does not stand between a reader and its text."""
@@ -18,9 +19,9 @@ READABLE = "only HTML, plain text, Markdown, JSON and PDF can be read"
 
 
 class HttpReader:
-    """Fetches and reads. What keeps a page from being read is a ToolError that names it.
+    """Fetches and reads. What keeps a page from being read is a ToolError that names it, or an Outage of our machine.
 
-    A site that is down is that, too, and no outage: the web is like that, and the policy has to live with it.
+    A site that is down is no outage: the web is like that, and the policy has to live with it.
     """
 
     name = "http"
@@ -29,25 +30,21 @@ class HttpReader:
         self._fetcher = Fetcher(
             allow_private=allow_private, contact=contact, timeout_seconds=timeout_seconds, keep_cookies=False
         )
-        self._extraction = Extraction()
+        self._extraction = Extraction(timeout_seconds)
 
     async def read(self, url: str) -> Page:
         try:
             fetched = await self._fetcher.get(url, documents.KINDS)
             page = await self._page(fetched)
         except Reject as reject:
-            if reject.reason == "proxy_failure":  # not the web's fault, but ours
-                raise Outage(f"{url}: {reject.detail}") from None
-            raise ToolError(_told(url, reject), lasts=not may_pass(reject)) from None
+            raise visit_failure(reject, _told(url, reject), lasts=not may_pass(reject)) from None
         page.fetched_at = fetched.fetched_at
         if fetched.url != url:
             page.extra["requested_url"] = url
         return page
 
     async def _page(self, fetched: Fetched, *, part: bool = False) -> Page:
-        if not documents.is_html(fetched):
-            return await documents.page(fetched)
-        reading = await self._extraction.read(Document(fetched.text(), fetched.url, fetched.headers), Terms())
+        reading = await self._extraction.read(fetched, Terms())
         if reading.refusal and reading.refusal.parts and not part:
             return await self._joined(reading.page)
         if reading.refusal and reading.refusal.reason not in READ_ALL_THE_SAME:

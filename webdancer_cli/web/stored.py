@@ -8,13 +8,12 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from webdancer_cli import encoding
 from webdancer_cli.errors import Reject
 from webdancer_cli.records import Page
 from webdancer_cli.web import media, warc
 from webdancer_cli.web.extraction import Extraction
 from webdancer_cli.web.fetch import MAX_BYTES, Fetched
-from webdancer_cli.web.gate import Document, Reading, Terms
+from webdancer_cli.web.gate import Reading, Terms
 from webdancer_cli.web.inflate import inflated
 from webdancer_cli.web.similar import Similar, signature
 
@@ -31,12 +30,12 @@ async def pages(
     """The pages of folders and WARC files, each text once; ``refused`` is told of every document that is none."""
     kept = _Kept(similarity)
     with Extraction() as extraction:
-        under_way: deque[tuple[Source, asyncio.Task[Reading]]] = deque()
+        under_way: deque[tuple[Fetched, asyncio.Task[Reading]]] = deque()
         for source in _sources(paths):
             if isinstance(source, Reject):
                 refused(source)
                 continue
-            under_way.append((source, asyncio.create_task(extraction.read(source.document, terms))))
+            under_way.append((source, asyncio.create_task(extraction.read(source, terms))))
             if len(under_way) == AHEAD and (page := await _next(under_way, kept, refused)):
                 yield page
         while under_way:
@@ -44,39 +43,23 @@ async def pages(
                 yield page
 
 
-class Source:
-    """A document, and when it was fetched ("" if nobody knows)."""
-
-    def __init__(self, document: Document, fetched_at: str = ""):
-        self.document = document
-        self.fetched_at = fetched_at
-
-
-def _sources(paths: Iterable[str]) -> Iterator[Source | Reject]:
+def _sources(paths: Iterable[str]) -> Iterator[Fetched | Reject]:
     """What the paths hold, and why the rest of it is no page."""
     for path in paths:
         if warc.is_warc(path):
-            yield from _archive(path)
+            yield from warc.documents(path)
         else:
             yield from _folder(Path(path))
 
 
-def _archive(path: str) -> Iterator[Source | Reject]:
-    for found in warc.documents(path):
-        if isinstance(found, Fetched):
-            yield Source(Document(found.text(), found.url, found.headers), found.fetched_at)
-        else:
-            yield found
-
-
-def _folder(folder: Path) -> Iterator[Source | Reject]:
+def _folder(folder: Path) -> Iterator[Fetched | Reject]:
     """The pages and archives below a folder, whatever their names, in the order of their paths."""
     for file in sorted(folder.rglob("*")):
         if warc.is_warc(str(file)):
-            yield from _archive(str(file))
+            yield from warc.documents(str(file))
         elif not file.is_dir():
             try:
-                yield Source(_saved(file, FOLDER_URL + quote(os.fsencode(file.relative_to(folder).as_posix()))))
+                yield _saved(file, FOLDER_URL + quote(os.fsencode(file.relative_to(folder).as_posix())))
             except Reject as reject:
                 yield reject
 
@@ -88,7 +71,7 @@ _SOURCES = dict.fromkeys([".md", ".markdown", ".rst", ".ts", ".tsx", ".jsx", ".v
 """Names of texts that may begin like a page, and are none."""
 
 
-def _saved(file: Path, url: str) -> Document:
+def _saved(file: Path, url: str) -> Fetched:
     """The document that a file holds, if a look inside shows a page. Raises Reject."""
     said = _NAMES.guess_type(file.name.lower())[0] or _SOURCES.get(file.suffix.lower(), "application/octet-stream")
     try:
@@ -106,11 +89,11 @@ def _saved(file: Path, url: str) -> Document:
             raise Reject("not_html", f"{file}: is {kind}, compressed")
     if len(body) > MAX_BYTES:
         raise Reject("too_large", f"{file}: more than {MAX_BYTES:,} bytes")
-    return Document(encoding.text_of(body, markup=True), url)
+    return Fetched(url=url, requested_url=url, content_type="text/html", body=body, fetched_at="")
 
 
 async def _next(
-    under_way: "deque[tuple[Source, asyncio.Task[Reading]]]", kept: "_Kept", refused: Callable[[Reject], None]
+    under_way: "deque[tuple[Fetched, asyncio.Task[Reading]]]", kept: "_Kept", refused: Callable[[Reject], None]
 ) -> Page | None:
     source, task = under_way.popleft()
     try:

@@ -20,6 +20,16 @@ _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:['’][^\W_{_CJK}]+)*")
 
 
+def whole(text: str) -> str:
+    """The text with pairs of surrogates joined and halves of them replaced: no UTF-8 holds a half."""
+    if _SURROGATE.search(text):
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 def fold(text: str) -> str:
     """The text without case and accents."""
     text = text.casefold()
@@ -64,7 +74,40 @@ def may_hold(text: str, stems: Iterable[str]) -> bool:
     return any((stem[:-1] if stem.endswith("y") else stem) in folded for stem in stems)
 
 
-_END = re.compile(r"""(?<![.!?…。！？])[.!?…。！？]++["'”’»)\]]*+(?=\s)|[。！？]+|\n+""")
+_SPACED = ".!?…‽؟۔।॥։።፧။។"
+"""End a sentence where white space follows."""
+_TIGHT = "。！？｡"
+"""End a sentence wherever they stand."""
+_CLOSING = "\"'”’“‘»›)\\]」』）】》〉］"
+_BRACKETS = r"""
+    \[ (?:[^\[\]\n] | \[[^\[\]\n]{1,40}\]){1,40}+ \] (?:\([^()\s]{1,300}\))?  # [1], [note 2], [[3]](https://...)
+    | ［[^［\n］]{1,40}］ | [【〔(（][\d注註]{1,4}[】〕)）]
+"""
+_SUPERSCRIPT = r"[¹²³⁰⁴-⁹⁻⁽⁾]++(?:[,–][¹²³⁰⁴-⁹]++)*+ | [†‡]"
+_PAGE = r":\ ?\d[\d–-]*"
+_ANOTHER = r"\ (?=\[\d[\d,–-]{0,9}\])"
+_NO_BREAK = r"[\u00a0\u202f\u2009\u200b\u2060]"
+_MARK = rf"(?:{_NO_BREAK}? (?:{_BRACKETS}) (?:{_PAGE})? | {_SUPERSCRIPT}) (?:{_ANOTHER})?"
+_END = re.compile(
+    rf"""
+    (?<![{_SPACED}{_TIGHT}]) (?P<stop>[{_SPACED}{_TIGHT}]++) (?P<close>(?:[\u00a0\u202f]?[{_CLOSING}] | \ »(?=\s|\Z))*+)
+    (?P<marks>(?:(?<=["”’“»])\d{{1,3}}(?:[,–-]\d{{1,3}})*+)?+ (?:{_MARK})*+) (?=\s|\Z)
+    | [{_TIGHT}]++ [”’」』）】》〉］]*+ (?:{_MARK})*+
+    | \n+
+    """,
+    re.VERBOSE,
+)
+"""The end of a sentence, with what belongs to it: closing quotes, and the marks of citations, notes and edits.
+
+A mark stands at the stop, or at the quote that closes after it, without white space. Every part is bounded or gives
+nothing back, so that any text costs no more than its length.
+"""
+_IN_PARENTHESES = re.compile(r"(?:^|[\]\d])[(（]")
+_BEFORE_NOTE = re.compile(r"(?:[^\W\d_]{3}|\d{4})$")
+_REFERENCE = re.compile(
+    r"\b(?:art|cl|paras?|subs|sect?|subsect|regs?|rules?|figs?|eqs?|app|chap|vol|pts?)s?$", re.IGNORECASE
+)
+_CAPITAL_NEXT = re.compile(r"\s+[\"“‘«(]?(\w)")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\[“\"'])(?:[A-Z]|[A-Za-z](?:\.[A-Za-z])+|Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|Gen|Col|Capt|Lt|Rev|Hon|No|Nos|Vol|"
     r"Fig|Inc|Ltd|Co|Corp|vs|cf|ca|approx|etc|eds?|pp?|al)$"
@@ -84,13 +127,25 @@ def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
-    mark = match.group()
-    if mark[0] != ".":
+    stop = match["stop"]
+    if stop is None or stop[0] != ".":
         return True
-    if mark == "." and _ABBREVIATION.search(text, max(start - 1, match.start() - 12, 0), match.start()):
+    before = max(start - 1, match.start() - 12, 0)
+    if stop == "." and not match["close"] and _ABBREVIATION.search(text, before, match.start()):
+        return False
+    if _IN_PARENTHESES.search(match["marks"]) and not _is_note(text, before, match):
         return False
     following = _LOWER_NEXT.match(text, match.end())
     return following is None or _DIGIT_NEXT.match(text, match.end()) is not None
+
+
+def _is_note(text: str, before: int, match: re.Match[str]) -> bool:
+    """Whether a number in parentheses is a note to the sentence before it, and not a part of a reference."""
+    following = _CAPITAL_NEXT.match(text, match.end())
+    begins = following is not None and not following[1].islower()
+    word = text[before : match.start()]
+    after_text = bool(match["close"]) or bool(_BEFORE_NOTE.search(word) and not _REFERENCE.search(word))
+    return begins and after_text
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
