@@ -17,9 +17,9 @@ import httpx
 import msgspec
 
 from webdancer_cli import proxies
-from webdancer_cli.calls import encodable
 from webdancer_cli.endpoints import Endpoint, Endpoints
 from webdancer_cli.errors import ModelError, UsageError
+from webdancer_cli.lenient_json import encodable
 from webdancer_cli.records import Message, Usage
 from webdancer_cli.spending import Ledger
 from webdancer_cli.tape import SHORTEST_SECRET, Tape, TapeMiss

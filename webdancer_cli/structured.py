@@ -10,8 +10,8 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from webdancer_cli.calls import encodable
 from webdancer_cli.errors import ModelError
+from webdancer_cli.lenient_json import encodable
 from webdancer_cli.llm import ContextFull, Reply
 from webdancer_cli.prompts import fill
 from webdancer_cli.records import Message, Usage

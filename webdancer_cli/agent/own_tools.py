@@ -13,9 +13,9 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from webdancer_cli.calls import encodable
 from webdancer_cli.errors import ToolError, UsageError
 from webdancer_cli.functions import Own, find, one_line
+from webdancer_cli.lenient_json import encodable
 
 RESERVED = ("search", "visit")
 
