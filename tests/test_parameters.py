@@ -42,7 +42,7 @@ REFUSED: list[tuple[object, int, dict[str, Any]]] = [
         {"max_tokens": None, "max_completion_tokens": 2048},
     ),
     (located("max_tokens", "Extra inputs are not permitted"), 422, {"max_tokens": None}),
-    ("Unsupported value: 'temperature' does not support 0.6 with this model. Only the default (1) is.", 400, {"temperature": None}),
+    ("Unsupported value: 'temperature' does not support 0.6. Only the default (1) is.", 400, {"temperature": None}),
     ("temperature and top_p cannot both be specified for this model", 400, {"top_p": None}),
     ("`temperature` and `top_p` cannot both be specified for this model. Please use only one.", 400, {"top_p": None}),
     ("Unrecognized request argument supplied: seed", 400, {"seed": None}),
@@ -63,7 +63,7 @@ REFUSED: list[tuple[object, int, dict[str, Any]]] = [
     ("Unknown: 'max_tokens'. Did you mean 'max_new_tokens'?", 400, {"max_tokens": None, "max_new_tokens": 2048}),
     # how long a reply is written
     ("Invalid max_tokens value, the valid range of max_tokens is [1, 1024]", 400, {"max_tokens": 1024}),
-    ("max_tokens is too large: 2048. This model supports at most 1000 completion tokens, not 2048", 400, {"max_tokens": 1000}),
+    ("max_tokens is too large: 2048. At most 1000 completion tokens are supported", 400, {"max_tokens": 1000}),
     ("max_tokens: 2048 > 1536, which is the maximum allowed number of output tokens for m", 400, {"max_tokens": 1536}),
     ("`max_tokens` must be less than or equal to `1,024`, the maximum value for this model", 400, {"max_tokens": 1024}),
     ("Range of max_tokens should be [1, 800]", 400, {"max_tokens": 800}),

@@ -209,7 +209,7 @@ def _single_arguments(value: Any, repairs: list[str]) -> Any:
 
 
 _SPELLINGS: dict[str, dict[str, tuple[str, ...]]] = {
-    "search": {"query": ("queries", "q", "search_query", "search_queries")},
+    "search": {"query": ("queries", "search_query", "search_queries")},
     "visit": {"url": ("urls", "link", "links"), "goal": ("goals",)},
 }
 """The arguments of the paper's tools, and how else models write them."""

@@ -128,23 +128,22 @@ class Chat:
         request: dict[str, Any] = {"model": self.model, "messages": sendable, **self._sampling, **sampling}
         if stop:
             request["stop"] = list(stop)
-        if schema:
-            request["response_format"] = schema
-        reply = await self._taped(request, rollout)
+        reply = await self._taped(request, schema, rollout)
         return msgspec.structs.replace(reply, usage=self.ledger.priced(reply.usage))
 
-    async def _taped(self, request: dict[str, Any], rollout: int) -> Reply:
+    async def _taped(self, request: dict[str, Any], schema: Mapping[str, Any] | None, rollout: int) -> Reply:
         if self._tape is None:
-            return await self._asked(request)
-        plain = {name: value for name, value in request.items() if name != "response_format"}
-        asked = [plain, request.get("response_format"), rollout]
+            return await self._asked(request, schema)
+        asked = [request, schema, rollout]
         try:
-            return await self._tape.through("llm", asked, self.model, Reply, lambda: self._asked(request))
+            return await self._tape.through("llm", asked, self.model, Reply, lambda: self._asked(request, schema))
         except TapeMiss as miss:
             raise ModelError(str(miss)) from None
 
-    async def _asked(self, request: dict[str, Any]) -> Reply:
+    async def _asked(self, request: dict[str, Any], schema: Mapping[str, Any] | None) -> Reply:
         """Ask for fewer tokens where servers count them as part of a context that is too small for so many."""
+        if schema:
+            request = {**request, "response_format": schema}
         while True:
             try:
                 return await self._persistently(request)
