@@ -257,10 +257,13 @@ class Episode:
         if turn.call is None:
             self._reminders += 1
             return fill(self._wording.reminder, reason=turn.repairs[-1].replace("_", " "))
-        if fault := self._tools.faults(turn.call):
+        mends: list[str] = []
+        call = self._tools.mended(turn.call, mends)
+        self.repairs += [f"{self.usage.calls}:{mend}" for mend in mends]
+        if fault := self._tools.faults(call):
             self.repairs.append(f"{self.usage.calls}:faulty_call")
             return fault
-        return await self._run_tool(turn.call)
+        return await self._run_tool(call)
 
     async def _run_tool(self, call: ToolCall) -> str:
         """The observation of a call, within its cap. A failure is told as one; raises Outage."""
