@@ -442,3 +442,45 @@ async def test_a_tape_answers_in_the_place_of_the_endpoint_and_costs_nothing(tmp
     assert [reply.text for reply in first] == ["one", "one", "two"]
     assert [reply.usage.cost for reply in first] == [0.000018] * 3  # 11 + 7 tokens at a millionth of a dollar
     assert (ledger.total.calls, len(server.requests)) == (2, 2)
+
+
+async def test_what_an_endpoint_refuses_is_learnt_once_for_all_calls_and_told_once() -> None:
+    told: list[str] = []
+    refused = {"error": {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."}}
+
+    class Choosy(Server):
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"-length" in line)
+                request = json.loads(await reader.readexactly(length))
+                self.requests.append((head.decode(), request))
+                writer.write(http(400, refused) if "max_tokens" in request else said("hi"))
+
+    server = Choosy([])
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    endpoints = Endpoints([f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"], 4, told.append)
+    chats = [Chat(endpoints, "a-model", max_tokens=99, patience=QUICK) for _ in range(2)]
+    for _ in range(2):
+        replies = await asyncio.gather(*(chat.complete(HELLO) for chat in chats for _ in range(8)))
+        assert {reply.text for reply in replies} == {"hi"}
+    await chats[0].aclose()
+    listener.close()
+    assert len(told) == 1 and told[0].endswith("a-model: it takes no max_tokens: sent as max_completion_tokens")
+    assert sum("max_tokens" in request for _, request in server.requests) <= 4  # those that were under way at first
+    assert server.requests[-1][1]["max_completion_tokens"] == 99
+
+
+async def test_what_names_nothing_that_was_sent_stays_an_error() -> None:
+    async with serving(http(400, {"error": {"message": "System role not supported"}}), said("hi")) as server:
+        with pytest.raises(ModelError, match="HTTP 400: System role"):
+            await ask(server)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [400, 413, 422, 500])
+async def test_a_full_context_is_known_under_any_status(status: int) -> None:
+    refusal = {"error": {"message": "the request exceeds the available context size", "n_ctx": 4096}}
+    async with serving(http(status, refusal)) as server:
+        with pytest.raises(ContextFull):
+            await ask(server, max_tokens=512)
+    assert len(server.requests) == 1

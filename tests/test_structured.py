@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loopback import answering
 
 from webdancer_cli.llm import Chat, ContextFull, Reply
 from webdancer_cli.records import Message, Usage
@@ -80,6 +81,23 @@ async def test_a_server_without_structured_output_is_asked_without_from_then_on(
     async with serving(GOOD, GOOD, refuses_schemas=True) as (chat, requests):
         assert [await ask_for(chat, Plan, ASKED, what="it") for _ in range(2)] == [(Plan("x", [Part(2)]), USED)] * 2
     assert ["response_format" in request for request in requests] == [True, False, False]
+
+
+async def test_a_server_that_knows_json_but_no_schemas_is_asked_for_json_whatever_its_status() -> None:
+    said = "[{'loc': ('body', 'response_format', 'type'), 'msg': \"Input should be 'text' or 'json_object'\"}]"
+    asked: list[Any] = []
+
+    def reply(request: Any, _: object) -> tuple[int, object]:
+        asked.append(request.get("response_format", {}).get("type"))
+        refuses = asked[-1] == "json_schema"
+        return (500, {"error": {"message": said}}) if refuses else (200, {"choices": [{"message": {"content": GOOD}}]})
+
+    with answering(reply) as url:
+        chat = Chat(url, "m")
+        for _ in range(2):
+            assert (await ask_for(chat, Plan, ASKED, what="it"))[0] == Plan("x", [Part(2)])
+        await chat.aclose()
+    assert asked == ["json_schema", "json_object", "json_object"]
 
 
 async def test_an_unreadable_reply_is_told_its_fault_and_repaired_once() -> None:

@@ -50,8 +50,11 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         return self.kind in ("key", "account")
 
 
-def failure(status: int, content: bytes | str) -> Failure:
-    """What a body under an HTTP status means."""
+def failure(status: int, content: bytes | str, echoes: Iterable[str] = ()) -> Failure:
+    """What a body under an HTTP status means.
+
+    ``echoes`` are texts of the request, such as a query: where the body repeats one, it says nothing by that.
+    """
     text = content if isinstance(content, str) else content.decode("utf-8-sig", "replace")
     said = _Said()
     for value in values_in(text):
@@ -59,16 +62,24 @@ def failure(status: int, content: bytes | str) -> Failure:
     if not said.texts and not said.is_structured:
         said.texts = [] if _is_html(text) else [text]
     own_status = said.status if status == 200 else status
-    words = _URL.sub(" ", " ".join([*said.texts, *said.codes])).casefold()
+    texts, codes = (_plain(" ".join(parts), echoes) for parts in (said.texts, said.codes))
+    words = f"{texts} {codes}".strip()
     wait = _wait(words)
     return Failure(
-        kind=_kind(own_status, words, said, wait),
+        kind="account" if said.quota_is_spent else _kind(own_status, words, texts or codes, wait),
         status=own_status,
         said=encodable(" ".join(" ".join(said.texts or said.codes).split())[:SHOWN_CHARS]),
         words=words,
         names=tuple(dict.fromkeys(said.names)),
         wait_seconds=wait,
     )
+
+
+def _plain(text: str, echoes: Iterable[str]) -> str:
+    text = _URL.sub(" ", text).casefold()
+    for echo in echoes:
+        text = text.replace(echo.casefold(), " ")
+    return text
 
 
 def error_in(value: Any) -> Any:
@@ -281,7 +292,7 @@ def _any(*patterns: str) -> re.Pattern[str]:
 _URL = re.compile(r"https?://\S+")
 _FEW = r"(?:[\w'’-]+\W+){0,4}"
 _KEYS = r"(?:api|access|subscription|secret|auth\w*|bearer|license|x-api)[ _-]*(?:key|token|credential)s?|credentials"
-_CREDIT = r"(?:credits?|balance|funds|quota|money)"
+_CREDIT = r"(?:credits?|balance|funds|quota|money|allocation|allowance|free tier)"
 
 _KEY = _any(
     rf"(?:invalid|incorrect|wrong|missing|expired|revoked|unknown|bad|malformed|no|not a valid"
@@ -318,6 +329,9 @@ _CREDIT_OUT = _any(
     r"(?:usage|spend(?:ing)?|monthly|daily|billing|budget|hard|plan|free[ -]tier|trial)\W+(?:\w+\W+)?(?:limit|cap"
     r"|quota|budget)s?"
     r"\W+(?:\w+\W+){0,3}(?:reached|exceeded|hit|exhausted|used)",
+    r"\b(?:key|credit|weekly|total) limits?\W+(?:\w+\W+){0,2}(?:exceeded|reached)|used (?:up )?all (?:of )?(?:your"
+    r"|the|its)\b",
+    r"free tier\W+(?:\w+\W+){0,6}exhausted|upgrade to (?:a |the )?paid",
     r"budget\W+(?:\w+\W+){0,3}exceeded|requires? more credits|more credits are required|(?:add|buy"
     r"|purchase) (?:\w+ )?credits?",
     r"check your plan and billing|(?:renew|upgrade) your (?:subscription|plan|account)|recharge|top[ -]?up",
@@ -325,6 +339,7 @@ _CREDIT_OUT = _any(
     r"|no active (?:subscription|plan)",
 )
 _CONTENT = _any(
+    r"content exists risk|risk control",
     r"content[ _-]?(?:filter|policy|management|moderation|safety|violation)|responsible ?ai|data_?inspection",
     r"moderation|prohibited_content|invalid_prompt|jailbreak|(?:inappropriate|harmful|sensitive|unsafe) (?:content"
     r"|words?|information)",
@@ -347,7 +362,7 @@ _PASSING = _any(
     r"out of memory|engine (?:is )?dead|model is (?:currently )?loading|service is busy|繁忙|稍后|请重试|超时",
 )
 _TOO_LONG = _any(
-    r"context[ _-]*(?:length|window|size|limit|len\b|shift)|contextwindow|context_length|exceed_context",
+    r"context[ _-]*(?:length|window|size|limit|len\b|shift)|\bn_ctx\b|contextwindow|context_length|exceed_context",
     r"max(?:imum)?[ _](?:model|seq\w*|input|prompt|total|num)[ _-]?(?:len\w*|tokens?)|session[ _]len|sequence length",
     r"\b(?:prompts?|inputs?|messages?|request|conversation|history)\b.{0,60}\btoo (?:long|large|big)\b",
     r"\b(?:prompts?|inputs?|messages?|request|conversation|tokens?|token count|length)\b.{0,80}\b(?:exceed\w*"
@@ -368,9 +383,9 @@ _FORBIDS = _any(
 )
 
 
-def _kind(status: int, words: str, said: _Said, wait: float) -> Kind:
-    """The words first, where they are clear; then the status."""
-    if _ENDED.search(words) or said.quota_is_spent:
+def _kind(status: int, words: str, texts: str, wait: float) -> Kind:
+    """The words first, where they are clear; then the status. A code alone says of a quota that it is a rate, too."""
+    if _ENDED.search(words):
         return "account"
     if _CONTENT.search(words) and status != 429 and not _KEY.search(words):
         return "content"
@@ -378,7 +393,7 @@ def _kind(status: int, words: str, said: _Said, wait: float) -> Kind:
         return "too_long"
     if status in (401, 402):
         return "key" if status == 401 else "account"
-    if _RATE.search(words) or (status == 429 and wait):
+    if _RATE.search(texts) or (status == 429 and wait):
         return "busy"
     if _CREDIT_OUT.search(words) and status < 500:
         return "account"

@@ -12,7 +12,7 @@ import codecs
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn, TypeVar
 
@@ -159,6 +159,7 @@ class Service:
         await asyncio.sleep(max(0.0, wait))
 
     async def _attempt(self, method: str, url: str, kind: type[Answer], request: Any, deadline: float) -> Answer:
+        own_words = _own_words(request)
         seconds = max(0.0, min(self._patience.attempt_seconds, deadline - time.monotonic()))
         try:
             async with asyncio.timeout(seconds):
@@ -168,8 +169,8 @@ class Service:
         except httpx.HTTPError as error:
             raise _Passing(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from None
         if response.status_code != httpx.codes.OK:
-            self._refuse(response)
-        return self._read(response, kind)
+            self._refuse(response, own_words)
+        return self._read(response, kind, own_words)
 
     def _connection(self) -> httpx.AsyncClient:
         """Opened at the first call: only then is there the event loop that it belongs to."""
@@ -177,9 +178,9 @@ class Service:
             self._client = proxies.client(headers=self._headers, timeout=self._patience.attempt_seconds)
         return self._client
 
-    def _refuse(self, response: httpx.Response) -> NoReturn:
+    def _refuse(self, response: httpx.Response, own_words: Sequence[str]) -> NoReturn:
         """Raise what a failure means, under whatever status it came."""
-        what, said = failure(response.status_code, response.content), _said(response)
+        what, said = failure(response.status_code, response.content, own_words), _said(response)
         status = what.status or response.status_code
         told = self._clean(f"HTTP {status}: {said}" if said else f"HTTP {status}")
         if remedy := self._remedy(what, status, response):
@@ -201,11 +202,11 @@ class Service:
             return self._remedies.get(status) or self._remedies.get(general) or _GENERAL_REMEDIES[general]
         return self._remedies.get(status) if what.kind == "other" else None
 
-    def _read(self, response: httpx.Response, kind: type[Answer]) -> Answer:
+    def _read(self, response: httpx.Response, kind: type[Answer], own_words: Sequence[str]) -> Answer:
         try:
             value = msgspec.json.decode(self._without_keys(response.content).removeprefix(codecs.BOM_UTF8))
             if error_in(value) is not None or not self._is_answer(value):
-                self._refuse(response)
+                self._refuse(response, own_words)
             return msgspec.convert(value, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             media_type = response.headers.get("content-type", "").partition(";")[0]
@@ -229,6 +230,12 @@ class Service:
 
 
 _GENERAL_REMEDIES = {401: "use a key that is valid", 402: "add credit to the account, or have its limits raised"}
+
+
+def _own_words(request: Mapping[str, Any]) -> list[str]:
+    """The texts that were sent: a service may repeat a query that speaks of quotas or of keys."""
+    sent = [*(request.get("params") or {}).values(), *(request.get("json") or {}).values()]
+    return [text for text in sent if isinstance(text, str) and len(text) > 3]
 
 
 def _is_about_request(what: Failure) -> bool:
