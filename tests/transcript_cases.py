@@ -413,6 +413,13 @@ CASES: list[Case] = [
         ("search", {"query": ["\\(x\\)"]}),
         ["python_literal", "unknown_escape", "trailing_comma"],
     ),
+    (
+        "an address with escaped underscores",
+        call(r'{"name": "visit", "arguments": {"url": ["http://a.test/Ida\_Kroll?x=1\&y"], "goal": "a\_b"}}'),
+        "I look.",
+        ("visit", {"url": ["http://a.test/Ida_Kroll?x=1&y"], "goal": "a\\_b"}),
+        ["unknown_escape", "escaped_url"],
+    ),
     # other almost-JSON
     (
         "quotation marks inside a string",

@@ -228,7 +228,22 @@ def _canonical_arguments(name: str, arguments: dict[str, Any], repairs: list[str
         if wanted in arguments:
             read = text if wanted == "goal" else texts
             arguments = {**arguments, wanted: read(arguments[wanted], repairs)}
+        if wanted == "url" and wanted in arguments:
+            arguments = {**arguments, wanted: _without_backslashes(arguments[wanted], repairs)}
     return arguments
+
+
+_ESCAPED_MARK = re.compile(r"\\(?=[_&?=.#%~()*-])")
+
+
+def _without_backslashes(urls: Any, repairs: list[str]) -> Any:
+    """Addresses whose marks are escaped as in Markdown, without that: none holds a backslash before a mark."""
+    if isinstance(urls, list):
+        return [_without_backslashes(url, repairs) for url in urls]
+    if not isinstance(urls, str) or not _ESCAPED_MARK.search(urls):
+        return urls
+    repairs.append("escaped_url")
+    return _ESCAPED_MARK.sub("", urls)
 
 
 def texts(value: Any, repairs: list[str]) -> Any:
