@@ -349,6 +349,15 @@ async def test_an_account_at_its_end_is_told_by_what_a_service_says_and_asked_on
     assert len(site.requests) == 1
 
 
+@each_service
+async def test_results_are_an_answer_whatever_else_stands_beside_them(serve, answer, name: str) -> None:
+    opened, path, body, _ = SERVICES[name]
+    site = await serve({path: answer(json.dumps({**body, "errors": ["an engine timed out"]}), 200, JSON)})
+    search = opened(site.url)
+    assert len(await search.search("ada lovelace", 2)) == 2
+    await search.aclose()
+
+
 OUT_OF_ORDER = [
     ("serper", 400, {"message": "The backend is temporarily unavailable"}),
     ("serper", 400, {"message": "Too many requests"}),

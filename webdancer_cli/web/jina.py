@@ -65,7 +65,7 @@ class JinaReader:
             headers=headers,
             secrets=[key],
             remedies=REMEDIES,
-            is_answer=is_answer,
+            results_in=results_in,
             contact=contact,
             patience=patience,
         )
@@ -96,8 +96,8 @@ class JinaReader:
         await self._service.aclose()
 
 
-def is_answer(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("data"), dict)
+def results_in(value: Any) -> Any:
+    return value.get("data") if isinstance(value, dict) and isinstance(value.get("data"), dict) else None
 
 
 _STATUS = re.compile(r"\b(?:returned|status|error|http)\b\D{0,20}\b([45]\d\d)\b", re.IGNORECASE)

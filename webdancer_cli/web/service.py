@@ -85,8 +85,9 @@ def checked_url(given: str, *, what: str) -> str:
 class Service:
     """One service at one address. ``remedies`` says by status what the user can do; these statuses end the run.
 
-    ``is_answer`` knows an answer by its fields: HTTP 200 without them is none. ``secrets`` are cut out of all that it
-    says: servers quote the key that they refuse. All calls rest while the service asked for a pause.
+    ``results_in`` gives what an answer is about, empty where nothing was found, None for what is no answer: HTTP 200
+    with that is a failure, and so is an error beside nothing. ``secrets`` are cut out of all that it says: servers
+    quote the key that they refuse. All calls rest while the service asked for a pause.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Service:
         headers: Mapping[str, str] | None = None,
         secrets: Iterable[str] = (),
         remedies: Mapping[int, str] | None = None,
-        is_answer: Callable[[Any], bool] = lambda value: True,
+        results_in: Callable[[Any], Any] = lambda value: value,
         contact: str | None = None,
         patience: Patience | None = None,
         at_once: int = 16,
@@ -105,7 +106,7 @@ class Service:
         self._headers = {"Accept": "application/json", "User-Agent": user_agent(contact), **(headers or {})}
         self._secrets = [secret for secret in secrets if secret]
         self._remedies = dict(remedies or {})
-        self._is_answer = is_answer
+        self._results_in = results_in
         self._refused: Refused | None = None
         self._patience = patience or Patience()
         self._room = asyncio.Semaphore(at_once)
@@ -205,7 +206,8 @@ class Service:
     def _read(self, response: httpx.Response, kind: type[Answer], own_words: Sequence[str]) -> Answer:
         try:
             value = msgspec.json.decode(self._without_keys(response.content).removeprefix(codecs.BOM_UTF8))
-            if error_in(value) is not None or not self._is_answer(value):
+            results = self._results_in(value)
+            if results is None or (error_in(value) is not None and (not results or results is value)):
                 self._refuse(response, own_words)
             return msgspec.convert(value, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -36,8 +36,10 @@ class _Answer(msgspec.Struct):
     """Missing when nothing was found."""
 
 
-def is_answer(value: Any) -> bool:
-    return isinstance(value, dict) and ("web" in value or "query" in value or value.get("type") == "search")
+def results_in(value: Any) -> Any:
+    if not isinstance(value, dict) or not ("web" in value or "query" in value or value.get("type") == "search"):
+        return None
+    return value.get("web") or []
 
 
 class Brave:
@@ -50,7 +52,7 @@ class Brave:
             headers={"X-Subscription-Token": key},
             secrets=[key],
             remedies=REMEDIES,
-            is_answer=is_answer,
+            results_in=results_in,
             patience=patience,
         )
 

@@ -31,8 +31,8 @@ class _Answer(msgspec.Struct):
     """Which engines failed and why, e.g. ``["google", "timeout"]``."""
 
 
-def is_answer(value: Any) -> bool:
-    return isinstance(value, dict) and "results" in value
+def results_in(value: Any) -> Any:
+    return (value["results"] or []) if isinstance(value, dict) and "results" in value else None
 
 
 class Searxng:
@@ -44,7 +44,7 @@ class Searxng:
         self.name = f"searxng={without_user(base)}"
         self._url = f"{base}/search"
         self._service = Service(
-            self.name, secrets=_secrets(parts), remedies=REMEDIES, is_answer=is_answer, patience=patience
+            self.name, secrets=_secrets(parts), remedies=REMEDIES, results_in=results_in, patience=patience
         )
 
     async def search(self, query: str, results: int) -> list[Hit]:

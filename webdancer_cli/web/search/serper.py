@@ -28,8 +28,10 @@ class _Answer(msgspec.Struct):
     organic: list[_Result] | None = None
 
 
-def is_answer(value: Any) -> bool:
-    return isinstance(value, dict) and ("organic" in value or "searchParameters" in value)
+def results_in(value: Any) -> Any:
+    if not isinstance(value, dict) or not {"organic", "searchParameters"} & set(value):
+        return None
+    return value.get("organic") or []
 
 
 class Serper:
@@ -42,7 +44,7 @@ class Serper:
             headers={"X-API-KEY": key},
             secrets=[key],
             remedies=REMEDIES,
-            is_answer=is_answer,
+            results_in=results_in,
             patience=patience,
         )
 

@@ -30,8 +30,8 @@ class _Answer(msgspec.Struct):
     results: list[_Result] | None = None
 
 
-def is_answer(value: Any) -> bool:
-    return isinstance(value, dict) and "results" in value
+def results_in(value: Any) -> Any:
+    return (value["results"] or []) if isinstance(value, dict) and "results" in value else None
 
 
 class Tavily:
@@ -44,7 +44,7 @@ class Tavily:
             headers={"Authorization": f"Bearer {key}"},
             secrets=[key],
             remedies=REMEDIES,
-            is_answer=is_answer,
+            results_in=results_in,
             patience=patience,
         )
 
