@@ -271,8 +271,8 @@ NO_PAGE = {
         True,
     ),
     "a wall without a warning": ({"title": "Just a moment...", "content": "## e.org\n\nLook."}, "Just a moment", True),
-    "a wall in Markdown": ({"title": "e.org", "content": "# **Access Denied**\n\nBy [it](http://e.org)."}, "Access Denied", True),
-    "a page that is missing": ({"title": "Page not found", "content": "# 404\n\nThe page was not found."}, "(?i)not found", True),
+    "a wall in Markdown": ({"title": "e.org", "content": "# **Access Denied**\n\nBy [it](http://e)."}, "Denied", True),
+    "a page that is missing": ({"title": "Page not found", "content": "# 404\n\nIt was not found."}, "not found", True),
     "a captcha that the service saw": (
         {"warning": "This page maybe requiring CAPTCHA, please make sure you are authorized.", "content": "e.org"},
         "challenge",
