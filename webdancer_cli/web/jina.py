@@ -10,11 +10,9 @@ import msgspec
 from webdancer_cli.errors import Reject, ToolError
 from webdancer_cli.proxies import Proxies
 from webdancer_cli.records import Page
-from webdancer_cli.web.fetch import checked, may_pass
-from webdancer_cli.web.guard import allowed, allowed_by
 from webdancer_cli.web import gate
 from webdancer_cli.web.fetch import Status, checked, may_pass
-from webdancer_cli.web.guard import allowed
+from webdancer_cli.web.guard import allowed, allowed_by
 from webdancer_cli.web.reader import READ_ALL_THE_SAME
 from webdancer_cli.web.service import Patience, Service, key_from
 from webdancer_cli.web.urls import DEFAULT_PORTS, without_user
