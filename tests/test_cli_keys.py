@@ -45,8 +45,9 @@ class Quoting(ThreadingHTTPServer):
         text = f"<think>\n{headers}\n</think>\n<answer>\n1234\n</answer>"
         if "rational" in asked or '"questions"' in asked or '"entity"' in asked:
             text = json.dumps({"rational": headers, "evidence": headers, "summary": headers, "questions": []})
+        if self.status != 200:
+            return {"error": {"message": f"this query: {headers}"}}
         return {
-            "error": {"message": headers},
             "id": headers,
             "organic": [hit],
             "results": [hit],

@@ -285,5 +285,5 @@ def test_no_key_is_left_anywhere_when_an_endpoint_refuses_it(webdancer: Webdance
         shown = webdancer(*run, "--show-config", **keys)
         listed = webdancer("tape", "run.tape", **keys)
     assert (done.returncode, shown.returncode, listed.returncode) == (1, 0, 0)
-    assert "HTTP 401" in (tmp_path / "out.rejects").read_text()
+    assert "HTTP 401" in done.stderr
     assert_no_canary(tmp_path, done, shown, listed)

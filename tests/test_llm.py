@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from webdancer_cli.endpoints import Endpoints
-from webdancer_cli.errors import BudgetSpent, ModelError, UsageError
+from webdancer_cli.errors import BudgetSpent, ModelError, Refused, UsageError
 from webdancer_cli.llm import Chat, ContextFull, Patience, Reply, _retry_after
 from webdancer_cli.records import Message
 from webdancer_cli.spending import Budget, Ledger, Price
@@ -136,8 +136,11 @@ PASSING = {
     "junk": http(200, b"{not json"),
     "another shape": http(200, {"choices": "none"}),
     "no choices": http(200, {"choices": []}),
-    "an empty message": said(""),
-    "a null message": said(None),
+    "an empty message that says not why": said("", ""),
+    "a message that broke off": said("half", "error"),
+    "a stream that was cut off": http(200, b'data: {"choices": [{"delta": {"content": "half"}}]}\n\n'),
+    "an error under 200": http(200, {"error": {"message": "Provider returned error", "code": 502}}),
+    "too many requests under 200": http(200, {"error": {"message": "slow down", "code": 429}}),
 }
 
 
@@ -160,7 +163,7 @@ async def test_what_does_not_pass_is_an_error_in_bounded_time(failure: Answer) -
     )  # 3 attempts of 0.3 s, pauses of 0.01 and 0.02 s, and room for a slow machine
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+@pytest.mark.parametrize("status", [400, 403, 404, 422])
 async def test_what_cannot_succeed_is_not_tried_again(status: int) -> None:
     async with serving(http(status, {"error": {"message": "no such thing"}}), said("hi")) as server:
         with pytest.raises(ModelError, match=rf"HTTP {status}: .*no such thing"):
@@ -168,11 +171,59 @@ async def test_what_cannot_succeed_is_not_tried_again(status: int) -> None:
     assert len(server.requests) == 1
 
 
-async def test_an_empty_account_is_not_tried_again() -> None:
-    async with serving(http(429, {"error": {"code": "insufficient_quota"}}), said("hi")) as server:
-        with pytest.raises(ModelError, match="no credit left"):
-            await ask(server)
+FINAL = {
+    "a wrong key": (401, {"error": {"message": "Incorrect API key"}}),
+    "no credit": (402, {}),
+    "no quota": (429, {"error": {"code": "insufficient_quota"}}),
+    "no credit, under 400": (400, {"error": {"message": "Your credit balance is too low"}}),
+    "no credit, under 200": (200, {"error": {"message": "Insufficient credits", "code": 402}}),
+    "a closed account": (403, {"error": {"message": "The account has been deactivated"}}),
+}
+
+
+@pytest.mark.parametrize(("status", "body"), FINAL.values(), ids=FINAL.keys())
+async def test_a_key_or_an_account_at_its_end_ends_the_run_after_one_call(status: int, body: object) -> None:
+    async with serving(http(status, body), said("hi")) as server:
+        chat = Chat(server.url, "a-model", patience=QUICK)
+        for _ in range(3):
+            with pytest.raises(Refused, match=r"(set OPENAI_API_KEY|add credit).*--resume"):
+                await chat.complete(HELLO)
+        await chat.aclose()
     assert len(server.requests) == 1
+
+
+FILTERED = {
+    "by the server": http(400, {"error": {"message": "content management policy", "code": "content_filter"}}),
+    "by a gateway": http(403, {"error": {"message": "Your input was flagged", "code": 403}}),
+    "in the reply": said("half", "content_filter"),
+    "with no text": said(None, "SAFETY"),
+    "by the model": said(None, refusal="I cannot help with that"),
+}
+
+
+@pytest.mark.parametrize("answer", FILTERED.values(), ids=FILTERED.keys())
+async def test_a_question_that_is_refused_is_named_not_repeated_and_ends_no_run(answer: bytes) -> None:
+    async with serving(answer, said("hi")) as server:
+        chat = Chat(server.url, "a-model", patience=QUICK)
+        with pytest.raises(ModelError, match=r"content management|flagged|filter|cannot help"):
+            await chat.complete(HELLO)
+        assert (await chat.complete(HELLO)).text == "hi"
+        await chat.aclose()
+
+
+async def test_an_empty_reply_is_the_models_own_and_is_not_repeated() -> None:
+    for content in ("", None, []):
+        async with serving(said(content), said("hi")) as server:
+            assert (await ask(server)).text == ""
+        assert len(server.requests) == 1
+
+
+async def test_a_new_attempt_has_a_new_seed() -> None:
+    async with serving(http(500, {}), said("x", "error"), said("hi")) as server:
+        chat = Chat(server.url, "a-model", patience=QUICK)
+        await chat.complete(HELLO, seed=2**31 - 1)
+        await chat.aclose()
+    assert [body["seed"] for _, body in server.requests] == [2**31 - 1, 0, 1]
 
 
 async def test_a_context_too_small_for_the_reply_is_asked_for_a_shorter_one() -> None:
@@ -191,7 +242,7 @@ async def test_a_reply_longer_than_the_model_ever_writes_is_asked_for_shorter() 
     }
     async with serving(http(400, refusal), said("hi")) as server:
         assert (await ask(server, max_tokens=8192)).text == "hi"
-        assert [body["max_tokens"] for _, body in server.requests] == [8192, 2048]
+        assert [body["max_tokens"] for _, body in server.requests] == [8192, 4096]
 
 
 async def test_a_full_context_has_its_own_error() -> None:
@@ -224,11 +275,21 @@ def test_retry_after_is_a_number_or_a_date() -> None:
     assert [_retry_after(value) for value in ("", "soon", "-3", past)] == [0, 0, 0, 0]
 
 
-@pytest.mark.parametrize("status", [401, 500])
-async def test_the_key_is_in_no_error(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("status", "said", "error"),
+    [
+        (401, "Incorrect API key provided", Refused),
+        (500, "Broken by", ModelError),
+        (400, "Not this", ModelError),
+        (200, "Broken by", ModelError),
+    ],
+)
+async def test_the_key_is_in_no_error(
+    status: int, said: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
-    async with serving(http(status, {"error": {"message": f"Incorrect API key provided: {CANARY}"}})) as server:
-        with pytest.raises(ModelError, match=r"provided: \*\*\*") as caught:
+    async with serving(http(status, {"error": {"message": f"{said}: {CANARY}"}})) as server:
+        with pytest.raises(error, match=rf"{said}: \*\*\*") as caught:
             await ask(server)
     assert CANARY not in repr(caught.value)
     assert caught.value.__cause__ is None
@@ -338,7 +399,7 @@ async def test_a_budget_is_asked_before_every_call() -> None:
 
 async def test_a_reply_without_text_is_charged_all_the_same() -> None:
     ledger = Ledger("a-model", budget=Budget(max_tokens=30))
-    async with serving(said("")) as server:
+    async with serving(said("", "")) as server:
         with pytest.raises(BudgetSpent):
             await ask(server, ledger=ledger)
     assert len(server.requests) == 2  # 11 + 7 tokens each
@@ -381,3 +442,45 @@ async def test_a_tape_answers_in_the_place_of_the_endpoint_and_costs_nothing(tmp
     assert [reply.text for reply in first] == ["one", "one", "two"]
     assert [reply.usage.cost for reply in first] == [0.000018] * 3  # 11 + 7 tokens at a millionth of a dollar
     assert (ledger.total.calls, len(server.requests)) == (2, 2)
+
+
+async def test_what_an_endpoint_refuses_is_learnt_once_for_all_calls_and_told_once() -> None:
+    told: list[str] = []
+    refused = {"error": {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."}}
+
+    class Choosy(Server):
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"-length" in line)
+                request = json.loads(await reader.readexactly(length))
+                self.requests.append((head.decode(), request))
+                writer.write(http(400, refused) if "max_tokens" in request else said("hi"))
+
+    server = Choosy([])
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    endpoints = Endpoints([f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"], 4, told.append)
+    chats = [Chat(endpoints, "a-model", max_tokens=99, patience=QUICK) for _ in range(2)]
+    for _ in range(2):
+        replies = await asyncio.gather(*(chat.complete(HELLO) for chat in chats for _ in range(8)))
+        assert {reply.text for reply in replies} == {"hi"}
+    await chats[0].aclose()
+    listener.close()
+    assert len(told) == 1 and told[0].endswith("a-model: it takes no max_tokens: sent as max_completion_tokens")
+    assert sum("max_tokens" in request for _, request in server.requests) <= 4  # those that were under way at first
+    assert server.requests[-1][1]["max_completion_tokens"] == 99
+
+
+async def test_what_names_nothing_that_was_sent_stays_an_error() -> None:
+    async with serving(http(400, {"error": {"message": "System role not supported"}}), said("hi")) as server:
+        with pytest.raises(ModelError, match="HTTP 400: System role"):
+            await ask(server)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [400, 413, 422, 500])
+async def test_a_full_context_is_known_under_any_status(status: int) -> None:
+    refusal = {"error": {"message": "the request exceeds the available context size", "n_ctx": 4096}}
+    async with serving(http(status, refusal)) as server:
+        with pytest.raises(ContextFull):
+            await ask(server, max_tokens=512)
+    assert len(server.requests) == 1

@@ -10,10 +10,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loopback import answering
 
 from webdancer_cli.llm import Chat, ContextFull, Reply
 from webdancer_cli.records import Message, Usage
-from webdancer_cli.structured import Unreadable, ask_for, read, response_format
+from webdancer_cli.structured import Aside, TextOrNumber, Unreadable, ask_for, read, response_format
 
 
 class Part(msgspec.Struct):
@@ -82,6 +83,23 @@ async def test_a_server_without_structured_output_is_asked_without_from_then_on(
     assert ["response_format" in request for request in requests] == [True, False, False]
 
 
+async def test_a_server_that_knows_json_but_no_schemas_is_asked_for_json_whatever_its_status() -> None:
+    said = "[{'loc': ('body', 'response_format', 'type'), 'msg': \"Input should be 'text' or 'json_object'\"}]"
+    asked: list[Any] = []
+
+    def reply(request: Any, _: object) -> tuple[int, object]:
+        asked.append(request.get("response_format", {}).get("type"))
+        refuses = asked[-1] == "json_schema"
+        return (500, {"error": {"message": said}}) if refuses else (200, {"choices": [{"message": {"content": GOOD}}]})
+
+    with answering(reply) as url:
+        chat = Chat(url, "m")
+        for _ in range(2):
+            assert (await ask_for(chat, Plan, ASKED, what="it"))[0] == Plan("x", [Part(2)])
+        await chat.aclose()
+    assert asked == ["json_schema", "json_object", "json_object"]
+
+
 async def test_an_unreadable_reply_is_told_its_fault_and_repaired_once() -> None:
     async with serving('{"title": 3}', GOOD) as (chat, requests):
         plan, used = await ask_for(chat, Plan, ASKED, what="it")
@@ -142,6 +160,84 @@ def test_what_stands_in_a_thought_is_no_reply(text: str) -> None:
 def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
     assert read(Plan, r'{"title": "smile \ud83d", "parts": []}') == Plan("smile ?")
     assert read(Plan, r'{"title": "smile \ud83d\ude00"}') == Plan("smile 😀")
+
+
+class Answer(msgspec.Struct):
+    why: Aside
+    answer: TextOrNumber
+    sure: bool = True
+
+
+LENIENT: list[tuple[str, Answer]] = [
+    ('{"answer": "4",}', Answer("", "4")),
+    ("{'why': None, 'answer': '4', 'sure': False}", Answer("", "4", False)),
+    ('{"why": "\\(x\\) \\q", "answer": "4"}', Answer("\\(x\\) \\q", "4")),
+    (r'{"why": "\(x\)", "answer": "4"}', Answer("\\(x\\)", "4")),
+    ('{"why": ["a", "b"], "answer": "4"}', Answer("a\nb", "4")),
+    ('{"why": {"text": "a"}, "answer": ["4"]}', Answer("a", "4")),
+    ('{"why": 7, "answer": 4}', Answer("", "4")),
+    ('{"Why": "a", "ANSWER": "4", "Sure": "No"}', Answer("a", "4", False)),
+    ('{"answers": "4"}', Answer("", "4")),
+    ('{"answer": "4", "sure": "who knows"}', Answer("", "4")),
+    ('{"reply": {"why": "a", "answer": "4"}}', Answer("a", "4")),
+    ('{"reply": [{"why": "a", "answer": "4"}]}', Answer("a", "4")),
+    ('{"reply": "{\\"why\\": \\"a\\", \\"answer\\": \\"4\\"}"}', Answer("a", "4")),
+    ('[{"why": "a", "answer": "4"}]', Answer("a", "4")),
+    (json.dumps('{"why": "a", "answer": "4"}'), Answer("a", "4")),
+    ('{\\"why\\": \\"a\\", \\"answer\\": \\"4\\"}', Answer("a", "4")),
+    ('```json\n{"why": "a "b" c", "answer": "4"}\n```', Answer('a "b" c', "4")),
+    ("{why: a, answer: 4}", Answer("a", "4")),
+    ('{"why": "a", "answer": "4"} // done', Answer("a", "4")),
+    ('{"answer": "no"} {"answer": "4"} {"other": 1}', Answer("", "4")),
+    ('<tool_call>{"name": "reply", "arguments": {"answer": "4"}}</tool_call>', Answer("", "4")),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), LENIENT, ids=[case[0] for case in LENIENT])
+def test_a_reply_that_differs_in_form_alone_is_read(text: str, value: Answer) -> None:
+    assert read(Answer, text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"why": "a"}',
+        '{"answer": true}',
+        '{"a": {"answer": "1"}, "b": {"answer": "2"}}',
+        '{"answer": "4',
+        "4",
+        "{answer}",
+    ],
+)
+def test_what_is_missing_or_open_is_not_made_up(text: str) -> None:
+    with pytest.raises(Unreadable):
+        read(Answer, text)
+
+
+class Several(msgspec.Struct):
+    parts: list[Part]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"page": 1}, {"page": 2}]',
+        '{"parts": [{"page": "1"}, {"page": "page 2"}]}',
+        '{"Parts": "[{\\"page\\": 1}, {\\"page\\": 2}]"}',
+    ],
+)
+def test_a_list_is_read_with_and_without_its_frame(text: str) -> None:
+    assert read(Several, text) == Several([Part(1), Part(2)])
+
+
+async def test_a_reply_that_a_server_took_for_reasoning_as_a_whole_is_read_from_its_end() -> None:
+    class Misplacing:
+        model = "m"
+
+        async def complete(self, messages: Sequence[Message], **_: object) -> Reply:
+            return Reply(text="", thought=f"It is x.\n{GOOD}", usage=USED)
+
+    assert await ask_for(Misplacing(), Plan, ASKED, what="it") == (Plan("x", [Part(2)]), USED)
 
 
 @given(st.text())

@@ -4,6 +4,7 @@
 name of a repair occurs here at least once.
 """
 
+import json
 from typing import Any
 
 Case = tuple[str, str, str, tuple[str, dict[str, Any]] | str | None, list[str]]
@@ -382,5 +383,169 @@ CASES: list[Case] = [
         "I look.",
         None,
         ["text_around_json", "unreadable_call"],
+    ),
+    # escapes that JSON does not know
+    (
+        "an escaped apostrophe",
+        call(r'{"name": "search", "arguments": {"query": ["the tower\'s age"]}}'),
+        "I look.",
+        ("search", {"query": ["the tower's age"]}),
+        ["unknown_escape"],
+    ),
+    (
+        "LaTeX beside escapes that JSON knows",
+        call(r'{"name": "search", "arguments": {"query": ["\(\pi\) \"so\" \u00e9\t\\ \u{1}"]}}'),
+        "I look.",
+        ("search", {"query": ['\\(\\pi\\) "so" é\t\\ \\u{1}']}),
+        ["unknown_escape"],
+    ),
+    (
+        "an unknown escape in arguments that are text",
+        call(json.dumps({"name": "search", "arguments": r"""{"query": ["it\'s \(x\)"]}"""})),
+        "I look.",
+        ("search", {"query": ["it's \\(x\\)"]}),
+        ["arguments_as_text", "unknown_escape"],
+    ),
+    (
+        "two mends in one call",
+        call(r"{'name': 'search', 'arguments': {'query': ['\(x\)',]}}"),
+        "I look.",
+        ("search", {"query": ["\\(x\\)"]}),
+        ["python_literal", "unknown_escape", "trailing_comma"],
+    ),
+    (
+        "an address with escaped underscores",
+        call(r'{"name": "visit", "arguments": {"url": ["http://a.test/Ida\_Kroll?x=1\&y"], "goal": "a\_b"}}'),
+        "I look.",
+        ("visit", {"url": ["http://a.test/Ida_Kroll?x=1&y"], "goal": "a\\_b"}),
+        ["unknown_escape", "escaped_url"],
+    ),
+    # other almost-JSON
+    (
+        "quotation marks inside a string",
+        call('{"name": "search", "arguments": {"query": ["who said "so" there", "x"]}}'),
+        "I look.",
+        ("search", {"query": ['who said "so" there', "x"]}),
+        ["inner_quotes"],
+    ),
+    (
+        "a comma too few",
+        call('{"name": "search" "arguments": {"query": ["tower"]}}'),
+        "I look.",
+        SEARCH,
+        ["missing_comma"],
+    ),
+    (
+        "a comment",
+        call('{"name": "search", // look\n "arguments": {"query": ["tower"] /* so */}}'),
+        "I look.",
+        SEARCH,
+        ["comment"],
+    ),
+    (
+        "a number as Python writes it",
+        call('{"name": "fly", "arguments": {"to": 1_000}}'),
+        "I look.",
+        ("fly", {"to": 1000}),
+        ["odd_number"],
+    ),
+    (
+        "Chinese punctuation",
+        call("{“name”：“search”，“arguments”：{“query”：[“塔”，“高”]}}"),
+        "I look.",
+        ("search", {"query": ["塔", "高"]}),
+        ["curly_quotes"],
+    ),
+    (
+        "a whole call escaped as a string",
+        call(JSON.replace('"', '\\"')),
+        "I look.",
+        SEARCH,
+        ["json_as_text"],
+    ),
+    ("keys in capitals", call(JSON.replace("name", "Name")), "I look.", SEARCH, ["renamed_keys"]),
+    (
+        "an envelope that is a list",
+        call(f'{{"tool_calls": [{JSON}]}}'),
+        "I look.",
+        SEARCH,
+        ["enveloped_call", "call_list"],
+    ),
+    (
+        "arguments one level too deep",
+        call('{"name": "search", "arguments": {"arguments": {"query": ["tower"]}}}'),
+        "I look.",
+        SEARCH,
+        ["nested_arguments"],
+    ),
+    (
+        "arguments in a list of one",
+        call('{"name": "search", "arguments": [{"query": ["tower"]}]}'),
+        "I look.",
+        SEARCH,
+        ["nested_arguments"],
+    ),
+    # arrays that arrive as text
+    (
+        "an array as text",
+        call(r'{"name": "search", "arguments": {"query": "[\"tower\", \"height\"]"}}'),
+        "I look.",
+        ("search", {"query": ["tower", "height"]}),
+        ["list_as_text"],
+    ),
+    (
+        "an array as text as Python writes it",
+        call(r"""{"name": "visit", "arguments": {"url": "['http://a.test/', 'http://b.test/']", "goal": "x"}}"""),
+        "I look.",
+        ("visit", {"url": ["http://a.test/", "http://b.test/"], "goal": "x"}),
+        ["list_as_text"],
+    ),
+    (
+        "an array as text inside an array",
+        call(r'{"name": "search", "arguments": {"query": ["[\"tower\", \"height\"]", "age"]}}'),
+        "I look.",
+        ("search", {"query": ["tower", "height", "age"]}),
+        ["list_as_text"],
+    ),
+    (
+        "an array as text, twice over",
+        call('{"name": "search", "arguments": {"query": "\\"[\\\\\\"tower\\\\\\"]\\""}}'),
+        "I look.",
+        SEARCH,
+        ["list_as_text"],
+    ),
+    (
+        "an array inside an array",
+        call('{"name": "search", "arguments": {"query": [["tower"], ["height"]]}}'),
+        "I look.",
+        ("search", {"query": ["tower", "height"]}),
+        ["nested_list"],
+    ),
+    (
+        "urls for url, and several goals",
+        call('{"name": "visit", "arguments": {"urls": ["http://a.test/"], "goal": ["when", "where"]}}'),
+        "I look.",
+        ("visit", {"url": ["http://a.test/"], "goal": "when; where"}),
+        ["renamed_argument", "text_as_list"],
+    ),
+    *(
+        (
+            f"a query that begins with a bracket: {query}",
+            call(json.dumps({"name": "search", "arguments": {"query": query}})),
+            "I look.",
+            ("search", {"query": query}),
+            [],
+        )
+        for query in (
+            "[1] in Wikipedia",
+            "[Ida Kroll]",
+            '["Ida Kroll"] birth year',
+            '"Ida Kroll" born',
+            "[sic]",
+            "[1894]",
+            "[]",
+            "(the tower)",
+            '["a", {"b": 1}]',
+        )
     ),
 ]

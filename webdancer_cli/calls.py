@@ -4,12 +4,13 @@ A strict call is ``{"name": …, "arguments": {…}}`` and nothing else. Everyth
 is mended, and the mend is named; a call that was cut off is not completed.
 """
 
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+
+from webdancer_cli.lenient_json import Found, NotJson, as_list, decode, value_at
 
 
 class ToolCall(msgspec.Struct):
@@ -24,10 +25,12 @@ def read_call(text: str, repairs: list[str]) -> tuple[ToolCall | None, str]:
     body, closed, after = text.partition("</tool_call>")
     value = _strict_json(body)
     if value is None:
-        before, inner, after, closed = _object_in(text)
+        outside, found, after, closed = _object_in(text)
         if not closed:
             repairs.append("unclosed_tool_call")
-        value = _mended_json(before, inner, bool(closed), repairs)
+        value = _mended_json(outside, found, repairs) if found else _decoded(body, repairs)
+        if found is None and outside.strip() and value is None:
+            repairs.append("text_around_json")
     elif not closed:
         repairs.append("unclosed_tool_call")
     return _as_call(value, repairs), after
@@ -35,13 +38,14 @@ def read_call(text: str, repairs: list[str]) -> tuple[ToolCall | None, str]:
 
 def read_untagged(text: str, repairs: list[str]) -> ToolCall | None:
     """A call whose tags are missing: what follows the thought is one JSON object with a name and arguments."""
-    outside, inner, after, _ = _object_in(text)
-    value = _strict_json(inner)
-    if not isinstance(value, dict) or set(value) != {"name", "arguments"}:
+    outside, found, after, _ = _object_in(text)
+    value = found.value if found else None
+    if not found or not isinstance(value, dict) or set(value) != {"name", "arguments"}:
         return None
     repairs.append("untagged_call")
-    if (outside + after).replace("```json", "").replace("```", "").strip():
+    if _bare(outside + after):
         repairs.append("text_around_json")
+    repairs.extend(found.repairs)
     return _as_call(value, repairs)
 
 
@@ -53,127 +57,74 @@ def _strict_json(text: str) -> Any:
         return None
 
 
-def _object_in(text: str) -> tuple[str, str, str, str]:
+def _object_in(text: str) -> tuple[str, Found | None, str, str]:
     """Text around the first JSON object (or list), the object, what follows the close tag, and that tag or "".
 
-    Brackets and close tags inside strings do not count. An object that does not end takes all up to the close tag.
+    A close tag inside a string does not count. An object that does not end takes all up to the close tag.
     """
+    body, closed, after = text.partition("</tool_call>")
     match = _OBJECT_START.search(text)
-    start = match.start() if match else len(text)
-    end = _end_of_object(text, start)
-    if end is None:
-        body, closed, after = text.partition("</tool_call>")
-        return body[:start], body[start:], after, closed
-    trailing, closed, after = text[end:].partition("</tool_call>")
+    if not match or match.start() >= len(body):
+        return body, None, after, closed
+    start = match.start()
+    found = _readable(body, start) or _readable(text, start)
+    if found is None:
+        found = _readable(body, start, ended=True) if closed else None
+        outside = body[:start] + (body[found.end :].strip() if found else "")
+        return outside, found, after, closed
+    trailing, closed, after = text[found.end :].partition("</tool_call>")
     next_action = _ACTION.search(trailing)
     if next_action:  # the close tag belongs to a later call, if there is one
         after = trailing[next_action.start() :] + closed + after
         trailing, closed = trailing[: next_action.start()], ""
-    return text[:start] + trailing.strip(), text[start:end], after, closed
+    return text[:start] + trailing.strip(), found, after, closed
 
 
 _OBJECT_START = re.compile(r"\{|\[(?=\s*\{)")
 _ACTION = re.compile(r"<tool_call>|<answer>")
-_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'
-"""A JSON string; one without an end reaches to the end of the text, so that searching takes linear time."""
-_STRING_OR_QUOTED = rf"{_STRING}|" + _STRING.replace('"', "'")
-_TOKEN = re.compile(rf"[{{}}\[\]]|{_STRING_OR_QUOTED}", re.DOTALL)
 
 
-def _end_of_object(text: str, start: int) -> int | None:
-    """Where the brackets that open at ``start`` are closed again."""
-    depth = 0
-    for match in _TOKEN.finditer(text, start):
-        if match[0] in "{[":
-            depth += 1
-        elif match[0] in "}]":
-            depth -= 1
-            if depth <= 0:
-                return match.end()
-    return None
+def _readable(text: str, start: int, *, ended: bool = False) -> Found | None:
+    """The value that begins there, unless it cannot be written as JSON, like a number that is none."""
+    try:
+        found = value_at(text, start, ended=ended)
+    except NotJson:
+        return None
+    return None if "not_a_number" in found.repairs else found
 
 
-def _mended_json(outside: str, text: str, closed: bool, repairs: list[str]) -> Any:
-    """The value of JSON-like text, and the name of the mend that made it readable."""
-    outside = outside.replace("```json", "```")
+def _bare(outside: str) -> str:
+    """What stands around an object beside the marks of a code fence."""
+    return outside.replace("```json", "").replace("```", "").strip()
+
+
+def _mended_json(outside: str, found: Found, repairs: list[str]) -> Any:
+    """The value of JSON-like text, and the names of the mends that made it readable."""
     if outside.strip():
-        repairs.append("fenced_json" if not outside.replace("```", "").strip() else "text_around_json")
-    value = _strict_json(text)
-    if value is None:
-        name, value = next(_mends(text, closed), ("", None))
-        repairs.extend([name] if name else [])
+        repairs.append("text_around_json" if _bare(outside) else "fenced_json")
+    repairs.extend(found.repairs)
+    value = found.value
     if isinstance(value, dict) and "name" not in value and (match := re.fullmatch(r"\W*(\w+)\W*", outside)):
         repairs.append("name_outside_json")
         value = {"name": match[1], "arguments": value}
     return value
 
 
-def _mends(text: str, closed: bool) -> Iterator[tuple[str, Any]]:
-    """Readings of almost-JSON, the most harmless mend first. A call that was cut off is not completed."""
-    tries: list[tuple[str, Callable[[], Any]]] = [
-        ("lone_surrogate", lambda: json.loads(text)),
-        ("trailing_comma", lambda: json.loads(_without_trailing_commas(text))),
-        ("control_character", lambda: json.loads(text, strict=False)),
-        ("python_literal", lambda: json.loads(_from_python(text))),
-        ("bare_words", lambda: json.loads(_with_quoted_keys(text))),
-        ("curly_quotes", lambda: json.loads(text.translate(_STRAIGHT))),
-    ]
-    if closed:
-        tries.append(("unclosed_json", lambda: json.loads(text.strip() + _missing_brackets(text))))
-    for name, read in tries:
-        try:
-            yield name, json.loads(encodable(json.dumps(read(), ensure_ascii=False, allow_nan=False)))
-        except (ValueError, RecursionError):
-            continue
+def _decoded(text: str, repairs: list[str]) -> Any:
+    """The value that a text is, or None."""
+    try:
+        value, mended = decode(text)
+    except NotJson:
+        return None
+    if "not_a_number" in mended:
+        return None
+    repairs.extend(mended)
+    return value
 
 
-_STRAIGHT = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'"})
-
-
-def encodable(text: str) -> str:
-    """Half a surrogate pair cannot be written as UTF-8: it becomes a question mark."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _without_trailing_commas(text: str) -> str:
-    """A comma before a closing bracket dropped; commas inside strings stay."""
-    return re.sub(rf"({_STRING})|,(?=\s*[}}\]])", lambda match: match[1] or "", text, flags=re.DOTALL)
-
-
-def _from_python(text: str) -> str:
-    """A Python literal as JSON: strings in single quotes, and None, True and False outside of strings."""
-    pattern = rf"{_STRING_OR_QUOTED}|\b(?:None|True|False)\b"
-    return re.sub(pattern, lambda match: _CONSTANTS.get(match[0]) or _double_quoted(match[0]), text, flags=re.DOTALL)
-
-
-_CONSTANTS = {"None": "null", "True": "true", "False": "false"}
-
-
-def _double_quoted(string: str) -> str:
-    if string[0] == '"':
-        return string
-    inner = string[1:].removesuffix("'").replace("\\'", "'")
-    return '"' + re.sub(r'(\\.)|"', lambda match: match[1] or '\\"', inner, flags=re.DOTALL) + '"'
-
-
-def _with_quoted_keys(text: str) -> str:
-    """``{name: "search"}`` as JavaScript has it."""
-    pattern = rf"({_STRING})|([{{,]\s*)([A-Za-z_]\w*)(?=\s*:)"
-    return re.sub(pattern, lambda match: match[1] or f'{match[2]}"{match[3]}"', text, flags=re.DOTALL)
-
-
-def _missing_brackets(text: str) -> str:
-    stack: list[str] = []
-    for match in _TOKEN.finditer(text):
-        if match[0] in "{[":
-            stack.append("}" if match[0] == "{" else "]")
-        elif match[0] in "}]" and stack:
-            stack.pop()
-    return "".join(reversed(stack))
-
-
-_NAME_KEYS = ("tool", "tool_name", "function", "action")
-_ARGUMENT_KEYS = ("parameters", "args", "input", "action_input", "kwargs")
+_NAME_KEYS = ("tool", "tool_name", "function", "function_name", "action")
+_ARGUMENT_KEYS = ("parameters", "params", "args", "input", "action_input", "kwargs")
+_ENVELOPES = ("function", "tool_call", "function_call", "tool_calls", "call")
 
 
 def _as_call(value: Any, repairs: list[str]) -> ToolCall | None:
@@ -187,7 +138,8 @@ def _as_call(value: Any, repairs: list[str]) -> ToolCall | None:
     arguments = value["arguments"] if "arguments" in value else _flat_arguments(value, repairs)
     if isinstance(arguments, str):
         repairs.append("arguments_as_text")
-        arguments = _strict_json(arguments) or next(_mends(arguments, closed=False), ("", None))[1]
+        arguments = _decoded(arguments, repairs)
+    arguments = _single_arguments(arguments, repairs)
     if not isinstance(arguments, dict):
         repairs.append("unreadable_arguments")
         return None
@@ -198,13 +150,22 @@ def _single_object(value: Any, repairs: list[str]) -> Any:
     """The object inside JSON as text, a list of calls, or an envelope ``{"type": "function", "function": {…}}``."""
     if isinstance(value, str):
         repairs.append("json_as_text")
-        value = _strict_json(value)
+        value = _decoded(value, repairs)
+    value = _first_call(value, repairs)
+    if isinstance(value, dict) and not isinstance(value.get("name"), str):
+        inner = next((value[key] for key in _ENVELOPES if isinstance(value.get(key), dict | list)), None)
+        if inner is not None:
+            repairs.append("enveloped_call")
+            value = _first_call(inner, repairs)
+            if isinstance(value, dict) and isinstance(value.get("function"), dict):
+                value = value["function"]
+    return value
+
+
+def _first_call(value: Any, repairs: list[str]) -> Any:
     if isinstance(value, list) and value:
         repairs.append("call_list" if len(value) == 1 else "extra_tool_call")
         value = value[0]
-    if isinstance(value, dict) and isinstance(value.get("function"), dict):
-        repairs.append("enveloped_call")
-        value = value["function"]
     return value
 
 
@@ -213,12 +174,12 @@ def _canonical_keys(value: Any, repairs: list[str]) -> Any:
     if not isinstance(value, dict):
         return value
     renamed = dict(value)
-    if len(value) == 1 and not set(value) & {"name", "arguments", *_NAME_KEYS, *_ARGUMENT_KEYS}:
+    if len(value) == 1 and not {key.lower() for key in value} & {"name", "arguments", *_NAME_KEYS, *_ARGUMENT_KEYS}:
         repairs.append("name_as_key")
         ((key, item),) = value.items()
         return {"name": key, "arguments": item}
     for wanted, others in (("name", _NAME_KEYS), ("arguments", _ARGUMENT_KEYS)):
-        other = next((key for key in others if key in renamed), None)
+        other = next((key for key in renamed if key.lower() in (wanted, *others)), None)
         if wanted not in renamed and other:
             repairs.append("renamed_keys")
             renamed[wanted] = renamed.pop(other)
@@ -227,16 +188,95 @@ def _canonical_keys(value: Any, repairs: list[str]) -> Any:
 
 def _flat_arguments(value: dict[str, Any], repairs: list[str]) -> dict[str, Any] | None:
     """Arguments that stand beside the name instead of under ``arguments``."""
-    flat = {key: item for key, item in value.items() if key != "name"}
+    flat = {key: item for key, item in value.items() if key != "name" and (key, item) != ("type", "function")}
     if not flat:
         return None
     repairs.append("flat_arguments")
     return flat
 
 
+def _single_arguments(value: Any, repairs: list[str]) -> Any:
+    """The arguments inside a list of one, or one level too deep."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        repairs.append("nested_arguments")
+        value = value[0]
+    if isinstance(value, dict) and len(value) == 1:
+        ((key, inner),) = value.items()
+        if key in ("arguments", *_ARGUMENT_KEYS) and isinstance(inner, dict):
+            repairs.append("nested_arguments")
+            value = inner
+    return value
+
+
+_SPELLINGS: dict[str, dict[str, tuple[str, ...]]] = {
+    "search": {"query": ("queries", "search_query", "search_queries")},
+    "visit": {"url": ("urls", "link", "links"), "goal": ("goals",)},
+}
+"""The arguments of the paper's tools, and how else models write them."""
+
+
 def _canonical_arguments(name: str, arguments: dict[str, Any], repairs: list[str]) -> dict[str, Any]:
-    """The released data declares ``queries`` in one place and ``query`` in another: both are read, one is written."""
-    if name != "search" or "queries" not in arguments or "query" in arguments:
-        return arguments
-    repairs.append("queries_argument")
-    return {("query" if key == "queries" else key): item for key, item in arguments.items()}
+    """The arguments of the paper's tools under their names, lists as lists.
+
+    The released data declares ``queries`` in one place and ``query`` in another: both are read, one is written.
+    """
+    for wanted, others in _SPELLINGS.get(name, {}).items():
+        other = next((key for key in arguments if key.lower() in (wanted, *others)), None)
+        if wanted not in arguments and other:
+            repairs.append("queries_argument" if other == "queries" else "renamed_argument")
+            arguments = {(wanted if key == other else key): item for key, item in arguments.items()}
+        if wanted in arguments:
+            read = text if wanted == "goal" else texts
+            arguments = {**arguments, wanted: read(arguments[wanted], repairs)}
+        if wanted == "url" and wanted in arguments:
+            arguments = {**arguments, wanted: _without_backslashes(arguments[wanted], repairs)}
+    return arguments
+
+
+_ESCAPED_MARK = re.compile(r"\\(?=[_&?=.#%~()*-])")
+
+
+def _without_backslashes(urls: Any, repairs: list[str]) -> Any:
+    """Addresses whose marks are escaped as in Markdown, without that: none holds a backslash before a mark."""
+    if isinstance(urls, list):
+        return [_without_backslashes(url, repairs) for url in urls]
+    if not isinstance(urls, str) or not _ESCAPED_MARK.search(urls):
+        return urls
+    repairs.append("escaped_url")
+    return _ESCAPED_MARK.sub("", urls)
+
+
+def texts(value: Any, repairs: list[str]) -> Any:
+    """What should be a list of texts: one that arrived as text, or inside another list, as the list that it is.
+
+    A text that merely begins with a bracket is a text, and so is one that holds a list of anything else.
+    """
+    if isinstance(value, str):
+        listed = as_list(value)
+        flat = list(_flat(listed[0])) if listed else []
+        if not flat or not all(isinstance(item, str) and item.strip() for item in flat):
+            return value
+        repairs.append("list_as_text")
+        return flat
+    if not isinstance(value, list):
+        return value
+    items = [texts(item, repairs) if isinstance(item, str) else item for item in value]
+    if any(isinstance(item, list) for item in value):
+        repairs.append("nested_list")
+    return list(_flat(items))
+
+
+def _flat(items: list[Any]) -> Iterator[Any]:
+    for item in items:
+        if isinstance(item, list):
+            yield from _flat(item)
+        else:
+            yield item
+
+
+def text(value: Any, repairs: list[str]) -> Any:
+    """What should be one text: the texts of a list joined."""
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        repairs.append("text_as_list")
+        return "; ".join(value)
+    return value

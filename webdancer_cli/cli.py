@@ -401,14 +401,14 @@ def _staffed(options: config.Calls, jobs: int, run: Run) -> "Iterator[Staff]":
     from webdancer_cli.staff import Staff
 
     if not options.tape or options.dry_run:
-        yield Staff(options, jobs)
+        yield Staff(options, jobs, tell=run.say)
         return
     from webdancer_cli.tape import Tape
 
     with Tape(options.tape, options.tape_mode) as tape:
         if isinstance(options, config.Episode) and options.date is None:
             options.date = tape.date
-        yield Staff(options, jobs, tape)
+        yield Staff(options, jobs, tape, run.say)
         run.say(f"{options.tape}: {tape.line()}")
 
 

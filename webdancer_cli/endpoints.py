@@ -8,12 +8,13 @@ single call finds out whether it is back. When all are set aside they are all tr
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import httpx
 
 from webdancer_cli.errors import UsageError
+from webdancer_cli.parameters import Parameters
 
 FAILURES_IN_A_ROW = 3
 FIRST_REST_SECONDS = 1.0
@@ -41,6 +42,7 @@ class Endpoint:
         self.limit = float(ceiling)
         self.under_way = 0
         self.idle: list[httpx.AsyncClient] = []
+        self._takes: dict[str, Parameters] = {}
         self._ceiling = float(ceiling)
         self._failures = 0
         self._awake_at = self._set_aside_at = self._lowered_at = float("-inf")
@@ -49,6 +51,10 @@ class Endpoint:
     def shown(self) -> str:
         """The URL without a password."""
         return f"{self.url.scheme}://{self.url.netloc.decode()}{self.url.path}"
+
+    def takes(self, model: str) -> Parameters:
+        """What it takes of a request to one of its models."""
+        return self._takes.setdefault(model, Parameters())
 
     @property
     def has_room(self) -> bool:
@@ -83,9 +89,13 @@ class Endpoint:
 
 
 class Endpoints:
-    """Deals out turns: at most ``jobs`` at once in all, each at the least busy endpoint, first come, first served."""
+    """Deals out turns: at most ``jobs`` at once in all, each at the least busy endpoint, first come, first served.
 
-    def __init__(self, base_urls: Sequence[str], jobs: int):
+    ``tell`` is told, once, what is learnt of an endpoint that a user should know.
+    """
+
+    def __init__(self, base_urls: Sequence[str], jobs: int, tell: Callable[[str], None] = lambda line: None):
+        self.tell = tell
         self.all = [Endpoint(endpoint_url(base_url), jobs) for base_url in dict.fromkeys(base_urls)]
         self._room = jobs
         self._waiting: deque[asyncio.Future[None]] = deque()

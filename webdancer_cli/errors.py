@@ -26,8 +26,16 @@ class ModelError(WebdancerError):
     """The policy or an LLM role could not answer. Never a completion, never a zero score."""
 
 
-class BudgetSpent(WebdancerError):
+class RunStopped(WebdancerError):
+    """No further call may or can be made: the run ends there, and what is finished is kept."""
+
+
+class BudgetSpent(RunStopped):
     """``--max-cost`` or ``--max-tokens`` is reached: no further call may be made, what is finished is kept."""
+
+
+class Refused(RunStopped):
+    """A service that the run stands on will answer no further call: a wrong key, no credit, a closed account."""
 
 
 class ToolError(WebdancerError):
@@ -47,10 +55,6 @@ class Outage(WebdancerError):
 
     No observation: it would teach the policy about the outage. The episode ends, as a failure to be tried again.
     """
-
-
-class Refused(WebdancerError):
-    """A service that the run stands on will answer no further call: a wrong key, no credit. The run stops there."""
 
 
 class Reject(WebdancerError):

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, BudgetSpent, Refused, Reject
+from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, Refused, Reject, RunStopped
 from webdancer_cli.jsonl import STDIN, Writer, written
 from webdancer_cli.records import QA, Rejected, to_object
 from webdancer_cli.seen import Seen
@@ -135,7 +135,7 @@ class Sink:
 class Stopped(Exception):
     """What ``work`` raises when ``cause`` stops the run in the middle of an item: ``finished`` is written first."""
 
-    def __init__(self, cause: BudgetSpent | Refused, finished: Sequence[msgspec.Struct]):
+    def __init__(self, cause: RunStopped, finished: Sequence[msgspec.Struct]):
         super().__init__(str(cause))
         self.cause = cause
         self.finished = finished
@@ -190,12 +190,12 @@ async def _outcome(task: asyncio.Task[Any]) -> Sequence[msgspec.Struct | dict[st
         records: Sequence[msgspec.Struct | dict[str, Any]] = await task
     except Stopped as stopped:
         return stopped.finished
-    except (BudgetSpent, Refused):
+    except RunStopped:
         return []
     return records
 
 
-async def _end(stop: BudgetSpent | Refused | None, feeder: asyncio.Task[None], tally: Tally) -> None:
+async def _end(stop: RunStopped | None, feeder: asyncio.Task[None], tally: Tally) -> None:
     """All that was begun is written. Raises Refused, and what the input raised."""
     if isinstance(stop, Refused):
         raise stop
@@ -213,7 +213,7 @@ class _Window:
     """
 
     def __init__(self, jobs: int):
-        self.stop: BudgetSpent | Refused | None = None
+        self.stop: RunStopped | None = None
         self.working = asyncio.Semaphore(jobs)
         self._room = asyncio.Semaphore(4 * jobs)
         self._entries: asyncio.Queue[tuple[Any, asyncio.Task[Any]] | None] = asyncio.Queue()
@@ -230,7 +230,7 @@ class _Window:
                 raise Stopped(self.stop, [])
             try:
                 return await work(item)
-            except (BudgetSpent, Refused) as stop:
+            except RunStopped as stop:
                 self.stop = stop
                 raise
             except Stopped as stopped:

@@ -1,7 +1,8 @@
 """A chat client for any OpenAI-compatible endpoint.
 
-A call gives a reply or raises: an error never becomes text, and silence, junk or an empty message are errors. What may
-pass (429, 5xx, cut connections, junk) is tried again, bounded in number and in time; what cannot succeed is not.
+A call gives a reply or raises: an error never becomes text, and silence and junk are errors. What may pass (429, 5xx,
+cut connections, junk) is tried again, bounded in number and in time; what cannot succeed is not. What a failure means
+is told in ``failures``, what a reply holds in ``replies``, what an endpoint takes of a request in ``parameters``.
 """
 
 import asyncio
@@ -11,34 +12,32 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import httpx
 import msgspec
 
 from webdancer_cli import proxies
-from webdancer_cli.calls import encodable
 from webdancer_cli.endpoints import Endpoint, Endpoints
-from webdancer_cli.errors import ModelError, UsageError
-from webdancer_cli.records import Message, Usage
+from webdancer_cli.errors import ModelError, Refused, UsageError
+from webdancer_cli.failures import failure
+from webdancer_cli.lenient_json import encodable
+from webdancer_cli.parameters import FEWEST_TOKENS
+from webdancer_cli.records import Message
+from webdancer_cli.replies import ErrorInside, Filtered, NoReply, body_of, counted, reply_of
+from webdancer_cli.replies import Reply as Reply
 from webdancer_cli.spending import Ledger
 from webdancer_cli.tape import SHORTEST_SECRET, Tape, TapeMiss
 
 KEY_VARIABLE = "OPENAI_API_KEY"
-FEWEST_TOKENS = 512
-"""A reply is not asked to be shorter than this to make it fit."""
-
-
-TOO_LONG = ("context length", "context_length_exceeded", "max_model_len", "max_tokens is too large")
-"""What servers say of messages, or of a reply that is asked to be so long, that do not fit."""
+REMEDIES = {
+    "key": f"set {KEY_VARIABLE} to a key that is valid there",
+    "account": "add credit to the account, or have its limits raised",
+}
 
 
 class ContextFull(ModelError):
     """The messages are longer than the model's context; no repetition would help."""
-
-
-class SchemaRefused(ModelError):
-    """The server does not know the structured output that it was asked for."""
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,48 +56,6 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
         return cls(total_seconds=total, attempt_seconds=min(cls().attempt_seconds, total))
 
 
-class Reply(msgspec.Struct, kw_only=True):
-    """What a model said. ``thought`` is the reasoning that a reasoning model returns apart from its text.
-
-    ``trace`` is the endpoint's own id of the call.
-    """
-
-    text: str
-    thought: str = ""
-    trace: str = ""
-    finish: Literal["stop", "length"] = "stop"
-    usage: Usage = msgspec.field(default_factory=Usage)
-
-
-class _PromptDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-
-
-class _Message(msgspec.Struct):
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Body(msgspec.Struct):
-    """The parts of a chat completion that are read; everything else is ignored."""
-
-    choices: list[_Choice]
-    usage: _Usage | None = None
-    id: Any = None
-
-
 class _Passing(Exception):
     """A failure that another attempt may not meet. ``wait_seconds`` is what the server asked for."""
 
@@ -110,6 +67,10 @@ class _Passing(Exception):
 
 class _Busy(_Passing):
     """The server has too much to do."""
+
+
+class _Learnt(Exception):
+    """The endpoint does not take the request in this form; the next attempt is in another."""
 
 
 class Chat:
@@ -145,7 +106,7 @@ class Chat:
             self._sampling["repetition_penalty"] = repetition_penalty
         self._key = _key()
         self._ssl = httpx.create_ssl_context()
-        self._knows_schemas = True
+        self._refused: Refused | None = None
 
     async def complete(
         self,
@@ -160,7 +121,8 @@ class Chat:
 
         ``sampling`` is for this call alone, e.g. its seed. ``rollout`` tells apart on the tape what is asked in the
         same words several times. ``schema`` is the ``response_format`` asked for; a server that knows none of that is
-        asked without. Raises BudgetSpent before a call that may not be made any more.
+        asked without. Raises BudgetSpent before a call that may not be made any more, and Refused when no call can
+        succeed: then no other is made.
         """
         sendable = [Message(message.role, encodable(message.content)) for message in messages]
         request: dict[str, Any] = {"model": self.model, "messages": sendable, **self._sampling, **sampling}
@@ -180,36 +142,34 @@ class Chat:
 
     async def _asked(self, request: dict[str, Any], schema: Mapping[str, Any] | None) -> Reply:
         """Ask for fewer tokens where servers count them as part of a context that is too small for so many."""
+        if schema:
+            request = {**request, "response_format": schema}
         while True:
             try:
-                return await self._shaped(request, schema)
+                return await self._persistently(request)
             except ContextFull:
                 if request["max_tokens"] <= FEWEST_TOKENS:
                     raise
                 request = {**request, "max_tokens": max(FEWEST_TOKENS, request["max_tokens"] // 4)}
 
-    async def _shaped(self, request: dict[str, Any], schema: Mapping[str, Any] | None) -> Reply:
-        """Ask for the schema while the server is not known to refuse it."""
-        if schema and self._knows_schemas:
-            try:
-                return await self._persistently(msgspec.json.encode({**request, "response_format": schema}))
-            except SchemaRefused:
-                self._knows_schemas = False
-        return await self._persistently(msgspec.json.encode(request))
-
-    async def _persistently(self, body: bytes) -> Reply:
+    async def _persistently(self, request: dict[str, Any]) -> Reply:
+        """A new attempt has a new seed: what came of the old one would come of it again."""
         deadline = time.monotonic() + self.patience.total_seconds
-        attempt = 0
+        attempt = 1
         while True:
-            attempt += 1
             try:
-                return await self._attempt(body, deadline)
+                return await self._attempt(request, deadline)
+            except _Learnt:
+                continue
             except _Passing as failure:
                 pause = max(failure.wait_seconds, self._pause(attempt))
                 if attempt >= self.patience.attempts or time.monotonic() + pause > deadline:
                     tries = "1 attempt" if attempt == 1 else f"{attempt} attempts"
                     raise ModelError(f"{self._clean(str(failure))} ({tries})") from None
                 await asyncio.sleep(pause)
+            attempt += 1
+            if "seed" in request:
+                request = {**request, "seed": (request["seed"] + 1) % 2**31}
 
     async def aclose(self) -> None:
         for endpoint in self._endpoints.all:
@@ -221,21 +181,28 @@ class Chat:
         pause = self.patience.first_pause_seconds * 2 ** (attempt - 1)
         return min(pause, self.patience.longest_pause_seconds) * random.uniform(1.0, 1.5)
 
-    async def _attempt(self, body: bytes, deadline: float) -> Reply:
+    async def _attempt(self, request: dict[str, Any], deadline: float) -> Reply:
         """One call at the endpoint whose turn it is, which is told how it went."""
         waiting = asyncio.timeout(deadline - time.monotonic())
         try:
             async with waiting, self._endpoints.turn() as endpoint:
                 waiting.reschedule(None)
-                self.ledger.check()
-                return await self._call(endpoint, body, deadline)
+                self._check()
+                return await self._call(endpoint, request, deadline)
         except TimeoutError:
             raise _Passing("no endpoint had room in time") from None
 
-    async def _call(self, endpoint: Endpoint, body: bytes, deadline: float) -> Reply:
+    def _check(self) -> None:
+        """Raises RunStopped when no further call may be made, or none can succeed: one refusal is enough."""
+        self.ledger.check()
+        if self._refused:
+            raise Refused(str(self._refused))
+
+    async def _call(self, endpoint: Endpoint, request: dict[str, Any], deadline: float) -> Reply:
         began = time.monotonic()
+        seconds = min(self.patience.attempt_seconds, deadline - began)
         try:
-            reply = await self._exchange(endpoint, body, min(self.patience.attempt_seconds, deadline - began))
+            reply = await self._exchange(endpoint, endpoint.takes(self.model).adapted(request), seconds)
         except _Busy as busy:
             endpoint.is_too_busy(began, busy.wait_seconds)
             raise
@@ -245,7 +212,8 @@ class Chat:
         endpoint.succeeded()
         return reply
 
-    async def _exchange(self, endpoint: Endpoint, body: bytes, seconds: float) -> Reply:
+    async def _exchange(self, endpoint: Endpoint, sent: dict[str, Any], seconds: float) -> Reply:
+        body = msgspec.json.encode(sent)
         try:
             response = await self._post(endpoint, body, seconds)
         except TimeoutError:
@@ -255,12 +223,16 @@ class Chat:
             said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise _Passing(f"{endpoint.shown}: {said}", unreachable=unreachable) from None
         if response.status_code != httpx.codes.OK:
-            self._refuse(endpoint, response)
+            self._refuse(endpoint, sent, response)
         try:
-            completion = _body(self._without_key(response.content))
-            self.ledger.charge(_counted(completion), len(body), len(response.content))
-            return _reply(completion)
-        except _Passing as failure:
+            completion = body_of(self._without_key(response.content))
+            self.ledger.charge(counted(completion), len(body), len(response.content))
+            return reply_of(completion)
+        except ErrorInside:
+            self._refuse(endpoint, sent, response)
+        except Filtered as refusal:
+            raise ModelError(self._clean(f"{endpoint.shown}: {refusal}")) from None
+        except NoReply as failure:
             raise _Passing(f"{endpoint.shown}: {failure}") from None
 
     async def _post(self, endpoint: Endpoint, body: bytes, seconds: float) -> httpx.Response:
@@ -283,22 +255,29 @@ class Chat:
             verify=self._ssl,
         )
 
-    def _refuse(self, endpoint: Endpoint, response: httpx.Response) -> NoReturn:
-        """Raise what a status other than 200 means."""
-        status, said = response.status_code, _first_line(response.text)
-        failure = f"{endpoint.shown}: HTTP {status}: {said}" if said else f"{endpoint.shown}: HTTP {status}"
-        if status == 429 and "insufficient_quota" in response.text:
-            raise ModelError(f"{self._clean(failure)}: the account has no credit left")
-        if status in (429, 503):
-            raise _Busy(failure, _retry_after(response.headers.get("Retry-After", "")))
-        if status in (408, 425) or status >= 500:
-            raise _Passing(failure, _retry_after(response.headers.get("Retry-After", "")))
-        if status in (400, 413) and _says_too_long(response.text):
-            raise ContextFull(self._clean(failure))
-        if status in (400, 422) and _says_no_schema(response.text):
-            raise SchemaRefused(self._clean(failure))
-        hint = {401: f": set {KEY_VARIABLE}", 404: ": is the model's name right, and does --base-url end in /v1?"}
-        raise ModelError(f"{self._clean(failure)}{hint.get(status, '')}")
+    def _refuse(self, endpoint: Endpoint, sent: dict[str, Any], response: httpx.Response) -> NoReturn:
+        """Raise what a failure means, under whatever status it came."""
+        what = failure(response.status_code, response.content)
+        status = what.status or response.status_code
+        told = f"{endpoint.shown}: HTTP {status}: {what.said}" if what.said else f"{endpoint.shown}: HTTP {status}"
+        told = self._clean(told)
+        if what.is_final:
+            self._refused = Refused(f"{told}: {REMEDIES[what.kind]}; --resume goes on from there")
+            raise self._refused
+        learnt = endpoint.takes(self.model).learn(what, sent)
+        if learnt is not None:
+            if learnt:
+                self._endpoints.tell(f"{endpoint.shown}: {self.model}: {learnt}")
+            raise _Learnt
+        if what.kind == "too_long":
+            raise ContextFull(told)
+        wait = max(_retry_after(response.headers.get("Retry-After", "")), what.wait_seconds)
+        if what.kind == "busy":
+            raise _Busy(told, wait)
+        if what.kind == "passing" or what.status == 0:
+            raise _Passing(told, wait)
+        hints = {404: ": is the model's name right, and does --base-url end in /v1?"}
+        raise ModelError(f"{told}{hints.get(status, '')}")
 
     def _clean(self, text: str) -> str:
         """Servers quote the key that they refuse."""
@@ -315,49 +294,6 @@ def _key() -> str:
     if not (key.isascii() and (key.isprintable() or not key)):
         raise UsageError(f"{KEY_VARIABLE} holds characters that no HTTP header can carry; set it anew")
     return key
-
-
-def _body(content: bytes) -> _Body:
-    try:
-        return msgspec.json.decode(content, type=_Body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _Passing(f"not a chat completion: {error}") from None
-
-
-def _reply(body: _Body) -> Reply:
-    if not body.choices:
-        raise _Passing("a chat completion without choices")
-    choice = body.choices[0]
-    text = choice.message.content or ""
-    thought = choice.message.reasoning_content or choice.message.reasoning or ""
-    finish: Literal["stop", "length"] = "length" if choice.finish_reason == "length" else "stop"
-    if not text.strip() and not (thought and finish == "length"):
-        raise _Passing("an empty message")
-    trace = body.id if isinstance(body.id, str) else ""
-    return Reply(text=text, thought=thought, trace=trace, finish=finish, usage=_counted(body))
-
-
-def _counted(body: _Body) -> Usage:
-    usage = body.usage or _Usage()
-    details = usage.prompt_tokens_details or _PromptDetails()
-    return Usage(
-        calls=1,
-        input_tokens=usage.prompt_tokens or 0,
-        output_tokens=usage.completion_tokens or 0,
-        cached_tokens=details.cached_tokens or 0,
-    )
-
-
-def _first_line(text: str, chars: int = 300) -> str:
-    return " ".join(text.split())[:chars]
-
-
-def _says_too_long(text: str) -> bool:
-    return any(said in text for said in TOO_LONG)
-
-
-def _says_no_schema(text: str) -> bool:
-    return "response_format" in text or "json_schema" in text
 
 
 def _retry_after(value: str) -> float:

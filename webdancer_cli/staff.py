@@ -3,7 +3,7 @@
 They share the run's budget, its tape, and its number of calls at once per endpoint.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from webdancer_cli import config
 from webdancer_cli.endpoints import Endpoints
@@ -16,14 +16,21 @@ WRITER_TOKENS = 8192
 
 
 class Staff:
-    """Opens the chats of a run, and closes them."""
+    """Opens the chats of a run, and closes them. ``tell`` is told what is learnt of their endpoints."""
 
-    def __init__(self, options: config.Calls, jobs: int, tape: Tape | None = None):
+    def __init__(
+        self,
+        options: config.Calls,
+        jobs: int,
+        tape: Tape | None = None,
+        tell: Callable[[str], None] = lambda line: None,
+    ):
         self.chats: dict[str, Chat] = {}
         self._prices = options.prices
         self._budget = Budget(options.max_cost, options.max_tokens)
         self._jobs = jobs
         self.tape = tape
+        self._tell = tell
         self._endpoints: dict[tuple[str, ...], Endpoints] = {}
 
     def chat(
@@ -41,7 +48,7 @@ class Staff:
         """Raises UsageError for a URL that is none, and for a cost limit on a model without a price."""
         urls = tuple(base_urls)
         if urls not in self._endpoints:
-            self._endpoints[urls] = Endpoints(urls, self._jobs)
+            self._endpoints[urls] = Endpoints(urls, self._jobs, self._tell)
         self.chats[role] = Chat(
             self._endpoints[urls],
             model,

@@ -19,8 +19,8 @@ import msgspec
 from webdancer_cli.calls import ToolCall, read_call, read_untagged
 from webdancer_cli.records import Message
 
-__all__ = ["STOP_STRINGS", "TAGS", "ToolCall", "Turn", "declared_tools", "defuse", "is_well_formed", "parse_turn"]
-__all__ += ["render_call", "render_response", "render_turn", "response_text"]
+__all__ = ["STOP_STRINGS", "TAGS", "ToolCall", "Turn", "declared_tools", "defuse", "escaped", "is_well_formed"]
+__all__ += ["opened", "parse_turn", "render_call", "render_response", "render_turn", "response_text"]
 
 TAGS = ("think", "tool_call", "tool_response", "answer")
 STOP_STRINGS = ("<tool_response>",)
@@ -57,7 +57,12 @@ def render_turn(turn: Turn) -> str:
 
 def render_call(call: ToolCall) -> str:
     body = json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
-    return f"<tool_call>\n{_GRAMMAR_TAG.sub(_ESCAPED, body)}\n</tool_call>"
+    return f"<tool_call>\n{escaped(body)}\n</tool_call>"
+
+
+def escaped(body: str) -> str:
+    """JSON in whose strings no grammar tag stands literally; it means the same."""
+    return _GRAMMAR_TAG.sub(_ESCAPED, body)
 
 
 def render_response(text: str) -> str:
@@ -75,6 +80,15 @@ _CHAT_TOKEN = re.compile(
 def defuse(text: str) -> str:
     """Text that can no longer pose as grammar or as a chat template's special token: their ``<`` becomes ``‹``."""
     return _CHAT_TOKEN.sub("‹", _GRAMMAR_TAG.sub("‹", text)) if "<" in text else text
+
+
+def opened(text: str) -> str:
+    """A turn that closes a thought which it did not open, with the open tag: a chat template had written that one."""
+    close, open_tag = text.find("</think>"), text.find("<think>")
+    if close < 0 or 0 <= open_tag < close:
+        return text
+    thought, rest = text[:close].strip(), text[close + len("</think>") :]
+    return f"<think>\n{thought}\n</think>\n{rest.lstrip()}"
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------

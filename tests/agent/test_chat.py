@@ -12,6 +12,7 @@ from webdancer_cli import config
 from webdancer_cli.agent.chat import ChatPolicy
 from webdancer_cli.agent.episode import Limits, play
 from webdancer_cli.agent.tools import Tools, schemas
+from webdancer_cli.errors import Refused
 from webdancer_cli.llm import Chat
 from webdancer_cli.prompts import PromptSet, load
 from webdancer_cli.records import QA, Call, Trajectory
@@ -94,12 +95,63 @@ async def test_the_context_is_full_when_the_endpoint_says_or_counts_so(tools: To
     assert (said.ending, counted.ending, len(requests)) == ("token_limit", "token_limit", 1)
 
 
-async def test_an_endpoint_that_refuses_is_a_model_error(tools: Tools, compact: PromptSet) -> None:
-    with endpoint(401) as (url, _):
+async def test_an_endpoint_that_is_not_there_is_a_model_error(tools: Tools, compact: PromptSet) -> None:
+    with endpoint(404) as (url, _):
         trajectory = await run(url, tools, compact)
     assert trajectory.ending == "model_error"
-    assert "HTTP 401" in trajectory.extra["error"]
+    assert "HTTP 404" in trajectory.extra["error"]
     assert len(trajectory.messages) == 1
+
+
+async def test_an_endpoint_that_refuses_the_key_ends_the_run(tools: Tools, compact: PromptSet) -> None:
+    with endpoint(401) as (url, _), pytest.raises(Refused, match="HTTP 401"):
+        await run(url, tools, compact)
+
+
+UNOPENED = [
+    "Search.\n</think>\n\n{action}",
+    "Search.</think>{action}",
+    "\n\nSearch.\n\n</think>{action}\n",
+    "\nSearch. As <b>told</b>.\nOr not.\n</think>\n{action}",
+    "\n</think>\n{action}",
+]
+
+
+@pytest.mark.parametrize("layout", UNOPENED)
+@pytest.mark.parametrize("cot", ["auto", "long"])
+async def test_a_thought_that_the_template_had_opened_gets_its_tag_back(corpus: Corpus, layout: str, cot: str) -> None:
+    prompts = load("default")
+    with endpoint(*(say(layout.format(action=action)) for action in (CALL, ANSWER))) as (url, requests):
+        trajectory = await run(url, Tools(corpus, prompts), prompts, cot=cot)
+    assert (trajectory.answer, trajectory.repairs) == ("Brunda", [])
+    assert is_well_formed(trajectory.messages)
+    assert trajectory.messages[2].content.startswith("<think>\n")
+    [shown] = shown_to(requests[1])
+    assert shown.startswith("<think>" if cot == "auto" else "<tool_call>")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Search. {CALL}",
+        f"One.</think>Two.</think>{CALL}",
+        f"{CALL}</think>",
+        f"<think>One.</think></think>{CALL}",
+        CALL,
+    ],
+)
+async def test_what_lacks_a_thought_or_closes_twice_stays_a_mend(tools: Tools, compact: PromptSet, text: str) -> None:
+    with endpoint(say(text), say(f"<think>\nDone.\n</think>\n{ANSWER}")) as (url, _):
+        trajectory = await run(url, tools, compact)
+    assert trajectory.repairs
+
+
+async def test_an_empty_turn_is_the_episodes_to_judge(tools: Tools, compact: PromptSet) -> None:
+    with endpoint(*[say("")] * 3) as (url, requests):
+        trajectory = await run(url, tools, compact)
+    assert (trajectory.ending, len(requests)) == ("format_error", 3)
+    with endpoint(say(""), say(f"<think>\nDone.\n</think>\n{ANSWER}")) as (url, _):
+        assert (await run(url, tools, compact)).ending == "answered"
 
 
 LONG = [

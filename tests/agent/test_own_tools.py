@@ -327,3 +327,30 @@ async def test_coroutines_of_one_tool_share_a_loop() -> None:
 def test_prompts_that_show_no_tools_are_refused(corpus: Corpus, compact: PromptSet) -> None:
     with pytest.raises(UsageError, match="compact"):
         Tools(corpus, compact, [OwnTool("slow", slow)])
+
+
+def listing(places: list[str], limits: dict[str, int] | None = None, note: str = "") -> str:
+    """List places.
+
+    Args:
+        places: Their names.
+    """
+    return f"{places} {limits} {note}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant", "repairs"),
+    [
+        ({"places": '["a", "b"]'}, {"places": ["a", "b"]}, ["list_as_text"]),
+        ({"places": "['a']", "limits": '{"x": 1,}'}, {"places": ["a"], "limits": {"x": 1}}, ["list_as_text"]),
+        ({"places": ["a"], "note": "[1] so"}, {"places": ["a"], "note": "[1] so"}, []),
+        ({"places": ["a"], "note": '["b"]'}, {"places": ["a"], "note": '["b"]'}, []),
+        ({"places": "[1] so"}, {"places": "[1] so"}, []),
+    ],
+)
+def test_lists_that_arrive_as_text_are_read_where_the_signature_takes_only_lists(
+    arguments: dict[str, Any], meant: dict[str, Any], repairs: list[str]
+) -> None:
+    found: list[str] = []
+    assert OwnTool("listing", listing).mended(arguments, found) == meant
+    assert found == repairs

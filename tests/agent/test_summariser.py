@@ -104,6 +104,23 @@ async def test_a_reply_that_cannot_be_read_is_asked_for_once_more() -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        {"evidence": ["It was founded", "in 1234."], "summary": "In 1234."},
+        {"rationale": "r", "Evidence": [{"text": "It was founded"}, "in 1234."], "summary": ["In 1234."]},
+        {"note": {"rational": 3, "evidence": "It was founded\nin 1234.", "summary": "In 1234."}},
+        "{'rational': None, 'evidence': 'It was founded\\nin 1234.', 'summary': 'In 1234.',}",
+    ],
+    ids=str,
+)
+async def test_a_note_that_differs_in_form_alone_is_read_at_once(line: Any) -> None:
+    model = Model(line)
+    shown, summariser = await visit(model)
+    assert "It was founded\nin 1234." in shown and "Summary:\nIn 1234." in shown
+    assert (len(model.asked), summariser.failures) == (1, 0)
+
+
+@pytest.mark.parametrize(
     "lines",
     [
         ["out of order", "out of order"],

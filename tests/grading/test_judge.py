@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli.errors import BudgetSpent, ModelError
+from webdancer_cli.errors import BudgetSpent, ModelError, Refused
 from webdancer_cli.grading.judge import SHOWN_CHARS, ModelJudge
 from webdancer_cli.llm import Reply
 from webdancer_cli.prompts import load
@@ -162,6 +162,74 @@ async def test_a_hedge_is_unjudged_and_not_asked_again(hedge: str) -> None:
     verdict, judge, _ = await judged(said(hedge))
     assert (verdict.outcome, verdict.detail) == ("unjudged", "hedged: It settles on it.")
     assert judge.failures == 1 and repr(hedge) in judge.last_failure
+
+
+CLEAR = [
+    ("CORRECT", "correct"),
+    ("**Correct**", "correct"),
+    ("✅ correct", "correct"),
+    ("Verdict: correct", "correct"),
+    ("The answer is wrong.", "wrong"),
+    ("Incorrect!", "wrong"),
+    ("richtig", "correct"),
+    ("falsch", "wrong"),
+    ("correcto", "correct"),
+    ("incorrecta", "wrong"),
+    ("正确", "correct"),
+    ("不正确", "wrong"),
+    ("错误。", "wrong"),
+    ("неверно", "wrong"),
+    ("incorrect ... no wait, correct", "correct"),
+    ("Correct. Wait, the year differs: wrong", "wrong"),
+    ("wrong - actually, correct", "correct"),
+    ("incorrect, scratch that, it is correct.", "correct"),
+]
+
+
+@pytest.mark.parametrize(("verdict", "outcome"), CLEAR)
+async def test_a_clear_verdict_is_read_in_any_spelling_and_a_correction_counts(verdict: str, outcome: str) -> None:
+    graded, judge, _ = await judged(said(verdict))
+    assert (graded.outcome, judge.failures) == (outcome, 0)
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        ('{"verdict": "correct"}', "correct"),
+        ('{"reason": null, "verdict": "correct"}', "correct"),
+        ('{"reason": ["a", "b"], "Verdict": "Correct", "confidence": NaN}', "correct"),
+        ('{"judgement": {"reason": "a", "verdict": "wrong"}}', "wrong"),
+        ("{'reason': 'it's the same', 'verdict': 'correct'}", "correct"),
+        ('{"reason": "a", "verdict": correct}', "correct"),
+        (said("wrong") + " No wait, the answer is correct.", "correct"),
+        (said("wrong") + "\nWait, is there anything else you need?", "wrong"),
+        (said("wrong") + " No wait. " + said("correct"), "correct"),
+    ],
+)
+async def test_what_stands_around_a_verdict_and_beside_it_is_no_matter(reply: str, outcome: str) -> None:
+    graded, judge, _ = await judged(reply)
+    assert (graded.outcome, judge.failures) == (outcome, 0)
+
+
+MORE_HEDGES = [
+    "correct? no wait, I cannot tell",
+    "wrong, or rather partially correct",
+    "no wait",
+    "neither",
+    "correct/wrong",
+]
+MORE_HEDGES += ["not wrong", "incorrectly spelled but fine", "wait, correct or wrong", "no wait, not correct"]
+
+
+@pytest.mark.parametrize("hedge", MORE_HEDGES)
+async def test_what_is_no_clear_verdict_stays_none(hedge: str) -> None:
+    graded, judge, _ = await judged(said(hedge))
+    assert (graded.outcome, judge.failures) == ("unjudged", 1)
+
+
+async def test_a_refused_key_passes_through() -> None:
+    with pytest.raises(Refused):
+        await judged(Refused("HTTP 401"))
 
 
 async def test_an_unreadable_reply_is_asked_for_once_more() -> None:

@@ -325,3 +325,54 @@ async def test_a_set_of_frames_is_read_as_its_frames(serve) -> None:
     assert page.title == "Reference" and page.url == f"{site.url}/"
     assert page.text.index("as a list") < page.text.index("founded in 1234")
     assert [link.url for link in page.links][:1] == [f"{site.url}/town"]
+
+
+LONG_TEXT = "Ida Kroll was born on 12 May 1894, in a town by the sea, and built bridges. " * 20
+RETURNED = "Target URL returned error {}"
+NO_PAGE = {
+    "a warning of 404": ({"warning": RETURNED.format("404: Not Found"), "content": LONG_TEXT}, "http_404", True),
+    "a warning of 503": ({"warning": RETURNED.format("503: Service Unavailable"), "content": "x"}, "503", False),
+    "a warning of 403 among others": (
+        {"warning": "This page contains shadow DOM.\nTarget URL returned error 403: Forbidden", "content": LONG_TEXT},
+        "403",
+        True,
+    ),
+    "a wall without a warning": ({"title": "Just a moment...", "content": "## e.org\n\nLook."}, "Just a moment", True),
+    "a wall in Markdown": ({"title": "e.org", "content": "# **Access Denied**\n\nBy [it](http://e)."}, "Denied", True),
+    "a page that is missing": ({"title": "Page not found", "content": "# 404\n\nIt was not found."}, "not found", True),
+    "a captcha that the service saw": (
+        {"warning": "This page maybe requiring CAPTCHA, please make sure you are authorized.", "content": "e.org"},
+        "challenge",
+        True,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "said", "lasts"), NO_PAGE.values(), ids=NO_PAGE.keys())
+async def test_what_a_reading_service_returns_is_judged_like_a_page_that_was_fetched(
+    serve, answer, data: dict[str, str], said: str, lasts: bool
+) -> None:
+    body = {"code": 200, "status": 20000, "data": {"title": "Ida Kroll", **data}}
+    site = await serve({"/": answer(json.dumps(body), 200, {"Content-Type": "application/json"})})
+    with pytest.raises(ToolError, match=said.replace("http_", "")) as caught:
+        await jina_read(site.url)
+    assert caught.value.lasts == lasts
+
+
+HARMLESS = [
+    None,
+    "",
+    "This is a cached snapshot of the original page, consider retry with caching opt-out.",
+    "This page contains iframe(s) that are currently hidden, consider enabling iframe processing.",
+    "This page maybe requiring CAPTCHA, please make sure you are authorized to access this page.",
+    "Failed to load 404 of 500 images",
+    ["This page contains shadow DOM."],
+]
+
+
+@pytest.mark.parametrize("warning", HARMLESS)
+async def test_a_harmless_warning_is_harmless(serve, answer, warning: object) -> None:
+    text = f"{LONG_TEXT}\n\n## Error 404\n\nThe story of the page that was not found."
+    body = {"code": 200, "status": 20000, "data": {"title": "Ida Kroll", "warning": warning, "content": text}}
+    site = await serve({"/": answer(json.dumps(body), 200, {"Content-Type": "application/json"})})
+    assert (await jina_read(site.url)).text == text.strip()

@@ -310,3 +310,112 @@ def test_a_service_without_its_key_is_refused_before_any_call(name: str, monkeyp
 async def test_a_service_may_stand_behind_a_gateway(serve, answer) -> None:
     site = await serve({"/gate": answer(json.dumps(SERPER), 200, JSON)})
     assert len(await found(open_search(f"serper={site.url}/gate"))) == 2
+
+
+def paths(name: str, *queries: str) -> list[str]:
+    """Where a service is asked for each query."""
+    return [SERVICES[name][1].replace("ada+lovelace", query) for query in queries]
+
+
+REFUSED_BY_WORDS = [
+    ("serper", 400, {"message": "Not enough credits", "statusCode": 400}),
+    ("serper", 200, {"message": "Not enough credits", "statusCode": 400}),
+    ("serper", 200, {"message": "Not enough credits"}),
+    ("serper", 429, {"message": "Your monthly usage limit has been reached"}),
+    ("brave", 422, {"type": "ErrorResponse", "error": {"code": "SUBSCRIPTION_TOKEN_INVALID", "status": 422}}),
+    ("brave", 429, {"error": {"code": "RATE_LIMITED", "meta": {"quota_limit": 2000, "quota_current": 2000}}}),
+    (
+        "brave",
+        200,
+        {"type": "ErrorResponse", "error": {"code": "QUOTA_LIMITED", "detail": "Quota limit exceeded"}},
+    ),
+    ("tavily", 400, {"detail": {"error": "Your account has been suspended"}}),
+    ("tavily", 403, {"detail": {"error": "Your subscription has expired"}}),
+    ("tavily", 200, {"error": "Invalid API key"}),
+    ("searxng", 402, {"error": "payment required"}),
+]
+
+
+@pytest.mark.parametrize(("name", "status", "body"), REFUSED_BY_WORDS, ids=str)
+async def test_an_account_at_its_end_is_told_by_what_a_service_says_and_asked_once(
+    serve, answer, name: str, status: int, body: object
+) -> None:
+    site = await serve(dict.fromkeys(paths(name, "ada", "lovelace"), answer(json.dumps(body), status, JSON)))
+    search = SERVICES[name][0](site.url)
+    for query in ("ada", "lovelace"):
+        with pytest.raises(Refused, match="--resume"):
+            await search.search(query, 2)
+    await search.aclose()
+    assert len(site.requests) == 1
+
+
+@each_service
+async def test_results_are_an_answer_whatever_else_stands_beside_them(serve, answer, name: str) -> None:
+    opened, path, body, _ = SERVICES[name]
+    site = await serve({path: answer(json.dumps({**body, "errors": ["an engine timed out"]}), 200, JSON)})
+    search = opened(site.url)
+    assert len(await search.search("ada lovelace", 2)) == 2
+    await search.aclose()
+
+
+OUT_OF_ORDER = [
+    ("serper", 400, {"message": "The backend is temporarily unavailable"}),
+    ("serper", 400, {"message": "Too many requests"}),
+    ("serper", 400, {"message": "Something else"}),
+    ("serper", 200, {"message": "Something else"}),
+    ("serper", 200, {}),
+    ("serper", 200, []),
+    ("brave", 200, {"type": "ErrorResponse", "error": {"code": "INTERNAL", "detail": "x", "status": 500}}),
+    ("tavily", 200, {"results": [], "error": "search engine timed out"}),
+    ("tavily", 200, {"detail": "x"}),
+    ("searxng", 200, {"error": "x"}),
+]
+
+
+@pytest.mark.parametrize(("name", "status", "body"), OUT_OF_ORDER, ids=str)
+async def test_a_service_that_is_out_of_order_is_an_outage_in_whatever_form_it_says_so(
+    serve, answer, name: str, status: int, body: object
+) -> None:
+    site = await serve(dict.fromkeys(paths(name, "ada", "lovelace"), answer(json.dumps(body), status, JSON)))
+    search = SERVICES[name][0](site.url)
+    with pytest.raises(Outage):
+        await search.search("ada", 2)
+    await search.aclose()
+
+
+ABOUT_THE_QUERY = [
+    ("serper", 400, {"message": "Query pattern not allowed for free accounts.", "statusCode": 400}),
+    ("serper", 400, {"message": "Missing query parameter: q", "statusCode": 400}),
+    ("serper", 200, {"message": "Query is too long", "statusCode": 400}),
+    (
+        "brave",
+        422,
+        {"error": {"code": "VALIDATION", "detail": "Unable to validate parameter(s)"}},
+    ),
+    ("tavily", 400, {"detail": {"error": "Query is too long. Max query length is 400 characters."}}),
+    ("searxng", 400, {"error": "No query"}),
+    ("serper", 400, {"message": "Invalid query: api key expired, not enough credits"}),
+]
+ECHOED = "api key expired, not enough credits"
+
+
+@pytest.mark.parametrize(("name", "status", "body"), ABOUT_THE_QUERY, ids=str)
+async def test_what_is_about_the_query_itself_is_an_observation_that_lasts(
+    serve, answer, name: str, status: int, body: object
+) -> None:
+    site = await serve(dict.fromkeys(paths(name, "ada", "lovelace"), answer(json.dumps(body), status, JSON)))
+    search = SERVICES[name][0](site.url)
+    with pytest.raises(ToolError) as caught:
+        await search.search(ECHOED if ECHOED in str(body) else "ada", 2)
+    await search.aclose()
+    assert caught.value.lasts
+
+
+async def test_a_plan_that_is_used_up_for_the_month_is_told_by_its_headers(serve, answer) -> None:
+    for reset, error in (("1, 1419704", Refused), ("1, 30", Outage)):
+        headers = {**JSON, "X-RateLimit-Remaining": "1, 0", "X-RateLimit-Reset": reset}
+        site = await serve(dict.fromkeys(paths("brave", "ada"), answer("{}", 429, headers)))
+        search = Brave(CANARY, f"{site.url}/", FAST)
+        with pytest.raises(error):
+            await search.search("ada", 2)
+        await search.aclose()

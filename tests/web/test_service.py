@@ -109,7 +109,7 @@ async def test_what_no_call_can_mend_ends_the_run_with_its_remedy_and_without_th
 
 @pytest.mark.parametrize(("status", "kind"), [(429, Outage), (400, ToolError), (404, Outage), (401, Refused)])
 async def test_no_message_holds_the_key(serve, answer, status, kind) -> None:
-    site = await serve({"/": answered(answer, {"message": CANARY}, status)})
+    site = await serve({"/": answered(answer, {"message": f"the query {CANARY}"}, status)})
     with pytest.raises(kind) as caught:
         await asked(site.url)
     assert CANARY not in str(caught.value) and "***" in str(caught.value)

@@ -21,7 +21,7 @@ from webdancer_cli.errors import ModelError, Outage, ToolError
 from webdancer_cli.prompts import PromptSet, fill, opening
 from webdancer_cli.records import QA, Call, Ending, Message, Trajectory, Usage
 from webdancer_cli.spending import added
-from webdancer_cli.transcript import STOP_STRINGS, ToolCall, Turn, defuse, parse_turn, render_response
+from webdancer_cli.transcript import STOP_STRINGS, ToolCall, Turn, defuse, opened, parse_turn, render_response
 
 
 class TokenLimit(Exception):
@@ -48,10 +48,14 @@ class Completion(msgspec.Struct, kw_only=True):
 
     @property
     def written(self) -> str:
-        """The whole turn in the text grammar: a separate thought comes first, unable to pose as an action."""
+        """The whole turn in the text grammar: a separate thought comes first, unable to pose as an action.
+
+        A thought that the server's template had opened gets its tag back.
+        """
+        text = opened(self.text)
         if not self.thought.strip():
-            return self.text
-        thought, text = defuse(self.thought.strip()), self.text.lstrip()
+            return text
+        thought, text = defuse(self.thought.strip()), text.lstrip()
         if text.startswith("<think>"):
             return f"<think>\n{thought}\n\n" + text.removeprefix("<think>").lstrip()
         return f"<think>\n{thought}\n</think>\n{text}"
@@ -253,10 +257,13 @@ class Episode:
         if turn.call is None:
             self._reminders += 1
             return fill(self._wording.reminder, reason=turn.repairs[-1].replace("_", " "))
-        if fault := self._tools.faults(turn.call):
+        mends: list[str] = []
+        call = self._tools.mended(turn.call, mends)
+        self.repairs += [f"{self.usage.calls}:{mend}" for mend in mends]
+        if fault := self._tools.faults(call):
             self.repairs.append(f"{self.usage.calls}:faulty_call")
             return fault
-        return await self._run_tool(turn.call)
+        return await self._run_tool(call)
 
     async def _run_tool(self, call: ToolCall) -> str:
         """The observation of a call, within its cap. A failure is told as one; raises Outage."""

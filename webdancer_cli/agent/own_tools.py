@@ -13,9 +13,9 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from webdancer_cli.calls import encodable
 from webdancer_cli.errors import ToolError, UsageError
 from webdancer_cli.functions import Own, find, one_line
+from webdancer_cli.lenient_json import NotJson, decode, encodable
 
 RESERVED = ("search", "visit")
 
@@ -37,6 +37,16 @@ class OwnTool:
             return f"{self.name}: {error}"
         return None
 
+    def mended(self, arguments: dict[str, Any], repairs: list[str]) -> dict[str, Any]:
+        """The arguments with the lists and objects that arrived as text, where the signature takes only those."""
+        if self.fault(arguments) is None:
+            return arguments
+        read = {name: _decoded(value) for name, value in arguments.items()}
+        if self.fault(read) is not None:
+            return arguments
+        repairs.append("list_as_text")
+        return read
+
     async def call(self, arguments: dict[str, Any]) -> str:
         """What the function returns, as text. Raises ToolError for whatever it raises: that is the policy's to read."""
         given = msgspec.structs.asdict(msgspec.convert(arguments, self._arguments, strict=False))
@@ -44,6 +54,16 @@ class OwnTool:
         if isinstance(result, BaseException):
             raise ToolError(f"{self.name} failed: {one_line(result)}") from result
         return _text(result)
+
+
+def _decoded(value: Any) -> Any:
+    """The list or object that a text holds; anything else as it is."""
+    if not (isinstance(value, str) and value.lstrip().startswith(("[", "(", "{"))):
+        return value
+    try:
+        return decode(value)[0]
+    except NotJson:
+        return value
 
 
 def load_tools(names: Sequence[str]) -> list[OwnTool]:

@@ -13,7 +13,7 @@ from webdancer_cli.errors import ModelError, Outage
 from webdancer_cli.flow import together
 from webdancer_cli.prompts import PromptSet
 from webdancer_cli.records import Page
-from webdancer_cli.structured import Completes, Unreadable, ask_for
+from webdancer_cli.structured import Aside, Completes, Unreadable, ask_for
 from webdancer_cli.web.passages import passages_of
 from webdancer_cli.web.words import sentence_spans
 from webdancer_cli.web.workers import Workers
@@ -27,9 +27,9 @@ ROOM_SHARE = 0.7
 
 
 class Note(msgspec.Struct):
-    """The model's reply about one part of a page."""
+    """The model's reply about one part of a page. ``rational`` makes it think first, and is shown to nobody."""
 
-    rational: str
+    rational: Aside
     evidence: str
     summary: str
 

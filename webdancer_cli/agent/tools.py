@@ -105,6 +105,12 @@ class Tools:
         *others, last = (schema["name"] for schema in self.schemas)
         return f"there is no tool called {call.name!r}: the tools are {', '.join(others)} and {last}"
 
+    def mended(self, call: ToolCall, repairs: list[str]) -> ToolCall:
+        """The call with what its own tool's signature shows to be amiss in form alone; each mend is named."""
+        if call.name not in self._own:
+            return call
+        return ToolCall(call.name, self._own[call.name].mended(call.arguments, repairs))
+
     def cap_tokens(self, name: str) -> int:
         """How long an observation of a tool may be."""
         return {"search": self.caps.search_tokens, "visit": self.caps.visit_tokens}.get(name, self.caps.tool_tokens)

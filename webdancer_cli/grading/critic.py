@@ -20,7 +20,9 @@ FRAME = "critic.md"
 CRITERIA = {name: f"critic_{name}.md" for name in ("non_redundancy", "goal_alignment", "logical_reasoning", "accuracy")}
 """The criteria, in the order in which they are asked, with the files that word them."""
 Said = Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["good", "bad"]})]
-WORDS = {"good": True, "bad": False}
+GOOD = "good gut bon bonne bueno buena buono bom goed хорошо 好 良い 좋음"
+BAD = "bad poor schlecht mauvais mauvaise malo mala cattivo ruim slecht плохо 坏 差 不好 悪い 나쁨"
+WORDS = {**dict.fromkeys(GOOD.split(), True), **dict.fromkeys(BAD.split(), False)}
 
 
 class Judgement(WordAndReason):
@@ -40,7 +42,7 @@ class Critic:
         self._criteria = {name: prompts.files[file] for name, file in CRITERIA.items()}
 
     async def opinions(self, trajectory: Trajectory) -> list[Opinion]:
-        """One opinion for each criterion, up to the first bad one, which decides. Raises ModelError and BudgetSpent."""
+        """One opinion for each criterion, up to the first bad one, which decides. Raises ModelError and RunStopped."""
         shown = record(trajectory)
         found: list[Opinion] = []
         for name in self._criteria:
@@ -53,7 +55,7 @@ class Critic:
         judgement, usage = await ask_for(
             self._chat, Judgement, self._frame, record=shown, criterion=self._criteria[name]
         )
-        good = WORDS.get(judgement.word)
+        good = judgement.settled(WORDS)
         if good is None:
             raise ModelError(f"{name}: neither good nor bad, but {judgement.said}")
         return Opinion(criterion=name, good=good, reason=judgement.short_reason, method=self.method, usage=usage)

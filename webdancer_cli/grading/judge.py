@@ -22,7 +22,18 @@ SHOWN_CHARS = 4000
 Said = Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["correct", "wrong"]})]
 """A server with structured output allows these two words. Any other is read, too, so that a hedge is known as one."""
 
-OUTCOMES: dict[str, Literal["correct", "wrong"]] = {"correct": "correct", "wrong": "wrong", "incorrect": "wrong"}
+CORRECT = """correct right accurate richtig korrekt exact juste correcte correcto correcta corretto corretta
+correto correta certo juist правильно верно poprawna poprawne doğru đúng benar rätt صحيح सही
+正确 正確 对 正しい 正解 정답 맞음 올바름"""
+WRONG = """wrong incorrect inaccurate falsch inkorrekt faux fausse incorrecte incorrecto incorrecta sbagliato
+sbagliata errato scorretto errado incorreto fout onjuist неправильно неверно niepoprawna yanlış sai salah fel خطأ गलत
+错误 錯誤 不正确 不正確 错 間違い 誤り 不正解 오답 틀림"""
+Outcome = Literal["correct", "wrong"]
+OUTCOMES: dict[str, Outcome] = {
+    **dict.fromkeys(CORRECT.split(), "correct"),
+    **dict.fromkeys(WRONG.split(), "wrong"),
+}
+"""The two words, in the languages in which models answer when they are shown one."""
 
 
 class Judgement(WordAndReason):
@@ -47,7 +58,7 @@ class ModelJudge:
         self._template = prompts.files[PROMPT]
 
     async def judge(self, qa: QA, answer: str | None) -> Verdict:
-        """Raises BudgetSpent. A model that fails gives ``unjudged``, with the kind of failure as its detail."""
+        """Raises RunStopped. A model that fails gives ``unjudged``, with the kind of failure as its detail."""
         by_rule = answers.judge(answer, qa.answer, qa.aliases)
         if answer is None or by_rule.detail != answers.NO_MATCH:
             return by_rule
@@ -71,7 +82,7 @@ class ModelJudge:
         )
 
     def _read(self, judgement: Judgement, usage: Usage) -> Verdict:
-        outcome = OUTCOMES.get(judgement.word)
+        outcome = judgement.settled(OUTCOMES)
         if outcome is None:
             failure = f"neither correct nor wrong, but {judgement.said}"
             return self._unjudged(f"hedged: {judgement.short_reason}", failure, usage)

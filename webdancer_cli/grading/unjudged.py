@@ -5,18 +5,24 @@ from pathlib import Path
 import msgspec
 
 from webdancer_cli import jsonl
-from webdancer_cli.errors import BudgetSpent
+from webdancer_cli.errors import BudgetSpent, RunStopped
 from webdancer_cli.flow import Tally
 from webdancer_cli.grading.answers import METHOD, Judge
 from webdancer_cli.records import QA, Verdict
 
 
-async def verdict_within_budget(judge: Judge, qa: QA, answer: str | None) -> tuple[Verdict, BudgetSpent | None]:
-    """The judge's word; ``unjudged`` when the budget is spent before it: the episode that was played for it is kept."""
+async def verdict_or_stop(judge: Judge, qa: QA, answer: str | None) -> tuple[Verdict, RunStopped | None]:
+    """The judge's word; ``unjudged`` when the run is stopped before it: the episode that was played for it is kept."""
     try:
         return await judge.judge(qa, answer), None
-    except BudgetSpent as spent:
-        return Verdict(outcome="unjudged", method=judge.name, detail="budget_spent"), spent
+    except RunStopped as stop:
+        return unasked(judge, stop), stop
+
+
+def unasked(judge: Judge, stop: RunStopped) -> Verdict:
+    """What is known of an answer about which the judge can no longer be asked; no word of its server is in it."""
+    detail = "budget_spent" if isinstance(stop, BudgetSpent) else "judge_refused"
+    return Verdict(outcome="unjudged", method=judge.name, detail=detail)
 
 
 def judge_failed(verdict: Verdict) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from webdancer_cli import config, jsonl, prompts
-from webdancer_cli.errors import BudgetSpent, Reject, UsageError
+from webdancer_cli.errors import Reject, RunStopped, UsageError
 from webdancer_cli.flow import Progress, Sink, Tally
 from webdancer_cli.jsonl import BadLine, Writer
 from webdancer_cli.records import QA, Page, Record, Rejected
@@ -66,8 +66,8 @@ async def run(
             async with aclosing(pages), aclosing(author.write(pages)) as written:
                 async with aclosing(sifted(written, sieve, sink, options.out) if sieve else written) as outcomes:
                     await delivery.take(outcomes)
-        except BudgetSpent as spent:
-            sink.tally.stopped = str(spent)
+        except RunStopped as stop:
+            sink.tally.stopped = str(stop)
         delivery.finish()
         if author.name == config.BUILTIN and not delivery.is_full:
             sink.tally.remark = _remark(len(sink.done) + sink.tally.counts["out"], sink.tally.counts["pages"])
@@ -160,7 +160,7 @@ class Delivery:
                 self._put(await self._regrouped(outcome))
                 if self.is_full:
                     return
-        except BudgetSpent:
+        except RunStopped:
             self._put(self._groups.rest())
             raise
         self._put(self._groups.rest())

@@ -62,13 +62,13 @@ async def run(
         trajectory = await play(item.qa, policy, tools, prompts, limits, item.index, date=options.date or "")
         if trajectory.ending in FAILURES:
             raise Reject(trajectory.ending, trajectory.extra["error"])
-        verdict, spent = await unjudged.verdict_within_budget(judge, item.qa, trajectory.answer)
+        verdict, stop = await unjudged.verdict_or_stop(judge, item.qa, trajectory.answer)
         unjudged.count(verdict, sink.tally)
         well_formed = not trajectory.repairs and format_ok(trajectory.messages, tools.schemas)
         graded = attempt(trajectory, verdict, well_formed)
         board.add(graded)
-        if spent:
-            raise Stopped(spent, [graded])
+        if stop:
+            raise Stopped(stop, [graded])
         return [graded]
 
     def key(item: Run) -> str:

@@ -20,7 +20,7 @@ from webdancer_cli.agent.episode import FAILURES, Limits, Policy, play
 from webdancer_cli.agent.own_tools import load_tools
 from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.tools import Tools
-from webdancer_cli.errors import BudgetSpent, Refused, Reject
+from webdancer_cli.errors import Reject, RunStopped
 from webdancer_cli.flow import Progress, Sink, Stopped, Tally, once
 from webdancer_cli.flow import run as flow_run
 from webdancer_cli.grading import answers, unjudged
@@ -109,12 +109,12 @@ class Sampler:
             for index in task.rollouts:
                 if self._id(task.qa, index) not in self._sink.done and not await self._goes_on(task, index, played):
                     break
-        except (BudgetSpent, Refused) as stop:
+        except RunStopped as stop:
             raise Stopped(stop, played) from stop
         return played
 
     async def _goes_on(self, task: Task, index: int, played: list[Trajectory]) -> bool:
-        """Play a rollout; whether the task's next one is to be played, too. Raises BudgetSpent, Refused."""
+        """Play a rollout; whether the task's next one is to be played, too. Raises RunStopped."""
         trajectory = await self._play(task.qa, index)
         if trajectory.ending in FAILURES:
             self._sink.reject(Reject(trajectory.ending, trajectory.extra["error"]), task, trajectory.id)
@@ -125,12 +125,12 @@ class Sampler:
         return not (self._options.until_correct and _settles(trajectory))
 
     async def _grade(self, trajectory: Trajectory, judge: Judge) -> None:
-        """Raises BudgetSpent; the trajectory then is unjudged."""
-        verdict, spent = await unjudged.verdict_within_budget(judge, trajectory.qa, trajectory.answer)
+        """Raises RunStopped; the trajectory then is unjudged."""
+        verdict, stop = await unjudged.verdict_or_stop(judge, trajectory.qa, trajectory.answer)
         trajectory.verdict = verdict
         unjudged.count(verdict, self._sink.tally)
-        if spent:
-            raise spent
+        if stop:
+            raise stop
 
     def last_id(self, task: Task) -> str:
         """The rollout without which a task is not done."""

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-from webdancer_cli.errors import BudgetSpent
+from webdancer_cli.errors import RunStopped
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,12 +20,12 @@ async def in_order(
 ) -> AsyncGenerator[Result, None]:
     """``work`` on every item, on ``jobs`` at once; the results in the order of the items.
 
-    On BudgetSpent, from ``items`` or from ``work``, no further item is taken; what can still be finished is given, and
-    then BudgetSpent is raised. Any other error ends the stream at its place.
+    On RunStopped, from ``items`` or from ``work``, no further item is taken; what can still be finished is given, and
+    then it is raised. Any other error ends the stream at its place.
     """
     window: deque[asyncio.Task[Result]] = deque()
     working = asyncio.Semaphore(jobs)
-    spent: BudgetSpent | None = None
+    stop: RunStopped | None = None
 
     async def bounded(item: Item) -> Result:
         async with working:
@@ -37,15 +37,15 @@ async def in_order(
                 window.append(asyncio.create_task(bounded(item)))
                 while window and (len(window) >= AHEAD * jobs or window[0].done()):
                     yield await window.popleft()
-        except BudgetSpent as error:
-            spent = error
+        except RunStopped as error:
+            stop = error
         while window:
             try:
                 yield await window.popleft()
-            except BudgetSpent as error:
-                spent = error
-        if spent:
-            raise spent
+            except RunStopped as error:
+                stop = error
+        if stop:
+            raise stop
     finally:
         for task in window:
             task.cancel()

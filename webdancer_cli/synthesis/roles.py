@@ -37,7 +37,7 @@ class QuestionWriter(Protocol):
     def write(self, pages: AsyncIterator[Page]) -> AsyncGenerator[QA | Refused, None]:
         """The questions of a stream of pages, in an order that the pages and the seed decide.
 
-        Raises BudgetSpent, after all that can still be given.
+        Raises RunStopped, after all that can still be given.
         """
         ...
 
@@ -51,6 +51,6 @@ class Hardener(Protocol):
     async def rewrite(self, qa: QA, web: Web) -> QA | None:
         """The question one level up, with the same answer; None if it cannot be made harder.
 
-        Raises ModelError and BudgetSpent.
+        Raises ModelError and RunStopped.
         """
         ...

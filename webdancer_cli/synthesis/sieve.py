@@ -16,7 +16,7 @@ from webdancer_cli.grading import answers
 from webdancer_cli.prompts import PromptSet
 from webdancer_cli.records import QA, Usage
 from webdancer_cli.spending import added
-from webdancer_cli.structured import Completes, ask_for
+from webdancer_cli.structured import Completes, TextOrNumber, ask_for
 from webdancer_cli.synthesis.ordered import in_order
 from webdancer_cli.synthesis.roles import Refused
 
@@ -34,13 +34,13 @@ class Unasked:
 
 
 Check = Callable[[QA], Awaitable[tuple[Reject | None, Usage]]]
-"""Why a question cannot pass, if it cannot, and what it took to find out. Raises ModelError and BudgetSpent."""
+"""Why a question cannot pass, if it cannot, and what it took to find out. Raises ModelError and RunStopped."""
 
 
 class Recalled(msgspec.Struct):
     """``answer`` is empty if the model does not know."""
 
-    answer: str
+    answer: TextOrNumber
 
 
 class Verified(msgspec.Struct):
@@ -87,7 +87,7 @@ class Sieve:
         self._jobs = jobs
 
     async def sift(self, outcomes: AsyncIterator[Outcome | Unasked]) -> AsyncGenerator[Outcome | Unasked, None]:
-        """The same outcomes, but for the questions that did not pass. Raises BudgetSpent."""
+        """The same outcomes, but for the questions that did not pass. Raises RunStopped."""
         async with aclosing(in_order(outcomes, self._sifted, self._jobs)) as sifted:
             async for outcome in sifted:
                 yield outcome
@@ -96,7 +96,7 @@ class Sieve:
         return await self.asked(outcome) if isinstance(outcome, QA) else outcome
 
     async def asked(self, qa: QA) -> Outcome:
-        """The question, or why it did not pass. Raises BudgetSpent."""
+        """The question, or why it did not pass. Raises RunStopped."""
         for check in self._checks:
             try:
                 reject, usage = await check(qa)

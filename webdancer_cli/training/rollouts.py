@@ -14,10 +14,11 @@ import msgspec
 from webdancer_cli.agent.episode import Limits, play
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.config import Rl
-from webdancer_cli.errors import BudgetSpent, Outage, Refused
+from webdancer_cli.errors import Outage, Refused, RunStopped
 from webdancer_cli.grading.answers import Judge, MatchJudge
 from webdancer_cli.grading.format import format_ok
 from webdancer_cli.grading.reward import reward
+from webdancer_cli.grading.unjudged import unasked
 from webdancer_cli.prompts import PromptSet
 from webdancer_cli.records import QA, Message, Page, Trajectory, Verdict
 from webdancer_cli.training.dapo import group_advantages, is_learnable, overlong_penalty
@@ -112,9 +113,9 @@ class Arena:
             return Verdict(outcome="unjudged", method="ending", detail=trajectory.ending)
         try:
             return await self._judge.judge(trajectory.qa, trajectory.answer)
-        except (BudgetSpent, Refused) as stop:
+        except RunStopped as stop:
             self._spent = _cause(stop)
-            return Verdict(outcome="unjudged", method=self._judge.name, detail="budget_spent")
+            return unasked(self._judge, stop)
 
     async def aclose(self) -> None:
         """Close what the judge and the live web hold open, in the event loop that they were asked in."""
@@ -147,7 +148,7 @@ class _Heard:
             raise Outage(self.refused) from refused
 
 
-def _cause(stop: BudgetSpent | Refused) -> str:
+def _cause(stop: RunStopped) -> str:
     """Without the data stages' remedy: this one has no ``--resume``."""
     return str(stop).partition("; --resume")[0]
 

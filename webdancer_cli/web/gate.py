@@ -69,6 +69,17 @@ def read(document: Document, terms: Terms) -> Reading:
     return Reading(page, _refusal(document, page, tree, robots, terms))
 
 
+def text_refusal(title: str, text: str, *, warns: bool = False) -> Refusal | None:
+    """What ``read`` has against a page of which only the text is at hand. ``warns``: somebody saw a challenge on it."""
+    if found := walls.wall(title, text) or _cookie_wall(text):
+        return Refusal(*found)
+    if len(text) < LITTLE_CHARS and (warns or walls.CAPTCHA_MARKS.search(text)):
+        return Refusal("captcha", "next to nothing but a challenge")
+    if mark := _mojibake(text):
+        return Refusal("mojibake", f"broken characters such as {mark!r}")
+    return None
+
+
 def _refusal(document: Document, page: Page, tree: LexborHTMLParser, robots: set[str], terms: Terms) -> Refusal | None:
     if robots & {"noindex", "none"}:
         return Refusal("noindex", f"{page.url}: asks not to be kept (robots: noindex)", follow=True)

@@ -1,6 +1,8 @@
 """``--reader jina``: a service fetches a page and sends its text as Markdown. ``POST /`` with ``{"url": …}``."""
 
 import hashlib
+import re
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -8,8 +10,10 @@ import msgspec
 from webdancer_cli.errors import Reject, ToolError
 from webdancer_cli.proxies import Proxies
 from webdancer_cli.records import Page
-from webdancer_cli.web.fetch import checked, may_pass
+from webdancer_cli.web import gate
+from webdancer_cli.web.fetch import Status, checked, may_pass
 from webdancer_cli.web.guard import allowed, allowed_by
+from webdancer_cli.web.reader import READ_ALL_THE_SAME
 from webdancer_cli.web.service import Patience, Service, key_from
 from webdancer_cli.web.urls import DEFAULT_PORTS, without_user
 
@@ -23,7 +27,10 @@ REMEDIES = {
 
 
 class _Data(msgspec.Struct):
+    """``warning`` is what the service has to say of the page, its status included."""
+
     title: str | None = None
+    warning: Any = None
     url: str | None = None
     content: str | None = None
     publishedTime: str | None = None
@@ -52,17 +59,26 @@ class JinaReader:
         self._proxies = Proxies.of_environment()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._service = Service(
-            "jina", headers=headers, secrets=[key], remedies=REMEDIES, contact=contact, patience=patience
+            "jina",
+            headers=headers,
+            secrets=[key],
+            remedies=REMEDIES,
+            results_in=results_in,
+            contact=contact,
+            patience=patience,
         )
 
     async def read(self, url: str) -> Page:
+        """The page, judged as one that is fetched: a wall or an error page in its place is a ToolError."""
         try:
             target = checked(url)
             await self._guard(target)
+            answer = await self._service.ask("POST", f"{self._url}/", _Answer, json={"url": target})
+            page = _page(target, answer.data)
+            _judge(page, str(answer.data.warning or ""))
         except Reject as reject:
             raise ToolError(reject.detail, lasts=not may_pass(reject)) from None
-        answer = await self._service.ask("POST", f"{self._url}/", _Answer, json={"url": target})
-        return _page(target, answer.data)
+        return page
 
     async def _guard(self, url: str) -> None:
         """Names of an intranet are not sent to strangers. Raises Reject ``private_address`` or ``dns_failure``."""
@@ -76,6 +92,31 @@ class JinaReader:
 
     async def aclose(self) -> None:
         await self._service.aclose()
+
+
+def results_in(value: Any) -> Any:
+    return value.get("data") if isinstance(value, dict) and isinstance(value.get("data"), dict) else None
+
+
+_STATUS = re.compile(r"\b(?:returned|status|error|http)\b\D{0,20}\b([45]\d\d)\b", re.IGNORECASE)
+
+
+def _judge(page: Page, warning: str) -> None:
+    """Raises Reject for what is no page: by the status that the service reports, or by what the gate makes of it.
+
+    Other warnings are about how it was read, and harmless.
+    """
+    if status := _STATUS.search(warning):
+        raise Status(page.url, int(status[1]), None)
+    refusal = gate.text_refusal(page.title, _plain(page.text), warns="captcha" in warning.lower())
+    if refusal and refusal.reason not in READ_ALL_THE_SAME:
+        raise Reject(refusal.reason, f"{page.url}: {refusal.detail}")
+
+
+def _plain(markdown: str) -> str:
+    """The text without the marks of Markdown."""
+    text = re.sub(r"!?\[([^\]]*)\]\([^)\s]*(?:\s[^)]*)?\)", r"\1", markdown)
+    return re.sub(r"^[ \t]*(?:#{1,6}|>+|[=-]{3,}$)[ \t]*|[*_`]{1,3}", "", text, flags=re.MULTILINE).strip()
 
 
 def _page(url: str, data: _Data) -> Page:

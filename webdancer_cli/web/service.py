@@ -1,15 +1,18 @@
 """An HTTP service that answers JSON: search APIs, and readers that are services.
 
-A failure has one of three fates. What may pass (429, 5xx, cut connections, junk) is tried again, bounded in number and
-in time, and is then an Outage, which ends the episode. What no further call can mend (a key that is refused, no credit
-left, a switch that is off) is Refused and ends the run. Neither becomes an observation; only what the service has
-against the request itself does, as a ToolError.
+What a failure means is told by ``failures``; here it has one of three fates. What may pass (429, 5xx, cut connections,
+junk, words that nobody knows) is tried again where that helps, bounded in number and in time, and is then an Outage,
+which ends the episode. What no further call can mend (a key that is refused, no credit left, a switch that is off) is
+Refused and ends the run, after one call. Neither becomes an observation, nor does it get on a tape; only what the
+service has against the query or the page itself does, as a ToolError.
 """
 
 import asyncio
+import codecs
 import os
+import re
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn, TypeVar
 
@@ -18,14 +21,22 @@ import msgspec
 
 from webdancer_cli import proxies
 from webdancer_cli.errors import Outage, Refused, ToolError, UsageError
+from webdancer_cli.failures import Failure, error_in, failure
 from webdancer_cli.tape import SHORTEST_SECRET
 from webdancer_cli.web import urls
 from webdancer_cli.web.fetch import retry_after, user_agent
 
 Answer = TypeVar("Answer")
 
-ABOUT_THE_REQUEST = frozenset([400, 413, 414, 422, 451])
-"""What a service says of a query or a page that it will not take."""
+ABOUT_THE_REQUEST = frozenset([413, 414, 422, 451])
+"""Statuses that need no words: the request is too long, cannot be processed, or may not be answered."""
+_ABOUT_THE_REQUEST = re.compile(
+    r"\bquer(?:y|ies)\b|\bq\b|search terms?|keywords?|characters|too long|too short|pattern"
+    r"|\burls?\b|domain|hostname|web ?page|\bpage\b|goto|navigat|net::|resolv|no content|language|parameter"
+)
+"""What a service says of a query or a page that it will not take. Other words under 400 may mean anything."""
+LONG_PAUSE_SECONDS = 86_400
+"""A limit that is reset after more than a day is a plan's, not a pace."""
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,8 +85,9 @@ def checked_url(given: str, *, what: str) -> str:
 class Service:
     """One service at one address. ``remedies`` says by status what the user can do; these statuses end the run.
 
-    ``secrets`` are cut out of all that it says: servers quote the key that they refuse. All calls rest while the
-    service asked for a pause.
+    ``results_in`` gives what an answer is about, empty where nothing was found, None for what is no answer: HTTP 200
+    with that is a failure, and so is an error beside nothing. ``secrets`` are cut out of all that it says: servers
+    quote the key that they refuse. All calls rest while the service asked for a pause.
     """
 
     def __init__(
@@ -85,6 +97,7 @@ class Service:
         headers: Mapping[str, str] | None = None,
         secrets: Iterable[str] = (),
         remedies: Mapping[int, str] | None = None,
+        results_in: Callable[[Any], Any] = lambda value: value,
         contact: str | None = None,
         patience: Patience | None = None,
         at_once: int = 16,
@@ -93,6 +106,8 @@ class Service:
         self._headers = {"Accept": "application/json", "User-Agent": user_agent(contact), **(headers or {})}
         self._secrets = [secret for secret in secrets if secret]
         self._remedies = dict(remedies or {})
+        self._results_in = results_in
+        self._refused: Refused | None = None
         self._patience = patience or Patience()
         self._room = asyncio.Semaphore(at_once)
         self._rest_until = 0.0
@@ -108,6 +123,8 @@ class Service:
         for attempt in range(1, self._patience.attempts + 1):
             try:
                 async with self._turn(deadline):
+                    if self._refused:
+                        raise Refused(str(self._refused))
                     return await self._attempt(method, url, kind, request, deadline)
             except _Passing as failure:
                 wait = failure.wait_seconds or pause
@@ -143,6 +160,7 @@ class Service:
         await asyncio.sleep(max(0.0, wait))
 
     async def _attempt(self, method: str, url: str, kind: type[Answer], request: Any, deadline: float) -> Answer:
+        own_words = _own_words(request)
         seconds = max(0.0, min(self._patience.attempt_seconds, deadline - time.monotonic()))
         try:
             async with asyncio.timeout(seconds):
@@ -152,8 +170,8 @@ class Service:
         except httpx.HTTPError as error:
             raise _Passing(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from None
         if response.status_code != httpx.codes.OK:
-            self._refuse(response)
-        return self._read(response, kind)
+            self._refuse(response, own_words)
+        return self._read(response, kind, own_words)
 
     def _connection(self) -> httpx.AsyncClient:
         """Opened at the first call: only then is there the event loop that it belongs to."""
@@ -161,21 +179,37 @@ class Service:
             self._client = proxies.client(headers=self._headers, timeout=self._patience.attempt_seconds)
         return self._client
 
-    def _refuse(self, response: httpx.Response) -> NoReturn:
-        """Raise what a status other than 200 means."""
-        status, said = response.status_code, _said(response)
-        failure = f"HTTP {status}: {said}" if said else f"HTTP {status}"
-        if remedy := self._remedies.get(status):
-            raise Refused(f"{self.name}: {self._clean(failure)}: {remedy}; --resume goes on from there")
-        if status in (408, 425, 429) or status >= 500:
-            raise _Passing(failure, retry_after(response.headers.get("retry-after", "")) or 0.0)
-        if status in ABOUT_THE_REQUEST:
-            raise ToolError(f"{self.name}: {self._clean(failure)}", lasts=True)
-        raise Outage(f"{self.name}: {self._clean(failure)}: is this the service's address?")
+    def _refuse(self, response: httpx.Response, own_words: Sequence[str]) -> NoReturn:
+        """Raise what a failure means, under whatever status it came."""
+        what, said = failure(response.status_code, response.content, own_words), _said(response)
+        status = what.status or response.status_code
+        told = self._clean(f"HTTP {status}: {said}" if said else f"HTTP {status}")
+        if remedy := self._remedy(what, status, response):
+            self._refused = Refused(f"{self.name}: {told}: {remedy}; --resume goes on from there")
+            raise self._refused
+        if what.kind in ("busy", "passing") or what.status == 0:
+            asked = retry_after(response.headers.get("retry-after", "")) or what.wait_seconds
+            raise _Passing(told if what.status else f"it sent an odd answer: {self._clean(said)}", asked)
+        if what.kind in ("content", "too_long") or (what.kind == "request" and _is_about_request(what)):
+            raise ToolError(f"{self.name}: {told}", lasts=True)
+        if what.kind == "request":
+            raise Outage(f"{self.name}: {told}")
+        raise Outage(f"{self.name}: {told}: is this the service's address?")
 
-    def _read(self, response: httpx.Response, kind: type[Answer]) -> Answer:
+    def _remedy(self, what: Failure, status: int, response: httpx.Response) -> str | None:
+        """What the user can do where no further call can succeed."""
+        if what.is_final or (status == 429 and _plan_is_spent(response)):
+            general = 401 if what.kind == "key" else 402
+            return self._remedies.get(status) or self._remedies.get(general) or _GENERAL_REMEDIES[general]
+        return self._remedies.get(status) if what.kind == "other" else None
+
+    def _read(self, response: httpx.Response, kind: type[Answer], own_words: Sequence[str]) -> Answer:
         try:
-            return msgspec.json.decode(self._without_keys(response.content), type=kind)
+            value = msgspec.json.decode(self._without_keys(response.content).removeprefix(codecs.BOM_UTF8))
+            results = self._results_in(value)
+            if results is None or (error_in(value) is not None and (not results or results is value)):
+                self._refuse(response, own_words)
+            return msgspec.convert(value, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             media_type = response.headers.get("content-type", "").partition(";")[0]
             what = f"{media_type}, not JSON" if media_type and "json" not in media_type else f"an odd answer: {error}"
@@ -195,6 +229,28 @@ class Service:
             if len(secret) >= SHORTEST_SECRET:
                 content = content.replace(secret.encode(), b"***")
         return content
+
+
+_GENERAL_REMEDIES = {401: "use a key that is valid", 402: "add credit to the account, or have its limits raised"}
+
+
+def _own_words(request: Mapping[str, Any]) -> list[str]:
+    """The texts that were sent: a service may repeat a query that speaks of quotas or of keys."""
+    sent = [*(request.get("params") or {}).values(), *(request.get("json") or {}).values()]
+    return [text for text in sent if isinstance(text, str) and len(text) > 3]
+
+
+def _is_about_request(what: Failure) -> bool:
+    return what.status in ABOUT_THE_REQUEST or bool(what.names) or bool(_ABOUT_THE_REQUEST.search(what.words))
+
+
+def _plan_is_spent(response: httpx.Response) -> bool:
+    """Whether headers such as ``X-RateLimit-Remaining: 1, 0`` tell of a limit that lasts for longer than a day."""
+    left, resets = (
+        response.headers.get(f"x-ratelimit-{name}", "").replace(" ", "").split(",") for name in ("remaining", "reset")
+    )
+    spent = [reset for rest, reset in zip(left, resets, strict=False) if rest == "0" and reset.isdigit()]
+    return any(LONG_PAUSE_SECONDS < int(reset) < 100 * LONG_PAUSE_SECONDS for reset in spent)
 
 
 def _said(response: httpx.Response, chars: int = 200) -> str:

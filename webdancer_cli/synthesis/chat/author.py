@@ -33,7 +33,7 @@ class QuotedPart(msgspec.Struct):
 
 class Written(msgspec.Struct):
     question: str
-    answer: str
+    answer: structured.TextOrNumber
     type: str
     evidence: list[QuotedPart]
 

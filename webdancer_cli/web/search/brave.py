@@ -1,6 +1,7 @@
 """Brave Search: ``GET /res/v1/web/search`` with the key as X-Subscription-Token; results stand in ``web.results``."""
 
 import html
+from typing import Any
 
 import msgspec
 
@@ -35,13 +36,24 @@ class _Answer(msgspec.Struct):
     """Missing when nothing was found."""
 
 
+def results_in(value: Any) -> Any:
+    if not isinstance(value, dict) or not ("web" in value or "query" in value or value.get("type") == "search"):
+        return None
+    return value.get("web") or []
+
+
 class Brave:
     name = "brave"
 
     def __init__(self, key: str, url: str = URL, patience: Patience | None = None):
         self._url = url
         self._service = Service(
-            self.name, headers={"X-Subscription-Token": key}, secrets=[key], remedies=REMEDIES, patience=patience
+            self.name,
+            headers={"X-Subscription-Token": key},
+            secrets=[key],
+            remedies=REMEDIES,
+            results_in=results_in,
+            patience=patience,
         )
 
     async def search(self, query: str, results: int) -> list[Hit]:

@@ -5,9 +5,9 @@ It returns results, best first: objects or mappings with ``title`` and ``url``, 
 
 import msgspec
 
-from webdancer_cli.calls import encodable
 from webdancer_cli.errors import Outage, Refused, ToolError
 from webdancer_cli.functions import Own, find, one_line
+from webdancer_cli.lenient_json import encodable
 from webdancer_cli.web.source import Hit
 
 OWN_WORDS = (ToolError, Refused, KeyboardInterrupt, SystemExit)

@@ -31,6 +31,10 @@ class _Answer(msgspec.Struct):
     """Which engines failed and why, e.g. ``["google", "timeout"]``."""
 
 
+def results_in(value: Any) -> Any:
+    return (value["results"] or []) if isinstance(value, dict) and "results" in value else None
+
+
 class Searxng:
     """``name`` leaves out user and password. Raises UsageError for what is no URL."""
 
@@ -39,7 +43,9 @@ class Searxng:
         parts = urlsplit(base)
         self.name = f"searxng={without_user(base)}"
         self._url = f"{base}/search"
-        self._service = Service(self.name, secrets=_secrets(parts), remedies=REMEDIES, patience=patience)
+        self._service = Service(
+            self.name, secrets=_secrets(parts), remedies=REMEDIES, results_in=results_in, patience=patience
+        )
 
     async def search(self, query: str, results: int) -> list[Hit]:
         """One page of results, as many as the instance gives. Nothing found while engines failed is an Outage."""

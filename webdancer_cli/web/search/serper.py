@@ -1,5 +1,7 @@
 """Serper: Google's results. ``POST /search`` with the key as X-API-KEY; results stand in ``organic``."""
 
+from typing import Any
+
 import msgspec
 
 from webdancer_cli.web.service import Patience, Service
@@ -23,7 +25,13 @@ class _Result(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    organic: list[_Result] = []
+    organic: list[_Result] | None = None
+
+
+def results_in(value: Any) -> Any:
+    if not isinstance(value, dict) or not {"organic", "searchParameters"} & set(value):
+        return None
+    return value.get("organic") or []
 
 
 class Serper:
@@ -32,13 +40,18 @@ class Serper:
     def __init__(self, key: str, url: str = URL, patience: Patience | None = None):
         self._url = url
         self._service = Service(
-            self.name, headers={"X-API-KEY": key}, secrets=[key], remedies=REMEDIES, patience=patience
+            self.name,
+            headers={"X-API-KEY": key},
+            secrets=[key],
+            remedies=REMEDIES,
+            results_in=results_in,
+            patience=patience,
         )
 
     async def search(self, query: str, results: int) -> list[Hit]:
         asked = {"q": query, "num": min(results, MOST_RESULTS)}
         answer = await self._service.ask("POST", self._url, _Answer, json=asked)
-        return [hit(found.title, found.link, found.snippet, found.date) for found in answer.organic]
+        return [hit(found.title, found.link, found.snippet, found.date) for found in answer.organic or []]
 
     async def aclose(self) -> None:
         await self._service.aclose()

@@ -1,5 +1,7 @@
 """Tavily: ``POST /search`` with the key as a bearer token; a result's ``content`` is its snippet."""
 
+from typing import Any
+
 import msgspec
 
 from webdancer_cli.web.service import Patience, Service
@@ -25,7 +27,11 @@ class _Result(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    results: list[_Result] = []
+    results: list[_Result] | None = None
+
+
+def results_in(value: Any) -> Any:
+    return (value["results"] or []) if isinstance(value, dict) and "results" in value else None
 
 
 class Tavily:
@@ -34,13 +40,18 @@ class Tavily:
     def __init__(self, key: str, url: str = URL, patience: Patience | None = None):
         self._url = url
         self._service = Service(
-            self.name, headers={"Authorization": f"Bearer {key}"}, secrets=[key], remedies=REMEDIES, patience=patience
+            self.name,
+            headers={"Authorization": f"Bearer {key}"},
+            secrets=[key],
+            remedies=REMEDIES,
+            results_in=results_in,
+            patience=patience,
         )
 
     async def search(self, query: str, results: int) -> list[Hit]:
         asked = {"query": query, "max_results": min(results, MOST_RESULTS), "search_depth": "basic"}
         answer = await self._service.ask("POST", self._url, _Answer, json=asked)
-        return [hit(found.title, found.url, found.content, found.published_date) for found in answer.results]
+        return [hit(found.title, found.url, found.content, found.published_date) for found in answer.results or []]
 
     async def aclose(self) -> None:
         await self._service.aclose()
