@@ -69,7 +69,7 @@ CASES = [
     Case("sentence", CAPITAL, "Paris", "The capital of France is Paris, on the Seine.", "correct"),
     Case("paraphrase", "Who wrote it?", "the mayor's wife", "It was the woman married to the mayor.", "correct"),
     Case("other language", CAPITAL, "Germany", "Deutschland", "correct"),
-    Case("date in other form", YEAR, "31 March 1889", "1889-03-31", "correct"),
+    Case("date in other form", YEAR, "31 March 1889", "1889-03-31", "correct", by_rule=True),
     Case("unit", "How tall?", "300 m", "0.3 kilometres", "correct"),
     Case("negation", CAPITAL, "Paris", "Not Paris.", "wrong"),
     Case("considered and dropped", CAPITAL, "Paris", "I first thought of Paris, but it is Lyon.", "wrong"),

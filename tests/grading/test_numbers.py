@@ -45,7 +45,14 @@ def test_every_number_in_words_is_read(number: int) -> None:
         ("two thousand three thousand", "2000 3000"),
         ("12 angry men", "12 angry men"),
         ("007", "007"),
-        ("1.5 million", "1.5 million"),
+        ("1.5 million", "1500000"),
+        ("-2 million", "-2000000"),
+        ("1.5 men", "1.5 men"),
+        ("third", "3rd"),
+        ("twenty first", "21st"),
+        ("twenty , two", "20 , 2"),
+        ("one thousand , nine hundred", "1900"),
+        ("one thousand , nine", "1000 , 9"),
         ("3 million", "3000000"),
         ("hundred", "hundred"),
         ("a hundred and one dalmatians", "101 dalmatians"),
@@ -64,13 +71,22 @@ def test_other_words_stay(text: str, expected: str) -> None:
         ("1,234,567.89", "1234567.89"),
         ("in 1,234 and 5,678", "in 1234 and 5678"),
         ("1,23", "1,23"),
-        ("12,34,567", "12,34,567"),
+        ("12,34,567", "1234567"),
+        ("1 234 567", "1234567"),
+        ("1'234'567", "1234567"),
+        ("1.234.567", "1234567"),
+        ("1.234,56", "1234.56"),
+        ("1 234 567,89", "1234567.89"),
+        ("1.234", "1.234"),
+        ("10.100.200.250", "10.100.200.250"),
+        ("1 23", "1 23"),
+        ("12,34", "12,34"),
         ("1,2345", "1,2345"),
         ("1, 234", "1, 234"),
         ("a1,234", "a1,234"),
     ],
 )
-def test_commas_between_thousands_go(text: str, expected: str) -> None:
+def test_what_stands_between_thousands_goes(text: str, expected: str) -> None:
     assert ungroup(text) == expected
 
 

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Protocol
 
-from webdancer_cli.grading import numbers
+from webdancer_cli.grading import numbers, quantities
+from webdancer_cli.grading.spelling import plain, same_but_accents
 from webdancer_cli.records import QA, Verdict
 
 METHOD = "match"
+LONG_CHARS = 400
+"""A longer answer is a text, in which a quotation mark after a number is no sign for inches."""
 NO_MATCH = "no match"
 """The detail of a verdict that a judge who reads may see otherwise."""
 
@@ -44,47 +47,127 @@ def judge(answer: str | None, gold: str | None, aliases: Sequence[str] = ()) -> 
     if answer.strip() == gold.strip():
         return Verdict(outcome="correct", method=METHOD, detail="exact")
     given = normalise(answer)
-    if given == normalise(gold):
+    if same_but_accents(given, normalise(gold)):
         return Verdict(outcome="correct", method=METHOD, detail="normalised")
-    if any(given == normalise(alias) for alias in aliases if alias.strip()):
+    if any(same_but_accents(given, normalise(alias)) for alias in aliases if alias.strip()):
         return Verdict(outcome="correct", method=METHOD, detail="alias")
     return Verdict(outcome="wrong", method=METHOD, detail=NO_MATCH)
 
 
 @lru_cache(maxsize=65536)
 def normalise(text: str) -> str:
-    """The text as it is compared: NFKC, case folded, without punctuation and articles, numbers as digits.
+    """The text as it is compared: without markup, case, punctuation and articles, numbers as digits.
 
     Never empty for text that is not blank: where nothing but punctuation or articles is left, they count.
     """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    words = numbers.spell_out(_plain(numbers.ungroup(folded)).split())
+    text = plain(text).strip()
+    if _DIGIT.search(text):
+        text = numbers.evaluate_fractions(numbers.ungroup(_joined(text)))
+    text = quantities.canonical(text)
+    folded = unicodedata.normalize("NFKC", text.casefold())
+    words = _with_minus(numbers.spell_out(_words(folded)))
     return numbers.whole(" ".join(_without_articles(words))) or " ".join(folded.split())
 
 
+_DIGIT = re.compile(r"\d")
 _INITIALS = re.compile(r"\b(?:[^\W\d_]\.){2,}(?!\w)|\b(?:[^\W\d_]\.)+[^\W\d_]\b")
-_APOSTROPHE = re.compile(r"(?<=\w)['’ʼ](?=\w)")
+_APOSTROPHE = re.compile(r"(?<=[^\W\d])'(?=\w)|(?<=\d)'(?=[^\W\d])|(?<!\w)'(?=\w)")
 _BARE_DECIMAL = re.compile(r"(?<![\w.])\.(?=\d)")
-_MEANT = re.compile(r"(?<=\d)\.(?=\d)|\+|(?<=\w)#|(?<![\w)\].])[-−–](?=\d)")
+_ARTICLE_JOINED = re.compile(r"(?<!\w)(a|an|the)[-/](?=\w)")
+_SPACED = re.compile(r" (?:(?<=\d )([-+/:]) (?=\d)|(?<=\w )(=) (?=\w))")
+_SIGN_APART = re.compile(r"([<>≤≥≈~±]) +(?=[\d.])")
+_FIRST_APART = re.compile(r"(\W*-) +(?=[\d.$€£¥])")
+_FEET = re.compile(r"(?<=\d)'(?=\d|(?!\w))")
+_INCHES = re.compile(r"(?<=\d)(?:''|[\"”])(?!\w)")
+_PUNCTUATION = re.compile(r"[^\w\s]|_")
+_HALF_OPEN = re.compile(r"\[[^][()]*,[^][()]*\)|\([^][()]*,[^][()]*\]")
+_PARTING = ",;:/|\n"
 
 
-def _plain(text: str) -> str:
-    """Punctuation to spaces, except where it carries meaning: 3.5, -5, C++, C#, 50 %; initials close up (U.S. = US)."""
-    text = _INITIALS.sub(lambda match: match[0].replace(".", ""), _APOSTROPHE.sub("", text))
-    text = _BARE_DECIMAL.sub("0.", text).replace("&", " and ").replace("%", " percent ")
-    meant = {match.start() for match in _MEANT.finditer(text)}
-    shown = (char if at in meant or not _is_punctuation(char) else " " for at, char in enumerate(text))
-    return "".join(shown).translate(_MINUS)
+def _joined(text: str) -> str:
+    """Signs beside the numbers that they belong to, and feet and inches as such, where they are no quotation marks."""
+    if apart := _FIRST_APART.match(text):
+        text = apart[1] + text[apart.end() :]
+    text = _SIGN_APART.sub(r"\1", _SPACED.sub(r"\1\2", text))
+    if len(text) < LONG_CHARS and ("'" in text or '"' in text or "”" in text):
+        if not re.search(r"[\"“].*\d[\"”]", text):
+            text = _INCHES.sub("′′", text)
+        if not re.search(r"(?<!\w)['‘].*\d'(?!\w)", text):
+            text = _FEET.sub("′", numbers.ungroup(text))
+    return text
 
 
-_MINUS = str.maketrans("−–", "--")
+def _words(text: str) -> list[str]:
+    """The words without punctuation that carries no meaning; initials close up (U.S. = US), marks part lists."""
+    if "'" in text:
+        text = _APOSTROPHE.sub("", text)
+    text = _INITIALS.sub(lambda match: match[0].replace(".", ""), text)
+    text = _ARTICLE_JOINED.sub(r"\1 , ", _BARE_DECIMAL.sub("0.", text).replace("&", " and "))
+    return _PUNCTUATION.sub(_meant, text.replace("\n", " , ")).split()
+
+
+def _meant(found: re.Match[str]) -> str:
+    """A mark that carries meaning where it stands: 3.5, -5, A-, 2:1, 10^6, C#, 5!; else a space, or the word ","."""
+    mark, text, at = found[0], found.string, found.start()
+    if mark != "^" and not _is_punctuation(mark):
+        return mark
+    before, after = text[at - 1 : at], text[at + 1 : at + 2]
+    if before.isdigit() and after.isdigit() and mark in "-:.·*^_":
+        return mark
+    if mark == "/" and (before.isdigit() or after.isdigit()):
+        return mark
+    if mark in "[(])" and at in (0, len(text) - 1) and _HALF_OPEN.fullmatch(text):
+        return mark
+    if mark == "-":
+        return _dash(text, at, before, after)
+    if mark == "^" and (before.isalnum() or before in ")]") and (after.isalnum() or after in "-("):
+        return mark
+    if mark in "′#" or (mark == "!" and before.isdigit()):
+        return mark if before.isalnum() or before in "′" else " "
+    if mark == "*":
+        return mark if _ENDS_SHORT.search(text[max(0, at - 3) : at]) and not after.isalnum() else " "
+    return " , " if mark in _PARTING else " "
+
+
+_ENDS_SHORT = re.compile(r"(?:^|\W)\w{1,2}$")
+
+
+_SIGNED = re.compile(r"\.?\d|[$€£¥∞√]|[^\W_](?!\w)")
+
+
+def _dash(text: str, at: int, before: str, after: str) -> str:
+    """A dash as the minus or the sign that it is (-5, -$5, 10^-6, A-, Cl-); a hyphen is a space."""
+    if before == "^" and after.isdigit():
+        return "-"
+    if _SIGNED.match(text, at + 1) and not (before.isalnum() or (before and before in ")]")):
+        return "-"
+    ends = not after or after.isspace() or after in ".,;:!?)]}\"'”"
+    return "-" if ends and before.isalnum() else " "
 
 
 def _is_punctuation(char: str) -> bool:
-    return unicodedata.category(char)[0] == "P" or char in "`^´¨−"
+    return unicodedata.category(char)[0] == "P" or char in "`^´¨"
+
+
+def _with_minus(words: list[str]) -> list[str]:
+    """An answer that begins with "minus 5" with -5 instead."""
+    if len(words) > 1 and words[0] in ("minus", "negative") and words[1][0].isdigit():
+        return [f"-{words[1]}", *words[2:]]
+    return words
+
+
+_KEYS_AND_GRADES = {"minor", "major", "flat", "sharp", "positive", "negative", "plus", "minus", "level"}
+_NO_ARTICLE_BEFORE = _KEYS_AND_GRADES | {"levels", "and", "or", "the"}
 
 
 def _without_articles(words: list[str]) -> list[str]:
-    """Without "the", and without a leading "a" or "an"; a letter elsewhere ("vitamin A") is not an article."""
-    kept = [word for word in words if word != "the"]
-    return (kept[1:] if len(kept) > 1 and kept[0] in ("a", "an") else kept) or words
+    """Without "the", and without a leading "a" or "an"; a letter ("vitamin A", "A, B", "A minor") is no article."""
+    kept = [word for at, word in enumerate(words) if not (word == "the" and _is_article(words, at))]
+    if kept and kept[0] in ("a", "an") and _is_article(kept, 0) and len(kept[1]) > 1 and not kept[1][0].isdigit():
+        kept = kept[1:]
+    return [word for word in kept if word != numbers.COMMA]
+
+
+def _is_article(words: list[str], at: int) -> bool:
+    following = words[at + 1] if at + 1 < len(words) else numbers.COMMA
+    return following != numbers.COMMA and following not in _NO_ARTICLE_BEFORE
