@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli.grading.answers import MatchJudge, judge, normalise
+from webdancer_cli.grading.answers import MatchJudge, is_placeholder, judge, normalise
 from webdancer_cli.records import QA
 
 CASES = runpy.run_path(str(Path(__file__).with_name("answer_cases.py")))
@@ -107,7 +107,7 @@ def test_what_only_looks_alike_is_wrong_either_way(kind: str, gold: str, answer:
     assert judge(gold, answer).outcome == "wrong"
 
 
-@given(st.text().filter(str.strip))
+@given(st.text().filter(lambda text: not is_placeholder(text)))
 def test_the_gold_answer_is_correct_and_no_answer_is_wrong(gold: str) -> None:
     assert judge(gold, gold).outcome == "correct"
     assert judge(f"  {gold}\n", gold).outcome == "correct"
@@ -124,7 +124,9 @@ def test_quotes_capitals_and_a_full_stop_change_nothing(text: str) -> None:
     assert judge(f"“{text.upper()}”.", text).outcome == "correct"
 
 
-@pytest.mark.parametrize("gold", [None, "", "  \n"])
+@pytest.mark.parametrize(
+    "gold", [None, "", "  \n", "?", " ? ", "???", "-", "…", "N/A", "n/a", "nan", "TBD", "<hidden>", "[redacted]"]
+)
 def test_without_a_gold_answer_nothing_is_judged(gold: str | None) -> None:
     assert judge("Paris", gold).outcome == judge(None, gold).outcome == "unjudged"
 
@@ -136,8 +138,19 @@ def test_an_alias_is_correct_and_said_to_be_one() -> None:
     assert judge("!", "New York City", ["", " "]).outcome == "wrong"
 
 
+@pytest.mark.parametrize("gold", ["None", "Unknown", "NA", "Nan", "!", "#", "0", "Hidden Figures", "na", "Null Island"])
+def test_a_word_that_may_be_an_answer_is_one(gold: str) -> None:
+    assert judge("Paris", gold).outcome == "wrong"
+    assert judge(gold, gold).outcome == "correct"
+
+
+def test_a_placeholder_beside_real_answers_is_no_answer() -> None:
+    assert judge("?", "?", ["Paris"]).outcome == "wrong"
+    assert judge("Paris", "?", ["Paris"]).detail == "alias"
+
+
 def test_punctuation_alone_is_compared_as_it_is() -> None:
-    assert judge("?", "?").outcome == "correct"
+    assert judge("!", "!").outcome == "correct"
     assert judge("?", "!").outcome == "wrong"
     assert judge("The The", "The The").outcome == "correct"
     assert judge("the", "a").outcome == "wrong"

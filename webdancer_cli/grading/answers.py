@@ -40,18 +40,31 @@ class MatchJudge:
 
 def judge(answer: str | None, gold: str | None, aliases: Sequence[str] = ()) -> Verdict:
     """The verdict by normalised match. Without a gold answer there is nothing to compare with: ``unjudged``."""
-    if gold is None or not gold.strip():
+    gold = gold or ""
+    others = [alias for alias in aliases if not is_placeholder(alias)]
+    if is_placeholder(gold) and not others:
         return Verdict(outcome="unjudged", method=METHOD, detail="no gold answer")
     if answer is None or not answer.strip():
         return Verdict(outcome="wrong", method=METHOD, detail="no answer")
-    if answer.strip() == gold.strip():
-        return Verdict(outcome="correct", method=METHOD, detail="exact")
-    given = normalise(answer)
-    if same_but_accents(given, normalise(gold)):
-        return Verdict(outcome="correct", method=METHOD, detail="normalised")
-    if any(same_but_accents(given, normalise(alias)) for alias in aliases if alias.strip()):
+    if not is_placeholder(gold):
+        if answer.strip() == gold.strip():
+            return Verdict(outcome="correct", method=METHOD, detail="exact")
+        if same_but_accents(normalise(answer), normalise(gold)):
+            return Verdict(outcome="correct", method=METHOD, detail="normalised")
+    given = normalise(answer) if others else ""
+    if any(same_but_accents(given, normalise(alias)) for alias in others):
         return Verdict(outcome="correct", method=METHOD, detail="alias")
     return Verdict(outcome="wrong", method=METHOD, detail=NO_MATCH)
+
+
+_PLACEHOLDER = re.compile(
+    r"[?\-–—_*.…\s]*|#?[Nn]/[Aa]|nan|NaN|null|NULL|TBD|TBA|[\[<(](?i:hidden|redacted|withheld|masked|unknown|answer)[\]>)]"
+)
+
+
+def is_placeholder(gold: str) -> bool:
+    """Whether a gold answer only holds the place of one, as where a set keeps its answers to itself: "?", "N/A"."""
+    return _PLACEHOLDER.fullmatch(gold.strip()) is not None
 
 
 @lru_cache(maxsize=65536)
