@@ -59,6 +59,13 @@ def marked(body: bytes) -> tuple[str, int]:
     return next((codec for pattern, codec in _WIDE if pattern.match(body)), ""), 0
 
 
+def text_of_file(body: bytes) -> str:
+    """A text file of the user's (settings, prices, prompts): by its mark, or else UTF-8, which is not guessed at; its
+    line breaks as "\\n". Raises UnicodeDecodeError."""
+    codec, mark_bytes = marked(body)
+    return body[mark_bytes:].decode(codec or "utf-8").replace("\r\n", "\n")
+
+
 def codec_of(label: str) -> str:
     """The name of Python's codec for a charset's label; "" for one that means nothing."""
     found = webencodings.lookup(label) or webencodings.lookup(_python_name(label))

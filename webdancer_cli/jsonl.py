@@ -1,8 +1,10 @@
 """Reading and writing JSON lines: errors that name file and line, a flush per record, torn lines mended.
 
-The lines are ``jsonlines``', the codec is ``msgspec``.
+The lines are ``jsonlines``', the codec is ``msgspec``. Whatever is opened here is read as UTF-8: a byte-order mark is
+left out, UTF-16 and UTF-32 are converted on the way.
 """
 
+import codecs
 import json
 import os
 import sys
@@ -10,11 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISFIFO, S_ISREG
+from tempfile import TemporaryFile
 from typing import IO, Any, NamedTuple, Protocol, TypeVar
 
 import jsonlines
 import msgspec
 
+from webdancer_cli import encoding
 from webdancer_cli.errors import ClosedPipe, UsageError, WebdancerError
 from webdancer_cli.records import AnyRecord, Record, Rejected, WrongShape, from_object, to_object
 from webdancer_cli.seen import Seen
@@ -78,7 +82,7 @@ class _Lines:
 
     def __init__(self, stream: Lines):
         self.number = 0
-        self.offset = 0
+        self.offset = stream.skipped_bytes if isinstance(stream, _Begun) else 0
         self._line = b""
         self._stream = stream
 
@@ -121,13 +125,85 @@ def tell(on_bad: BadLine | None, rejected: Rejected) -> None:
 
 
 @contextmanager
-def open_input(source: str) -> Iterator[tuple[str, IO[bytes]]]:
-    """The name for messages and the bytes of a file or of stdin ("-"). Raises UsageError."""
+def open_input(source: str) -> Iterator[tuple[str, Lines]]:
+    """The name for messages and the bytes of a file or of stdin ("-"), as UTF-8 without a mark. Raises UsageError."""
     if source == STDIN:
-        yield "stdin", _stdin()
+        yield "stdin", as_utf8(_stdin())
         return
     with opened(source) as stream:
-        yield source, stream
+        yield source, as_utf8(stream)
+
+
+def as_utf8(stream: Lines) -> Lines:
+    """A stream as UTF-8 without a byte-order mark; one that is UTF-8 already is handed through. Offsets of a converted
+    stream are its own, not the file's."""
+    head = stream.readline(_HEAD_BYTES)
+    codec, mark_bytes = encoding.marked(head)
+    if codec in ("", "utf-8"):
+        return _Begun(head[mark_bytes:], stream, mark_bytes)
+    return _Converted(head[mark_bytes:], stream, codec)
+
+
+_HEAD_BYTES = 8
+"""Enough to tell the encoding by; a pipe whose first line is shorter is not waited for any longer."""
+_BLOCK_BYTES = 65536
+
+
+def open_utf8(path: str) -> IO[bytes]:
+    """A file to be read at any place, as UTF-8: from behind its byte-order mark, or a converted copy of it that goes
+    when it is closed. Raises UsageError."""
+    stream = opened(path)
+    codec, mark_bytes = encoding.marked(stream.read(_HEAD_BYTES))
+    stream.seek(mark_bytes)
+    if codec in ("", "utf-8"):
+        return stream
+    with stream:
+        converted: IO[bytes] = TemporaryFile()  # noqa: SIM115
+        lines = _Converted(b"", stream, codec)
+        while line := lines.readline(_BLOCK_BYTES):
+            converted.write(line)
+    converted.flush()
+    converted.seek(0)
+    return converted
+
+
+class _Begun:
+    """A stream whose first bytes were read already."""
+
+    def __init__(self, head: bytes, stream: Lines, skipped_bytes: int):
+        self.skipped_bytes = skipped_bytes
+        self._head = head
+        self._stream = stream
+
+    def readline(self, limit: int = -1, /) -> bytes:
+        if not self._head:
+            return self._stream.readline(limit)
+        head, self._head = self._head, b""
+        if 0 <= limit < len(head):
+            head, self._head = head[:limit], head[limit:]
+        if head.endswith(b"\n") or self._head:
+            return head
+        return head + self._stream.readline(limit - len(head) if limit >= 0 else limit)
+
+
+class _Converted:
+    """A stream of UTF-16 or UTF-32 as UTF-8; what cannot be read becomes U+FFFD."""
+
+    def __init__(self, head: bytes, stream: Lines, codec: str):
+        self._decoder = codecs.getincrementaldecoder(codec)("replace")
+        self._stream = stream
+        self._ahead = self._decoder.decode(head).encode("utf-8", "replace")
+        self._ended = False
+
+    def readline(self, limit: int = -1, /) -> bytes:
+        while not self._ended and b"\n" not in self._ahead and (limit < 0 or len(self._ahead) < limit):
+            block = self._stream.readline(_BLOCK_BYTES)
+            self._ended = not block
+            self._ahead += self._decoder.decode(block, final=self._ended).encode("utf-8", "replace")
+        end = self._ahead.find(b"\n") + 1 or len(self._ahead)
+        end = min(end, limit) if limit >= 0 else end
+        line, self._ahead = self._ahead[:end], self._ahead[end:]
+        return line
 
 
 def opened(source: str) -> IO[bytes]:
@@ -285,6 +361,8 @@ def mend(path: str) -> None:
     if not Path(path).is_file():
         return
     with open(path, "r+b") as stream:
+        if encoding.marked(stream.read(_HEAD_BYTES))[0] not in ("", "utf-8"):
+            raise UsageError(f"{path}: written in UTF-16, which cannot be gone on with: convert it to UTF-8")
         stream.seek(0, os.SEEK_END)
         stream.truncate(_last_line_end(stream, stream.tell()))
 

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import msgspec
 
 from webdancer_cli import config
+from webdancer_cli.encoding import text_of_file
 from webdancer_cli.errors import UsageError
 
 FILE = "webdancer.toml"
@@ -211,7 +212,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(text_of_file(path.read_bytes()))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{FILE}: not valid TOML: {error}") from None
     except OSError as error:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from webdancer_cli.encoding import text_of_file
 from webdancer_cli.errors import BudgetSpent, UsageError
 from webdancer_cli.records import Usage
 
@@ -39,8 +40,7 @@ def price_of(model: str, path: str | None = None) -> Price | None:
 
 def _table(name: str, source: Path | Traversable) -> dict[str, Price]:
     try:
-        text = source.read_text(encoding="utf-8")
-        return msgspec.convert(tomllib.loads(text), dict[str, Price])
+        return msgspec.convert(tomllib.loads(text_of_file(source.read_bytes())), dict[str, Price])
     except OSError as error:
         raise UsageError(f"--prices {name}: {error.strerror}: name a readable TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:

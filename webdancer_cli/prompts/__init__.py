@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import msgspec
 
 from webdancer_cli.config import Episode
+from webdancer_cli.encoding import text_of_file
 from webdancer_cli.errors import UsageError
 from webdancer_cli.records import Message
 
@@ -216,7 +217,7 @@ def _read_set(name: str, folder: Traversable) -> tuple[dict[str, str], dict[str,
     files = {entry.name: entry for entry in folder.iterdir() if entry.name.endswith(".md") and entry.is_file()}
     settings = folder / SETTINGS
     try:
-        tables = tomllib.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+        tables = tomllib.loads(text_of_file(settings.read_bytes())) if settings.is_file() else {}
         return {name: _text(entry) for name, entry in files.items()}, tables
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"--prompts {name}: {error}") from None
@@ -224,7 +225,7 @@ def _read_set(name: str, folder: Traversable) -> tuple[dict[str, str], dict[str,
 
 def _text(entry: Traversable) -> str:
     """An editor's last newline is no part of a prompt."""
-    return entry.read_text(encoding="utf-8").removesuffix("\n")
+    return text_of_file(entry.read_bytes()).removesuffix("\n")
 
 
 def _refuse_unknown(name: str, what: str, own: Iterable[str], known: Iterable[str]) -> None:

@@ -56,7 +56,7 @@ class Corpus:
             raise UsageError(
                 "--web needs a file: pages on stdin cannot be read again; name the file that --pages wrote"
             )
-        with jsonl.opened(path) as stream:
+        with jsonl.open_utf8(path) as stream:
             return cls(path, stream, snippet_chars)
 
     def __init__(self, path: str, stream: IO[bytes], snippet_chars: int):
@@ -79,7 +79,7 @@ class Corpus:
         self.name = f"corpus:{digest.hexdigest()[:16]}"
         self._vocabulary = vocabulary
         self._ranking = _ranking(documents, vocabulary.ids)
-        self._file = os.open(path, os.O_RDONLY)
+        self._file = os.dup(stream.fileno())
 
     def _add(self, start: int, length: int, entry: Entry) -> bool:
         """Note where a page stands; False if its URL is there already."""
@@ -231,7 +231,7 @@ def _entries(
     path: str, stream: IO[bytes], read: Callable[[bytes, str], Entry | Rejected], on_bad: BadLine
 ) -> Iterator[tuple[int, bytes, Entry]]:
     """Every line that is a page, with its byte offset. A torn last line (a crawl writes it, or was killed) is none."""
-    start = 0
+    start = stream.tell()
     for number, line in enumerate(stream, 1):
         if line.strip():
             entry = read(line, f"{path}:{number}")
