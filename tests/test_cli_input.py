@@ -117,7 +117,7 @@ def test_a_broken_line_in_the_middle_loses_only_itself(webdancer: Webdancer, com
 @pytest.mark.parametrize("command", ["e2hqa", "lint", "sample", "eval", "filter"])
 def test_every_record_is_written_or_rejected_with_a_reason(webdancer: Webdancer, command: str, tmp_path: Path) -> None:
     """Good, broken, of the wrong shape, there before, and without an answer or an episode that ends in one."""
-    bad: list[object] = ["{", "[1, 2]", OTHER | {"level": "two"}, {"nothing": 1}]
+    bad: list[object] = ["{", "[1, 2]", OTHER | {"question": 2}, {"nothing": 1}]
     given: list[object] = [GOOD, *bad, GOOD, OTHER | {"evidence": []}]
     if command == "filter":
         messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "Hm."}]
@@ -133,12 +133,12 @@ def test_every_record_is_written_or_rejected_with_a_reason(webdancer: Webdancer,
 
 
 def test_a_field_of_the_wrong_type_loses_only_its_record(webdancer: Webdancer, tmp_path: Path) -> None:
-    wrong = OTHER | {"level": "two"}
+    wrong = OTHER | {"question": 2}
     done = webdancer("sample", "--rejects", "rejects.jsonl", stdin=text(GOOD) + text(wrong))
     assert (done.returncode, len(done.stdout.splitlines())) == (1, 1)
     rejected = json.loads((tmp_path / "rejects.jsonl").read_text())
     assert (rejected["reason"], rejected["record"]) == ("wrong_shape", wrong)
-    assert "level" in rejected["detail"] and "stdin:2" in rejected["detail"]
+    assert "question" in rejected["detail"] and "stdin:2" in rejected["detail"]
 
 
 def test_unknown_fields_travel_along(webdancer: Webdancer) -> None:

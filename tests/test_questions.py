@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from webdancer_cli.errors import UsageError
 from webdancer_cli.jsonl import write_all
 from webdancer_cli.questions import as_question, read_questions
-from webdancer_cli.records import QA, Evidence, Rejected, WrongShape, to_object
+from webdancer_cli.records import QA, Evidence, Rejected, Trajectory, WrongShape, from_object, to_object
 
 SIMPLEQA = """\
 metadata,problem,answer
@@ -100,9 +100,10 @@ def test_tables_of_several_dialects(delimiter: str, mark: str, end: str, tmp_pat
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\r"))
 FILLED = TEXT.filter(str.strip)
+ASKED = TEXT.map(lambda text: f"Who{text}")
 
 
-@given(st.lists(st.tuples(TEXT, FILLED, TEXT), min_size=1, max_size=5), st.sampled_from([",", ";", "\t"]))
+@given(st.lists(st.tuples(TEXT, ASKED, FILLED), min_size=1, max_size=5), st.sampled_from([",", ";", "\t"]))
 def test_what_a_csv_writer_wrote_reads_back(rows: list[tuple[str, str, str]], delimiter: str) -> None:
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
@@ -147,18 +148,17 @@ def test_each_bad_row_is_told_by_file_and_line_and_the_others_are_read(tmp_path:
         b'"e"?,5\n'  # 7
         b"\xff?,6\n"  # 8
         b"\n"
-        b"f?,7\n"
+        b"f?,7,,\n"  # a spreadsheet's empty cells
     )
     bad: list[Rejected] = []
     found = read(tmp_path, text, "x.csv", on_bad=bad.append)
-    assert [qa.question for qa in found] == ["a\nb?", "f?"]
+    assert [qa.question for qa in found] == ["a\nb?", '"e"?', "f?"]
     place = str(tmp_path / "x.csv")
     assert [(told.reason, told.detail.split(": ")[0], told.detail.split(": ")[1]) for told in bad] == [
         ("wrong_shape", f"{place}:4", "has no question"),
         ("wrong_shape", f"{place}:5", "has 1 cells, but the header names 2"),
         ("wrong_shape", f"{place}:6", "has 3 cells, but the header names 2"),
-        ("broken_line", f"{place}:7", "not a row of CSV in UTF-8"),
-        ("broken_line", f"{place}:8", "not a row of CSV in UTF-8"),
+        ("broken_line", f"{place}:8", "not a row in UTF-8"),
     ]
 
 
@@ -191,7 +191,7 @@ def test_each_bad_line_is_told_by_file_and_line(tmp_path: Path) -> None:
         ("x.jsonl", '{"messages": []}\n', r"x\.jsonl:1: this is a trajectory .*, but the stage takes a question"),
         ("x.jsonl", '{"text": "a"}\n', r"x\.jsonl:1: this is a page"),
         ("x.jsonl", "torn\n", r"x\.jsonl:1: not valid JSON"),
-        ("x.csv", 'question,answer\n"a?,1\n', r"x\.csv:2: not a row of CSV in UTF-8: unexpected end of data"),
+        ("x.csv", 'question,answer\n"a?\n', r"x\.csv:2: has 1 cells, but the header names 2"),
     ],
 )
 def test_without_anyone_to_tell_the_first_bad_line_ends_the_reading(
@@ -243,3 +243,132 @@ def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 20_000 and peak < 400_000  # the file itself has 400,000 bytes and more
+
+
+GOLD_FORMS = [
+    ({"golden_answers": "['Ida Kroll', 'Kroll']"}, ["Ida Kroll", "Kroll"]),
+    ({"answer": '["Ida Kroll", "Kroll"]'}, ["Ida Kroll", "Kroll"]),
+    ({"answers": "['Ida Kroll' 'Kroll']"}, ["Ida Kroll", "Kroll"]),  # as numpy writes it
+    ({"answers": "array(['Ida Kroll', 'Kroll'], dtype=object)"}, ["Ida Kroll", "Kroll"]),
+    ({"answers": "('Ida Kroll', 'Kroll')"}, ["Ida Kroll", "Kroll"]),
+    ({"answers": "[1931, 1932]"}, ["1931", "1932"]),
+    ({"answer": {"value": "Ida Kroll", "aliases": ["Kroll"], "type": "Entity"}}, ["Ida Kroll", "Kroll"]),
+    ({"answers": {"text": ["Ida Kroll", "Kroll"], "answer_start": [3, 5]}}, ["Ida Kroll", "Kroll"]),
+    ({"answers": [{"text": "Ida Kroll", "answer_start": 3}, {"text": "Kroll"}]}, ["Ida Kroll", "Kroll"]),
+    ({"answer": "{'value': 'x'}"}, ["{'value': 'x'}"]),
+    ({"answer": "Ida Kroll", "answer_aliases": ["I. Kroll"], "aliases": ["Kroll"]}, ["Ida Kroll", "I. Kroll", "Kroll"]),
+    ({"answer": "Ida Kroll", "answer_aliases": "['Kroll']"}, ["Ida Kroll", "Kroll"]),
+    ({"answer": "Ida Kroll", "aliases": "Kroll"}, ["Ida Kroll", "Kroll"]),
+    ({"answer": "Ida Kroll", "answers": ["Ida Kroll", "Kroll"]}, ["Ida Kroll", "Kroll"]),
+    ({"obj": "x", "possible_answers": '["Ida Kroll", "Kroll"]'}, ["Ida Kroll", "Kroll"]),
+    ({"answer": "", "golden_answers": ["Ida Kroll"]}, ["Ida Kroll"]),
+    ({"answer": "Ida Kroll", "aliases": None}, ["Ida Kroll"]),
+    ({"answer": 1931.5}, ["1931.5"]),
+    ({"answer": "[0, 1]"}, ["[0, 1]"]),
+    ({"answer": "[1, 2)"}, ["[1, 2)"]),
+    ({"answer": "[sic]"}, ["[sic]"]),
+    ({"answer": "['Til Tuesday]"}, ["['Til Tuesday]"]),
+    ({"answer": '["Weird Al" Yankovic]'}, ['["Weird Al" Yankovic]']),
+    ({"answer": "(Sittin' On) The Dock of the Bay"}, ["(Sittin' On) The Dock of the Bay"]),
+    ({"answer": "('Til I Hear It from You', 'x')"}, ["('Til I Hear It from You', 'x')"]),
+    ({"answer": "A, B"}, ["A, B"]),
+    ({"answer": "A|B"}, ["A|B"]),
+]
+
+
+@pytest.mark.parametrize(("columns", "golds"), GOLD_FORMS)
+def test_golds_are_read_in_every_form_in_which_sets_are_published(
+    columns: dict[str, Any], golds: list[str], tmp_path: Path
+) -> None:
+    (qa,) = read(tmp_path, json.dumps({"question": "Who?", **columns}))
+    assert [qa.answer, *qa.aliases] == golds
+
+
+def test_an_answer_that_is_an_object_without_a_text_is_wrong() -> None:
+    with pytest.raises(WrongShape, match="an answer that is an object"):
+        as_question({"question": "Who?", "answer": {"month": "May"}})
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"level": "hard"},
+        {"type": 3},
+        {"evidence": [["Orrin", 0]]},
+        {"evidence": "p. 3"},
+        {"usage": "often", "chain": {"a": 1}, "tag": ["x"], "author": None},
+        {"level": "hard", "aliases": ["K"], "type": "bridge"},
+    ],
+)
+def test_a_column_that_shares_a_name_of_ours_is_kept_all_the_way(own: dict[str, Any], tmp_path: Path) -> None:
+    (qa,) = read(tmp_path, json.dumps({"question": "Who?", "answer": "Ida", **own}))
+    written = to_object(qa)
+    assert own.items() <= written.items()
+    assert to_object(next(read_questions(str(lines_in(tmp_path, written))))) == written
+    episode = to_object(Trajectory(qa=qa, messages=[], ending="no_answer"))
+    assert from_object(Trajectory, json.loads(json.dumps(episode))).qa == qa
+
+
+def lines_in(folder: Path, *values: object) -> Path:
+    path = folder / "again.jsonl"
+    path.write_text("".join(json.dumps(value) + "\n" for value in values))
+    return path
+
+
+@pytest.mark.parametrize("id", [7, 7.5, ["a"], {"b": 1}, "x"])
+def test_an_id_is_a_text(id: object) -> None:
+    qa = as_question({"question": "Who?", "answer": "Ida", "id": id})
+    assert qa.id == (id if isinstance(id, str) else json.dumps(id)) and to_object(qa)["id"] == qa.id
+
+
+ROWS = [{"question": "Who?", "answer": "Ida"}, {"question": "What?", "answer": ["Ale", "Beer"], "n": 1}]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        ROWS,
+        {"data": ROWS},
+        {"version": "1", "questions": ROWS},
+        {"meta": {"n": 2}, "split": {"test": ROWS}},
+        {"data": [{"title": "t", "paragraphs": [{"context": "c", "qas": ROWS[:1]}, {"qas": ROWS[1:]}]}]},
+        {"question": ["Who?", "What?"], "answer": ["Ida", ["Ale", "Beer"]]},
+        {"question": {"0": "Who?", "1": "What?"}, "answer": {"0": "Ida", "1": ["Ale", "Beer"]}},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_whole_documents_are_read(document: object, indent: int | None, tmp_path: Path) -> None:
+    found = read(tmp_path, "\n" + json.dumps(document, indent=indent))
+    assert [(qa.question, qa.answer, qa.aliases) for qa in found] == [("Who?", "Ida", []), ("What?", "Ale", ["Beer"])]
+
+
+def test_one_question_over_several_lines_is_read(tmp_path: Path) -> None:
+    assert [qa.answer for qa in read(tmp_path, json.dumps(ROWS[0], indent=2))] == ["Ida"]
+
+
+def test_items_of_a_document_that_are_no_questions_are_told_by_number(tmp_path: Path) -> None:
+    bad: list[Rejected] = []
+    assert len(read(tmp_path, json.dumps([ROWS[0], 3, {"question": "x?"}]), on_bad=bad.append)) == 1
+    place = str(tmp_path / "questions")
+    assert [told.detail.partition(" has")[0].partition(": expected")[0] for told in bad] == [
+        f"{place}: item 2",
+        f"{place}: item 3:",
+    ]
+
+
+def test_a_torn_document_is_told_by_line(tmp_path: Path) -> None:
+    bad: list[Rejected] = []
+    text = "[\n" + json.dumps(ROWS[0]) + ",\n" + json.dumps(ROWS[1])[:-5]
+    read(tmp_path, text, on_bad=bad.append)
+    assert bad and all(told.reason == "broken_line" for told in bad)
+
+
+@pytest.mark.parametrize("question", ["", " ", "?", "N/A", "nan", "null", "question", "Question", None])
+def test_a_row_without_a_question_is_none(question: str | None) -> None:
+    with pytest.raises(WrongShape, match="has no question"):
+        as_question({"question": question, "answer": "Ida"})
+
+
+def test_a_spreadsheet_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Parquet or Excel file: save it as CSV"):
+        read(tmp_path, b"PK\x03\x04rest", "set.xlsx")

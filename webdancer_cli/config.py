@@ -215,7 +215,24 @@ class Crawlqa(DataStage, Writer):
 
 
 @dataclass(kw_only=True)
-class Lint(DataStage):
+class Revealing:
+    """What records may say of encrypted evaluation sets."""
+
+    reveal: bool = False
+    """Write what was encrypted in the clear; without it, records hold questions and episodes of such a set encrypted
+    as the set was."""
+
+
+@dataclass(kw_only=True)
+class Encrypted(Revealing):
+    """How encrypted evaluation sets are opened. They are known by their look, and opened in memory."""
+
+    canary: str | None = None
+    """Canary that opens an encrypted set which has none in a column of its own."""
+
+
+@dataclass(kw_only=True)
+class Lint(DataStage, Encrypted):
     """Check questions, whoever wrote them."""
 
     allow_boolean: bool = False
@@ -231,7 +248,7 @@ class Lint(DataStage):
 
 
 @dataclass(kw_only=True)
-class E2hqa(DataStage, Writer):
+class E2hqa(DataStage, Writer, Encrypted):
     """Make questions harder: an entity gives way to a description found through search."""
 
     web: str = "pages.jsonl"
@@ -292,7 +309,7 @@ class Episode:
 
 
 @dataclass(kw_only=True)
-class Sample(DataStage, Player, Episode):
+class Sample(DataStage, Player, Episode, Encrypted):
     """Play ReAct episodes over questions."""
 
     n: Count = 1
@@ -306,7 +323,7 @@ class Sample(DataStage, Player, Episode):
 
 
 @dataclass(kw_only=True)
-class Filter(DataStage, Judged, Calls):
+class Filter(DataStage, Judged, Calls, Revealing):
     """Keep the good trajectories."""
 
     stages: list[FunnelStage] = field(default_factory=lambda: ["validity", "correctness", "quality"])
@@ -401,7 +418,7 @@ class Sft(Training):
 
 
 @dataclass(kw_only=True)
-class Rl(Training, Episode, Judged, Calls):
+class Rl(Training, Episode, Judged, Calls, Encrypted):
     """DAPO on questions (paper, section 3.4; DAPO, arXiv 2503.14476)."""
 
     lr: Positive | None = None
@@ -435,7 +452,7 @@ class Rl(Training, Episode, Judged, Calls):
 
 
 @dataclass(kw_only=True)
-class Eval(DataStage, Player, Episode):
+class Eval(DataStage, Player, Episode, Encrypted):
     """Play and grade: pass@1 and pass@k with intervals."""
 
     temperature: NotNegative = 0.0

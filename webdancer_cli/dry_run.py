@@ -17,6 +17,7 @@ from webdancer_cli.grading.shown import RECORD_CHARS
 from webdancer_cli.llm import Chat
 from webdancer_cli.questions import read_questions
 from webdancer_cli.records import Usage
+from webdancer_cli.sealed import Terms
 from webdancer_cli.shards import chosen
 from webdancer_cli.spending import BYTES_PER_TOKEN
 from webdancer_cli.staff import Staff
@@ -211,7 +212,7 @@ def _to_do(options: config.E2hqa) -> int:
 
 
 def _input(options: config.E2hqa | config.Sample | config.Eval) -> int:
-    questions = read_questions(options.data, _skipped)
+    questions = read_questions(options.data, _skipped, Terms(canary=options.canary))
     return sum(1 for _ in chosen(questions, options.shard, options.limit, lambda qa: qa.id))
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from webdancer_cli import sealed
 from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, Refused, Reject, RunStopped
 from webdancer_cli.jsonl import STDIN, Writer, written
 from webdancer_cli.records import QA, Rejected, to_object
@@ -104,17 +105,20 @@ class Sink:
 
     def reject(self, reject: Reject, record: msgspec.Struct | None = None, id: str = "") -> None:
         value = to_object(record) if record is not None else None
-        self.reject_line(Rejected(reason=reject.reason, detail=reject.detail, id=id, record=value), reject.failed)
+        seal = sealed.seal_of(value) if value else None
+        detail = seal.close(reject.detail) if seal else reject.detail  # a detail may quote the question
+        rejected = Rejected(reason=reject.reason, detail=detail, id=id, record=value)
+        self.reject_line(rejected, reject.failed, reject.detail)
 
-    def reject_line(self, rejected: Rejected, failed: bool = True) -> None:
-        """Also what ``jsonl.read`` calls for a line that cannot be read."""
+    def reject_line(self, rejected: Rejected, failed: bool = True, said: str = "") -> None:
+        """Also what ``jsonl.read`` calls for a line that cannot be read. ``said``: the detail as the user is told."""
         rejected.stage = self.stage
         with self._lock:
             self.tally.counts["rejected"] += 1
             self.tally.reasons[rejected.reason] += 1
             self.tally.failed += failed
             if failed:
-                self.tally.last_failure = f"{rejected.reason}: {rejected.detail}"
+                self.tally.last_failure = f"{rejected.reason}: {said or rejected.detail}"
             if self._rejects:
                 self._rejects.write(rejected)
 

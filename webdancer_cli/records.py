@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from webdancer_cli import sealed
 from webdancer_cli.errors import WebdancerError
 
 Role = Literal["system", "user", "assistant"]
@@ -250,26 +251,53 @@ def _record_fields(kind: type[Record]) -> dict[str, type[Record]]:
     return {name: type_ for name, type_ in types.items() if isinstance(type_, type) and issubclass(type_, Record)}
 
 
-def from_object(kind: type[AnyRecord], value: object) -> AnyRecord:
+def from_object(kind: type[AnyRecord], value: object, *, is_open: bool = False) -> AnyRecord:
     """Validate a decoded JSON value as a record of ``kind``; unknown fields go to ``extra``, at both levels.
 
-    Raises WrongShape, naming the field, its type and what was expected.
+    So do the fields of a question that share a name with ours and are something else (``level: "hard"``). What is
+    sealed is opened, unless it ``is_open``. Raises WrongShape, naming the field, its type and what was expected.
     """
     if not isinstance(value, dict):
         raise WrongShape(f"expected a JSON object, got {type(value).__name__}")
-    fields, extra = _split(kind, value)
+    try:
+        fields, extra = _split(kind, value if is_open else sealed.opened(value))
+    except sealed.CannotOpen as error:
+        raise WrongShape(f"sealed, and {error}") from None
     inner_extras = {}
     for name, inner_kind in _record_fields(kind).items():
         if isinstance(fields.get(name), dict):
             fields[name], inner_extras[name] = _split(inner_kind, fields[name])
     try:
-        record = msgspec.convert(fields, kind)
+        record = _converted(kind, fields, extra, inner_extras.get("qa", {}))
     except msgspec.ValidationError as error:
         raise WrongShape(str(error)) from None
     record.extra = extra
     for name, inner_extra in inner_extras.items():
         getattr(record, name).extra = inner_extra
     return record
+
+
+def _converted(
+    kind: type[AnyRecord], fields: dict[str, Any], extra: dict[str, Any], qa_extra: dict[str, Any]
+) -> AnyRecord:
+    """Raises ValidationError, once the user's own fields of a question have gone to its unknown ones."""
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError:
+        if kind is QA:
+            _move_misfits(fields, extra)
+        elif isinstance(fields.get("qa"), dict):
+            _move_misfits(fields["qa"], qa_extra)
+    return msgspec.convert(fields, kind)
+
+
+def _move_misfits(fields: dict[str, Any], extra: dict[str, Any]) -> None:
+    for field in msgspec.structs.fields(QA):
+        if not field.required and field.name != "id" and field.name in fields:
+            try:
+                msgspec.convert(fields[field.name], field.type)
+            except msgspec.ValidationError:
+                extra[field.name] = fields.pop(field.name)
 
 
 def _split(kind: type[Record], value: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -280,12 +308,12 @@ def _split(kind: type[Record], value: dict[str, Any]) -> tuple[dict[str, Any], d
 
 
 def to_object(record: msgspec.Struct) -> dict[str, Any]:
-    """The JSON object of a record, with the unknown fields it came with."""
+    """The JSON object of a record, with the unknown fields it came with; what is ``sealed`` is encrypted."""
     value: dict[str, Any] = msgspec.to_builtins(record)
     if isinstance(record, Record):
         for name in _record_fields(type(record)):
             value[name] = _flat(value[name])
-    return _flat(value)
+    return sealed.closed(_flat(value))
 
 
 def _flat(value: dict[str, Any]) -> dict[str, Any]:

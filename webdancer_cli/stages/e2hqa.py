@@ -10,6 +10,7 @@ from webdancer_cli.errors import ModelError, Reject, UsageError
 from webdancer_cli.flow import Progress, Sink, Tally
 from webdancer_cli.questions import read_questions
 from webdancer_cli.records import QA
+from webdancer_cli.sealed import Terms
 from webdancer_cli.seen import Seen
 from webdancer_cli.shards import chosen
 from webdancer_cli.spending import added
@@ -42,7 +43,9 @@ async def run(options: config.E2hqa, rewriter: Hardener, progress: Progress | No
             return chain if options.keep_chain else [_last(chain)]
 
         tell_rejected(web, sink.reject_line)
-        questions = read_questions(options.data, sink.reject_line)
+        questions = read_questions(
+            options.data, sink.reject_line, Terms(options.reveal, options.canary, bool(options.tape))
+        )
         items = flow.once(chosen(questions, options.shard, options.limit, lambda qa: qa.id), sink)
         tally = await flow.run(items, work, sink, jobs=options.jobs, key=lambda qa: qa.id, progress=progress)
         _tell_failures(tally, rewriter)

@@ -27,6 +27,7 @@ from webdancer_cli.grading.scores import Scoreboard, Scores
 from webdancer_cli.prompts import load_for
 from webdancer_cli.questions import read_questions
 from webdancer_cli.records import QA, Attempt, Trajectory, Verdict, trajectory_id
+from webdancer_cli.sealed import Terms, marks
 from webdancer_cli.shards import chosen
 from webdancer_cli.web.corpus import Corpus, tell_rejected
 from webdancer_cli.web.source import Web
@@ -79,7 +80,9 @@ async def run(
     with Sink("eval", options.out, options.rejects, resume=options.resume) as sink:
         board = _earlier(options.out) if sink.done else Scoreboard()
         tell_rejected(web, sink.reject_line)
-        asked = read_questions(options.data, sink.reject_line)
+        asked = read_questions(
+            options.data, sink.reject_line, Terms(options.reveal, options.canary, bool(options.tape))
+        )
         questions = chosen(asked, options.shard, options.limit, lambda qa: qa.id)
         items = runs(once(questions, sink), options.runs)
         tally = await flow_run(items, work, sink, jobs=options.jobs, key=key, progress=progress)
@@ -122,4 +125,5 @@ def attempt(trajectory: Trajectory, verdict: Verdict, well_formed: bool) -> Atte
         calls=trajectory.calls,
         last_call=trajectory.last_call,
         messages=trajectory.messages,
+        extra=marks(qa.extra),
     )

@@ -40,6 +40,7 @@ from webdancer_cli.grading.quality import quality_fault
 from webdancer_cli.grading.selection import Entry, best, entry, same_key
 from webdancer_cli.jsonl import STDIN, Writer
 from webdancer_cli.records import QA, Trajectory, Verdict, from_object, to_object
+from webdancer_cli.sealed import SEALED
 from webdancer_cli.seen import Seen
 from webdancer_cli.shards import chosen
 from webdancer_cli.transcript import Turn
@@ -89,7 +90,8 @@ async def run(
             return [await examined(candidate, checks.values(), passes=outlet.has(trajectory))]
 
         with outlet:
-            trajectories = upstream.read_trajectories(options.data, outlet.reject_line)
+            read = upstream.read_trajectories(options.data, outlet.reject_line)
+            trajectories = map(_revealed, read) if options.reveal else read
             shard = chosen(trajectories, options.shard, options.limit, lambda trajectory: trajectory.qa.id)
             asked = questions.seen_in(shard)
             if judge or critic:
@@ -99,6 +101,12 @@ async def run(
             if not outlet.tally.stopped:
                 outlet.finish()
     return outlet.tally, funnel
+
+
+def _revealed(trajectory: Trajectory) -> Trajectory:
+    """To be written in the clear, though its question came from an encrypted set."""
+    trajectory.qa.extra.pop(SEALED, None)
+    return trajectory
 
 
 def _refuse_endless(options: config.Filter) -> None:
@@ -252,6 +260,8 @@ class Outlet(Sink):
         if self._options.dedup and reject is None:
             reject = None if self.has(trajectory) else self._duplicate(examined.candidate)
             passed += reject is None
+        if reject is None and self._options.format == "webdancer" and SEALED in trajectory.qa.extra:
+            reject = Reject("encrypted", "the authors' form has no place for a canary: write it with --reveal")
         self._funnel.count(passed, reject)
         if reject:
             self.reject(reject, trajectory, trajectory.id)

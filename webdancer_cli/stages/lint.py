@@ -10,6 +10,7 @@ from webdancer_cli.flow import Progress, Sink, Tally
 from webdancer_cli.jsonl import STDIN
 from webdancer_cli.questions import read_questions
 from webdancer_cli.records import QA
+from webdancer_cli.sealed import Terms
 from webdancer_cli.shards import chosen
 from webdancer_cli.synthesis.lint import Evaluation, Linter, Report
 from webdancer_cli.synthesis.repeats import Repeats
@@ -26,7 +27,7 @@ def run(options: config.Lint, progress: Progress | None = None) -> tuple[Tally, 
         if len(sink.done):
             met.recall(options.out)
         linter = Linter(met, evaluation=evaluation, allow_boolean=options.allow_boolean)
-        questions = read_questions(options.data, sink.reject_line)
+        questions = read_questions(options.data, sink.reject_line, Terms(options.reveal, options.canary))
         for qa in chosen(questions, options.shard, options.limit, lambda qa: qa.id):
             sink.tally.counts["in"] += 1
             _judge(qa, linter, sink)
@@ -62,7 +63,8 @@ def _evaluation(options: config.Lint) -> Evaluation | None:
         return None
     evaluation = Evaluation(options.ngram_words)
     for path in options.against:
-        evaluation.add(path, (qa.question for qa in read_questions(path, answered=False)))
+        terms = Terms(canary=options.canary)
+        evaluation.add(path, (qa.question for qa in read_questions(path, terms=terms, answered=False)))
     return evaluation
 
 

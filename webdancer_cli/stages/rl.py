@@ -14,10 +14,11 @@ from webdancer_cli.agent.tools import Tools
 from webdancer_cli.config import Rl
 from webdancer_cli.errors import UsageError
 from webdancer_cli.flow import Progress, Say, Tally, silent
-from webdancer_cli.grading.answers import METHOD, Judge
+from webdancer_cli.grading.answers import METHOD, Judge, is_placeholder
 from webdancer_cli.prompts import load_for
 from webdancer_cli.questions import read_questions
 from webdancer_cli.records import QA, Rejected, to_object
+from webdancer_cli.sealed import Terms
 from webdancer_cli.training import checkpoint
 from webdancer_cli.training.distributed import World, joined
 from webdancer_cli.training.engine_check import check_engine
@@ -98,10 +99,11 @@ def read(options: Rl) -> Questions:
 
     items: dict[str, QA] = {}
     digest = hashlib.sha256()
-    for qa in islice(read_questions(options.data, partial(_count, tally)), options.limit):
+    terms = Terms(options.reveal, options.canary, bool(options.tape))
+    for qa in islice(read_questions(options.data, partial(_count, tally), terms), options.limit):
         tally.counts["in"] += 1
         digest.update(msgspec.json.encode(to_object(qa)))
-        if not qa.answer.strip():
+        if is_placeholder(qa.answer):
             tally.reasons["no_answer"] += 1
         elif qa.id in items:
             tally.reasons["duplicate"] += 1

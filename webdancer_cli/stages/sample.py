@@ -28,6 +28,7 @@ from webdancer_cli.grading.answers import Judge, MatchJudge
 from webdancer_cli.prompts import PromptSet, load_for
 from webdancer_cli.questions import read_questions
 from webdancer_cli.records import QA, Trajectory, Verdict, trajectory_id
+from webdancer_cli.sealed import Terms
 from webdancer_cli.shards import chosen
 from webdancer_cli.web.corpus import Corpus, tell_rejected
 from webdancer_cli.web.source import Web
@@ -63,7 +64,9 @@ async def run(
         tell_rejected(web, sink.reject_line)
         judge = judge or (MatchJudge() if options.until_correct else None)
         sampler = Sampler(options, policy, tools, prompts, sink, judge)
-        asked = read_questions(options.data, sink.reject_line)
+        asked = read_questions(
+            options.data, sink.reject_line, Terms(options.reveal, options.canary, bool(options.tape))
+        )
         questions = chosen(asked, options.shard, options.limit, lambda qa: qa.id)
         items = tasks(_unanswered(once(questions, sink), answered, sink), options)
         return await flow_run(items, sampler.work, sink, jobs=options.jobs, key=sampler.last_id, progress=progress)
