@@ -10,14 +10,14 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import typer
 
-from webdancer_cli import __version__, config, flags, settings
+from webdancer_cli import __version__, config, flags, locks, settings
 from webdancer_cli.endings import ending, is_first_rank
 from webdancer_cli.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UsageError
 
@@ -102,7 +102,7 @@ def command(work: Work) -> Work:
 
     def invoked(quiet: bool, show_config: bool, **given: Any) -> int:
         run = Run(name, quiet)
-        return ending(name, lambda: _show(name, given) if show_config else work(_options(name, given), run))
+        return ending(name, lambda: _show(name, given) if show_config else _undisturbed(work, name, given, run))
 
     invoked.__signature__ = inspect.Signature(flags.parameters(name))  # type: ignore[attr-defined]
     invoked.__annotations__ = {}
@@ -114,10 +114,34 @@ def _options(name: str, given: dict[str, Any]) -> Any:
     options: Any = settings.build(settings.COMMANDS[name], settings.resolve(name, given))
     if isinstance(options, config.DataStage | config.Training):
         _refuse_overwriting(options)
-    if isinstance(options, config.DataStage) and _reads_stdin(options):
-        # A stage before us in the pipe may still be writing the pages that we read: they are whole with its first line.
-        select.select([sys.stdin], [], [])
     return options
+
+
+def _undisturbed(work: Work, name: str, given: dict[str, Any], run: Run) -> int:
+    """Run a command while nobody else writes what it writes. Of several ranks, the first one writes."""
+    options = _options(name, given)
+    with ExitStack() as locked:
+        if is_first_rank() and not getattr(options, "dry_run", False):
+            locked.enter_context(_outputs_held(options))
+        if isinstance(options, config.DataStage) and _reads_stdin(options):
+            # A stage before us in the pipe may still write the pages that we read: they are whole with its first line.
+            select.select([sys.stdin], [], [])
+        return work(options, run)
+
+
+def _outputs_held(options: Any) -> AbstractContextManager[None]:
+    """Tapes are held by SQLite, call by call: several runs may record on one."""
+    if isinstance(options, config.Training | config.World):
+        return locks.held([], [options.out])
+    if not isinstance(options, config.DataStage):
+        return nullcontext()
+    names = ["rejects", "unused_qa", "report"]
+    if isinstance(options, config.Crawlqa):
+        from webdancer_cli.stages.crawlqa import writes_pages
+
+        names += ["pages"] if writes_pages(options) else []
+    files = [path for path in [options.out, *(getattr(options, name, None) for name in names)] if path and path != "-"]
+    return locks.held(files, stdout=options.out == "-")
 
 
 def _reads_stdin(options: "config.DataStage | config.Training") -> bool:

@@ -1,10 +1,12 @@
 """Answers at which the judge failed: kept, counted apart, told of by the exit code, and tried again by ``--resume``."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from webdancer_cli import jsonl
+from webdancer_cli import jsonl, locks
 from webdancer_cli.errors import BudgetSpent, RunStopped
 from webdancer_cli.flow import Tally
 from webdancer_cli.grading.answers import METHOD, Judge
@@ -42,14 +44,20 @@ class _Graded(msgspec.Struct):
     verdict: Verdict
 
 
-def forget(path: str) -> None:
-    """Take the records out of the file at which the judge failed. The others keep their bytes."""
-    jsonl.mend(path)
-    if not Path(path).is_file():
+@contextmanager
+def forgotten(path: str, wanted: bool) -> Iterator[None]:
+    """If it is ``wanted``, take the records out of the file at which the judge failed. The others keep their bytes.
+
+    The file is another one then, and held as the old one was.
+    """
+    if not wanted or path == jsonl.STDIN or not Path(path).is_file():
+        yield
         return
+    jsonl.mend(path)
     with open(path, "rb") as lines, open(f"{path}.part", "wb") as kept:
         kept.writelines(line for line in lines if not _is_unjudged(line))
-    Path(f"{path}.part").replace(path)
+    with locks.replacing(path, f"{path}.part"):
+        yield
 
 
 def _is_unjudged(line: bytes) -> bool:

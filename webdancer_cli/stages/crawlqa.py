@@ -341,5 +341,10 @@ async def _stored(paths: list[str], options: config.Crawlqa, sink: Sink) -> Asyn
                     yield page
 
 
+def writes_pages(options: config.Crawlqa) -> bool:
+    """Whether the run may write ``options.pages``; pages that are given in files of pages stay there."""
+    return not options.roots or not all(map(_is_corpus, options.roots))
+
+
 def _is_corpus(path: str) -> bool:
     return Path(path).is_file() and not warc.is_warc(path)

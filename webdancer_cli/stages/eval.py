@@ -75,9 +75,10 @@ async def run(
     def key(item: Run) -> str:
         return trajectory_id(item.qa.id, item.index, policy.name, prompts.id)
 
-    if options.resume and options.out != jsonl.STDIN:
-        unjudged.forget(options.out)
-    with Sink("eval", options.out, options.rejects, resume=options.resume) as sink:
+    with (
+        unjudged.forgotten(options.out, options.resume),
+        Sink("eval", options.out, options.rejects, resume=options.resume) as sink,
+    ):
         board = _earlier(options.out) if sink.done else Scoreboard()
         tell_rejected(web, sink.reject_line)
         asked = read_questions(

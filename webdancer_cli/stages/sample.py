@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from webdancer_cli import config, jsonl, upstream
+from webdancer_cli import config, upstream
 from webdancer_cli.agent.episode import FAILURES, Limits, Policy, play
 from webdancer_cli.agent.own_tools import load_tools
 from webdancer_cli.agent.summariser import Summariser
@@ -58,9 +58,10 @@ async def run(
     web = web or Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars)
     tools = Tools(web, prompts, own_tools, summariser)
     answered = {qa.id for qa in solved(options.skip_solved)} if options.skip_solved else set()
-    if judge and options.resume and options.out != jsonl.STDIN:
-        unjudged.forget(options.out)
-    with Sink("sample", options.out, options.rejects, resume=options.resume) as sink:
+    with (
+        unjudged.forgotten(options.out, options.resume and judge is not None),
+        Sink("sample", options.out, options.rejects, resume=options.resume) as sink,
+    ):
         tell_rejected(web, sink.reject_line)
         judge = judge or (MatchJudge() if options.until_correct else None)
         sampler = Sampler(options, policy, tools, prompts, sink, judge)
