@@ -332,6 +332,8 @@ ROWS = [{"question": "Who?", "answer": "Ida"}, {"question": "What?", "answer": [
         {"version": "1", "questions": ROWS},
         {"meta": {"n": 2}, "split": {"test": ROWS}},
         {"data": [{"title": "t", "paragraphs": [{"context": "c", "qas": ROWS[:1]}, {"qas": ROWS[1:]}]}]},
+        {"1": ROWS[0], "2": ROWS[1]},
+        {"examples": {"1": ROWS[0], "2": ROWS[1]}},
         {"question": ["Who?", "What?"], "answer": ["Ida", ["Ale", "Beer"]]},
         {"question": {"0": "Who?", "1": "What?"}, "answer": {"0": "Ida", "1": ["Ale", "Beer"]}},
     ],
@@ -340,6 +342,16 @@ ROWS = [{"question": "Who?", "answer": "Ida"}, {"question": "What?", "answer": [
 def test_whole_documents_are_read(document: object, indent: int | None, tmp_path: Path) -> None:
     found = read(tmp_path, "\n" + json.dumps(document, indent=indent))
     assert [(qa.question, qa.answer, qa.aliases) for qa in found] == [("Who?", "Ida", []), ("What?", "Ale", ["Beer"])]
+
+
+def test_objects_over_several_lines_one_after_the_other_are_read(tmp_path: Path) -> None:
+    assert [qa.answer for qa in read(tmp_path, "\n".join(json.dumps(row, indent=2) for row in ROWS))] == ["Ida", "Ale"]
+
+
+def test_a_document_without_a_question_is_told_of_once(tmp_path: Path) -> None:
+    bad: list[Rejected] = []
+    assert read(tmp_path, json.dumps({"rows": [{"a": 1}], "n": 3}, indent=2), on_bad=bad.append) == []
+    assert [told.reason for told in bad] == ["wrong_shape"]
 
 
 def test_one_question_over_several_lines_is_read(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ encrypted set are opened by their canary (``sealed``).
 
 import ast
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -282,16 +283,42 @@ def _holds_rows(value: dict[str, Any]) -> bool:
 
 def _document(begun: _Begun, name: str, on_bad: BadLine | None) -> Iterator[tuple[str, object]]:
     """The rows of a JSON document: a list, an object that holds one somewhere, or an object of columns."""
-    lines, whole = begun.read_all(MOST_DOCUMENT_BYTES)
-    if whole:
-        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            value = msgspec.json.decode(b"".join(lines))
-            if isinstance(value, dict) and _column(value, QUESTION_NAMES) and not _holds_rows(value):
-                return iter([(f"{name}:1", value)])
-            found = list(_rows_in(value, name))
-            if found or value == []:
-                return iter(found)
+    lines, is_whole = begun.read_all(MOST_DOCUMENT_BYTES)
+    values = _values_in(b"".join(lines)) if is_whole else []
+    if len(values) == 1:
+        return _rows_of(values[0], name)
+    if values and all(isinstance(value, dict) for value in values):
+        return ((f"{name}: item {number}", value) for number, value in enumerate(values, 1))
     return _json_lines(_Begun(begun, lines), name, on_bad)
+
+
+def _values_in(document: bytes) -> list[Any]:
+    """The values of a document, one after the other (as ``jq`` writes them); none if it is torn or no JSON."""
+    values: list[Any] = []
+    with suppress(ValueError, RecursionError):
+        text, at = document.decode().strip(), 0
+        while at < len(text):
+            value, end = _DECODER.raw_decode(text, at)
+            values.append(value)
+            at = _SPACE.match(text, end).end()  # type: ignore[union-attr]
+        return values
+    return []
+
+
+_DECODER = json.JSONDecoder()
+_SPACE = re.compile(r"\s*")
+
+
+def _rows_of(document: Any, name: str) -> Iterator[tuple[str, object]]:
+    """The rows that a document holds; one that holds none is a row itself, or a list of them, to be told of."""
+    if not (isinstance(document, dict) and _column(document, QUESTION_NAMES) and not _holds_rows(document)):
+        found = list(_rows_in(document, name))
+        if found or document == []:
+            return iter(found)
+    if isinstance(document, list):
+        return ((f"{name}: item {number}", item) for number, item in enumerate(document, 1))
+    refuse_other_kind(f"{name}:1", QA, document)
+    return iter([(f"{name}:1", document)])
 
 
 def _rows_in(value: object, place: str, depth: int = 0) -> Iterator[tuple[str, object]]:
@@ -301,6 +328,9 @@ def _rows_in(value: object, place: str, depth: int = 0) -> Iterator[tuple[str, o
     if isinstance(value, dict):
         if columns := _as_columns(value):
             yield from ((f"{place}: row {number}", row) for number, row in enumerate(columns, 1))
+            return
+        if value and all(isinstance(part, dict) and _column(part, QUESTION_NAMES) for part in value.values()):
+            yield from ((f"{place}: {key!r}", row) for key, row in value.items())
             return
         for part in value.values():
             if isinstance(part, list | dict):
