@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -216,6 +217,7 @@ def _plain(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
+@lru_cache(maxsize=1024)
 def _spelled(name: str) -> str:
     return name.casefold().replace("_", " ").replace("-", " ").strip()
 

@@ -173,6 +173,14 @@ RIGHT: list[tuple[str, str, str]] = [
     ("mark", "1920×1080", "1920x1080"),
     ("mark", "> 5", ">5"),
     ("mark", "6′", "6'"),
+    ("mark", "#1", "1"),
+    ("mark", "1990s", "1990's"),
+    ("mark", "'1984'", "1984"),
+    ("mark", "E = mc²", "E=mc^2"),
+    ("mark", "5'10\"", "5′10″"),
+    ("unit", "60 mph", "60mph"),
+    ("unit", "100 m", "100 metres"),
+    ("unit", "30 km/h", "30 kph"),
 ]  # fmt: skip
 
 WRONG: list[tuple[str, str, str]] = [
@@ -376,5 +384,12 @@ WRONG: list[tuple[str, str, str]] = [
     ("words", "21st", "21"),
     ("words", "twenty twenty", "40"),
     ("words", "two and two", "4"),
+    ("sign", "-∞", "∞"),
+    ("sign", "−π/2", "π/2"),
+    ("sign", "-x", "x"),
+    ("mark", "[1, 2)", "[1, 2]"),
+    ("mark", "π/2", "π 2"),
+    ("case", "mW", "MW"),
+    ("unit", "90s", "90 s"),
     ("flag", ENGLAND, SCOTLAND),
 ]  # fmt: skip

@@ -124,7 +124,7 @@ def _meant(found: re.Match[str]) -> str:
     mark, text, at = found[0], found.string, found.start()
     if mark != "^" and not _is_punctuation(mark):
         return mark
-    before, after = text[at - 1 : at], text[at + 1 : at + 2]
+    before, after = text[at - 1 : at] or " ", text[at + 1 : at + 2] or " "
     if before.isdigit() and after.isdigit() and mark in "-:.·*^_":
         return mark
     if mark == "/" and (before.isdigit() or after.isdigit()):
@@ -136,15 +136,13 @@ def _meant(found: re.Match[str]) -> str:
     if mark == "^" and (before.isalnum() or before in ")]") and (after.isalnum() or after in "-("):
         return mark
     if mark in "′#" or (mark == "!" and before.isdigit()):
-        return mark if before.isalnum() or before in "′" else " "
+        return mark if before.isalnum() or before == "′" else " "
     if mark == "*":
         return mark if _ENDS_SHORT.search(text[max(0, at - 3) : at]) and not after.isalnum() else " "
     return " , " if mark in _PARTING else " "
 
 
 _ENDS_SHORT = re.compile(r"(?:^|\W)\w{1,2}$")
-
-
 _SIGNED = re.compile(r"\.?\d|[$€£¥∞√]|[^\W_](?!\w)")
 
 
@@ -152,9 +150,9 @@ def _dash(text: str, at: int, before: str, after: str) -> str:
     """A dash as the minus or the sign that it is (-5, -$5, 10^-6, A-, Cl-); a hyphen is a space."""
     if before == "^" and after.isdigit():
         return "-"
-    if _SIGNED.match(text, at + 1) and not (before.isalnum() or (before and before in ")]")):
+    if _SIGNED.match(text, at + 1) and not (before.isalnum() or before in ")]"):
         return "-"
-    ends = not after or after.isspace() or after in ".,;:!?)]}\"'”"
+    ends = after.isspace() or after in ".,;:!?)]}\"'”"
     return "-" if ends and before.isalnum() else " "
 
 
@@ -163,7 +161,7 @@ def _is_punctuation(char: str) -> bool:
 
 
 def _with_minus(words: list[str]) -> list[str]:
-    """An answer that begins with "minus 5" with -5 instead."""
+    """An answer that begins with "minus 5", with -5 instead."""
     if len(words) > 1 and words[0] in ("minus", "negative") and words[1][0].isdigit():
         return [f"-{words[1]}", *words[2:]]
     return words
