@@ -74,7 +74,8 @@ def read_questions(
             except WrongShape as error:
                 tell(on_bad, Rejected(reason="wrong_shape", detail=f"{place}: {error}", record=value))
             else:
-                _refuse_taping(place, qa, terms)
+                if terms.taped:
+                    sealed.refuse_taping(place, qa.extra)
                 yield qa
             first = False
 
@@ -197,14 +198,6 @@ def _newly_opened(fields: dict[str, Any], terms: Terms) -> dict[str, Any]:
     if own:
         opened.pop(own)
     return opened | seal._replace(fields=also).mark()
-
-
-def _refuse_taping(place: str, qa: QA, terms: Terms) -> None:
-    """Raises UsageError: a tape would hold what is asked in the clear."""
-    if terms.taped and sealed.SEALED in qa.extra:
-        raise UsageError(
-            f"{place}: the set is encrypted, and a tape records in the clear: leave out --tape, or --reveal"
-        )
 
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection, Mapping
 from itertools import cycle
 from typing import Any, NamedTuple
 
+from webdancer_cli.errors import UsageError
+
 CANARY = "canary"
 SEALED = "sealed"
 """The field that marks an opened record: {"scheme": ..., "fields": [...]}."""
@@ -167,6 +169,12 @@ def _changed(value: dict[str, Any], seal: Seal, change: Callable[[str], str]) ->
         return part
 
     return {name: of(name, part) for name, part in value.items()}
+
+
+def refuse_taping(place: str, extra: Mapping[str, Any]) -> None:
+    """Raises UsageError for a sealed question: a tape would hold what is asked in the clear."""
+    if SEALED in extra:
+        raise UsageError(f"{place}: from an encrypted set, and a tape records in the clear: no --tape without --reveal")
 
 
 def marks(extra: Mapping[str, Any]) -> dict[str, Any]:

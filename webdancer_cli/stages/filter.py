@@ -40,7 +40,7 @@ from webdancer_cli.grading.quality import quality_fault
 from webdancer_cli.grading.selection import Entry, best, entry, same_key
 from webdancer_cli.jsonl import STDIN, Writer
 from webdancer_cli.records import QA, Trajectory, Verdict, from_object, to_object
-from webdancer_cli.sealed import SEALED
+from webdancer_cli.sealed import SEALED, refuse_taping
 from webdancer_cli.seen import Seen
 from webdancer_cli.shards import chosen
 from webdancer_cli.transcript import Turn
@@ -91,7 +91,7 @@ async def run(
 
         with outlet:
             read = upstream.read_trajectories(options.data, outlet.reject_line)
-            trajectories = map(_revealed, read) if options.reveal else read
+            trajectories = (_admitted(trajectory, options) for trajectory in read)
             shard = chosen(trajectories, options.shard, options.limit, lambda trajectory: trajectory.qa.id)
             asked = questions.seen_in(shard)
             if judge or critic:
@@ -103,9 +103,12 @@ async def run(
     return outlet.tally, funnel
 
 
-def _revealed(trajectory: Trajectory) -> Trajectory:
-    """To be written in the clear, though its question came from an encrypted set."""
-    trajectory.qa.extra.pop(SEALED, None)
+def _admitted(trajectory: Trajectory, options: config.Filter) -> Trajectory:
+    """One whose question came from an encrypted set is to be written in the clear only if the user says so."""
+    if options.reveal:
+        trajectory.qa.extra.pop(SEALED, None)
+    elif options.tape:
+        refuse_taping(options.data, trajectory.qa.extra)
     return trajectory
 
 
