@@ -50,7 +50,7 @@ def test_a_lock_changes_nothing_in_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "before"
 
 
-def test_a_run_that_fails_leaves_no_empty_file_and_no_empty_folder(tmp_path: Path) -> None:
+def test_a_run_that_is_refused_leaves_no_empty_file_and_no_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "old").write_text("")
     names = [str(tmp_path / "new"), str(tmp_path / "old")]
     with pytest.raises(UsageError), locks.held(names, [str(tmp_path / "folder")]):

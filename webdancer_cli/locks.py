@@ -25,7 +25,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.E
 @contextmanager
 def held(files: Iterable[str], folders: Iterable[str] = (), *, stdout: bool = False) -> Iterator[None]:
     """Hold what a run writes: files, folders, and stdout where it goes to a file. Missing ones are made, and go again
-    if the run fails before anything is in them.
+    if the run is refused with nothing in them.
 
     Raises UsageError if another run holds one of them, and if one cannot be written.
     """
@@ -49,7 +49,7 @@ def _file(name: str) -> Iterator[None]:
     descriptor = _locked(path, name)
     try:
         yield
-    except BaseException:
+    except UsageError:
         if is_new and os.fstat(descriptor).st_size == 0:
             path.unlink(missing_ok=True)
         raise
