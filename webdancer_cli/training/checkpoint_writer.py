@@ -101,8 +101,10 @@ class CheckpointWriter:
             apart = set(shapes.items()) ^ set(self._shapes(model).items())
             if apart:
                 raise UsageError(f"{self.plain.source.name}: would not be saved as it was opened: {sorted(apart)[:3]}")
-        if not self.world.is_main:
-            return
+        self.world.from_main(self._try_files)
+
+    def _try_files(self) -> None:
+        """Everything that is written beside the weights, written and read."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             try:
