@@ -54,3 +54,21 @@ def answering(reply: Reply, path: str = "/v1") -> Iterator[str]:
 
     with listening(Answering) as root:
         yield root + path
+
+
+NO_NETWORK = """
+import socket
+
+def refuse(*_):
+    raise RuntimeError("the network was used")
+
+def on_this_machine(usual):
+    def connect(self, address):
+        return usual(self, address) if self.family == socket.AF_UNIX else refuse()
+    return connect
+
+socket.socket.connect = on_this_machine(socket.socket.connect)
+socket.socket.connect_ex = on_this_machine(socket.socket.connect_ex)
+socket.getaddrinfo = refuse
+"""
+"""Code that forbids a process the network; its own helpers, over the sockets of one machine, it may have."""

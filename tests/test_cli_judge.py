@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Handler, listening
+from loopback import NO_NETWORK, Handler, listening
 
 pytestmark = pytest.mark.slow
 
@@ -22,14 +22,6 @@ FAILURES = ("429", "500", "cut", "silence", "junk", "empty")
 SILENT_SECONDS = 1.0
 SEARCH = '<think>\nSearch.\n</think>\n<tool_call>\n{"name": "search", "arguments": {"query": ["mayor"]}}\n</tool_call>'
 SEEN = "<tool_response>\nIts mayor is Dolvek.\n</tool_response>"
-NO_NETWORK = """
-import socket
-
-def refuse(*_):
-    raise RuntimeError("the network was used")
-
-socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
-"""
 
 
 def turn(answer: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
-from loopback import answering
+from loopback import NO_NETWORK, answering
 
 pytestmark = pytest.mark.slow
 
@@ -31,14 +31,6 @@ SITE = {
     '<a href="gone.html">Gone</a>. <a href="private.html">Private</a>. <a href="login.html">Sign in</a>.</p>',
     "velmora.html": f"<title>Velmora</title><p>Velmora is a town. Its mayor is Dolvek. {FILLER}</p>",
 }
-NO_NETWORK = """
-import socket
-
-def refuse(*_):
-    raise RuntimeError("the network was used")
-
-socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
-"""
 
 
 def author(prompt: str, number: int) -> str:
