@@ -198,6 +198,7 @@ def crawlqa(options: config.Crawlqa, run: Run) -> int:
     echo '{"url": "http://127.0.0.1:8000/"}' | webdancer crawlqa --allow-private > qa.jsonl
     webdancer crawlqa http://127.0.0.1:8000/ --allow-private --types count,intersection | head -3
     webdancer crawlqa https://docs.python.org/3/ --model qwen --base-url http://127.0.0.1:8000/v1 > qa.jsonl
+    webdancer crawlqa pages.jsonl --model qwen-0.5b --base-url http://127.0.0.1:8000/v1 --ask sentences > qa.jsonl
     """
     from webdancer_cli.stages import crawlqa as stage
 
@@ -461,8 +462,12 @@ def _refuse_nameless(flag: str, model: str | None, base_urls: list[str]) -> None
 def _author(options: config.Crawlqa, staff: "Staff", run: Run) -> "QuestionWriter":
     if chat := _writing_chat(options, "author", staff):
         from webdancer_cli.synthesis.chat.author import ChatAuthor
+        from webdancer_cli.synthesis.chat.sentence_author import SentenceAuthor
 
-        return ChatAuthor(options, chat, _prompts(options.prompts))
+        author = SentenceAuthor if options.ask == "sentences" else ChatAuthor
+        return author(options, chat, _prompts(options.prompts))
+    if options.ask == "sentences":
+        raise UsageError("--ask sentences: needs a model to ask; name one with --model and --base-url")
     run.say(
         "--model builtin: questions are written by rules, several about a page of facts, one about two or three "
         "pages of a manual, hardly any about essays; a model writes more: --model NAME --base-url URL"

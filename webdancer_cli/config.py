@@ -210,6 +210,9 @@ class Crawlqa(DataStage, Writer):
     """Ask the judge each question without any page, and leave out what it answers: that needs no search."""
     per_page: Count = 3
     """Questions written from one page at most, per type."""
+    ask: Literal["pages", "sentences"] = "pages"
+    """What a model is asked. "pages": to find in linked pages what is worth asking, and to quote it. "sentences", for
+    small models (up to about 3B): to ask about one sentence that rules chose; writes single_hop only."""
     limit: Count | None = None
     """Stop after this many questions."""
 

@@ -22,6 +22,7 @@ from webdancer_cli.shards import chosen
 from webdancer_cli.spending import BYTES_PER_TOKEN
 from webdancer_cli.staff import Staff
 from webdancer_cli.synthesis.chat.groups import GROUP_TOKENS
+from webdancer_cli.synthesis.chat.sentence_author import SENTENCES_A_QUESTION
 from webdancer_cli.synthesis.roles import question_types
 
 REWRITING = ("entity", "query", "rewriter", "check_rewrite")
@@ -107,18 +108,34 @@ def plan(options: config.Calls) -> Plan:
 
 
 def _of_crawlqa(options: config.Crawlqa) -> Plan:
-    """A call for each page that is kept; how many there will be, only the crawl knows."""
+    """How many pages will be kept, only the crawl knows."""
     files = [path for path in options.roots if Path(path).is_file()]
     pages = sum(_count(path) for path in files) if files and len(files) == len(options.roots) else options.max_pages
     types = len(question_types(options.types))
     written = pages * options.per_page * types if options.limit is None else options.limit
-    words = _tokens_of(options.prompts, "author")
-    works = [Work("author", pages, words + GROUP_TOKENS, options.per_page * types * WRITTEN_TOKENS)]
+    if options.ask == "sentences":
+        works, basis = [_of_sentences(options, pages)], "at most: two calls for each sentence that may be tried"
+    else:
+        works, basis = (
+            [_of_groups(options, pages, types)],
+            "at most: a call for each page, which writes all that it may",
+        )
     for prompt, wanted in (("closed_book", options.closed_book), ("verify", options.verify)):
         if wanted:
             tokens = _tokens_of(options.prompts, prompt) + WRITTEN_TOKENS
             works.append(Work("judge", written, tokens, VERDICT_TOKENS))
-    return Plan(pages, "pages at most", works, "at most: a call for each page, which writes all that it may")
+    return Plan(pages, "pages at most", works, basis)
+
+
+def _of_groups(options: config.Crawlqa, pages: int, types: int) -> Work:
+    words = _tokens_of(options.prompts, "author")
+    return Work("author", pages, words + GROUP_TOKENS, options.per_page * types * WRITTEN_TOKENS)
+
+
+def _of_sentences(options: config.Crawlqa, pages: int) -> Work:
+    """Two calls for each sentence that is tried."""
+    words = _tokens_of(options.prompts, "sentence", "read_back") / 2 + QUESTION_TOKENS
+    return Work("author", 2 * pages * options.per_page * SENTENCES_A_QUESTION, words, QUESTION_TOKENS)
 
 
 def _of_e2hqa(options: config.E2hqa) -> Plan:

@@ -84,13 +84,17 @@ class ChatAuthor:
 
     async def _outcomes(self, group: list[Page]) -> list[QA | Refused]:
         try:
-            reply, usage = await self._asked(group)
+            written = await self._written(group)
         except structured.Unreadable as error:
             return [Refused(Reject("unreadable_reply", str(error)), url=group[0].url)]
         except ModelError as error:
             return [Refused(Reject("model_error", str(error)), url=group[0].url)]
-        written = self._verified(reply.questions, usage, group)
-        return earlier.marked(list(written), self._key(group[0]))
+        return earlier.marked(written, self._key(group[0]))
+
+    async def _written(self, group: list[Page]) -> list[QA | Refused]:
+        """What the model writes about a group, checked. Raises ModelError and RunStopped."""
+        reply, usage = await self._asked(group)
+        return list(self._verified(reply.questions, usage, group))
 
     async def _asked(self, group: list[Page]) -> tuple[Questions, Usage]:
         return await structured.ask_for(

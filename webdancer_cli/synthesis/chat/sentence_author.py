@@ -1,0 +1,125 @@
+"""The author for small models: one sentence a call, where ``ChatAuthor`` shows pages.
+
+A model of half a billion parameters cannot find in pages what is worth asking, nor copy a quote from them; asked for
+several things at once, it does none. Here rules choose a sentence, which is the quote; the model asks about it and
+answers, and is then shown sentence and question alone. A question is kept if both answers agree (round-trip
+consistency: Alberti et al., 2019, "Synthetic QA Corpora Generation with Roundtrip Consistency").
+"""
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from webdancer_cli import config, structured
+from webdancer_cli.errors import Reject, UsageError
+from webdancer_cli.prompts import PromptSet
+from webdancer_cli.records import QA, Evidence, Page, Usage
+from webdancer_cli.spending import added
+from webdancer_cli.synthesis import mix
+from webdancer_cli.synthesis.builtin import standing
+from webdancer_cli.synthesis.chat.author import ChatAuthor
+from webdancer_cli.synthesis.chat.quotes import Quotable
+from webdancer_cli.synthesis.checks import Fault, mentions, squeeze
+from webdancer_cli.synthesis.roles import Refused
+from webdancer_cli.synthesis.signing import sign
+from webdancer_cli.web.words import content_words, sentences
+
+TYPE = "single_hop"
+"""What one sentence can prove."""
+WRITE, READ_BACK = "sentence.md", "read_back.md"
+MIN_WORDS = 8
+"""A shorter sentence has little beside its subject to ask for."""
+SENTENCES_A_QUESTION = 3
+"""Sentences that are tried for each question that a page may give."""
+MAX_ANSWER_WORDS = 8
+"""Of a longer answer, most of the sentence is the answer."""
+
+_TELLING = re.compile(r"(?<=[\w,)(“\"] )[(“\"]?(?:[A-Z]\w+|\d)|\w@\w|\w[./]\w")
+"""What can be asked for by name, inside a sentence: names, numbers, addresses."""
+
+
+class Asked(msgspec.Struct):
+    question: str
+    answer: structured.TextOrNumber
+
+
+class ReadBack(msgspec.Struct):
+    answer: structured.TextOrNumber
+
+
+class SentenceAuthor(ChatAuthor):
+    """Writes ``per_page`` questions on each page, a sentence each.
+
+    Raises UsageError where only questions of other types are wanted.
+    """
+
+    def __init__(self, options: config.Crawlqa, chat: structured.Completes, prompts: PromptSet):
+        super().__init__(options, chat, prompts)
+        if TYPE not in self._quotas:
+            raise UsageError(f"--ask sentences: writes {TYPE} only, which --types leaves out; name it, or ask pages")
+        self._quotas = {TYPE: mix.quotas(options)[TYPE]}
+        self._prompts = prompts.id_of(WRITE, READ_BACK)
+        self._files = prompts.files
+
+    async def _written(self, group: list[Page]) -> list[QA | Refused]:
+        page, most = group[0], self._quotas[TYPE]
+        written: list[QA | Refused] = []
+        for sentence in telling_sentences(page, SENTENCES_A_QUESTION * most):
+            written.append(await self._about(sentence, page))
+            if sum(isinstance(outcome, QA) for outcome in written) == most:
+                break
+        return written
+
+    async def _about(self, sentence: str, page: Page) -> QA | Refused:
+        """The question on a sentence, or why there is none. Raises ModelError, but for what cannot be read."""
+        try:
+            asked, usage = await structured.ask_for(
+                self._chat, Asked, self._files[WRITE], title=squeeze(page.title), sentence=sentence
+            )
+        except structured.Unreadable as error:
+            return Refused(Reject("unreadable_reply", str(error), failed=False), url=page.url)
+        proof = Evidence(url=page.url, quote=sentence, title=page.title, sha256=page.sha256, fetched_at=page.fetched_at)
+        answer = Quotable(sentence).find(asked.answer) or asked.answer.strip()
+        qa = sign(asked.question.strip(), answer, TYPE, [proof], author=self.name)
+        qa.prompts, qa.usage = self._prompts, usage
+        fault = self._fault(qa, [page]) or _off_the_sentence(qa) or await self._read_back(qa, sentence)
+        return Refused(Reject(fault.reason, fault.detail, failed=False), qa) if fault else qa
+
+    async def _read_back(self, qa: QA, sentence: str) -> Fault | None:
+        """Whether the model, shown the question, does not find its answer in the sentence again."""
+        try:
+            again, usage = await structured.ask_for(
+                self._chat, ReadBack, self._files[READ_BACK], sentence=sentence, question=qa.question
+            )
+        except structured.Unreadable as error:
+            return Fault("answered_otherwise", str(error))
+        qa.usage = added(qa.usage or Usage(), usage)
+        agree = mentions(again.answer, qa.answer) or mentions(qa.answer, again.answer)
+        return None if agree else Fault("answered_otherwise", again.answer)
+
+
+def _off_the_sentence(qa: QA) -> Fault | None:
+    """What rules can tell of a question that is about more, or less, than its sentence."""
+    if len(qa.answer.split()) > MAX_ANSWER_WORDS:
+        return Fault("long_answer", qa.answer)
+    (proof,) = qa.evidence
+    if not content_words(qa.question) & content_words(proof.quote) - content_words(qa.answer):
+        return Fault("not_about_quote", qa.question)
+    if not _TELLING.search(qa.question) and not content_words(qa.question) & content_words(proof.title):
+        return Fault("names_nothing", qa.question)
+    return None
+
+
+def telling_sentences(page: Page, most: int) -> list[str]:
+    """Sentences of a page that can be understood with its title alone: those with most names and numbers first."""
+    told = sorted(_standing(page), key=lambda sentence: -len(_TELLING.findall(sentence)))
+    return told[:most]
+
+
+def _standing(page: Page) -> Iterator[str]:
+    for sentence in dict.fromkeys(map(squeeze, sentences(page.text))):
+        if len(sentence.split()) < MIN_WORDS or standing.leans_on_context(sentence):
+            continue
+        if standing.stands_alone(sentence) and standing.is_whole(sentence):
+            yield sentence
