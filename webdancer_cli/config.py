@@ -279,7 +279,7 @@ class Episode:
     contact: str | None = None
     """URL or mail address that the User-Agent names on the live web."""
     prompts: str = "default"
-    """Prompt set: "default", "compact" (small models), or a folder."""
+    """Prompt set: "default", "compact" (very small models trained on it), "small" (other small models), or a folder."""
     date: Day | None = None
     """The "current date" of the system prompt, YYYY-MM-DD; today if not given."""
     max_calls: Count = 50

@@ -1,4 +1,5 @@
-"""Every prompt as a text file, in sets: ``default``, ``compact`` (very small models), or the user's own folder.
+"""Every prompt as a text file, in sets: ``default``, ``compact`` (very small models that were trained on it), ``small``
+(small models that were not), or the user's own folder.
 
 A set overrides single files of ``default``, and single keys of its ``settings.toml``. Placeholders are ``{names}``;
 what is filled in is never read for placeholders again, so a question or a page may hold any braces.
@@ -24,7 +25,7 @@ from webdancer_cli.errors import UsageError
 from webdancer_cli.records import Message
 
 SETTINGS = "settings.toml"
-BUILT_IN = ("default", "compact")
+BUILT_IN = ("default", "compact", "small")
 ACTIONS_ONLY = "user_actions.md"
 """The first user message for a reasoning model, which thinks before it writes and is to write actions only."""
 EPISODE = ("system.md", "user.md", ACTIONS_ONLY, "summariser.md")
