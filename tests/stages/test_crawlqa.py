@@ -469,6 +469,40 @@ def test_a_run_that_finds_little_says_so_and_names_the_remedy(tmp_path: Path) ->
     assert tally.remark.startswith("only 0 questions from 6 pages: ") and "--model NAME --base-url URL" in tally.remark
 
 
+class Saying:
+    """A model that says one thing, or fails."""
+
+    model = "m"
+
+    def __init__(self, text: str | None):
+        self._text = text
+
+    async def complete(
+        self, messages: Sequence[Message], *, rollout: int = 0, schema: Mapping[str, Any] | None = None
+    ) -> Reply:
+        if self._text is None:
+            raise ModelError("HTTP 500")
+        return Reply(text=self._text)
+
+
+@pytest.mark.parametrize(
+    ("said", "ask", "remark"),
+    [
+        ('{"questions": []}', "pages", "--ask sentences"),
+        ("I write no JSON.", "pages", ""),  # a failure of each page, which is told as one
+        (None, "pages", ""),
+        ('{"questions": []}', "sentences", ""),
+    ],
+)
+def test_a_model_that_finds_nothing_in_pages_may_be_asked_about_sentences(
+    said: str | None, ask: str, remark: str, tmp_path: Path
+) -> None:
+    texts = [LAKE.format(at) + MUSING.format(at) * 2 for at in range(5)]
+    more = options(tmp_path, prose_site(tmp_path, *texts), similarity=1.0, model="m", ask=ask)
+    tally = run(more, ChatAuthor(more, Saying(said), prompts.load("default")))
+    assert remark in tally.remark and bool(tally.remark) == bool(remark)
+
+
 def test_a_run_that_finds_enough_has_nothing_to_remark(tmp_path: Path) -> None:
     tally = run(options(tmp_path, prose_site(tmp_path, *map(LAKE.format, range(3)))))
     assert (tally.remark, tally.counts["pages"]) == ("", 3) and tally.counts["out"] >= 3

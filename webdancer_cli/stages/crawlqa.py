@@ -28,7 +28,7 @@ from webdancer_cli.web.gate import Terms
 from webdancer_cli.web.page_lines import page_lines
 
 PAGES_PER_QUESTION = 5
-"""A run of the built-in author with fewer questions than one on so many pages says what to do."""
+"""A run with fewer questions than one on so many pages says what to do."""
 
 
 class Root(Record, kw_only=True):
@@ -69,15 +69,20 @@ async def run(
         except RunStopped as stop:
             sink.tally.stopped = str(stop)
         delivery.finish()
-        if author.name == config.BUILTIN and not delivery.is_full:
-            sink.tally.remark = _remark(len(sink.done) + sink.tally.counts["out"], sink.tally.counts["pages"])
+        if not (delivery.is_full or sink.tally.exit_code):
+            questions = len(sink.done) + sink.tally.counts["out"]
+            sink.tally.remark = _remark(options, author, questions, sink.tally.counts["pages"])
         return sink.tally
 
 
-def _remark(questions: int, pages: int) -> str:
-    """What to say about a site of which rules understand too little."""
+def _remark(options: config.Crawlqa, author: QuestionWriter, questions: int, pages: int) -> str:
+    """What to say about a site of which rules understand too little, or a model for which pages are too much."""
     if questions * PAGES_PER_QUESTION >= pages:
         return ""
+    if author.name != config.BUILTIN:
+        is_small = options.ask == "pages" and pages >= PAGES_PER_QUESTION and not questions
+        asked = "a small model writes more when it is asked about one sentence at a time: --ask sentences"
+        return f"no question from {pages} pages: {asked}" if is_small else ""
     return (
         f"only {questions} questions from {pages} pages: rules find few facts in such prose; a model writes more: "
         "--model NAME --base-url URL"
