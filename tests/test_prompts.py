@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from webdancer_cli.errors import UsageError
 from webdancer_cli.prompts import PromptSet, fill, load, opening
-from webdancer_cli.transcript import declared_tools
+from webdancer_cli.transcript import declared_tools, parse_turn
 
 SCHEMAS = [{"name": "search", "description": "Finds.", "parameters": {"type": "object", "properties": {}}}]
 WORLD_PAGE_CHARS = 240
@@ -41,6 +41,17 @@ def test_the_compact_set_is_the_bare_question_and_shows_a_plain_page_whole() -> 
     assert prompts.caps.search_results == 2
     assert prompts.caps.snippet_chars == 0
     assert prompts.caps.page_chars >= WORLD_PAGE_CHARS
+
+
+def test_each_step_of_the_small_sets_example_can_be_copied_as_it_stands() -> None:
+    """A small model does copy it: no placeholder, and every call one that the tools take."""
+    (message,) = opening(load("small"), "Who is it?", SCHEMAS)
+    assert message.role == "user" and declared_tools(message.content) == SCHEMAS
+    steps = re.findall(r"^<think>.*?</(?:tool_call|answer)>$", message.content, re.MULTILINE | re.DOTALL)
+    turns = [parse_turn(step) for step in steps]
+    assert [turn.call.name if turn.call else turn.answer for turn in turns] == ["search", "visit", "Edda Morvane"]
+    assert not any(turn.repairs for turn in turns)
+    assert [sorted(turn.call.arguments) for turn in turns if turn.call] == [["query"], ["goal", "url"]]
 
 
 @given(st.text())

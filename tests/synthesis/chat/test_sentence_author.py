@@ -90,6 +90,19 @@ async def test_the_same_answer_in_more_or_fewer_words_agrees(back: str) -> None:
     assert isinstance(qa, QA) and qa.answer == "Edda Morvane"
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Which mason built the lighthouse of Ossik?",
+        "Which mason built the ossikan lighthouse?",
+        "Which mason built the lighthouse in 1871?",
+    ],
+)
+async def test_a_name_a_number_or_a_word_of_the_title_is_enough_to_know_what_is_asked(question: str) -> None:
+    (qa,) = await written(Scripted(saying(question=question)))
+    assert isinstance(qa, QA) and qa.question == question
+
+
 @pytest.mark.parametrize("failing", [(None, "{}"), (saying(), None)])
 async def test_a_call_that_fails_is_a_failure_of_its_page(failing: tuple[str | None, str | None]) -> None:
     (refused,) = await written(Scripted(*failing))

@@ -34,6 +34,8 @@ SENTENCES_A_QUESTION = 3
 """Sentences that are tried for each question that a page may give."""
 MAX_ANSWER_WORDS = 8
 """Of a longer answer, most of the sentence is the answer."""
+MIN_LETTERS = 4
+"""A shorter word of a title stands inside others by chance."""
 
 _TELLING = re.compile(r"(?<=[\w,)(“\"] )[(“\"]?(?:[A-Z]\w+|\d)|\w@\w|\w[./]\w")
 """What can be asked for by name, inside a sentence: names, numbers, addresses."""
@@ -106,9 +108,15 @@ def _off_the_sentence(qa: QA) -> Fault | None:
     (proof,) = qa.evidence
     if not content_words(qa.question) & content_words(proof.quote) - content_words(qa.answer):
         return Fault("not_about_quote", qa.question)
-    if not _TELLING.search(qa.question) and not content_words(qa.question) & content_words(proof.title):
-        return Fault("names_nothing", qa.question)
-    return None
+    return None if _names_something(qa.question, proof.title) else Fault("names_nothing", qa.question)
+
+
+def _names_something(question: str, title: str) -> bool:
+    """Whether a question has a name or a number in it, or a word of the title, also inside another (rsyslogd)."""
+    asked = question.casefold()
+    return bool(_TELLING.search(question)) or any(
+        word in asked for word in content_words(title) if len(word) >= MIN_LETTERS
+    )
 
 
 def telling_sentences(page: Page, most: int) -> list[str]:
