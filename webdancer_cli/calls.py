@@ -53,7 +53,7 @@ def _strict_json(text: str) -> Any:
     """The JSON value, or None for anything that is not JSON as its standard has it."""
     try:
         return msgspec.json.decode(text)
-    except (ValueError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):  # in older releases the first is no ValueError
         return None
 
 

@@ -41,6 +41,9 @@ ADAPTER = "adapter"
 ROUNDED_AWAY = "update_rounded_away"
 """The share of a LoRA update that the dtype of the file takes away, as a metric: |saved - merged| / |merged - base|."""
 
+MERGE_TOLERANCE = 0.01
+"""How far a logit may move when adapters are merged in float32, in standard deviations of the logits."""
+
 MUCH_ROUNDED = 0.1
 """From this share on, the user is told."""
 
@@ -223,7 +226,7 @@ def merge(adapted: PeftModel, kinds: Mapping[str, torch.dtype]) -> float:
                 lost += float((weight.to(kind).float() - weight).square().sum())
                 size += float((weight - old).square().sum())
         after = adapted(input_ids=ids, use_cache=False).logits
-    if not torch.allclose(before, after, rtol=1e-3, atol=1e-3):
+    if (before - after).abs().max() > MERGE_TOLERANCE * before.std():
         raise BadCheckpoint("the merged weights do not compute what the base and its adapters do")
     return math.sqrt(lost / size) if size else 0.0
 

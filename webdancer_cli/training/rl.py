@@ -93,6 +93,8 @@ def train(
     Writes metrics and some rollouts as it goes, and checkpoints with ``about`` in them, into ``setup.out``.
     """
     world, out = setup.world, setup.out
+    for line in setup.seen:
+        setup.say(line)
     model, compute = load_trainable(options.model, options.dtype, options.lora_rank, world.device, options.seed)
     if warning := slow_dtype(compute, world.device):
         setup.say(warning)

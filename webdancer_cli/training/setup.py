@@ -32,6 +32,8 @@ class TrainingSetup:
     world: World
     say: Say
     progress: Progress | None
+    seen: list[str]
+    """What was found, in lines: to be told when the data are good, too, since a run that is refused says one line."""
 
 
 def set_up(options: Training, world: World, say: Say, progress: Progress | None = None) -> TrainingSetup:
@@ -43,16 +45,17 @@ def set_up(options: Training, world: World, say: Say, progress: Progress | None 
     out = world.from_main(lambda: checkpoint.claim(options.out, options.model))
     tokenizer = load_tokenizer(options.model)
     renderer = Renderer(tokenizer)
-    if told := difference(renderer.template, tokenizer):
-        say(f"the model's own chat template has {told}; the checkpoint is saved with the template it is trained on")
+    told = difference(renderer.template, tokenizer)
     renderer.dress(tokenizer)
     plain = describe(options.model)
     _check_vocabulary(options, plain, tokenizer)
-    say(
+    seen = [
         f"{options.model}: {type(plain.model).__name__}, {plain.parameters:,} parameters, turns as in "
         f"{renderer.template.name}; its tokens' ids, weights and configuration are as they should be"
-    )
-    return TrainingSetup(plain, tokenizer, renderer, _max_length(options, plain), out, world, say, progress)
+    ]
+    if told:
+        seen.append(f"its own chat template has {told}; the checkpoint is saved with the one it is trained on")
+    return TrainingSetup(plain, tokenizer, renderer, _max_length(options, plain), out, world, say, progress, seen)
 
 
 def _check_vocabulary(options: Training, plain: Plain, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -109,7 +109,8 @@ class Lexicon:
         """A title in the shape of its form, e.g. "The {}" or "{} and Other Poems"."""
         drawn = self._drawn["work"](rank)
         more = f" of {parts('work', 'of')[drawn.again - 1]}" if drawn.again else ""
-        return shape.format(drawn.root + more)
+        words = dict.fromkeys(drawn.root.split())  # "Winter Winter" is a slip, and "Winter" is nobody else's
+        return shape.format(" ".join(words) + more)
 
 
 def _again(group: str, drawn: Drawn) -> str:
