@@ -52,8 +52,8 @@ def train(
 ) -> None:
     """Train on ``examples``; into ``setup.out`` go ``metrics.jsonl`` line by line, and checkpoints with ``about``."""
     world, out = setup.world, setup.out
-    for line in setup.seen:
-        setup.say(line)
+    for seen in setup.seen:
+        setup.say(seen)
     model, compute = load_trainable(options.model, options.dtype, options.lora_rank, world.device, options.seed)
     if warning := slow_dtype(compute, world.device):
         setup.say(warning)
