@@ -12,8 +12,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 import venv
 import zipfile
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from vllm_server import wait_until_healthy
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "webdancer"
 MODEL = CACHE / "models" / "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
@@ -97,7 +96,7 @@ def serving(log: Path, threads: int = 1) -> Iterator[str]:
             [*command, *flags, "--host", "127.0.0.1", "--port", str(port)], stdout=sink, stderr=sink
         )
     try:
-        _wait(f"http://127.0.0.1:{port}/v1/models", server, log)
+        wait_until_healthy(f"http://127.0.0.1:{port}/v1/models", server, log, START_SECONDS)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         server.terminate()
@@ -105,17 +104,6 @@ def serving(log: Path, threads: int = 1) -> Iterator[str]:
             server.wait(20)
         except subprocess.TimeoutExpired:
             server.kill()
-
-
-def _wait(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        assert server.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")[-3000:]
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.5)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def serving(folder: Path, name: str, log: Path, dtype: str, max_length: int = 20
             env=os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"},
         )
     try:
-        _wait_until_healthy(f"http://127.0.0.1:{port}/health", server, log)
+        wait_until_healthy(f"http://127.0.0.1:{port}/health", server, log)
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(server.pid, signal.SIGTERM)
@@ -48,8 +48,9 @@ def serving(folder: Path, name: str, log: Path, dtype: str, max_length: int = 20
             os.killpg(server.pid, signal.SIGKILL)
 
 
-def _wait_until_healthy(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def wait_until_healthy(url: str, server: "subprocess.Popen[bytes]", log: Path, seconds: float = START_SECONDS) -> None:
+    """Until ``url`` answers. What the server wrote is in the failure of one that ends, or does not come up in time."""
+    deadline = time.monotonic() + seconds
     while True:
         assert server.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")[-3000:]
         try:

@@ -72,7 +72,7 @@ def run(
         about |= {"records": {**questions.tally.counts, **questions.tally.reasons}}
         about |= {"prompts": prompts.id, "web": tools.web.name, "judge": judge.name if judge else METHOD}
         engine = TransformersEngine(
-            load_policy_model(options.model, options.dtype, options.lora_rank, world.device, options.seed),
+            load_policy_model(setup.plain, options.dtype, options.lora_rank, world.device, options.seed),
             setup.tokenizer,
             max_length=options.max_context_tokens,
             rows=_rows(options, world),

@@ -59,7 +59,8 @@ def full_state(
     model: PreTrainedModel | PeftModel, kinds: Mapping[str, torch.dtype], world: World, *, everywhere: bool = False
 ) -> dict[str, Tensor]:
     """What training changes, whole and on the CPU: all weights, each in its dtype of ``kinds``, or the LoRA adapters
-    alone, as they are. Names are those of the transformers model.
+    alone, as they are. Names are those of the transformers model. What is in
+    place and in its dtype already is not copied: the tensors may be the model's own.
 
     Empty on all ranks but 0, unless it is wanted ``everywhere``; all ranks call it. The model itself is not changed.
     Tied weights share their storage, as they do in the model.
@@ -73,7 +74,7 @@ def full_state(
             continue
         if id(tensor) not in copies:
             full = whole(tensor.detach())
-            full = full.to("cpu", kinds.get(name, full.dtype), copy=True)
+            full = full.to("cpu", kinds.get(name, full.dtype))
             copies[id(tensor)] = full if keep else torch.empty(0)
         state[name] = copies[id(tensor)]
     return state if keep else {}

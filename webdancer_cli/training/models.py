@@ -187,44 +187,47 @@ def describe(name: str) -> Plain:
         raise UsageError(_cannot_open(name, "model", error)) from None
 
 
-def load_model(name: str, dtype: str = "auto", device: torch.device | str = "cpu") -> PreTrainedModel:
-    """A model for inference: weights in the arithmetic dtype, adapters merged in (in float32), in eval mode.
+def load_model(model: str | Plain, dtype: str = "auto", device: torch.device | str = "cpu") -> PreTrainedModel:
+    """A model for inference, by its name or as it was described, in eval mode.
 
-    ``dtype`` is "float32", "bfloat16" or "auto" (see ``arithmetic``). Raises UsageError in one line.
+    Its weights are in the arithmetic dtype, its adapters merged in (in float32). ``dtype`` is "float32", "bfloat16" or
+    "auto" (see ``arithmetic``). Raises UsageError in one line.
     """
-    plain = describe(name)
+    plain = model if isinstance(model, Plain) else describe(model)
     return _on(_load(plain, arithmetic(plain.parameters, dtype, device)), device).eval()
 
 
 def load_trainable(
-    name: str, dtype: str = "auto", lora_rank: int = 0, device: torch.device | str = "cpu", seed: int = 0
+    model: str | Plain, dtype: str = "auto", lora_rank: int = 0, device: torch.device | str = "cpu", seed: int = 0
 ) -> tuple[PreTrainedModel | PeftModel, torch.dtype]:
     """A model to train, and the dtype of its arithmetic (to be used with ``autocast``).
 
     What is trained is kept in float32, so that small updates are not rounded away: all weights, or with ``lora_rank``
     the adapters on all linear layers, over a frozen base in the arithmetic dtype. The same seed, the same adapters.
     """
-    plain = describe(name)
+    plain = model if isinstance(model, Plain) else describe(model)
     compute = arithmetic(plain.parameters, dtype, device)
-    model = _on(_load(plain, compute if lora_rank else torch.float32), device)
-    model.requires_grad_(True)
+    opened = _on(_load(plain, compute if lora_rank else torch.float32), device)
+    opened.requires_grad_(True)
     if plain.parameters >= RECOMPUTE_PARAMETERS:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        opened.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if not lora_rank:
-        return model.train(), compute
+        return opened.train(), compute
     torch.manual_seed(seed)
     config = LoraConfig(
         r=lora_rank, lora_alpha=2 * lora_rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
     )
     try:
-        return get_peft_model(model, config).train(), compute
+        return get_peft_model(opened, config).train(), compute
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise UsageError(f"{name}: cannot be trained by --lora-rank: {reason}") from None
+        raise UsageError(
+            f"{plain.source.adapter or plain.source.name}: cannot be trained by --lora-rank: {reason}"
+        ) from None
 
 
 def load_policy_model(
-    name: str, dtype: str = "auto", lora_rank: int = 0, device: torch.device | str = "cpu", seed: int = 0
+    model: str | Plain, dtype: str = "auto", lora_rank: int = 0, device: torch.device | str = "cpu", seed: int = 0
 ) -> PreTrainedModel:
     """The model that samples for one of ``load_trainable``.
 
@@ -232,9 +235,9 @@ def load_policy_model(
     most of what was learned away.
     """
     if not lora_rank:
-        return load_model(name, dtype, device)
-    model: Any = load_trainable(name, dtype, lora_rank, device, seed)[0]
-    bare: PreTrainedModel = model.get_base_model()
+        return load_model(model, dtype, device)
+    adapted: Any = load_trainable(model, dtype, lora_rank, device, seed)[0]
+    bare: PreTrainedModel = adapted.get_base_model()
     return bare.eval()
 
 

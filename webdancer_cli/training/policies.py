@@ -110,12 +110,13 @@ def open_policy(options: config.Sample | config.Eval, say: Say = silent) -> Toke
     renderer = Renderer(tokenizer)
     if told := difference(renderer.template, tokenizer):
         say(f"the model's own chat template has {told}")
-    if missing := missing_rows(describe(options.model), tokenizer):
+    plain = describe(options.model)
+    if missing := missing_rows(plain, tokenizer):
         raise UsageError(
             f"{options.model}: its tokenizer has {missing} tokens that its embedding has no rows for: `webdancer sft` "
             "without --lora-rank adds and trains them"
         )
-    model = load_model(options.model, device="cuda" if torch.cuda.is_available() else "cpu")
+    model = load_model(plain, device="cuda" if torch.cuda.is_available() else "cpu")
     engine = TransformersEngine(model, tokenizer, max_length=options.max_context_tokens, rows=options.jobs)
     say(check_engine(engine, options.model).line())
     return TokenPolicy(

@@ -95,7 +95,7 @@ def train(
     world, out = setup.world, setup.out
     for line in setup.seen:
         setup.say(line)
-    model, compute = load_trainable(options.model, options.dtype, options.lora_rank, world.device, options.seed)
+    model, compute = load_trainable(setup.plain, options.dtype, options.lora_rank, world.device, options.seed)
     if warning := slow_dtype(compute, world.device):
         setup.say(warning)
     without_dropout(model)

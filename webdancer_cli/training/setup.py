@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from webdancer_cli.config import Sft, Training
 from webdancer_cli.errors import UsageError
-from webdancer_cli.flow import Progress, Say
+from webdancer_cli.flow import Progress, Say, silent
 from webdancer_cli.training import checkpoint
 from webdancer_cli.training.distributed import World
 from webdancer_cli.training.models import Plain, describe, load_tokenizer, missing_rows
@@ -55,7 +55,9 @@ def set_up(options: Training, world: World, say: Say, progress: Progress | None 
     ]
     if told:
         seen.append(f"its own chat template has {told}; the checkpoint is saved with the one it is trained on")
-    return TrainingSetup(plain, tokenizer, renderer, _max_length(options, plain), out, world, say, progress, seen)
+    length = _max_length(options, plain)
+    say, progress = (say, progress) if world.is_main else (silent, None)
+    return TrainingSetup(plain, tokenizer, renderer, length, out, world, say, progress, seen)
 
 
 def _check_vocabulary(options: Training, plain: Plain, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -54,7 +54,7 @@ def train(
     world, out = setup.world, setup.out
     for seen in setup.seen:
         setup.say(seen)
-    model, compute = load_trainable(options.model, options.dtype, options.lora_rank, world.device, options.seed)
+    model, compute = load_trainable(setup.plain, options.dtype, options.lora_rank, world.device, options.seed)
     if warning := slow_dtype(compute, world.device):
         setup.say(warning)
     if grown := grow_embedding(unwrap(model), setup.plain, setup.tokenizer):
