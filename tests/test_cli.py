@@ -9,9 +9,10 @@ from resource import RUSAGE_CHILDREN, getrusage
 
 import pytest
 
-from webdancer_cli import cli, flags, settings
-from webdancer_cli.endings import ending
 from webdancer_cli.errors import ClosedPipe, ModelError, UsageError
+from webdancer_cli.options import flags, settings
+from webdancer_cli.terminal.exit_codes import run_to_exit_code
+from webdancer_cli.wiring import CommandRun
 
 Webdancer = Callable[..., "subprocess.CompletedProcess[str]"]
 HEAVY = ("torch", "transformers", "peft", "vllm", "trafilatura", "httpx", "bm25s", "rich", "numpy")
@@ -36,7 +37,7 @@ def test_help_opens_with_examples_and_names_every_option(webdancer: Webdancer, c
     assert done.returncode == 0
     assert f"webdancer {command}" in done.stdout.split("Options:")[0].split("\n", 2)[2]
     for name in settings.documentation(settings.COMMANDS[command]):
-        assert name in flags.ARGUMENTS or settings.option(name) in done.stdout
+        assert name in flags.ARGUMENTS or settings.long_flag(name) in done.stdout
 
 
 def test_every_option_is_documented() -> None:
@@ -109,7 +110,7 @@ def ended(capsys: pytest.CaptureFixture[str], error: BaseException) -> tuple[int
     def work() -> int:
         raise error
 
-    code = ending("sample", work)
+    code = run_to_exit_code("sample", work)
     return code, capsys.readouterr().err
 
 
@@ -167,6 +168,6 @@ def test_what_nobody_foresaw_is_called_a_bug_in_one_line(
 
 def test_only_the_first_rank_speaks(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
-    cli.Run("sft").say("hello")
+    CommandRun("sft").say("hello")
     assert ended(capsys, UsageError("said once by rank 0")) == (2, "")
     assert "unlike" in ended(capsys, ModelError("unlike usage errors, this may have met one rank alone"))[1]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from loopback import answering
 
-from webdancer_cli import cli
+from webdancer_cli.wiring import run_stage
 
 Webdancer = Callable[..., "subprocess.CompletedProcess[str]"]
 Said = Callable[[str], str | None]
@@ -146,7 +146,7 @@ def test_a_player_is_closed_however_its_stage_ends(error: Exception | None) -> N
 
     player = Player()
     try:
-        assert cli._await(stage(), player) == 7
+        assert run_stage(stage(), player) == 7
     except RuntimeError as raised:
         assert raised is error
     assert player.closed == 1

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from webdancer_cli import cli, config, settings
+from webdancer_cli import cli
+from webdancer_cli.options import config, settings
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -118,7 +119,7 @@ def test_the_documented_settings_file_is_valid(monkeypatch: pytest.MonkeyPatch) 
 def test_defaults_named_in_the_deviations_are_the_defaults() -> None:
     text = (ROOT / "docs" / "deviations.md").read_text("utf-8")
     fields = {
-        settings.option(field.name): field.default
+        settings.long_flag(field.name): field.default
         for kind in settings.COMMANDS.values()
         for field in dataclasses.fields(kind)
     }
@@ -126,7 +127,7 @@ def test_defaults_named_in_the_deviations_are_the_defaults() -> None:
     assert named
     for option, value in named:
         assert str(fields[option]) == value, option
-    assert config.Filter.max_actions is None
+    assert config.FilterOptions.max_actions is None
 
 
 def test_the_project_names_no_machine_path_in_its_documents() -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from webdancer_cli import config, dry_run
+from webdancer_cli import dry_run
 from webdancer_cli.cli import run_command
+from webdancer_cli.llm.chat_pool import ChatPool
+from webdancer_cli.options import config
 from webdancer_cli.prompts import load
-from webdancer_cli.staff import Staff
 
 URL = "http://127.0.0.1:9/v1"  # nothing listens there: a call would fail
 
@@ -24,13 +25,13 @@ def questions(tmp_path: Path) -> str:
     return written(tmp_path / "qa.jsonl", *({"question": f"Who is {n}?", "answer": "X"} for n in range(10)))
 
 
-def works(options: config.Calls) -> dict[str, dry_run.Work]:
-    return {work.role: work for work in dry_run.plan(options).works}
+def works(options: config.CallOptions) -> dict[str, dry_run.RoleWork]:
+    return {work.role: work for work in dry_run.plan_run(options).works}
 
 
 def test_episodes_by_hand(questions: str) -> None:
-    options = config.Sample(data=questions, n=3, cot="long")
-    plan = dry_run.plan(options)
+    options = config.SampleOptions(data=questions, n=3, cot="long")
+    plan = dry_run.plan_run(options)
     assert plan.records == 30
     teacher, judge = works(options)["teacher"], works(options)["judge"]
     assert teacher.calls == pytest.approx(99.3)  # 30 episodes of 3.31 calls
@@ -45,7 +46,7 @@ def test_episodes_by_hand(questions: str) -> None:
 def test_what_is_there_is_done_and_tells_what_an_episode_takes(tmp_path: Path, questions: str) -> None:
     usages = [{"calls": 2, "input_tokens": 100, "output_tokens": 20}, {"calls": 4, "input_tokens": 500}]
     out = written(tmp_path / "t.jsonl", *({"id": str(n), "usage": usage} for n, usage in enumerate(usages)))
-    plan = dry_run.plan(config.Sample(data=questions, out=out, resume=True))
+    plan = dry_run.plan_run(config.SampleOptions(data=questions, out=out, resume=True))
     assert plan.records == 8
     # (2 + 4) / 2 = 3 calls an episode; (100 + 500) / 6 = 100 tokens in and 20 / 6 out a call.
     assert plan.works[0][1:] == pytest.approx((24, 100, 20 / 6))
@@ -53,36 +54,38 @@ def test_what_is_there_is_done_and_tells_what_an_episode_takes(tmp_path: Path, q
 
 
 def test_limit_and_shard_bound_the_input(questions: str) -> None:
-    assert dry_run.plan(config.Eval(data=questions, limit=4, runs=2)).records == 8
-    parts = [dry_run.plan(config.Sample(data=questions, shard=f"{n}/3")).records for n in (1, 2, 3)]
+    assert dry_run.plan_run(config.EvalOptions(data=questions, limit=4, runs=2)).records == 8
+    parts = [dry_run.plan_run(config.SampleOptions(data=questions, shard=f"{n}/3")).records for n in (1, 2, 3)]
     assert sum(parts) == 10
 
 
 def test_pages_questions_and_trajectories(tmp_path: Path, questions: str) -> None:
     page = {"url": "http://x/", "title": "X", "text": "X"}
     pages = written(tmp_path / "pages.jsonl", page, page, page)
-    crawl = config.Crawlqa(roots=[pages], per_page=2, types=["count"], closed_book=True, judge_model="j")
+    crawl = config.CrawlqaOptions(roots=[pages], per_page=2, types=["count"], closed_book=True, judge_model="j")
     assert (works(crawl)["author"].calls, works(crawl)["judge"].calls) == (3, 6)
-    assert dry_run.plan(config.Crawlqa(roots=["http://x/"], max_pages=7)).records == 7
-    rewriting = works(config.E2hqa(data=questions, rounds=2, judge_model="j"))
+    assert dry_run.plan_run(config.CrawlqaOptions(roots=["http://x/"], max_pages=7)).records == 7
+    rewriting = works(config.E2hqaOptions(data=questions, rounds=2, judge_model="j"))
     assert (rewriting["rewriter"].calls, rewriting["judge"].calls) == (
         60,
         20,
     )  # picker, query, rewriter; then the judge
     trajectories = written(tmp_path / "t.jsonl", {"messages": [{"role": "user", "content": "?"}]}, {"messages": []})
-    funnel = dry_run.plan(config.Filter(data=trajectories, stages=["correctness", "model"]))
+    funnel = dry_run.plan_run(config.FilterOptions(data=trajectories, stages=["correctness", "model"]))
     assert [work.calls for work in funnel.works] == [2, 8]  # one verdict, four criteria each
-    assert dry_run.plan(config.Rl(steps=2, questions=3, group=4)).works[0].calls == 24
+    assert dry_run.plan_run(config.RlOptions(steps=2, questions=3, group=4)).works[0].calls == 24
 
 
 def test_costs_stand_where_there_is_a_price(questions: str) -> None:
-    staff = Staff(config.Calls(), 4)
-    staff.chat("teacher", "gpt-4o", [URL])
-    plan = dry_run.Plan(1, "episodes", [dry_run.Work("teacher", 2, 1e6, 1e5), dry_run.Work("judge", 9, 9, 9)], "so")
-    first, _, row = plan.table(staff).splitlines()
+    chat_pool = ChatPool(config.CallOptions(), 4)
+    chat_pool.chat("teacher", "gpt-4o", [URL])
+    plan = dry_run.RunPlan(
+        1, "episodes", [dry_run.RoleWork("teacher", 2, 1e6, 1e5), dry_run.RoleWork("judge", 9, 9, 9)], "so"
+    )
+    first, _, row = plan.table(chat_pool).splitlines()
     assert first == "1 episodes; so"
     assert row.split() == ["teacher", "gpt-4o", "2", "2,000,000", "200,000", "$7.00"]  # 2 * 2.5 + 0.2 * 10
-    assert "nothing is spent" in plan.table(Staff(config.Calls(), 4))
+    assert "nothing is spent" in plan.table(ChatPool(config.CallOptions(), 4))
 
 
 @pytest.mark.parametrize(

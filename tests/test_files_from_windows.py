@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from webdancer_cli import jsonl, prompts, settings
+from webdancer_cli import prompts
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.questions import read_questions
+from webdancer_cli.data.records import Page
 from webdancer_cli.errors import UsageError
-from webdancer_cli.questions import read_questions
-from webdancer_cli.records import Page
-from webdancer_cli.spending import Price, price_of
-from webdancer_cli.upstream import read_trajectories
+from webdancer_cli.llm.budget import Price, find_price
+from webdancer_cli.options import settings
+from webdancer_cli.transcript.released_format import read_trajectories
 from webdancer_cli.web.corpus import Corpus
 
 Save = Callable[[Path, str], str]
@@ -69,7 +71,10 @@ def test_questions_on_stdin_are_read(save: Save, tmp_path: Path, monkeypatch: py
 
 
 def test_pages_and_trajectories_are_read(save: Save, tmp_path: Path) -> None:
-    assert [page.title for page in jsonl.read(save(tmp_path / "p.jsonl", lines(*PAGES)), Page)] == ["Zürich", "東京"]
+    assert [page.title for page in jsonl.read_records(save(tmp_path / "p.jsonl", lines(*PAGES)), Page)] == [
+        "Zürich",
+        "東京",
+    ]
     episode = {"qa": QUESTIONS[0], "messages": [], "ending": "no_answer"}
     (trajectory,) = read_trajectories(save(tmp_path / "t.jsonl", lines(episode)))
     assert trajectory.qa.question == QUESTIONS[0]["question"]
@@ -90,7 +95,7 @@ def test_settings_are_read(save: Save, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_prices_are_read(save: Save, tmp_path: Path) -> None:
-    assert price_of("modèle", save(tmp_path / "prices.toml", '["modèle"]\ninput = 1\noutput = 2\n')) == Price(
+    assert find_price("modèle", save(tmp_path / "prices.toml", '["modèle"]\ninput = 1\noutput = 2\n')) == Price(
         input=1, output=2
     )
 
@@ -122,14 +127,14 @@ def test_nothing_is_appended_to_a_file_in_utf_16(tmp_path: Path) -> None:
     path = saved("utf-16", "\r\n")(tmp_path / "out.jsonl", lines({"id": "a"}))
     before = Path(path).read_bytes()
     with pytest.raises(UsageError, match="UTF-16"):
-        jsonl.written(path)
+        jsonl.recover_written_keys(path)
     assert Path(path).read_bytes() == before
 
 
 def test_behind_a_mark_the_last_item_is_cut_off_at_its_start(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"id": "a"}\n{"id": "b"}\n')
-    jsonl.written(str(path), key=lambda value: str(value["id"]))
+    jsonl.recover_written_keys(str(path), key=lambda value: str(value["id"]))
     assert path.read_bytes() == b'\xef\xbb\xbf{"id": "a"}\n'
 
 
@@ -146,7 +151,7 @@ def test_a_short_first_line_is_not_waited_behind(monkeypatch: pytest.MonkeyPatch
     with os.fdopen(inner, "r") as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         thread.start()
-        assert next(jsonl.values("-")).value == {}
+        assert next(jsonl.read_values("-")).value == {}
         assert not goes_on.is_set()
         goes_on.set()
         thread.join()

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from webdancer_cli.errors import UsageError
-from webdancer_cli.prompts import PromptSet, fill, load, opening
-from webdancer_cli.transcript import declared_tools, parse_turn
+from webdancer_cli.prompts import PromptSet, fill, load, opening_messages
+from webdancer_cli.transcript.grammar import declared_tools, parse_turn
 
 SCHEMAS = [{"name": "search", "description": "Finds.", "parameters": {"type": "object", "properties": {}}}]
 WORLD_PAGE_CHARS = 240
@@ -23,7 +23,7 @@ def write(folder: Path, **files: str) -> str:
 
 
 def test_the_default_set_has_the_structure_of_the_training_form() -> None:
-    system, user = opening(load("default"), "Who is it?", SCHEMAS, "2025-07-18")
+    system, user = opening_messages(load("default"), "Who is it?", SCHEMAS, "2025-07-18")
     assert (system.role, user.role) == ("system", "user")
     assert system.content.startswith("You are a Web Information Seeking Master.")
     assert [f"\n{number}. **" in system.content for number in (1, 2, 3)] == [True] * 3
@@ -35,7 +35,7 @@ def test_the_default_set_has_the_structure_of_the_training_form() -> None:
 
 def test_the_compact_set_is_the_bare_question_and_shows_a_plain_page_whole() -> None:
     prompts = load("compact")
-    assert [(message.role, message.content) for message in opening(prompts, "Who is it?", SCHEMAS)] == [
+    assert [(message.role, message.content) for message in opening_messages(prompts, "Who is it?", SCHEMAS)] == [
         ("user", "Who is it?")
     ]
     assert prompts.caps.search_results == 2
@@ -45,7 +45,7 @@ def test_the_compact_set_is_the_bare_question_and_shows_a_plain_page_whole() -> 
 
 def test_each_step_of_the_small_sets_example_can_be_copied_as_it_stands() -> None:
     """A small model does copy it: no placeholder, and every call one that the tools take."""
-    (message,) = opening(load("small"), "Who is it?", SCHEMAS)
+    (message,) = opening_messages(load("small"), "Who is it?", SCHEMAS)
     assert message.role == "user" and declared_tools(message.content) == SCHEMAS
     steps = re.findall(r"^<think>.*?</(?:tool_call|answer)>$", message.content, re.MULTILINE | re.DOTALL)
     turns = [parse_turn(step) for step in steps]

@@ -16,28 +16,28 @@ from urllib.parse import urlsplit
 import pytest
 from loopback import Handler, listening
 
-from webdancer_cli import config
-from webdancer_cli.agent.chat import ChatPolicy
+from webdancer_cli.agent.chat_policy import ChatPolicy
 from webdancer_cli.agent.summariser import Summariser
-from webdancer_cli.errors import Refused
-from webdancer_cli.flow import Tally
+from webdancer_cli.data.pipeline import RunStats
+from webdancer_cli.errors import ServiceRefused
 from webdancer_cli.grading.critic import Critic
-from webdancer_cli.grading.judge import ModelJudge
-from webdancer_cli.llm import Chat, Patience
+from webdancer_cli.grading.model_judge import ModelJudge
+from webdancer_cli.llm.client import ChatClient, Patience
+from webdancer_cli.options import config
 from webdancer_cli.prompts import load
 from webdancer_cli.stages import crawlqa, e2hqa, sample
 from webdancer_cli.stages import filter as filter_stage
 from webdancer_cli.synthesis.chat.author import ChatAuthor
 from webdancer_cli.synthesis.chat.rewriter import ChatRewriter
 from webdancer_cli.tape import Tape
-from webdancer_cli.web import service
-from webdancer_cli.web.jina import JinaReader
-from webdancer_cli.web.live import LiveWeb
+from webdancer_cli.web import json_api
+from webdancer_cli.web.live.jina_reader import JinaReader
+from webdancer_cli.web.live.live_web import LiveWeb
+from webdancer_cli.web.live.recorded_web import RecordedWeb
 from webdancer_cli.web.search.brave import Brave
 from webdancer_cli.web.search.searxng import Searxng
 from webdancer_cli.web.search.serper import Serper
 from webdancer_cli.web.search.tavily import Tavily
-from webdancer_cli.web.taped import TapedWeb
 
 pytestmark = pytest.mark.slow
 
@@ -179,29 +179,29 @@ def world() -> Iterator[World]:
 
 
 QUICK = Patience(attempts=2, attempt_seconds=2, total_seconds=4, first_pause_seconds=0.001)
-BRIEF = service.Patience(attempts=2, attempt_seconds=1, total_seconds=2, first_pause_seconds=0.001)
+BRIEF = json_api.Patience(attempts=2, attempt_seconds=1, total_seconds=2, first_pause_seconds=0.001)
 SEARCHES: dict[str, Callable[[str], Any]] = {
     "serper": lambda url: Serper("a-key", f"{url}/serper", BRIEF),
     "brave": lambda url: Brave("a-key", f"{url}/brave", BRIEF),
     "tavily": lambda url: Tavily("a-key", f"{url}/tavily", BRIEF),
     "searxng": lambda url: Searxng(f"{url}/searxng", BRIEF),
 }
-Stage = Callable[[World, Tape, Path], Coroutine[Any, Any, Tally]]
+Stage = Callable[[World, Tape, Path], Coroutine[Any, Any, RunStats]]
 
 
-def chat(world: World, role: str, tape: Tape) -> Chat:
-    return Chat(f"{world.url}/{role}/v1", role, max_tokens=600, patience=QUICK, tape=tape)
+def chat(world: World, role: str, tape: Tape) -> ChatClient:
+    return ChatClient(f"{world.url}/{role}/v1", role, max_tokens=600, patience=QUICK, tape=tape)
 
 
 def outputs(folder: Path) -> dict[str, str]:
     return {"out": str(folder / "out.jsonl"), "rejects": str(folder / "r.jsonl")}
 
 
-async def playing(world: World, tape: Tape, folder: Path, search: str = "serper") -> Tally:
-    options = config.Sample(data=str(folder / "qa.jsonl"), model="teacher", date="2026-01-01", **outputs(folder))
+async def playing(world: World, tape: Tape, folder: Path, search: str = "serper") -> RunStats:
+    options = config.SampleOptions(data=str(folder / "qa.jsonl"), model="teacher", date="2026-01-01", **outputs(folder))
     prompts = load(options.prompts)
     reader = JinaReader(f"{world.url}/jina", allow_private=True, patience=BRIEF)
-    web = TapedWeb(LiveWeb(SEARCHES[search](world.url), reader, allow_private=True), tape)
+    web = RecordedWeb(LiveWeb(SEARCHES[search](world.url), reader, allow_private=True), tape)
     chats = {role: chat(world, role, tape) for role in ("teacher", "summariser", "judge")}
     try:
         return await sample.run(
@@ -217,9 +217,9 @@ async def playing(world: World, tape: Tape, folder: Path, search: str = "serper"
             await each.aclose()
 
 
-async def writing(world: World, tape: Tape, folder: Path) -> Tally:
+async def writing(world: World, tape: Tape, folder: Path) -> RunStats:
     pages = str(folder / "pages.jsonl")
-    options = config.Crawlqa(roots=[pages], pages=str(folder / "kept.jsonl"), model="author", **outputs(folder))
+    options = config.CrawlqaOptions(roots=[pages], pages=str(folder / "kept.jsonl"), model="author", **outputs(folder))
     author = chat(world, "author", tape)
     try:
         return await crawlqa.run(options, ChatAuthor(options, author, load("default")))
@@ -227,9 +227,9 @@ async def writing(world: World, tape: Tape, folder: Path) -> Tally:
         await author.aclose()
 
 
-async def hardening(world: World, tape: Tape, folder: Path) -> Tally:
+async def hardening(world: World, tape: Tape, folder: Path) -> RunStats:
     pages = str(folder / "pages.jsonl")
-    options = config.E2hqa(data=str(folder / "qa.jsonl"), web=pages, model="rewriter", **outputs(folder))
+    options = config.E2hqaOptions(data=str(folder / "qa.jsonl"), web=pages, model="rewriter", **outputs(folder))
     rewriter = chat(world, "rewriter", tape)
     try:
         return await e2hqa.run(options, ChatRewriter(options, rewriter, load("default"), rewriter))
@@ -237,8 +237,8 @@ async def hardening(world: World, tape: Tape, folder: Path) -> Tally:
         await rewriter.aclose()
 
 
-async def criticising(world: World, tape: Tape, folder: Path) -> Tally:
-    options = config.Filter(data=str(folder / "t.jsonl"), stages=["model"], **outputs(folder))
+async def criticising(world: World, tape: Tape, folder: Path) -> RunStats:
+    options = config.FilterOptions(data=str(folder / "t.jsonl"), stages=["model"], **outputs(folder))
     critic = chat(world, "critic", tape)
     try:
         return (await filter_stage.run(options, critic=Critic(critic, load("default"))))[0]
@@ -286,7 +286,7 @@ async def run(stage: Stage, world: World, folder: Path) -> tuple[bool, str, str]
     with Tape(str(folder / "run.tape")) as tape:
         try:
             went_well = (await stage(world, tape, folder)).exit_code == 0
-        except Refused:
+        except ServiceRefused:
             went_well = False
     return went_well, (folder / "out.jsonl").read_text(), taped(folder / "run.tape")
 
@@ -320,4 +320,4 @@ async def test_after_one_refusal_nothing_more_is_asked(world: World, tmp_path: P
     stage = STAGES[broken]
     went_well, _, _ = await run(stage, world, tmp_path)
     assert not went_well
-    assert world.asked.count(broken) <= config.Sample().jobs  # those that were under way
+    assert world.asked.count(broken) <= config.SampleOptions().jobs  # those that were under way

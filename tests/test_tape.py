@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from webdancer_cli.data.records import Usage
 from webdancer_cli.errors import ModelError, UsageError, WebdancerError
-from webdancer_cli.llm import Reply
-from webdancer_cli.records import Usage
-from webdancer_cli.tape import Tape, TapeMiss, exchange_key, masked_url
+from webdancer_cli.llm.client import Reply
+from webdancer_cli.tape import Tape, TapeMiss, exchange_key, mask_url
 
 CANARY = "sk-canary-0123456789"
 
@@ -38,17 +38,17 @@ class Live:
 
 
 async def say(tape: Tape, live: Live, *asked: object, label: str = "m") -> str:
-    return (await tape.through("llm", asked, label, Reply, live)).text
+    return (await tape.record_or_replay("llm", asked, label, Reply, live)).text
 
 
 async def test_what_is_recorded_comes_back_whole_and_nobody_is_asked(path: str) -> None:
     with Tape(path) as tape:
-        first = await tape.through("llm", ["q", 0], "m", Reply, Live("héllo"))
+        first = await tape.record_or_replay("llm", ["q", 0], "m", Reply, Live("héllo"))
     silent = Live("other")
     with Tape(path, "replay") as tape:
-        again = await tape.through("llm", ["q", 0], "m", Reply, silent)
+        again = await tape.record_or_replay("llm", ["q", 0], "m", Reply, silent)
         assert (again, silent.asked) == (first, 0)
-        assert tape.line() == "1 replayed, 0 recorded, 0 missed"
+        assert tape.summary() == "1 replayed, 0 recorded, 0 missed"
 
 
 async def test_the_rollout_tells_equal_requests_apart(path: str) -> None:
@@ -95,7 +95,9 @@ async def test_what_is_asked_twice_at_once_has_one_answer(path: str, mode: str) 
         return Reply(text=text)
 
     with Tape(path, mode) as tape:
-        both = (tape.through("llm", ["q"], "m", Reply, lambda n=n: slow(f"r{n}", 0.01 * (3 - n))) for n in range(3))
+        both = (
+            tape.record_or_replay("llm", ["q"], "m", Reply, lambda n=n: slow(f"r{n}", 0.01 * (3 - n))) for n in range(3)
+        )
         texts = {reply.text for reply in await asyncio.gather(*both)}
     assert texts == {"r2"}
 
@@ -121,9 +123,9 @@ async def test_no_key_of_the_environment_is_on_the_tape(path: str, monkeypatch: 
 
 
 def test_masked_url() -> None:
-    assert masked_url("qwen") == "qwen"
-    assert masked_url("http://a.test/x?page=2#y") == "http://a.test/x?page=2#y"
-    assert masked_url("http://u:p@a.test/x?Access_Token=1&b=2") == "http://a.test/x?Access_Token=***&b=2"
+    assert mask_url("qwen") == "qwen"
+    assert mask_url("http://a.test/x?page=2#y") == "http://a.test/x?page=2#y"
+    assert mask_url("http://u:p@a.test/x?Access_Token=1&b=2") == "http://a.test/x?Access_Token=***&b=2"
 
 
 def test_a_key_depends_on_all_that_is_asked_and_on_nothing_else() -> None:
@@ -162,7 +164,7 @@ async def test_pruning(path: str) -> None:
     with Tape(path) as tape:
         for number, label in enumerate(["qwen", "http://a.test/1", "http://b.test/1"]):
             kind = "web" if "://" in label else "llm"
-            await tape.through(kind, [number], label, Reply, Live("x"))
+            await tape.record_or_replay(kind, [number], label, Reply, Live("x"))
         now = datetime.now(UTC)
         assert tape.prune(before=now - timedelta(days=1)) == 0
         assert tape.prune(labels=["a.test"]) == 1
@@ -192,7 +194,7 @@ async def test_a_damaged_entry_is_an_error_with_a_remedy(path: str) -> None:
 
 WRITE = """
 import asyncio, sys
-from webdancer_cli.llm import Reply
+from webdancer_cli.llm.client import Reply
 from webdancer_cli.tape import Tape
 
 async def main(path, mine):
@@ -200,8 +202,8 @@ async def main(path, mine):
         for number in range(60):
             async def live():
                 return Reply(text=mine)
-            reply = await tape.through("llm", ["shared", number], "m", Reply, live)
-            await tape.through("llm", [mine, number], "m", Reply, live)
+            reply = await tape.record_or_replay("llm", ["shared", number], "m", Reply, live)
+            await tape.record_or_replay("llm", [mine, number], "m", Reply, live)
             print(reply.text)
 
 asyncio.run(main(*sys.argv[1:]))

@@ -29,11 +29,11 @@ def serving(folder: Path, name: str, log: Path, dtype: str, max_length: int = 20
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
     flags = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", name]
-    with open(log, "wb") as sink:
+    with open(log, "wb") as output:
         server = subprocess.Popen(
             [*command, *flags, "--max-model-len", str(max_length), "--enforce-eager", "--dtype", dtype],
-            stdout=sink,
-            stderr=sink,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
             env=os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"},
         )

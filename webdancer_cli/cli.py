@@ -1,7 +1,7 @@
 """The front door: flags in, one stage call, JSON lines out.
 
-Here, and nowhere else, imports stand inside functions: ``--help`` must not wait for torch. Which model, and which web,
-takes which part of a run is decided here, too: the functions below the commands open them.
+Imports stand inside the commands: ``--help`` must not wait for torch. Which model, and which web, takes which part of a
+run is decided in ``wiring``.
 """
 
 import inspect
@@ -9,34 +9,33 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, cast
 
 import typer
 
-from webdancer_cli import __version__, config, flags, locks, settings
-from webdancer_cli.endings import ending, is_first_rank
+from webdancer_cli import __version__
+from webdancer_cli.data import locks
 from webdancer_cli.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UsageError
+from webdancer_cli.options import config, flags, settings
+from webdancer_cli.terminal.exit_codes import is_first_rank, run_to_exit_code
+from webdancer_cli.wiring import (
+    CommandRun,
+    open_author,
+    open_chats,
+    open_checker,
+    open_critic,
+    open_judge,
+    open_policy,
+    open_rewriter,
+    open_summariser,
+    open_web,
+    report_failures,
+    run_stage,
+)
 
-if TYPE_CHECKING:
-    from webdancer_cli.agent.episode import Policy
-    from webdancer_cli.agent.summariser import Summariser
-    from webdancer_cli.flow import Progress, Tally
-    from webdancer_cli.grading.answers import Judge
-    from webdancer_cli.grading.critic import Critic
-    from webdancer_cli.llm import Chat, Patience
-    from webdancer_cli.prompts import PromptSet
-    from webdancer_cli.staff import Staff
-    from webdancer_cli.synthesis.roles import Hardener, QuestionWriter
-    from webdancer_cli.tape import Tape
-    from webdancer_cli.web.live import LiveWeb
-    from webdancer_cli.web.taped import TapedWeb
-
-SHOWN_CHARS = 300
-"""What is shown of the last failure; all of it stands in the rejects."""
 RL_JUDGE_CALLS = 64
 """Answers judged at once in ``rl``."""
 
@@ -51,49 +50,7 @@ app = typer.Typer(
 )
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run of one command, and what it tells the user on stderr."""
-
-    command: str
-    quiet: bool = False
-
-    def say(self, line: str) -> None:
-        if not self.quiet and is_first_rank():
-            print(f"webdancer {self.command}: {line}", file=sys.stderr, flush=True)
-
-    def table(self, text: str) -> None:
-        if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
-
-    def plan(self, options: config.Calls, staff: "Staff") -> int:
-        """What the run would do. On stderr, even if quiet: it was asked for."""
-        from webdancer_cli import dry_run
-
-        print(f"webdancer {self.command}: {dry_run.plan(options).table(staff)}", file=sys.stderr, flush=True)
-        return EXIT_OK
-
-    def progress(self) -> "AbstractContextManager[Progress | None]":
-        from webdancer_cli import progress
-
-        return progress.shown(self.command, quiet=self.quiet or not is_first_rank())
-
-    def end(self, tally: "Tally", staff: "Staff | None" = None) -> int:
-        """Sum up: what became of the records, what the calls took, and why the run stopped early, if it did."""
-        self.say(tally.line())
-        if tally.last_failure:
-            self.say(f"the last failure: {' '.join(tally.last_failure.split())[:SHOWN_CHARS]}")
-        if tally.remark:
-            self.say(tally.remark)
-        for line in staff.lines() if staff else []:
-            self.say(line)
-        if tally.stopped and is_first_rank():
-            print(f"webdancer {self.command}: stopped: {tally.stopped}", file=sys.stderr, flush=True)
-        return tally.exit_code
-
-
-Result = TypeVar("Result")
-Work = Callable[[Any, Run], int]
+Work = Callable[[Any, CommandRun], int]
 
 
 def command(work: Work) -> Work:
@@ -101,8 +58,10 @@ def command(work: Work) -> Work:
     name = work.__name__.removesuffix("_")
 
     def invoked(quiet: bool, show_config: bool, **given: Any) -> int:
-        run = Run(name, quiet)
-        return ending(name, lambda: _show(name, given) if show_config else _undisturbed(work, name, given, run))
+        run = CommandRun(name, quiet)
+        return run_to_exit_code(
+            name, lambda: _show(name, given) if show_config else _undisturbed(work, name, given, run)
+        )
 
     invoked.__signature__ = inspect.Signature(flags.parameters(name))  # type: ignore[attr-defined]
     invoked.__annotations__ = {}
@@ -112,18 +71,18 @@ def command(work: Work) -> Work:
 
 def _options(name: str, given: dict[str, Any]) -> Any:
     options: Any = settings.build(settings.COMMANDS[name], settings.resolve(name, given))
-    if isinstance(options, config.DataStage | config.Training):
+    if isinstance(options, config.DataOptions | config.TrainingOptions):
         _refuse_overwriting(options)
     return options
 
 
-def _undisturbed(work: Work, name: str, given: dict[str, Any], run: Run) -> int:
+def _undisturbed(work: Work, name: str, given: dict[str, Any], run: CommandRun) -> int:
     """Run a command while nobody else writes what it writes. Of several ranks, the first one writes."""
     options = _options(name, given)
     with ExitStack() as locked:
         if is_first_rank() and not getattr(options, "dry_run", False):
             locked.enter_context(_outputs_held(options))
-        if isinstance(options, config.DataStage) and _reads_stdin(options):
+        if isinstance(options, config.DataOptions) and _reads_stdin(options):
             # A stage before us in the pipe may still write the pages that we read: they are whole with its first line.
             select.select([sys.stdin], [], [])
         return work(options, run)
@@ -131,24 +90,24 @@ def _undisturbed(work: Work, name: str, given: dict[str, Any], run: Run) -> int:
 
 def _outputs_held(options: Any) -> AbstractContextManager[None]:
     """Tapes are held by SQLite, call by call: several runs may record on one."""
-    if isinstance(options, config.Training | config.World):
-        return locks.held([], [options.out])
-    if not isinstance(options, config.DataStage):
+    if isinstance(options, config.TrainingOptions | config.WorldOptions):
+        return locks.hold_outputs([], [options.out])
+    if not isinstance(options, config.DataOptions):
         return nullcontext()
     names = ["rejects", "unused_qa", "report"]
-    if isinstance(options, config.Crawlqa):
+    if isinstance(options, config.CrawlqaOptions):
         from webdancer_cli.stages.crawlqa import writes_pages
 
         names += ["pages"] if writes_pages(options) else []
     files = [path for path in [options.out, *(getattr(options, name, None) for name in names)] if path and path != "-"]
-    return locks.held(files, stdout=options.out == "-")
+    return locks.hold_outputs(files, stdout=options.out == "-")
 
 
-def _reads_stdin(options: "config.DataStage | config.Training") -> bool:
+def _reads_stdin(options: "config.DataOptions | config.TrainingOptions") -> bool:
     return options.data == "-" and not getattr(options, "roots", None)
 
 
-def _refuse_overwriting(options: "config.DataStage | config.Training") -> None:
+def _refuse_overwriting(options: "config.DataOptions | config.TrainingOptions") -> None:
     """Nothing may be lost: neither the input, nor what is there already when no input comes."""
     others = [getattr(options, name, None) for name in ("rejects", "unused_qa", "skip_solved", "tape")]
     files = [os.path.realpath(path) for path in [options.data, options.out, *others] if path and path != "-"]
@@ -190,7 +149,7 @@ def webdancer(
 
 
 @command
-def crawlqa(options: config.Crawlqa, run: Run) -> int:
+def crawlqa(options: config.CrawlqaOptions, run: CommandRun) -> int:
     """Crawl from root URLs and write questions with the pages that prove their answers.
 
     \b
@@ -203,18 +162,18 @@ def crawlqa(options: config.Crawlqa, run: Run) -> int:
     from webdancer_cli.stages import crawlqa as stage
 
     stage.refuse_idle_judge(options)
-    with _staffed(options, options.jobs, run) as staff:
-        author = _author(options, staff, run)
-        judge = _checker(options, staff) if options.closed_book or options.verify else None
+    with open_chats(options, options.jobs, run) as chat_pool:
+        author = open_author(options, chat_pool, run)
+        judge = open_checker(options, chat_pool) if options.closed_book or options.verify else None
         if options.dry_run:
-            return run.plan(options, staff)
+            return run.plan(options, chat_pool)
         with run.progress() as progress:
-            tally = _await(stage.run(options, author, progress, staff.tape, judge), staff)
-    return run.end(tally, staff)
+            stats = run_stage(stage.run(options, author, progress, chat_pool.tape, judge), chat_pool)
+    return run.end(stats, chat_pool)
 
 
 @command
-def e2hqa(options: config.E2hqa, run: Run) -> int:
+def e2hqa(options: config.E2hqaOptions, run: CommandRun) -> int:
     """Make questions harder: an entity gives way to a description found through search; the answer stays.
 
     \b
@@ -225,17 +184,17 @@ def e2hqa(options: config.E2hqa, run: Run) -> int:
     from webdancer_cli.stages import e2hqa as stage
 
     stage.refuse_idle_judge(options)
-    with _staffed(options, options.jobs, run) as staff:
-        rewriter = _rewriter(options, staff, run)
+    with open_chats(options, options.jobs, run) as chat_pool:
+        rewriter = open_rewriter(options, chat_pool, run)
         if options.dry_run:
-            return run.plan(options, staff)
+            return run.plan(options, chat_pool)
         with run.progress() as progress:
-            tally = _await(stage.run(options, rewriter, progress), staff)
-    return run.end(tally, staff)
+            stats = run_stage(stage.run(options, rewriter, progress), chat_pool)
+    return run.end(stats, chat_pool)
 
 
 @command
-def lint(options: config.Lint, run: Run) -> int:
+def lint(options: config.LintOptions, run: CommandRun) -> int:
     """Check questions, whoever wrote them: the good ones pass, the others get reasons, a report goes to stderr.
 
     \b
@@ -246,13 +205,13 @@ def lint(options: config.Lint, run: Run) -> int:
     from webdancer_cli.stages import lint as stage
 
     with run.progress() as progress:
-        tally, report = stage.run(options, progress)
+        stats, report = stage.run(options, progress)
     run.table(report.table())
-    return run.end(tally)
+    return run.end(stats)
 
 
 @command
-def sample(options: config.Sample, run: Run) -> int:
+def sample(options: config.SampleOptions, run: CommandRun) -> int:
     """Play ReAct episodes over questions, with search and visit over the pages of --web.
 
     \b
@@ -263,20 +222,20 @@ def sample(options: config.Sample, run: Run) -> int:
     """
     from webdancer_cli.stages import sample as stage
 
-    with _staffed(options, options.jobs, run) as staff:
-        policy, web = _policy(options, staff, run), _live_web(options, staff.tape)
-        summariser, judge = _summariser(options, staff), _judge(options, staff)
+    with open_chats(options, options.jobs, run) as chat_pool:
+        policy, web = open_policy(options, chat_pool, run), open_web(options, chat_pool.tape)
+        summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
         if options.dry_run:
-            return run.plan(options, staff)
+            return run.plan(options, chat_pool)
         with run.progress() as progress:
             playing = stage.run(options, policy, progress, web=web, summariser=summariser, judge=judge)
-            tally = _await(playing, policy, web, staff)
-        _tell_failures(run, summariser, judge)
-    return run.end(tally, staff)
+            stats = run_stage(playing, policy, web, chat_pool)
+        report_failures(run, summariser, judge)
+    return run.end(stats, chat_pool)
 
 
 @command
-def filter_(options: config.Filter, run: Run) -> int:
+def filter_(options: config.FilterOptions, run: CommandRun) -> int:
     """Keep the good trajectories: valid, correct, of quality; the funnel is shown on stderr.
 
     \b
@@ -287,19 +246,19 @@ def filter_(options: config.Filter, run: Run) -> int:
     """
     from webdancer_cli.stages import filter as stage
 
-    with _staffed(options, options.jobs, run) as staff:
-        judge, critic = _judge(options, staff), _critic(options, staff)
+    with open_chats(options, options.jobs, run) as chat_pool:
+        judge, critic = open_judge(options, chat_pool), open_critic(options, chat_pool)
         if options.dry_run:
-            return run.plan(options, staff)
+            return run.plan(options, chat_pool)
         with run.progress() as progress:
-            tally, funnel = _await(stage.run(options, judge, critic, progress), staff)
-        _tell_failures(run, None, judge)
+            stats, funnel = run_stage(stage.run(options, judge, critic, progress), chat_pool)
+        report_failures(run, None, judge)
     run.table(funnel.table())
-    return run.end(tally, staff)
+    return run.end(stats, chat_pool)
 
 
 @command
-def sft(options: config.Sft, run: Run) -> int:
+def sft(options: config.SftOptions, run: CommandRun) -> int:
     """Fine-tune on kept trajectories; only what the policy wrote bears loss.
 
     \b
@@ -310,12 +269,12 @@ def sft(options: config.Sft, run: Run) -> int:
     from webdancer_cli.stages import sft as stage
 
     with run.progress() as progress:
-        tally = stage.run(options, progress, say=run.say)
-    return run.end(tally)
+        stats = stage.run(options, progress, say=run.say)
+    return run.end(stats)
 
 
 @command
-def rl(options: config.Rl, run: Run) -> int:
+def rl(options: config.RlOptions, run: CommandRun) -> int:
     """Train with DAPO on questions; the policy plays its own episodes over the pages of --web.
 
     \b
@@ -324,18 +283,18 @@ def rl(options: config.Rl, run: Run) -> int:
     """
     from webdancer_cli.stages import rl as stage
 
-    with _staffed(options, RL_JUDGE_CALLS, run) as staff:
-        web, judge = _live_web(options, staff.tape), _judge(options, staff)
+    with open_chats(options, RL_JUDGE_CALLS, run) as chat_pool:
+        web, judge = open_web(options, chat_pool.tape), open_judge(options, chat_pool)
         if options.dry_run:
-            return run.plan(options, staff)
+            return run.plan(options, chat_pool)
         with run.progress() as progress:
-            tally = stage.run(options, progress, web=web, judge=judge, say=run.say)
-        _tell_failures(run, None, judge)
-    return run.end(tally, staff)
+            stats = stage.run(options, progress, web=web, judge=judge, say=run.say)
+        report_failures(run, None, judge)
+    return run.end(stats, chat_pool)
 
 
 @command
-def eval_(options: config.Eval, run: Run) -> int:
+def eval_(options: config.EvalOptions, run: CommandRun) -> int:
     """Play and grade: accuracy as k/n with its interval, by level; the scores are shown on stderr.
 
     \b
@@ -345,21 +304,21 @@ def eval_(options: config.Eval, run: Run) -> int:
     """
     from webdancer_cli.stages import eval as stage
 
-    with _staffed(options, options.jobs, run) as staff:
-        policy, web = _policy(options, staff, run), _live_web(options, staff.tape)
-        summariser, judge = _summariser(options, staff), _judge(options, staff)
+    with open_chats(options, options.jobs, run) as chat_pool:
+        policy, web = open_policy(options, chat_pool, run), open_web(options, chat_pool.tape)
+        summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
         if options.dry_run:
-            return run.plan(options, staff)
+            return run.plan(options, chat_pool)
         with run.progress() as progress:
             playing = stage.run(options, policy, progress, judge, web=web, summariser=summariser)
-            tally, scores = _await(playing, policy, web, staff)
-        _tell_failures(run, summariser, judge)
+            stats, scores = run_stage(playing, policy, web, chat_pool)
+        report_failures(run, summariser, judge)
     run.table(scores.table())
-    return run.end(tally, staff)
+    return run.end(stats, chat_pool)
 
 
 @command
-def world(options: config.World, run: Run) -> int:
+def world(options: config.WorldOptions, run: CommandRun) -> int:
     """Write a fictional web as static HTML, with the facts behind it in facts.jsonl.
 
     \b
@@ -375,7 +334,7 @@ def world(options: config.World, run: Run) -> int:
 
 
 @command
-def tape(options: config.Tape, run: Run) -> int:
+def tape(options: config.TapeOptions, run: CommandRun) -> int:
     """List what a tape holds as JSON lines; merge other tapes into it and remove what is not wanted before.
 
     \b
@@ -387,215 +346,6 @@ def tape(options: config.Tape, run: Run) -> int:
 
     run.say(stage.run(options))
     return EXIT_OK
-
-
-def _await(stage: Coroutine[Any, Any, Result], *players: object) -> Result:
-    """Run the stage; then close what its players hold open, in the event loop that opened it."""
-    import asyncio  # half of what --help would cost
-
-    async def whole() -> Result:
-        try:
-            return await stage
-        finally:
-            for player in players:
-                if close := getattr(player, "aclose", None):
-                    await close()
-
-    return asyncio.run(whole())
-
-
-def _live_web(options: config.Episode, tape: "Tape | None" = None) -> "LiveWeb | TapedWeb | None":
-    """The live web, or None: then ``--web`` names a corpus."""
-    if options.web == config.LIVE:
-        from webdancer_cli.web.live import open_live
-        from webdancer_cli.web.taped import TapedWeb
-
-        live = open_live(options, asks=tape is None or tape.mode != "replay")
-        return TapedWeb(live, tape) if tape else live
-    if options.search:
-        raise UsageError(f"--search {options.search}: searches the live web; add --web live")
-    return None
-
-
-@contextmanager
-def _staffed(options: config.Calls, jobs: int, run: Run) -> "Iterator[Staff]":
-    """The models of a run, and its tape if it has one.
-
-    The date that a policy is told is the tape's, unless the user gave another.
-    """
-    from webdancer_cli.staff import Staff
-
-    if not options.tape or options.dry_run:
-        yield Staff(options, jobs, tell=run.say)
-        return
-    from webdancer_cli.tape import Tape
-
-    with Tape(options.tape, options.tape_mode) as tape:
-        if isinstance(options, config.Episode) and options.date is None:
-            options.date = tape.date
-        yield Staff(options, jobs, tape, run.say)
-        run.say(f"{options.tape}: {tape.line()}")
-
-
-def _writing_chat(options: config.Writer, role: str, staff: "Staff") -> "Chat | None":
-    """The endpoint that writes questions, or None: then the built-in rules do. A checkpoint cannot."""
-    _refuse_nameless("--model", options.model, options.base_url)
-    if options.base_url:
-        return staff.chat(
-            role,
-            options.model,
-            options.base_url,
-            temperature=options.temperature,
-            top_p=options.top_p,
-        )
-    if options.model != config.BUILTIN:
-        raise UsageError(f"--model {options.model}: a model as {role} needs --base-url; or take --model builtin")
-    return None
-
-
-def _refuse_nameless(flag: str, model: str | None, base_urls: list[str]) -> None:
-    if base_urls and model in (None, config.BUILTIN):
-        where = flag.replace("model", "base-url")
-        raise UsageError(f"{where} {base_urls[0]}: which of its models? Name it with {flag}")
-
-
-def _author(options: config.Crawlqa, staff: "Staff", run: Run) -> "QuestionWriter":
-    if chat := _writing_chat(options, "author", staff):
-        from webdancer_cli.synthesis.chat.author import ChatAuthor
-        from webdancer_cli.synthesis.chat.sentence_author import SentenceAuthor
-
-        author = SentenceAuthor if options.ask == "sentences" else ChatAuthor
-        return author(options, chat, _prompts(options.prompts))
-    if options.ask == "sentences":
-        raise UsageError("--ask sentences: needs a model to ask; name one with --model and --base-url")
-    run.say(
-        "--model builtin: questions are written by rules, several about a page of facts, one about two or three "
-        "pages of a manual, hardly any about essays; a model writes more: --model NAME --base-url URL"
-    )
-    from webdancer_cli.synthesis.builtin.author import Author
-
-    return Author(options)
-
-
-def _rewriter(options: config.E2hqa, staff: "Staff", run: Run) -> "Hardener":
-    if chat := _writing_chat(options, "rewriter", staff):
-        from webdancer_cli.synthesis.chat.rewriter import ChatRewriter
-
-        return ChatRewriter(options, chat, _prompts(options.prompts), _checker(options, staff) or chat)
-    run.say("--model builtin: entities are described by rules from the pages found")
-    from webdancer_cli.synthesis.builtin.rewriter import Rewriter
-
-    return Rewriter(options)
-
-
-def _prompts(name_or_dir: str) -> "PromptSet":
-    from webdancer_cli import prompts
-
-    return prompts.load(name_or_dir)
-
-
-def _policy(options: "config.Sample | config.Eval", staff: "Staff", run: Run) -> "Policy":
-    """The demonstrator, a chat endpoint, or a checkpoint."""
-    _refuse_nameless("--model", options.model, options.base_url)
-    if options.base_url:
-        return _chat_policy(options, staff)
-    if options.cot == "long" or options.repetition_penalty != 1:
-        raise UsageError("--cot long and --repetition-penalty are for endpoints; name one with --base-url")
-    if options.model == config.BUILTIN:
-        run.say("--model builtin: the demonstrator follows each question's evidence; no model answers")
-        from webdancer_cli.agent.demonstrator import Demonstrator
-
-        return Demonstrator(options)
-    from webdancer_cli.training.policies import open_policy
-
-    return open_policy(options, run.say)
-
-
-def _chat_policy(options: "config.Sample | config.Eval", staff: "Staff") -> "Policy":
-    from webdancer_cli.agent.chat import ChatPolicy
-    from webdancer_cli.llm import Patience
-
-    chat = staff.chat(
-        "teacher",
-        options.model,
-        options.base_url,
-        temperature=options.temperature,
-        top_p=options.top_p,
-        max_tokens=options.max_turn_tokens,
-        repetition_penalty=options.repetition_penalty,
-        patience=Patience.within(options.turn_seconds),
-    )
-    return ChatPolicy(options, chat)
-
-
-def _summariser(options: "config.Sample | config.Eval", staff: "Staff") -> "Summariser | None":
-    """The model that reads pages for the policy, or None: then the pages' own sentences are shown."""
-    from webdancer_cli.agent.summariser import ROOM_SHARE, Summariser
-    from webdancer_cli.llm import Patience
-
-    model, own_urls = options.summariser_model, options.summariser_base_url
-    patience = Patience.within(ROOM_SHARE * options.tool_seconds)
-    if chat := _second_chat("summariser", model, own_urls, options.base_url, staff, patience):
-        from webdancer_cli import prompts
-
-        return Summariser(chat, prompts.load_for(options), options.tool_seconds)
-    return None
-
-
-def _judge(options: config.Judged, staff: "Staff") -> "Judge | None":
-    """The model that judges answers, or None: then they are matched by rule."""
-    if chat := _judging_chat(options, staff):
-        from webdancer_cli.grading.judge import ModelJudge
-
-        return ModelJudge(chat, _prompts(getattr(options, "prompts", "default")))
-    return None
-
-
-def _critic(options: config.Filter, staff: "Staff") -> "Critic | None":
-    """The model that judges a trajectory's quality."""
-    if chat := _judging_chat(options, staff):
-        from webdancer_cli.grading.critic import Critic
-
-        return Critic(chat, _prompts(options.prompts))
-    return None
-
-
-def _checker(options: config.Writer, staff: "Staff") -> "Chat | None":
-    """The model that checks questions, at temperature 0: the judge, or else the one that writes."""
-    if chat := _judging_chat(options, staff):
-        return chat
-    return staff.chat("judge", options.model, options.base_url) if options.base_url else None
-
-
-def _judging_chat(options: config.Judged, staff: "Staff") -> "Chat | None":
-    urls = getattr(options, "base_url", [])
-    return staff.chats.get("judge") or _second_chat("judge", options.judge_model, options.judge_base_url, urls, staff)
-
-
-def _second_chat(
-    role: str,
-    model: str | None,
-    own_urls: list[str],
-    default_urls: list[str],
-    staff: "Staff",
-    patience: "Patience | None" = None,
-) -> "Chat | None":
-    """A model beside the main one, at an endpoint of its own or at the same."""
-    _refuse_nameless(f"--{role}-model", model, own_urls)
-    if not model:
-        return None
-    if not (own_urls or default_urls):
-        raise UsageError(f"--{role}-model {model}: at which endpoint? Name it with --{role}-base-url")
-    return staff.chat(role, model, own_urls or default_urls, patience=patience)
-
-
-def _tell_failures(run: Run, summariser: "Summariser | None", judge: "Judge | None") -> None:
-    """What a model of the second row failed to do ends no run, and must not pass unnoticed."""
-    if summariser and summariser.failures:
-        shown = "which showed the pages' own sentences instead"
-        run.say(f"the summariser gave no readable note on {summariser.failures} visits, {shown}")
-    if failures := getattr(judge, "failures", 0):
-        run.say(f"{failures} answers stay unjudged; the last because: {getattr(judge, 'last_failure', '')}")
 
 
 def run_command(arguments: list[str]) -> int:

@@ -11,19 +11,21 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from webdancer_cli import config, jsonl, prompts
+from webdancer_cli import prompts
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.questions import read_questions
+from webdancer_cli.data.records import Usage
+from webdancer_cli.data.sealed import SealTerms
+from webdancer_cli.data.shards import take_shard
 from webdancer_cli.grading.critic import CRITERIA
-from webdancer_cli.grading.shown import RECORD_CHARS
-from webdancer_cli.llm import Chat
-from webdancer_cli.questions import read_questions
-from webdancer_cli.records import Usage
-from webdancer_cli.sealed import Terms
-from webdancer_cli.shards import chosen
-from webdancer_cli.spending import BYTES_PER_TOKEN
-from webdancer_cli.staff import Staff
-from webdancer_cli.synthesis.chat.groups import GROUP_TOKENS
+from webdancer_cli.grading.judge_view import RECORD_CHARS
+from webdancer_cli.llm.budget import BYTES_PER_TOKEN
+from webdancer_cli.llm.chat_pool import ChatPool
+from webdancer_cli.llm.client import ChatClient
+from webdancer_cli.options import config
+from webdancer_cli.synthesis.chat.page_groups import GROUP_TOKENS
 from webdancer_cli.synthesis.chat.sentence_author import SENTENCES_A_QUESTION
-from webdancer_cli.synthesis.roles import question_types
+from webdancer_cli.synthesis.protocols import question_types
 
 REWRITING = ("entity", "query", "rewriter", "check_rewrite")
 """How the files begin that word one rewrite: a call each."""
@@ -49,7 +51,7 @@ PAGE_TOKENS, NOTE_TOKENS = 4000, 300
 """Tokens of a page and of the summariser's note on it."""
 
 
-class Work(NamedTuple):
+class RoleWork(NamedTuple):
     """What one role has to do: calls, and tokens of one call."""
 
     role: str
@@ -59,33 +61,33 @@ class Work(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """What a run would do. ``basis`` says what the estimate rests on."""
 
     records: int
     unit: str
-    works: list[Work]
+    works: list[RoleWork]
     basis: str
 
-    def table(self, staff: Staff) -> str:
+    def table(self, chat_pool: ChatPool) -> str:
         """For reading: a row for each model that is asked."""
         head = f"{'role':<12}{'model':<28}{'calls':>10}{'tokens in':>14}{'tokens out':>14}{'cost':>12}"
-        asking = [_together(self.works, role) for role in staff.chats]
-        rows = [_row(work, staff.chats[work.role]) for work in asking if work.calls]
+        asking = [_together(self.works, role) for role in chat_pool.chats]
+        rows = [_row(work, chat_pool.chats[work.role]) for work in asking if work.calls]
         asked = [head, *rows] if rows else ["no model at an endpoint is asked: nothing is spent on models"]
         return "\n".join([f"{self.records} {self.unit}; {self.basis}", *asked])
 
 
-def _together(works: list[Work], role: str) -> Work:
+def _together(works: list[RoleWork], role: str) -> RoleWork:
     """All that a role does, as one."""
     own = [work for work in works if work.role == role]
     calls = sum(work.calls for work in own)
     tokens_in = sum(work.calls * work.tokens_in for work in own)
     tokens_out = sum(work.calls * work.tokens_out for work in own)
-    return Work(role, calls, tokens_in / calls, tokens_out / calls) if calls else Work(role, 0, 0, 0)
+    return RoleWork(role, calls, tokens_in / calls, tokens_out / calls) if calls else RoleWork(role, 0, 0, 0)
 
 
-def _row(work: Work, chat: Chat) -> str:
+def _row(work: RoleWork, chat: ChatClient) -> str:
     tokens_in, tokens_out = work.calls * work.tokens_in, work.calls * work.tokens_out
     price = chat.ledger.price
     cost = price.cost(Usage(input_tokens=round(tokens_in), output_tokens=round(tokens_out))) if price else None
@@ -93,21 +95,21 @@ def _row(work: Work, chat: Chat) -> str:
     return f"{work.role:<12}{chat.model:<28}{work.calls:>10,.0f}{tokens_in:>14,.0f}{tokens_out:>14,.0f}{shown:>12}"
 
 
-def plan(options: config.Calls) -> Plan:
+def plan_run(options: config.CallOptions) -> RunPlan:
     """The plan of one of the commands that ask models. Reads ``data``; raises UsageError if that cannot be read."""
-    if isinstance(options, config.Crawlqa):
+    if isinstance(options, config.CrawlqaOptions):
         return _of_crawlqa(options)
-    if isinstance(options, config.E2hqa):
+    if isinstance(options, config.E2hqaOptions):
         return _of_e2hqa(options)
-    if isinstance(options, config.Filter):
+    if isinstance(options, config.FilterOptions):
         return _of_filter(options)
-    if isinstance(options, config.Rl):
+    if isinstance(options, config.RlOptions):
         return _of_rl(options)
-    assert isinstance(options, config.Sample | config.Eval)
+    assert isinstance(options, config.SampleOptions | config.EvalOptions)
     return _of_episodes(options)
 
 
-def _of_crawlqa(options: config.Crawlqa) -> Plan:
+def _of_crawlqa(options: config.CrawlqaOptions) -> RunPlan:
     """How many pages will be kept, only the crawl knows."""
     files = [path for path in options.roots if Path(path).is_file()]
     pages = sum(_count(path) for path in files) if files and len(files) == len(options.roots) else options.max_pages
@@ -123,47 +125,47 @@ def _of_crawlqa(options: config.Crawlqa) -> Plan:
     for prompt, wanted in (("closed_book", options.closed_book), ("verify", options.verify)):
         if wanted:
             tokens = _tokens_of(options.prompts, prompt) + WRITTEN_TOKENS
-            works.append(Work("judge", written, tokens, VERDICT_TOKENS))
-    return Plan(pages, "pages at most", works, basis)
+            works.append(RoleWork("judge", written, tokens, VERDICT_TOKENS))
+    return RunPlan(pages, "pages at most", works, basis)
 
 
-def _of_groups(options: config.Crawlqa, pages: int, types: int) -> Work:
+def _of_groups(options: config.CrawlqaOptions, pages: int, types: int) -> RoleWork:
     words = _tokens_of(options.prompts, "author")
-    return Work("author", pages, words + GROUP_TOKENS, options.per_page * types * WRITTEN_TOKENS)
+    return RoleWork("author", pages, words + GROUP_TOKENS, options.per_page * types * WRITTEN_TOKENS)
 
 
-def _of_sentences(options: config.Crawlqa, pages: int) -> Work:
+def _of_sentences(options: config.CrawlqaOptions, pages: int) -> RoleWork:
     """Two calls for each sentence that is tried."""
     words = _tokens_of(options.prompts, "sentence", "read_back") / 2 + QUESTION_TOKENS
-    return Work("author", 2 * pages * options.per_page * SENTENCES_A_QUESTION, words, QUESTION_TOKENS)
+    return RoleWork("author", 2 * pages * options.per_page * SENTENCES_A_QUESTION, words, QUESTION_TOKENS)
 
 
-def _of_e2hqa(options: config.E2hqa) -> Plan:
+def _of_e2hqa(options: config.E2hqaOptions) -> RunPlan:
     """One attempt a round: as many calls as it has prompts, of which the judge has the last."""
     questions = _to_do(options)
     attempts, steps = questions * options.rounds, len(REWRITING) - 1
     asked = (_tokens_of(options.prompts, *REWRITING[:-1]) + PAGES_TOKENS) / steps
     works = [
-        Work("rewriter", steps * attempts, asked, QUESTION_TOKENS),
-        Work("judge", attempts, _tokens_of(options.prompts, "check_rewrite") + 4 * QUESTION_TOKENS, VERDICT_TOKENS),
+        RoleWork("rewriter", steps * attempts, asked, QUESTION_TOKENS),
+        RoleWork("judge", attempts, _tokens_of(options.prompts, "check_rewrite") + 4 * QUESTION_TOKENS, VERDICT_TOKENS),
     ]
-    return Plan(questions, "questions to do", works, "every rewrite as if its first attempt held")
+    return RunPlan(questions, "questions to do", works, "every rewrite as if its first attempt held")
 
 
-def _of_episodes(options: config.Sample | config.Eval) -> Plan:
-    rollouts = options.n if isinstance(options, config.Sample) else options.runs
+def _of_episodes(options: config.SampleOptions | config.EvalOptions) -> RunPlan:
+    rollouts = options.n if isinstance(options, config.SampleOptions) else options.runs
     episodes = max(0, _input(options) * rollouts - _earlier(options))
     calls, tokens_in, tokens_out, basis = _of_one_episode(options)
     visits = episodes * calls * VISITS
     works = [
-        Work("teacher", episodes * calls, tokens_in / calls, tokens_out / calls),
-        Work("summariser", visits, _tokens_of(options.prompts, "summariser") + PAGE_TOKENS, NOTE_TOKENS),
-        Work("judge", episodes, _tokens_of(options.prompts, "judge") + 2 * QUESTION_TOKENS, VERDICT_TOKENS),
+        RoleWork("teacher", episodes * calls, tokens_in / calls, tokens_out / calls),
+        RoleWork("summariser", visits, _tokens_of(options.prompts, "summariser") + PAGE_TOKENS, NOTE_TOKENS),
+        RoleWork("judge", episodes, _tokens_of(options.prompts, "judge") + 2 * QUESTION_TOKENS, VERDICT_TOKENS),
     ]
-    return Plan(episodes, "episodes to play", works, basis)
+    return RunPlan(episodes, "episodes to play", works, basis)
 
 
-def _of_one_episode(options: config.Sample | config.Eval) -> tuple[float, float, float, str]:
+def _of_one_episode(options: config.SampleOptions | config.EvalOptions) -> tuple[float, float, float, str]:
     """Calls, tokens in and tokens out of an episode, all its calls together, and what that rests on."""
     if known := _mean_usage(options):
         return known
@@ -182,7 +184,7 @@ def _of_one_episode(options: config.Sample | config.Eval) -> tuple[float, float,
     return calls, tokens_in, calls * turn, basis
 
 
-def _mean_usage(options: config.Sample | config.Eval) -> tuple[float, float, float, str] | None:
+def _mean_usage(options: config.SampleOptions | config.EvalOptions) -> tuple[float, float, float, str] | None:
     used = list(_usages(options.out)) if options.resume and Path(options.out).is_file() else []
     calls = sum(usage.calls for usage in used)
     if not calls:
@@ -193,23 +195,23 @@ def _mean_usage(options: config.Sample | config.Eval) -> tuple[float, float, flo
 
 
 def _usages(path: str) -> Iterator[Usage]:
-    for line in jsonl.values(path, lambda _: None):
+    for line in jsonl.read_values(path, lambda _: None):
         if isinstance(line.value, dict) and isinstance(line.value.get("usage"), dict):
             yield msgspec.convert(line.value["usage"], Usage)
 
 
-def _of_filter(options: config.Filter) -> Plan:
+def _of_filter(options: config.FilterOptions) -> RunPlan:
     """Every trajectory is counted as if the rules let it through and could not tell whether it is right."""
-    sizes = [_shown_tokens(line.value) for line in _part(jsonl.values(options.data, _skipped), options)]
+    sizes = [_shown_tokens(line.value) for line in _part(jsonl.read_values(options.data, _skipped), options)]
     works = []
     if "correctness" in options.stages:
         tokens = _tokens_of(options.prompts, "judge") + 2 * QUESTION_TOKENS
-        works.append(Work("judge", len(sizes), tokens, VERDICT_TOKENS))
+        works.append(RoleWork("judge", len(sizes), tokens, VERDICT_TOKENS))
     if "model" in options.stages:
         mean = sum(sizes) / max(1, len(sizes))
         tokens = _tokens_of(options.prompts, "critic") / len(CRITERIA) + mean
-        works.append(Work("judge", len(CRITERIA) * len(sizes), tokens, VERDICT_TOKENS))
-    return Plan(len(sizes), "trajectories", works, "at most: as if the rules let all through")
+        works.append(RoleWork("judge", len(CRITERIA) * len(sizes), tokens, VERDICT_TOKENS))
+    return RunPlan(len(sizes), "trajectories", works, "at most: as if the rules let all through")
 
 
 def _shown_tokens(trajectory: object) -> float:
@@ -217,33 +219,33 @@ def _shown_tokens(trajectory: object) -> float:
     return min(len(msgspec.json.encode(messages)), RECORD_CHARS) / BYTES_PER_TOKEN
 
 
-def _of_rl(options: config.Rl) -> Plan:
+def _of_rl(options: config.RlOptions) -> RunPlan:
     episodes = options.steps * options.questions * options.group
     tokens_in = _tokens_of(options.prompts, "judge") + 2 * QUESTION_TOKENS
     basis = f"one round of questions a step, of {options.max_rounds} at most"
-    return Plan(episodes, "episodes to play", [Work("judge", episodes, tokens_in, VERDICT_TOKENS)], basis)
+    return RunPlan(episodes, "episodes to play", [RoleWork("judge", episodes, tokens_in, VERDICT_TOKENS)], basis)
 
 
-def _to_do(options: config.E2hqa) -> int:
+def _to_do(options: config.E2hqaOptions) -> int:
     return max(0, _input(options) - _earlier(options))
 
 
-def _input(options: config.E2hqa | config.Sample | config.Eval) -> int:
-    questions = read_questions(options.data, _skipped, Terms(canary=options.canary))
-    return sum(1 for _ in chosen(questions, options.shard, options.limit, lambda qa: qa.id))
+def _input(options: config.E2hqaOptions | config.SampleOptions | config.EvalOptions) -> int:
+    questions = read_questions(options.data, _skipped, SealTerms(canary=options.canary))
+    return sum(1 for _ in take_shard(questions, options.shard, options.limit, lambda qa: qa.id))
 
 
-def _earlier(options: config.DataStage) -> int:
+def _earlier(options: config.DataOptions) -> int:
     return _count(options.out) if options.resume and Path(options.out).is_file() else 0
 
 
-def _part(lines: Iterator[jsonl.Line], options: config.Filter) -> Iterator[jsonl.Line]:
+def _part(lines: Iterator[jsonl.Line], options: config.FilterOptions) -> Iterator[jsonl.Line]:
     """A part of the trajectories: their questions would tell which, their lines tell about how many."""
-    return chosen(lines, options.shard, options.limit, lambda line: line.name)
+    return take_shard(lines, options.shard, options.limit, lambda line: line.name)
 
 
 def _count(path: str) -> int:
-    return sum(1 for _ in jsonl.values(path, _skipped))
+    return sum(1 for _ in jsonl.read_values(path, _skipped))
 
 
 def _skipped(_: Any) -> None:

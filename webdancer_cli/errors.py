@@ -34,7 +34,7 @@ class BudgetSpent(RunStopped):
     """``--max-cost`` or ``--max-tokens`` is reached: no further call may be made, what is finished is kept."""
 
 
-class Refused(RunStopped):
+class ServiceRefused(RunStopped):
     """A service that the run stands on will answer no further call: a wrong key, no credit, a closed account."""
 
 

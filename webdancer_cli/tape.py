@@ -1,8 +1,8 @@
 """A tape: one SQLite file that records what was asked of models and of the web, so that a run can be replayed.
 
 An exchange is found by the hash of everything that was asked, the rollout included. Only answers are recorded. A page
-that is not there, or not allowed, is an answer, too (``Answer``); what may pass, like silence or a server's error, is
-none. In replay nothing is asked: what the tape lacks is a TapeMiss.
+that is not there, or not allowed, is an answer, too (``TapedAnswer``); what may pass, like silence or a server's
+error, is none. In replay nothing is asked: what the tape lacks is a TapeMiss.
 
 What one process was given is what all are given: a value is read back from the tape after it was recorded, so that a
 replay repeats exactly what the run saw. The file is in WAL mode: several processes may record at once, and a kill loses
@@ -25,8 +25,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.errors import UsageError, WebdancerError
-from webdancer_cli.seen import Seen
 
 Kind = Literal["llm", "web"]
 Mode = Literal["auto", "record", "replay"]
@@ -52,7 +52,7 @@ class TapeMiss(WebdancerError):
     """In replay, something was asked that the tape does not have."""
 
 
-class Answer(msgspec.Struct, Generic[Value]):
+class TapedAnswer(msgspec.Struct, Generic[Value]):
     """What the web said: a value, or a no that lasts, as its text."""
 
     value: Value | None = None
@@ -76,12 +76,12 @@ class Tape:
         self.path = path
         self.mode = mode
         self.counts: Counter[str] = Counter(replayed=0, recorded=0, missed=0)
-        self._fresh = Seen()
+        self._fresh = KeySet()
         """What this run has recorded anew; only in mode ``record``."""
         self._secrets = _secrets()
         self._database = _opened(path, mode)
 
-    async def through(
+    async def record_or_replay(
         self, kind: Kind, asked: Sequence[Any], label: str, shape: type[Value], live: Callable[[], Awaitable[Value]]
     ) -> Value:
         """The answer to what was ``asked``: from the tape, or ``live`` and then recorded.
@@ -96,7 +96,7 @@ class Tape:
                 return self._decoded(found, shape)
         if self.mode == "replay":
             self.counts["missed"] += 1
-            raise TapeMiss(f"{self.path}: {masked_url(label)} is not on the tape; record it with --tape-mode auto")
+            raise TapeMiss(f"{self.path}: {mask_url(label)} is not on the tape; record it with --tape-mode auto")
         value = self._encoded(await live())
         self._record(key, kind, label, value)
         self.counts["recorded"] += 1
@@ -154,7 +154,7 @@ class Tape:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def line(self) -> str:
+    def summary(self) -> str:
         """One line for stderr: ``3 replayed, 2 recorded, 0 missed``."""
         return ", ".join(f"{count} {name}" for name, count in self.counts.items())
 
@@ -166,7 +166,7 @@ class Tape:
     def _record(self, key: str, kind: str, label: str, value: bytes) -> None:
         """Record, unless somebody was faster; asking anew, only what this run has not recorded yet gives way."""
         verb = "REPLACE" if self.mode == "record" and key not in self._fresh else "IGNORE"
-        row = (key, kind, self._clean(masked_url(label)), datetime.now(UTC).isoformat(timespec="seconds"), value)
+        row = (key, kind, self._clean(mask_url(label)), datetime.now(UTC).isoformat(timespec="seconds"), value)
         with self._telling():
             self._database.execute(f"INSERT OR {verb} INTO exchanges VALUES (?, ?, ?, ?, ?)", row)
         if self.mode == "record":
@@ -206,7 +206,7 @@ def exchange_key(kind: str, asked: Sequence[Any]) -> str:
     return hashlib.sha256(said).hexdigest()
 
 
-def masked_url(text: str) -> str:
+def mask_url(text: str) -> str:
     """A URL without its password and the values of parameters that carry keys; other text as it is."""
     if "://" not in text:
         return text

@@ -13,8 +13,8 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from webdancer_cli.web.world.graph import Fact, World
-from webdancer_cli.web.world.plain import page
+from webdancer_cli.world.plain_pages import plain_page
+from webdancer_cli.world.plain_world import PlainWorld, WorldFact
 
 GIVEN = 0.05
 EASY = 0.2
@@ -39,7 +39,7 @@ class Draw:
     def __init__(self, rng: random.Random):
         self.rng = rng
         self.pages = rng.randrange(60, 3000)
-        self.world = World(pages=self.pages, seed=rng.randrange(1 << 40), names="train")
+        self.world = PlainWorld(pages=self.pages, seed=rng.randrange(1 << 40), names="train")
 
     def entity(self) -> int:
         return self.rng.randrange(self.pages)
@@ -48,9 +48,9 @@ class Draw:
         return self.world.entity(index).name
 
     def page(self, index: int) -> str:
-        return page(self.world, index).text
+        return plain_page(self.world, index).text
 
-    def linked(self, index: int) -> list[Fact]:
+    def linked(self, index: int) -> list[WorldFact]:
         return [fact for fact in self.world.facts(index) if fact.target_index is not None]
 
     def path(self, hops: int) -> list[tuple[int, str, int]]:

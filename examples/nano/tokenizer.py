@@ -13,7 +13,7 @@ from plaintext import documents
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from webdancer_cli.web.world.syllables import CODAS, ONSETS
+from webdancer_cli.world.syllables import CODAS, ONSETS
 
 PIECES = r"https?://[^\s/]+/|\.html|[A-Z][a-z]+| ?[a-z]+(?: (?=[A-Z]))?|[0-9]| ?[^\sA-Za-z0-9]+(?: (?=[A-Z]))?|\s+"
 WORDS = """

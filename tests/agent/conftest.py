@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from webdancer_cli import jsonl
 from webdancer_cli.agent.episode import Completion
 from webdancer_cli.agent.tools import Tools
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA, Message, Page
 from webdancer_cli.prompts import PromptSet, load
-from webdancer_cli.records import QA, Message, Page
 from webdancer_cli.web.corpus import Corpus
 
 SITE = "http://127.0.0.1:8765"
@@ -33,7 +33,7 @@ def url(name: str) -> str:
 @pytest.fixture
 def corpus(tmp_path: Path) -> Corpus:
     path = str(tmp_path / "pages.jsonl")
-    jsonl.write_all(path, [Page(url=url(name), title=name, text=text) for name, text in PAGES.items()])
+    jsonl.write_records(path, [Page(url=url(name), title=name, text=text) for name, text in PAGES.items()])
     return Corpus.load(path)
 
 
@@ -72,7 +72,7 @@ class Scripted:
         return line if isinstance(line, Completion) else Completion(text=line, finish="stop")
 
     @property
-    def room(self) -> float:
+    def remaining_tokens(self) -> float:
         return self.context - sum(map(len, self.observed))
 
     def count(self, content: str) -> int:

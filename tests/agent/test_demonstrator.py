@@ -5,13 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from webdancer_cli import config, jsonl
-from webdancer_cli.agent.demonstrator import Demonstrator, listed, mentions, name_of, resolved, shared_words, shown_part
+from webdancer_cli.agent.demonstrator import (
+    Demonstrator,
+    contains_name_words,
+    shared_words,
+    shown_excerpt,
+    subject_of_title,
+    substitute_fact,
+    title_in_results,
+)
 from webdancer_cli.agent.episode import Limits, play
 from webdancer_cli.agent.tools import Tools
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA, Evidence, Page, Rewrite, Trajectory
+from webdancer_cli.options import config
 from webdancer_cli.prompts import load
-from webdancer_cli.records import QA, Evidence, Page, Rewrite, Trajectory
-from webdancer_cli.transcript import ToolCall, is_well_formed, parse_turn, render_turn
+from webdancer_cli.transcript.grammar import ToolCall, is_well_formed, parse_turn, render_turn
 from webdancer_cli.web.corpus import Corpus
 
 SITE = "http://127.0.0.1:8765"
@@ -31,7 +40,7 @@ TWO_HOPS = QA(
 
 async def demonstrate(qa: QA, corpus: Corpus, prompts: str = "compact", **options: int) -> Trajectory:
     own = load(prompts)
-    policy = Demonstrator(config.Sample(prompts=prompts, **options))
+    policy = Demonstrator(config.SampleOptions(prompts=prompts, **options))
     return await play(qa, policy, Tools(corpus, own), own, LIMITS, date="2025-01-01")
 
 
@@ -141,7 +150,7 @@ async def test_a_count_follows_the_names_of_an_overview_and_asks_nothing_twice(t
     ]
     pages += [Page(url=f"{SITE}/{name}.html", title=name, text=f"The home of {name} is Velmora.") for name in people]
     path = str(tmp_path / "pages.jsonl")
-    jsonl.write_all(path, pages)
+    jsonl.write_records(path, pages)
     proof = [evidence(name, f"The home of {name} is Velmora.") for name in people]
     qa = QA(question="How many people have Velmora as their home?", answer="3", type="count", evidence=proof)
     trajectory = await demonstrate(qa, Corpus.load(path))
@@ -181,7 +190,7 @@ async def test_a_quote_beyond_the_first_look_is_read_for_again(tmp_path: Path) -
     noise = " ".join(f"The mayor met mayor number {number} there." for number in range(20))
     text = f"{noise} The mayor elected in Velmora in spring is Dolvek."
     path = str(tmp_path / "pages.jsonl")
-    jsonl.write_all(path, [Page(url=f"{SITE}/Velmora.html", title="Velmora", text=text)])
+    jsonl.write_records(path, [Page(url=f"{SITE}/Velmora.html", title="Velmora", text=text)])
     quote = "The mayor elected in Velmora in spring is Dolvek."
     qa = QA(question="Which mayor was in Velmora elected?", answer="Dolvek", evidence=[evidence("Velmora", quote)])
     trajectory = await demonstrate(qa, Corpus.load(path))
@@ -197,22 +206,22 @@ async def test_hostile_records_stay_strict(corpus: Corpus) -> None:
 
 def test_a_fact_takes_the_place_of_the_words_that_asked_for_it() -> None:
     words = ["people", "twin", "town", "Linvelo", "birthplace"]
-    assert resolved(words, "The twin town of Linvelo is Falkeli.") == ["people", "Falkeli", "birthplace"]
-    assert resolved(words, "It rained in Talrano.") == words
-    assert resolved(words, "Linvelo is a town.") == words
+    assert substitute_fact(words, "The twin town of Linvelo is Falkeli.") == ["people", "Falkeli", "birthplace"]
+    assert substitute_fact(words, "It rained in Talrano.") == words
+    assert substitute_fact(words, "Linvelo is a town.") == words
 
 
 def test_reading_results_and_pages() -> None:
     results = "1. [A [b]](http://x/a_(c))\nDate published: today\n\n2. [D](http://x/d)"
-    assert (listed(results, "http://x/a_(c)"), listed(results, "http://x/d")) == ("A [b]", "D")
-    assert listed(results, "http://x/a") is None
-    assert mentions("the Twin\ntown of Kemlo.", "twin town") and not mentions("Kemlos", "Kemlo")
-    assert shown_part("x  a\nb. y", "a b.", "") == "a b."
-    assert shown_part("The key is here. …", "Not shown. The key is here.", "key") == "The key is here."
-    assert shown_part("nothing", "Not shown. The key is here.", "key") is None
+    assert (title_in_results(results, "http://x/a_(c)"), title_in_results(results, "http://x/d")) == ("A [b]", "D")
+    assert title_in_results(results, "http://x/a") is None
+    assert contains_name_words("the Twin\ntown of Kemlo.", "twin town") and not contains_name_words("Kemlos", "Kemlo")
+    assert shown_excerpt("x  a\nb. y", "a b.", "") == "a b."
+    assert shown_excerpt("The key is here. …", "Not shown. The key is here.", "key") == "The key is here."
+    assert shown_excerpt("nothing", "Not shown. The key is here.", "key") is None
     assert shared_words("Who is the mayor of Velmora?", MAYOR.quote, "Velmora") == ["mayor"]
 
 
 @pytest.mark.parametrize("title", ["json", "json — JSON encoder and decoder — Docs", "json | Docs", "json - Docs"])
 def test_a_page_is_known_by_its_subject(title: str) -> None:
-    assert name_of(Evidence(url="x", quote="", title=title)) == "json"
+    assert subject_of_title(Evidence(url="x", quote="", title=title)) == "json"

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from webdancer_cli import config, jsonl
 from webdancer_cli.agent.demonstrator import Demonstrator
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import Trajectory
 from webdancer_cli.grading.format import format_fault
-from webdancer_cli.records import Trajectory
+from webdancer_cli.options import config
 from webdancer_cli.stages import crawlqa, e2hqa, sample, world
-from webdancer_cli.synthesis.builtin.author import Author
-from webdancer_cli.synthesis.builtin.rewriter import Rewriter
+from webdancer_cli.synthesis.builtin.author import BuiltinAuthor
+from webdancer_cli.synthesis.builtin.rewriter import BuiltinRewriter
 
 PAGES = 120
 
@@ -20,14 +21,16 @@ PAGES = 120
 def demonstrated(folder: Path, style: str, **options: object) -> list[Trajectory]:
     """The trajectories of all questions that the built-in roles write about a world, as written and made harder."""
     pages, questions, harder = (str(folder / f"{name}.jsonl") for name in ("pages", "qa", "harder"))
-    world.run(config.World(out=str(folder), pages=PAGES, seed=3, style=style))  # type: ignore[arg-type]
-    asked = config.Crawlqa(roots=[str(folder / "site")], pages=pages, out=questions, max_pages=2 * PAGES)
-    rewriting = config.E2hqa(data=questions, web=pages, out=harder, rounds=1, keep_chain=True)
-    playing = config.Sample(data=harder, web=pages, out=str(folder / "played.jsonl"), until_correct=True, **options)  # type: ignore[arg-type]
-    asyncio.run(crawlqa.run(asked, Author(asked)))
-    asyncio.run(e2hqa.run(rewriting, Rewriter(rewriting)))
+    world.run(config.WorldOptions(out=str(folder), pages=PAGES, seed=3, style=style))  # type: ignore[arg-type]
+    asked = config.CrawlqaOptions(roots=[str(folder / "site")], pages=pages, out=questions, max_pages=2 * PAGES)
+    rewriting = config.E2hqaOptions(data=questions, web=pages, out=harder, rounds=1, keep_chain=True)
+    playing = config.SampleOptions(
+        data=harder, web=pages, out=str(folder / "played.jsonl"), until_correct=True, **options
+    )  # type: ignore[arg-type]
+    asyncio.run(crawlqa.run(asked, BuiltinAuthor(asked)))
+    asyncio.run(e2hqa.run(rewriting, BuiltinRewriter(rewriting)))
     asyncio.run(sample.run(playing, Demonstrator(playing)))
-    return list(jsonl.read(playing.out, Trajectory))
+    return list(jsonl.read_records(playing.out, Trajectory))
 
 
 @pytest.mark.slow

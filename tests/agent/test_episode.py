@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from webdancer_cli.agent import episode
+from webdancer_cli.agent.custom_tools import CustomTool
 from webdancer_cli.agent.episode import Completion, Limits, TokenLimit, play
-from webdancer_cli.agent.own_tools import OwnTool
 from webdancer_cli.agent.tools import Tools
+from webdancer_cli.data.records import QA, Page, Trajectory, Usage
 from webdancer_cli.errors import ModelError, Outage, ToolError
 from webdancer_cli.prompts import PromptSet, load
-from webdancer_cli.records import QA, Page, Trajectory, Usage
-from webdancer_cli.transcript import is_well_formed, response_text
+from webdancer_cli.transcript.grammar import is_well_formed, response_text
 from webdancer_cli.web.corpus import Corpus
-from webdancer_cli.web.source import Hit
+from webdancer_cli.web.protocols import Hit
 
 SITE = "http://127.0.0.1:8765"
 QUESTION = QA(question="Who is the teacher of Dolvek?", answer="Brunda")
@@ -377,7 +377,7 @@ async def test_64_episodes_whose_tool_takes_2_seconds_finish_a_turn_in_less_than
 
     prompts = load("default")
     for tool in (blocks, waits):
-        tools = Tools(corpus, prompts, [OwnTool("slow", tool)])
+        tools = Tools(corpus, prompts, [CustomTool("slow", tool)])
         call = SEARCH.replace("search", "slow").replace('"query": ["Dolvek"]', '"word": "done"')
         began = time.monotonic()
         played = await asyncio.gather(*(run(scripted(call, ANSWER), tools, prompts) for _ in range(64)))

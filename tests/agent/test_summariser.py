@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli.agent.summariser import PART_CHARS, Note, Summariser, joined, parts
+from webdancer_cli.agent.summariser import PART_CHARS, Note, Summariser, join_notes, split_text
 from webdancer_cli.agent.tools import Tools
+from webdancer_cli.data.records import Message, Page
 from webdancer_cli.errors import BudgetSpent, ModelError, Outage
-from webdancer_cli.llm import Reply
+from webdancer_cli.llm.client import Reply
 from webdancer_cli.prompts import load
-from webdancer_cli.records import Message, Page
-from webdancer_cli.transcript import ToolCall
-from webdancer_cli.web.source import Hit
+from webdancer_cli.transcript.grammar import ToolCall
+from webdancer_cli.web.protocols import Hit
 
 URL = "https://e.org/velmora"
 TEXT = "Velmora is a town.\nIt was founded in 1234. The mayor is Dolvek."
@@ -172,18 +172,18 @@ async def test_when_one_part_fails_no_other_runs_on() -> None:
 
 def test_parts_without_evidence_say_nothing_unless_all_are() -> None:
     nothing, something = Note("r", " ", "Nothing here."), Note("s", "1234.", "In 1234.")
-    assert joined([nothing, something]) == Note("s", "1234.", "In 1234.")
-    assert joined([nothing, Note("t", "", "Nor here.")]) == Note("r", "", "Nothing here.")
+    assert join_notes([nothing, something]) == Note("s", "1234.", "In 1234.")
+    assert join_notes([nothing, Note("t", "", "Nor here.")]) == Note("r", "", "Nothing here.")
 
 
 @given(st.text(alphabet="ab. \n", max_size=300), st.integers(1, 60))
 def test_parts_are_the_whole_text_and_none_is_too_long(text: str, chars: int) -> None:
-    found = parts(text, chars)
+    found = split_text(text, chars)
     assert "".join(found) == text
     assert all(len(part) <= chars for part in found)
 
 
 def test_a_cut_stands_between_paragraphs_or_else_between_sentences() -> None:
-    assert parts("One two.\nThree.\nFour.", 16) == ["One two.\nThree.\n", "Four."]
-    assert parts("One two three. Four five. Six.", 16) == ["One two three.", " Four five. Six."]
+    assert split_text("One two.\nThree.\nFour.", 16) == ["One two.\nThree.\n", "Four."]
+    assert split_text("One two three. Four five. Six.", 16) == ["One two three.", " Four five. Six."]
     assert PART_CHARS > 10_000

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from webdancer_cli.agent.tools import Tools, cut, lead
+from webdancer_cli.agent.tools import Tools, cut_line, page_lead
+from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Outage, ToolError
 from webdancer_cli.prompts import PromptSet, load
-from webdancer_cli.records import Page
-from webdancer_cli.transcript import ToolCall
+from webdancer_cli.transcript.grammar import ToolCall
 from webdancer_cli.web.corpus import Corpus
-from webdancer_cli.web.source import Hit
+from webdancer_cli.web.protocols import Hit
 
 SITE = "http://127.0.0.1:8765"
 DOLVEK = "Dolvek is a person. The teacher of Dolvek is Brunda. The birthplace of Dolvek is Kemlo."
@@ -111,7 +111,7 @@ async def test_queries_over_the_cap_are_left_out_and_this_is_said(corpus: Corpus
 
 def test_the_agent_is_light_to_import() -> None:
     """Neither the search index nor its arrays: a policy behind an endpoint and the live web need none."""
-    rooms = "webdancer_cli.agent.chat, webdancer_cli.agent.demonstrator, webdancer_cli.agent.tools"
+    rooms = "webdancer_cli.agent.chat_policy, webdancer_cli.agent.demonstrator, webdancer_cli.agent.tools"
     script = f"import sys, {rooms}; sys.exit(bool({{'bm25s', 'numpy', 'torch'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
@@ -140,14 +140,14 @@ async def test_a_page_without_text_is_a_tool_error(compact: PromptSet) -> None:
 
 def test_the_summary_of_a_page_is_its_title_and_its_first_sentence() -> None:
     page = Page(url="http://x", title="Kemlo", text="Kemlo\nKemlo is a town. It is old.")
-    assert lead(page) == "Kemlo: Kemlo is a town."
-    assert lead(Page(url="http://x", title="Kemlo", text="Kemlo")) == "Kemlo: "
+    assert page_lead(page) == "Kemlo: Kemlo is a town."
+    assert page_lead(Page(url="http://x", title="Kemlo", text="Kemlo")) == "Kemlo: "
 
 
 def test_a_snippet_is_cut_at_a_word_with_a_mark() -> None:
-    assert cut("one two\nthree", 13) == "one two three"
-    assert cut("one two three", 9) == "one two ..."
-    assert cut("one two three", 0) == ""
+    assert cut_line("one two\nthree", 13) == "one two three"
+    assert cut_line("one two three", 9) == "one two ..."
+    assert cut_line("one two three", 0) == ""
 
 
 class HalfDownWeb(SlowWeb):

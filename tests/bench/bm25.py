@@ -19,17 +19,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from webdancer_cli import jsonl
-from webdancer_cli.records import Page
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import Page
+from webdancer_cli.text.words import sentences
 from webdancer_cli.web.corpus import Corpus
-from webdancer_cli.web.words import sentences
-from webdancer_cli.web.world import World
-from webdancer_cli.web.world.almanac import Almanac
-from webdancer_cli.web.world.atlas import Atlas
-from webdancer_cli.web.world.document import Article, text_of
-from webdancer_cli.web.world.plain import PlainPages
-from webdancer_cli.web.world.rich import RichPages
-from webdancer_cli.web.world.site import Pages
+from webdancer_cli.world import PlainWorld
+from webdancer_cli.world.almanac import Almanac
+from webdancer_cli.world.atlas import Atlas
+from webdancer_cli.world.document import Article, paragraph_text
+from webdancer_cli.world.plain_pages import PlainPages
+from webdancer_cli.world.rich_pages import RichPages
+from webdancer_cli.world.site import WorldPages
 
 MOST_BUILD_SECONDS = 90.0
 MOST_QUERY_MS = 10.0
@@ -43,7 +43,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "pages.jsonl")
         start = time.perf_counter()
-        count = jsonl.write_all(path, world(arguments.pages, arguments.style))
+        count = jsonl.write_records(path, world(arguments.pages, arguments.style))
         print(f"{count:,} pages of the {arguments.style} style written in {time.perf_counter() - start:.0f} s")
         return report(path, arguments.queries)
 
@@ -58,8 +58,8 @@ def parsed() -> argparse.Namespace:
 
 
 def world(size: int, style: str) -> Iterator[Page]:
-    pages: Pages = (
-        PlainPages(World(size, 0, "train")) if style == "plain" else RichPages(Almanac(Atlas(size, 0, "train")))
+    pages: WorldPages = (
+        PlainPages(PlainWorld(size, 0, "train")) if style == "plain" else RichPages(Almanac(Atlas(size, 0, "train")))
     )
     for kind in pages.plurals:
         for index in pages.indices(kind):
@@ -69,7 +69,7 @@ def world(size: int, style: str) -> Iterator[Page]:
 
 def text(article: Article) -> str:
     rows = [f"| {label} | {value.text} |" for label, value in article.table]
-    paragraphs = [text_of(paragraph) for section in article.sections for paragraph in section.paragraphs]
+    paragraphs = [paragraph_text(paragraph) for section in article.sections for paragraph in section.paragraphs]
     items = [f"- {item.text}" for section in article.sections for item in section.items]
     return "\n".join([article.title, *rows, *paragraphs, *items])
 

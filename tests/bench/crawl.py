@@ -31,10 +31,11 @@ from urllib.parse import unquote, urlsplit
 
 from protego import Protego
 
-from webdancer_cli import config, jsonl
-from webdancer_cli.records import Page
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import Page
+from webdancer_cli.options import config
 from webdancer_cli.web import urls
-from webdancer_cli.web.crawl import Skipped, crawl
+from webdancer_cli.web.crawl.crawler import SkippedUrl, crawl
 
 HERE = Path(__file__).parent
 PER_SITE = 2000
@@ -164,9 +165,9 @@ class Findings:
         print(f"  {what}: {verdict}{' (' + found + ')' if found else ''}", flush=True)
 
 
-async def crawled(roots: list[str], options: config.Crawlqa) -> tuple[list[Page], list[Skipped], float]:
+async def crawled(roots: list[str], options: config.CrawlqaOptions) -> tuple[list[Page], list[SkippedUrl], float]:
     """The pages, what gave none, and the seconds."""
-    skips: list[Skipped] = []
+    skips: list[SkippedUrl] = []
     start = time.perf_counter()
     pages = [page async for page in crawl(roots, options, skipped=skips.append)]
     return pages, skips, time.perf_counter() - start
@@ -177,7 +178,9 @@ def proof(folders: list[Path], out: Path | None) -> int:
     with ExitStack() as stack:
         rules = [some_rules(folders[0]), *("" for _ in folders[1:])]
         sites = [stack.enter_context(served(*pair)) for pair in zip(folders, rules, strict=True)]
-        options = config.Crawlqa(allow_private=True, max_pages=PER_SITE * len(sites), max_depth=100, per_host=AT_ONCE)
+        options = config.CrawlqaOptions(
+            allow_private=True, max_pages=PER_SITE * len(sites), max_depth=100, per_host=AT_ONCE
+        )
         pages, skips, seconds = asyncio.run(crawled([site.url for site in sites], options))
         print(f"{len(pages)} pages of {len(sites)} sites in one crawl, {seconds:.0f} s; no page for: {_counted(skips)}")
         for folder, site in zip(folders, sites, strict=True):
@@ -187,16 +190,16 @@ def proof(folders: list[Path], out: Path | None) -> int:
         for site in sites:
             judge_requests(findings, site, site.requests())
         if out:
-            jsonl.write_all(str(out), pages)
+            jsonl.write_records(str(out), pages)
     judge_pace(findings, folders)
     return 1 if findings.failed else 0
 
 
-def _counted(skips: list[Skipped]) -> str:
+def _counted(skips: list[SkippedUrl]) -> str:
     return ", ".join(f"{reason} {count}" for reason, count in Counter(skip.reason for skip in skips).most_common())
 
 
-def judge_pages(findings: Findings, pages: list[Page], skips: list[Skipped], sites: list[Site]) -> None:
+def judge_pages(findings: Findings, pages: list[Page], skips: list[SkippedUrl], sites: list[Site]) -> None:
     roots = tuple(site.url for site in sites)
     findings.tell("no URL twice", _twice(urls.fingerprint(page.url) for page in pages))
     findings.tell("no text twice", _twice(page.sha256 for page in pages))
@@ -225,7 +228,9 @@ def judge_pace(findings: Findings, folders: list[Path], delay: float = 0.2, craw
     rules = [f"User-agent: *\nCrawl-delay: {crawl_delay}\n", *("" for _ in folders[1:])]
     with ExitStack() as stack:
         sites = [stack.enter_context(served(*pair)) for pair in zip(folders, rules, strict=True)]
-        options = config.Crawlqa(allow_private=True, delay_seconds=delay, max_pages=20 * len(sites), per_host=AT_ONCE)
+        options = config.CrawlqaOptions(
+            allow_private=True, delay_seconds=delay, max_pages=20 * len(sites), per_host=AT_ONCE
+        )
         pages, _, seconds = asyncio.run(crawled([site.url for site in sites], options))
         print(f"{len(pages)} pages with --delay-seconds {delay}, in {seconds:.1f} s")
         for site in sites:
@@ -240,8 +245,8 @@ def judge_pace(findings: Findings, folders: list[Path], delay: float = 0.2, craw
 def sample(folders: list[Path], count: int, seed: int, pages_file: Path) -> None:
     """The texts of some pages of a ``proof --out``, drawn evenly from the sites."""
     by_site: dict[str, list[Page]] = {}
-    for page in jsonl.read(str(pages_file), Page):
-        by_site.setdefault(urls.site(page.url), []).append(page)
+    for page in jsonl.read_records(str(pages_file), Page):
+        by_site.setdefault(urls.site_of(page.url), []).append(page)
     draw = random.Random(seed)
     for nth, (_, pages) in enumerate(sorted(by_site.items())):
         share = count // len(by_site) + (nth < count % len(by_site))
@@ -331,8 +336,8 @@ async def server_pages_a_second(site: Site) -> float:
 
 async def keep(url: str, out: str) -> None:
     """What ``crawlqa`` does before it writes questions."""
-    options = config.Crawlqa(allow_private=True, max_pages=100_000, max_depth=100, per_host=AT_ONCE)
-    with jsonl.Writer(out) as writer:
+    options = config.CrawlqaOptions(allow_private=True, max_pages=100_000, max_depth=100, per_host=AT_ONCE)
+    with jsonl.LineWriter(out) as writer:
         async for page in crawl([url], options):
             writer.write(page)
 

@@ -16,7 +16,7 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from webdancer_cli.training.engine import Sampling
+from webdancer_cli.training.engine import SamplingParams
 from webdancer_cli.training.transformers_engine import TransformersEngine
 
 VOCAB = 1200
@@ -43,7 +43,7 @@ async def episode(engine: TransformersEngine, number: int, options: argparse.Nam
     drawn = 0
     for turn in range(options.turns):
         wanted = rng.randrange(options.drawn // 2, 3 * options.drawn // 2)
-        sample = await engine.generate(ids, Sampling(max_tokens=wanted, seed=number + turn), row=str(number))
+        sample = await engine.generate(ids, SamplingParams(max_tokens=wanted, seed=number + turn), row=str(number))
         drawn += len(sample.ids)
         ids = ids + sample.ids + [rng.randrange(VOCAB) for _ in range(rng.randrange(1, 2 * options.read))]
     engine.release(str(number))

@@ -16,10 +16,11 @@ import time
 from itertools import cycle, islice
 from pathlib import Path
 
-from webdancer_cli import config, upstream
-from webdancer_cli.records import QA, Message, Trajectory
+from webdancer_cli.data.records import QA, Message, Trajectory
+from webdancer_cli.options import config
 from webdancer_cli.stages import filter as stage
-from webdancer_cli.transcript import ToolCall, Turn, render_response, render_turn
+from webdancer_cli.transcript import released_format
+from webdancer_cli.transcript.grammar import ToolCall, Turn, render_response, render_turn
 
 WORDS = [f"word{number}" for number in range(5000)]
 
@@ -39,7 +40,7 @@ def made(number: int) -> bytes:
         Message("assistant", render_turn(Turn(thought=text(350), answer=text(4)))),
     ]
     qa = QA(question=f"question {number}", answer=text(4))
-    return upstream.encode(Trajectory(qa=qa, messages=messages, ending="answered"))
+    return released_format.encode_released(Trajectory(qa=qa, messages=messages, ending="answered"))
 
 
 def distinct(line: bytes, number: int) -> bytes:
@@ -58,13 +59,13 @@ def main() -> None:
         megabytes = Path(f"{folder}/in").stat().st_size / 1e6
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for format in ("record", "webdancer"):
-            options = config.Filter(
+            options = config.FilterOptions(
                 data=f"{folder}/in", out=f"{folder}/out", stages=["validity", "quality"], format=format
             )
             wall, cpu = time.perf_counter(), time.process_time()
-            tally, _ = asyncio.run(stage.run(options))
+            stats, _ = asyncio.run(stage.run(options))
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            figures = {"format": format, "in": count, "megabytes": round(megabytes, 1), "kept": tally.counts["out"]}
+            figures = {"format": format, "in": count, "megabytes": round(megabytes, 1), "kept": stats.counts["out"]}
             rates = {"per_second": round(count / wall), "per_cpu_second": round(count / cpu)}
             print(json.dumps(figures | rates))
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024

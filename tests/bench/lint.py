@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 
-from webdancer_cli import config, jsonl
-from webdancer_cli.records import QA
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA
+from webdancer_cli.options import config
 from webdancer_cli.stages import lint
 
 COPY_EVERY = 50
@@ -38,12 +39,12 @@ def questions(count: int) -> Iterator[QA]:
 def measure(count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = str(Path(folder) / "qa.jsonl")
-        jsonl.write_all(source, questions(count))
+        jsonl.write_records(source, questions(count))
         before, wall, cpu = resident(), time.perf_counter(), time.process_time()
-        tally, _ = lint.run(config.Lint(data=source, out=str(Path(folder) / "good.jsonl")))
+        stats, _ = lint.run(config.LintOptions(data=source, out=str(Path(folder) / "good.jsonl")))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         memory = f"{resident():.0f} MB ({before:.0f} before)"
-        print(f"{count:>9,}: {wall:5.1f} s, {cpu:5.1f} s of CPU, {memory}: {tally.line()}")
+        print(f"{count:>9,}: {wall:5.1f} s, {cpu:5.1f} s of CPU, {memory}: {stats.summary()}")
 
 
 def resident() -> float:

@@ -13,8 +13,8 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from webdancer_cli.llm import Chat
-from webdancer_cli.records import Message
+from webdancer_cli.data.records import Message
+from webdancer_cli.llm.client import ChatClient
 from webdancer_cli.tape import Tape
 
 SECONDS = 0.1
@@ -47,7 +47,7 @@ def serve(pipe: Connection) -> None:
 
 async def measure(url: str, calls: int, jobs: int, tape: Tape | None = None) -> tuple[float, float]:
     """Wall-clock seconds of all calls, and milliseconds of this process's processor time for each."""
-    chat = Chat(url, "a-model", jobs=jobs, tape=tape)
+    chat = ChatClient(url, "a-model", jobs=jobs, tape=tape)
     messages = [Message("user", "What is the capital of the fictional country? " * 100)]
     wall, processor = time.perf_counter(), time.process_time()
     await asyncio.gather(*(chat.complete(messages, rollout=rollout, seed=rollout) for rollout in range(calls)))

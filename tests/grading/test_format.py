@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from webdancer_cli.grading.format import STANDARD_TOOLS, Fault, call_fault, format_fault, format_ok, observations
-from webdancer_cli.records import Message
-from webdancer_cli.transcript import ToolCall, Turn, render_response, render_turn
+from webdancer_cli.data.records import Message
+from webdancer_cli.grading.format import STANDARD_TOOLS, FormatFault, call_fault, format_fault, format_ok, observations
+from webdancer_cli.transcript.grammar import ToolCall, Turn, render_response, render_turn
 
 SYSTEM = Message("system", "You seek.")
 QUESTION = Message("user", "Who built the tower?")
@@ -135,7 +135,7 @@ def test_the_tools_that_the_prompt_declares_are_the_ones_that_count() -> None:
     question = says("user", f"<tools>\n{tool}\n</tools>\nUser: Where?")
     assert format_ok([question, calls("fly", to="Rome"), shows(), answers()])
     fault = format_fault([question, calls(), shows(), answers()])
-    assert fault == Fault("unknown_tool", "'search': there are fly")
+    assert fault == FormatFault("unknown_tool", "'search': there are fly")
 
 
 def test_tools_given_by_the_caller_come_first() -> None:

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli.config import Filter
-from webdancer_cli.grading.format import Fault, own_turns
+from webdancer_cli.data.records import Message
+from webdancer_cli.grading.format import FormatFault, own_turns
 from webdancer_cli.grading.quality import quality_fault
-from webdancer_cli.grading.repetition import max_repeats, own_words, words
-from webdancer_cli.records import Message
-from webdancer_cli.transcript import ToolCall, Turn, render_response, render_turn
+from webdancer_cli.grading.repetition import max_repeats, policy_words, split_words
+from webdancer_cli.options.config import FilterOptions
+from webdancer_cli.transcript.grammar import ToolCall, Turn, render_response, render_turn
 
 
 def episode(*queries: str, thought: str = "Look.", shown: str = "By Eiffel.") -> list[Message]:
@@ -23,9 +23,13 @@ def episode(*queries: str, thought: str = "Look.", shown: str = "By Eiffel.") ->
     return [*messages, Message("assistant", render_turn(Turn(thought=thought, answer="Eiffel")))]
 
 
-def fault(messages: list[Message], minimum: int = 1, maximum: int | None = None, repeats: int = 4) -> Fault | None:
+def fault(
+    messages: list[Message], minimum: int = 1, maximum: int | None = None, repeats: int = 4
+) -> FormatFault | None:
     turns = own_turns(messages)
-    return quality_fault(messages, turns, Filter(min_actions=minimum, max_actions=maximum, max_ngram_repeats=repeats))
+    return quality_fault(
+        messages, turns, FilterOptions(min_actions=minimum, max_actions=maximum, max_ngram_repeats=repeats)
+    )
 
 
 def test_a_good_episode_has_no_fault() -> None:
@@ -57,7 +61,7 @@ def test_a_ten_gram_may_occur_as_often_as_is_allowed() -> None:
         is None
     )
     found = fault([*episode("a")[:-1], Message("assistant", f"<think>\n{said * 5}\n</think>\n<answer>\n1\n</answer>")])
-    assert found == Fault("repetition", "a 10-gram occurs 5 times, more than 4")
+    assert found == FormatFault("repetition", "a 10-gram occurs 5 times, more than 4")
 
 
 @pytest.mark.parametrize(
@@ -83,11 +87,11 @@ def test_looking_only_where_words_are_frequent_changes_no_count(letters: list[st
 
 
 def test_scripts_without_spaces_are_counted_by_character() -> None:
-    assert words("我们search东京 now") == ["我", "们", "search", "东", "京", "now"]
-    assert words("né à Paris") == ["né", "à", "Paris"]
-    assert max_repeats(words("好的" * 20), 10) == 16  # 40 characters hold 31 10-grams, 16 of which begin with 好
+    assert split_words("我们search东京 now") == ["我", "们", "search", "东", "京", "now"]
+    assert split_words("né à Paris") == ["né", "à", "Paris"]
+    assert max_repeats(split_words("好的" * 20), 10) == 16  # 40 characters hold 31 10-grams, 16 of which begin with 好
 
 
 def test_only_the_policys_own_words_count() -> None:
     messages = episode("a", shown="never mine")
-    assert "mine" not in own_words(messages) and "Look." in own_words(messages)
+    assert "mine" not in policy_words(messages) and "Look." in policy_words(messages)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from webdancer_cli.data.records import Verdict
 from webdancer_cli.grading.reward import reward
-from webdancer_cli.records import Verdict
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli import jsonl
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import Attempt, Ending, Outcome, Verdict
 from webdancer_cli.grading.scores import bootstrap, by_level, from_attempts, pass_at_k, wilson
-from webdancer_cli.records import Attempt, Ending, Outcome, Verdict
 
 
 def attempt(
@@ -217,8 +217,8 @@ def test_the_order_of_attempts_makes_no_difference() -> None:
 def test_scores_come_back_from_a_file(tmp_path: object) -> None:
     attempts = [attempt(f"q{n}", run, "correct" if n % 3 else "wrong") for n in range(9) for run in range(2)]
     path = f"{tmp_path}/attempts.jsonl"
-    jsonl.write_all(path, attempts)
-    assert from_attempts(jsonl.read(path, Attempt)) == from_attempts(attempts)
+    jsonl.write_records(path, attempts)
+    assert from_attempts(jsonl.read_records(path, Attempt)) == from_attempts(attempts)
 
 
 def test_the_table_shows_counts_and_intervals() -> None:

@@ -3,10 +3,16 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from webdancer_cli.data.records import QA, Message, Trajectory, Verdict
 from webdancer_cli.grading.format import own_turns
-from webdancer_cli.grading.selection import Entry, best, distance, entry, same_key
-from webdancer_cli.records import QA, Message, Trajectory, Verdict
-from webdancer_cli.transcript import ToolCall, Turn, render_turn
+from webdancer_cli.grading.selection import (
+    SelectionEntry,
+    duplicate_key,
+    jaccard_distance,
+    select_best,
+    selection_entry,
+)
+from webdancer_cli.transcript.grammar import ToolCall, Turn, render_turn
 
 
 def played(*queries: str, answer: str = "Eiffel", verdict: str | None = None, thought: str = "Look.") -> Trajectory:
@@ -20,7 +26,10 @@ def played(*queries: str, answer: str = "Eiffel", verdict: str | None = None, th
 
 
 def kept(count: int, *trajectories: Trajectory) -> list[int]:
-    return [entry.at for entry in best([entry(trajectory, at) for at, trajectory in enumerate(trajectories)], count)]
+    return [
+        entry.at
+        for entry in select_best([selection_entry(trajectory, at) for at, trajectory in enumerate(trajectories)], count)
+    ]
 
 
 def test_the_shortest_comes_first() -> None:
@@ -50,20 +59,20 @@ def test_the_third_is_far_from_both() -> None:
 
 @given(st.lists(st.frozensets(st.sampled_from("abcdef")), max_size=8), st.integers(0, 9))
 def test_the_choice_does_not_depend_on_the_order_of_the_entries(words: list[frozenset[str]], count: int) -> None:
-    entries = [Entry(False, 2, len(asked), at, asked) for at, asked in enumerate(words)]
-    assert best(entries, count) == best(entries[::-1], count)
-    assert len(best(entries, count)) == min(count, len(entries))
+    entries = [SelectionEntry(False, 2, len(asked), at, asked) for at, asked in enumerate(words)]
+    assert select_best(entries, count) == select_best(entries[::-1], count)
+    assert len(select_best(entries, count)) == min(count, len(entries))
 
 
 def test_distances() -> None:
-    assert distance(frozenset("ab"), frozenset("bc")) == 1 - 1 / 3
-    assert distance(frozenset(), frozenset()) == 0
-    assert distance(frozenset("a"), frozenset("b")) == 1
+    assert jaccard_distance(frozenset("ab"), frozenset("bc")) == 1 - 1 / 3
+    assert jaccard_distance(frozenset(), frozenset()) == 0
+    assert jaccard_distance(frozenset("a"), frozenset("b")) == 1
 
 
 def test_the_same_calls_and_answer_are_one_whatever_was_thought() -> None:
     def key(trajectory: Trajectory) -> str:
-        return same_key(trajectory, own_turns(trajectory.messages))
+        return duplicate_key(trajectory, own_turns(trajectory.messages))
 
     assert key(played("a", thought="One.")) == key(played("a", thought="Other.", answer="eiffel."))
     others = [played("b"), played("a", answer="Bartholdi"), played("a", "a"), played("b", "a")]

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from webdancer_cli import config, jsonl
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.pipeline import RunStats
+from webdancer_cli.data.records import QA, Link, Page, Usage
 from webdancer_cli.errors import BudgetSpent, ModelError, UsageError
-from webdancer_cli.flow import Tally
-from webdancer_cli.records import QA, Link, Page, Usage
+from webdancer_cli.llm.structured_output import Unreadable
+from webdancer_cli.options import config
 from webdancer_cli.stages import e2hqa
-from webdancer_cli.structured import Unreadable
-from webdancer_cli.synthesis.builtin.rewriter import Rewriter
-from webdancer_cli.synthesis.roles import Hardener
-from webdancer_cli.web.source import Web
+from webdancer_cli.synthesis.builtin.rewriter import BuiltinRewriter
+from webdancer_cli.synthesis.protocols import QuestionRewriter
+from webdancer_cli.web.protocols import Web
 
 CHAIN = ["Ada", "Borin", "Celka", "Dorvim"]
 """Each is the teacher of the next."""
@@ -41,26 +42,26 @@ QUESTIONS = [
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     pages = [page(name, teacher) for name, teacher in zip(CHAIN, [None, *CHAIN], strict=False)]
-    jsonl.write_all(str(tmp_path / "pages.jsonl"), pages)
+    jsonl.write_records(str(tmp_path / "pages.jsonl"), pages)
     (tmp_path / "qa.jsonl").write_text("".join(json.dumps(line) + "\n" for line in QUESTIONS))
     return tmp_path
 
 
-def options(folder: Path, **more: object) -> config.E2hqa:
+def options(folder: Path, **more: object) -> config.E2hqaOptions:
     given = {"data": str(folder / "qa.jsonl"), "out": str(folder / "hard.jsonl"), **more}
-    return config.E2hqa(web=str(folder / "pages.jsonl"), **given)
+    return config.E2hqaOptions(web=str(folder / "pages.jsonl"), **given)
 
 
-def run(options: config.E2hqa, rewriter: Hardener | None = None) -> Tally:
-    return asyncio.run(e2hqa.run(options, rewriter or Rewriter(options)))
+def run(options: config.E2hqaOptions, rewriter: QuestionRewriter | None = None) -> RunStats:
+    return asyncio.run(e2hqa.run(options, rewriter or BuiltinRewriter(options)))
 
 
 def written(folder: Path) -> list[QA]:
-    return list(jsonl.read(str(folder / "hard.jsonl"), QA))
+    return list(jsonl.read_records(str(folder / "hard.jsonl"), QA))
 
 
 def test_a_question_is_rewritten_as_often_as_asked_and_as_possible(folder: Path) -> None:
-    tally = run(options(folder, rounds=2))
+    stats = run(options(folder, rounds=2))
     first, second, third = written(folder)
     assert first.question == "Who is the pupil whom the teacher of the teacher of Celka liked best?"
     assert (first.answer, first.level, first.parent, first.tag, first.extra) == ("Zorn", 3, "q0", "e2hqa", {"mine": 7})
@@ -68,12 +69,12 @@ def test_a_question_is_rewritten_as_often_as_asked_and_as_possible(folder: Path)
     assert [proof.title for proof in first.evidence] == ["Celka", "Borin"]  # in the order of reading
     assert second.question == "What is two and two?" and second.chain == []
     assert third.question == "Who is older, the teacher of Dorvim or not?"  # nobody is taught by Dorvim
-    assert {name: tally.counts[name] for name in ("rewritten", "partly rewritten", "unchanged")} == {
+    assert {name: stats.counts[name] for name in ("rewritten", "partly rewritten", "unchanged")} == {
         "rewritten": 1,
         "partly rewritten": 1,
         "unchanged": 1,
     }
-    assert tally.exit_code == 0
+    assert stats.exit_code == 0
 
 
 def test_what_passes_unchanged_is_not_touched(folder: Path) -> None:
@@ -108,7 +109,7 @@ def test_harder_questions_can_be_made_harder_again_and_resumed(folder: Path) -> 
     expected = (folder / "harder.jsonl").read_bytes()
     run(options(folder, **again, resume=True))
     assert (folder / "harder.jsonl").read_bytes() == expected
-    first = next(jsonl.read(str(folder / "harder.jsonl"), QA))
+    first = next(jsonl.read_records(str(folder / "harder.jsonl"), QA))
     assert [step.entity for step in first.chain] == ["Ada", "Borin"] and first.level == 3
 
 
@@ -124,9 +125,9 @@ def test_a_model_that_fails_is_a_failure_of_that_question_only(folder: Path) -> 
                 raise ModelError("HTTP 500")
             return None
 
-    tally = run(options(folder, rejects=str(folder / "rejects.jsonl")), Failing())
+    stats = run(options(folder, rejects=str(folder / "rejects.jsonl")), Failing())
     assert [qa.id for qa in written(folder)] == ["q0", "q2"]
-    assert tally.reasons == {"model_error": 1} and tally.exit_code == 1
+    assert stats.reasons == {"model_error": 1} and stats.exit_code == 1
 
 
 class Deepening:
@@ -154,8 +155,8 @@ FIRST, SECOND, THIRD = (str(line["question"]) for line in QUESTIONS)
 
 
 def test_why_rounds_came_to_nothing_is_told(folder: Path) -> None:
-    tally = run(options(folder), Deepening(flat=SECOND))
-    assert tally.line().endswith("3 failed attempts (entity_left 2, no_entity 1)") and tally.exit_code == 0
+    stats = run(options(folder), Deepening(flat=SECOND))
+    assert stats.summary().endswith("3 failed attempts (entity_left 2, no_entity 1)") and stats.exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_why_rounds_came_to_nothing_is_told(folder: Path) -> None:
 )
 def test_a_chain_that_breaks_off_leaves_nothing_and_is_begun_anew(folder: Path, error: Exception, reason: str) -> None:
     kept = {"rounds": 2, "keep_chain": True, "rejects": str(folder / "rejects.jsonl")}
-    tally = run(options(folder, **kept), Deepening({f"{SECOND} plus": error}))
+    stats = run(options(folder, **kept), Deepening({f"{SECOND} plus": error}))
     assert [qa.question for qa in written(folder)] == [
         FIRST,
         f"{FIRST} plus",
@@ -172,7 +173,7 @@ def test_a_chain_that_breaks_off_leaves_nothing_and_is_begun_anew(folder: Path, 
         f"{THIRD} plus",
         f"{THIRD} plus plus",
     ]
-    assert tally.reasons == {reason: 1} and tally.exit_code == 1
+    assert stats.reasons == {reason: 1} and stats.exit_code == 1
     again = Deepening()
     run(options(folder, **kept, resume=True), again)
     assert {qa.question.split(" plus")[0] for qa in written(folder)} == {FIRST, SECOND, THIRD}
@@ -182,9 +183,9 @@ def test_a_chain_that_breaks_off_leaves_nothing_and_is_begun_anew(folder: Path, 
 
 def test_a_spent_budget_in_a_chain_ends_the_run_and_resume_does_the_rest(folder: Path) -> None:
     spent = Deepening({f"{SECOND} plus": BudgetSpent("--max-tokens"), THIRD: BudgetSpent("--max-tokens")})
-    tally = run(options(folder, rounds=2, jobs=1), spent)
+    stats = run(options(folder, rounds=2, jobs=1), spent)
     assert [qa.question for qa in written(folder)] == [f"{FIRST} plus plus"]
-    assert tally.stopped == "--max-tokens" and tally.exit_code == 1 and tally.counts["rejected"] == 0
+    assert stats.stopped == "--max-tokens" and stats.exit_code == 1 and stats.counts["rejected"] == 0
     run(options(folder, rounds=2, resume=True), Deepening())
     assert [qa.question for qa in written(folder)] == [f"{each} plus plus" for each in (FIRST, SECOND, THIRD)]
 
@@ -203,9 +204,9 @@ class Restless(Deepening):
 def test_a_finished_run_resumed_writes_nothing_and_asks_for_nothing(folder: Path) -> None:
     run(options(folder), Restless())
     before, again = (folder / "hard.jsonl").read_bytes(), Restless()
-    tally = run(options(folder, resume=True), again)
+    stats = run(options(folder, resume=True), again)
     assert (folder / "hard.jsonl").read_bytes() == before and again.asked == []
-    assert tally.counts["already done"] == 3
+    assert stats.counts["already done"] == 3
 
 
 def test_with_keep_chain_the_last_chain_is_written_anew_and_not_beside_the_old_one(folder: Path) -> None:
@@ -230,9 +231,9 @@ def test_what_passes_unchanged_does_not_pass_for_its_parent(folder: Path, keep_c
 
     run(options(folder, keep_chain=keep_chain), Flat({FIRST: ModelError("HTTP 500")}))
     assert [qa.id for qa in written(folder)] == ["q9", "q1"]
-    tally = run(options(folder, keep_chain=keep_chain, resume=True), Flat())
+    stats = run(options(folder, keep_chain=keep_chain, resume=True), Flat())
     assert sorted(qa.id for qa in written(folder)) == ["q0", "q1", "q9"]
-    assert tally.counts["already done"] == (1 if keep_chain else 2)
+    assert stats.counts["already done"] == (1 if keep_chain else 2)
     assert next(qa for qa in written(folder) if qa.id == "q9").extra == {"mine": 8, "unchanged": True}
 
 
@@ -275,8 +276,8 @@ class Rewordings(Deepening):
 def test_a_question_that_stands_twice_is_rewritten_once(folder: Path) -> None:
     with open(folder / "qa.jsonl", "a") as stream:
         stream.write(json.dumps(QUESTIONS[0]) + "\n")
-    tally = run(options(folder), Deepening())
-    assert len(written(folder)) == 3 and tally.reasons == {"duplicate_question": 1}
+    stats = run(options(folder), Deepening())
+    assert len(written(folder)) == 3 and stats.reasons == {"duplicate_question": 1}
 
 
 def test_shards_are_disjoint_and_together_the_whole(folder: Path) -> None:

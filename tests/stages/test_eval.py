@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from webdancer_cli import config, jsonl
 from webdancer_cli.agent.episode import Completion
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.pipeline import RunStats
+from webdancer_cli.data.records import QA, Attempt, Message, Page, Rejected, Verdict
 from webdancer_cli.errors import BudgetSpent, ModelError, UsageError
-from webdancer_cli.flow import Tally
 from webdancer_cli.grading.scores import Scores, from_attempts
-from webdancer_cli.records import QA, Attempt, Message, Page, Rejected, Verdict
+from webdancer_cli.options import config
 from webdancer_cli.stages import eval as stage
-from webdancer_cli.transcript import ToolCall, Turn, render_turn
+from webdancer_cli.transcript.grammar import ToolCall, Turn, render_turn
 
 NAMES = ["Velmora", "Kemlo", "Talrano", "Nimmek"]
 SEARCH = render_turn(Turn(thought="Look.", call=ToolCall("search", {"query": ["founded"]})))
@@ -28,7 +29,7 @@ def answer(text: str) -> str:
 class Speaks:
     """Says the lines that ``script`` gives for a question and a run; an exception among them is raised."""
 
-    room = math.inf
+    remaining_tokens = math.inf
 
     def __init__(self, lines: list[str | Exception]):
         self.lines = list(lines)
@@ -69,12 +70,12 @@ def question(name: str) -> QA:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     pages = [Page(url=f"http://127.0.0.1/{name}", title=name, text=f"{name} was founded in 1200.") for name in NAMES]
-    jsonl.write_all(str(tmp_path / "pages.jsonl"), pages)
-    jsonl.write_all(str(tmp_path / "qa.jsonl"), [question(name) for name in NAMES])
+    jsonl.write_records(str(tmp_path / "pages.jsonl"), pages)
+    jsonl.write_records(str(tmp_path / "qa.jsonl"), [question(name) for name in NAMES])
     return tmp_path
 
 
-def run(folder: Path, policy: Scripted | None = None, judge: Any = None, **more: Any) -> tuple[Tally, Scores]:
+def run(folder: Path, policy: Scripted | None = None, judge: Any = None, **more: Any) -> tuple[RunStats, Scores]:
     given = {
         "data": str(folder / "qa.jsonl"),
         "web": str(folder / "pages.jsonl"),
@@ -83,11 +84,11 @@ def run(folder: Path, policy: Scripted | None = None, judge: Any = None, **more:
         "prompts": "compact",
         **more,
     }
-    return asyncio.run(stage.run(config.Eval(**given), policy or Scripted(), judge=judge))
+    return asyncio.run(stage.run(config.EvalOptions(**given), policy or Scripted(), judge=judge))
 
 
 def attempts(folder: Path) -> list[Attempt]:
-    return list(jsonl.read(str(folder / "out"), Attempt))
+    return list(jsonl.read_records(str(folder / "out"), Attempt))
 
 
 def rejected(folder: Path) -> list[Rejected]:
@@ -96,7 +97,7 @@ def rejected(folder: Path) -> list[Rejected]:
 
 def test_every_question_is_played_and_graded(folder: Path) -> None:
     script = {"Kemlo?": [SEARCH, answer("Velmora")], "Nimmek?": [SEARCH, answer("NIMMEK TOWN.")]}
-    tally, scores = run(folder, Scripted(script))
+    stats, scores = run(folder, Scripted(script))
     graded = attempts(folder)
     assert [(attempt.question, attempt.verdict.outcome) for attempt in graded] == [
         ("Velmora?", "correct"),
@@ -109,7 +110,7 @@ def test_every_question_is_played_and_graded(folder: Path) -> None:
     assert [message.role for message in graded[0].messages][-3:] == ["assistant", "user", "assistant"]
     assert (scores.overall.correct, scores.overall.judged, scores.mean_calls, scores.format_share) == (3, 4, 1.0, 1.0)
     assert [(row.name, row.correct, row.judged) for row in scores.by_level] == [("level 1", 2, 2), ("level 2", 1, 2)]
-    assert tally.line() == "4 in, 4 out" and tally.exit_code == 0
+    assert stats.summary() == "4 in, 4 out" and stats.exit_code == 0
 
 
 def test_several_runs_give_pass_at_k(folder: Path) -> None:
@@ -127,21 +128,21 @@ def test_several_runs_give_pass_at_k(folder: Path) -> None:
 
 def test_a_model_that_fails_is_no_wrong_answer(folder: Path) -> None:
     policy = Scripted({"Kemlo?": [SEARCH, ModelError("the endpoint is down")]})
-    tally, scores = run(folder, policy)
+    stats, scores = run(folder, policy)
     assert (scores.overall.correct, scores.overall.judged) == (3, 3)
     (failed,) = rejected(folder)
     assert (failed.reason, failed.detail, failed.stage) == ("model_error", "the endpoint is down", "eval")
     assert failed.record["qa"]["question"] == "Kemlo?"  # type: ignore[index]
-    assert tally.exit_code == 1
+    assert stats.exit_code == 1
 
 
 def test_what_failed_is_played_again_and_the_scores_cover_all(folder: Path) -> None:
     run(folder, Scripted({("Kemlo?", 1): [ModelError("down")]}), runs=2)
     again = Scripted()
-    tally, scores = run(folder, again, runs=2, resume=True)
+    stats, scores = run(folder, again, runs=2, resume=True)
     assert again.played == [("Kemlo?", 1)]
     assert (scores.overall.questions, scores.overall.correct, scores.overall.judged) == (4, 8, 8)
-    assert tally.counts["already done"] == 7 and tally.exit_code == 0
+    assert stats.counts["already done"] == 7 and stats.exit_code == 0
     assert (folder / "rejects").read_bytes() == b""
 
 
@@ -158,7 +159,7 @@ def test_an_evaluation_cut_anywhere_is_resumed_to_the_same_file_and_scores(folde
 
 def test_the_scores_come_back_from_the_file(folder: Path) -> None:
     _, scores = run(folder, Scripted({"Kemlo?": [SEARCH, answer("Velmora")]}), runs=3)
-    assert from_attempts(jsonl.read(str(folder / "out"), Attempt)) == scores
+    assert from_attempts(jsonl.read_records(str(folder / "out"), Attempt)) == scores
 
 
 def test_an_episode_without_an_answer_is_wrong_and_its_ending_is_told(folder: Path) -> None:
@@ -197,31 +198,31 @@ class Torn:
 
 
 def test_what_cannot_be_judged_is_shown_apart(folder: Path) -> None:
-    tally, scores = run(folder, judge=Torn("Kemlo?"))
+    stats, scores = run(folder, judge=Torn("Kemlo?"))
     assert (scores.overall.correct, scores.overall.judged, scores.overall.unjudged) == (3, 3, 1)
     assert [attempt.verdict.outcome for attempt in attempts(folder)].count("unjudged") == 1
-    assert tally.line() == "4 in, 4 out, 1 unjudged"
-    assert tally.exit_code == 1  # the judge failed
+    assert stats.summary() == "4 in, 4 out, 1 unjudged"
+    assert stats.exit_code == 1  # the judge failed
     assert "judged by: torn 3" in scores.table()
 
 
 def test_without_a_gold_answer_nothing_has_failed(folder: Path) -> None:
-    jsonl.write_all(str(folder / "qa.jsonl"), [QA(question="Kemlo?", answer="")])
-    tally, scores = run(folder, Scripted({"Kemlo?": [SEARCH, answer("Kemlo")]}))
-    assert (scores.overall.judged, scores.overall.unjudged, tally.exit_code) == (0, 1, 0)
+    jsonl.write_records(str(folder / "qa.jsonl"), [QA(question="Kemlo?", answer="")])
+    stats, scores = run(folder, Scripted({"Kemlo?": [SEARCH, answer("Kemlo")]}))
+    assert (scores.overall.judged, scores.overall.unjudged, stats.exit_code) == (0, 1, 0)
 
 
 def test_resume_plays_again_what_the_judge_failed_on_and_keeps_the_rest(folder: Path) -> None:
     run(folder, judge=Torn("Kemlo?", "Nimmek?"))
     kept = [line for line in (folder / "out").read_bytes().splitlines() if b"unjudged" not in line]
     policy = Scripted()
-    tally, scores = run(folder, policy, judge=Torn("Nimmek?"), resume=True)
+    stats, scores = run(folder, policy, judge=Torn("Nimmek?"), resume=True)
     assert [question for question, _ in policy.played] == ["Kemlo?", "Nimmek?"]
     lines = (folder / "out").read_bytes().splitlines()
     assert lines[:2] == kept and len(lines) == 4
-    assert (scores.overall.correct, scores.overall.unjudged, tally.exit_code) == (3, 1, 1)
-    tally, scores = run(folder, judge=Torn(), resume=True)
-    assert (scores.overall.correct, scores.overall.unjudged, tally.exit_code) == (4, 0, 0)
+    assert (scores.overall.correct, scores.overall.unjudged, stats.exit_code) == (3, 1, 1)
+    stats, scores = run(folder, judge=Torn(), resume=True)
+    assert (scores.overall.correct, scores.overall.unjudged, stats.exit_code) == (4, 0, 0)
 
 
 def test_an_attempt_keeps_its_calls_and_the_budget_that_was_nearly_spent(folder: Path) -> None:
@@ -232,11 +233,11 @@ def test_an_attempt_keeps_its_calls_and_the_budget_that_was_nearly_spent(folder:
 
 
 def test_a_question_that_stands_twice_counts_once(folder: Path) -> None:
-    jsonl.write_all(str(folder / "qa.jsonl"), [question("Kemlo"), question("Velmora"), question("Kemlo")])
-    tally, scores = run(folder, runs=2)
+    jsonl.write_records(str(folder / "qa.jsonl"), [question("Kemlo"), question("Velmora"), question("Kemlo")])
+    stats, scores = run(folder, runs=2)
     assert scores.overall.questions == 2 and scores.overall.judged == 4
     assert [told.reason for told in rejected(folder)] == ["duplicate_question"]
-    assert tally.exit_code == 0
+    assert stats.exit_code == 0
 
 
 def test_limit_counts_questions(folder: Path) -> None:
@@ -272,12 +273,12 @@ class Poor(Torn):
 
 def test_an_episode_that_the_budget_did_not_judge_is_kept_unjudged(folder: Path) -> None:
     policy = Scripted()
-    tally, scores = run(folder, policy, judge=Poor(1), jobs=1)
+    stats, scores = run(folder, policy, judge=Poor(1), jobs=1)
     assert [question for question, _ in policy.played] == ["Velmora?", "Kemlo?"]
     assert [(line.question, line.verdict.outcome, line.verdict.detail) for line in attempts(folder)] == [
         ("Velmora?", "correct", ""),
         ("Kemlo?", "unjudged", "budget_spent"),
     ]
-    assert (tally.stopped, tally.exit_code, scores.overall.unjudged) == ("--max-cost 1 is spent", 1, 1)
-    tally, scores = run(folder, judge=Torn(), resume=True)
-    assert (scores.overall.correct, scores.overall.unjudged, tally.exit_code) == (4, 0, 0)
+    assert (stats.stopped, stats.exit_code, scores.overall.unjudged) == ("--max-cost 1 is spent", 1, 1)
+    stats, scores = run(folder, judge=Torn(), resume=True)
+    assert (scores.overall.correct, scores.overall.unjudged, stats.exit_code) == (4, 0, 0)

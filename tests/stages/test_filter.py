@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
-from webdancer_cli import config, jsonl, upstream
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.pipeline import RunStats
+from webdancer_cli.data.records import QA, Ending, Message, Opinion, Rejected, Trajectory, Verdict, to_object
 from webdancer_cli.errors import BudgetSpent, ModelError, UsageError
-from webdancer_cli.flow import Tally
-from webdancer_cli.grading.answers import Judge
 from webdancer_cli.grading.critic import Critic
+from webdancer_cli.grading.exact_match import Judge
 from webdancer_cli.grading.funnel import Funnel
-from webdancer_cli.records import QA, Ending, Message, Opinion, Rejected, Trajectory, Verdict, to_object
+from webdancer_cli.options import config
 from webdancer_cli.stages import filter as stage
-from webdancer_cli.transcript import ToolCall, Turn, render_response, render_turn
+from webdancer_cli.transcript import released_format
+from webdancer_cli.transcript.grammar import ToolCall, Turn, render_response, render_turn
 
 TRAJECTORIES = Path(__file__).parent.parent.parent.parent / "shared" / "data" / "webdancer_trajectories.jsonl"
 
@@ -68,14 +70,14 @@ class Folder:
 
     def run(
         self, *trajectories: Trajectory, judge: Judge | None = None, critic: Critic | None = None, **options: Any
-    ) -> tuple[Tally, Funnel]:
+    ) -> tuple[RunStats, Funnel]:
         if trajectories:
-            jsonl.write_all(self.file("in"), trajectories)
+            jsonl.write_records(self.file("in"), trajectories)
         given = {"data": self.file("in"), "out": self.file("out"), "rejects": self.file("rejects"), **options}
-        return asyncio.run(stage.run(config.Filter(**given), judge, critic))
+        return asyncio.run(stage.run(config.FilterOptions(**given), judge, critic))
 
     def kept(self) -> list[Trajectory]:
-        return list(jsonl.read(self.file("out"), Trajectory))
+        return list(jsonl.read_records(self.file("out"), Trajectory))
 
     def rejected(self) -> list[Rejected]:
         lines = (self.path / "rejects").read_bytes().splitlines()
@@ -92,12 +94,12 @@ def folder(tmp_path: Path) -> Folder:
 
 def test_a_good_trajectory_is_kept_with_its_verdict(folder: Folder) -> None:
     good = trajectory()
-    tally, funnel = folder.run(good)
+    stats, funnel = folder.run(good)
     (kept,) = folder.kept()
     assert kept.verdict == Verdict(outcome="correct", method="match", detail="exact")
     kept.verdict = None
     assert kept == good
-    assert tally.line() == "1 in, 1 out" and tally.exit_code == 0
+    assert stats.summary() == "1 in, 1 out" and stats.exit_code == 0
     assert [(step.name, step.entered, step.kept) for step in funnel.steps] == [
         ("validity", 1, 1),
         ("correctness", 1, 1),
@@ -118,12 +120,12 @@ def test_a_good_trajectory_is_kept_with_its_verdict(folder: Folder) -> None:
     ],
 )
 def test_a_bad_trajectory_is_dropped_with_its_reason(folder: Folder, bad: Trajectory, reason: str) -> None:
-    tally, funnel = folder.run(bad)
+    stats, funnel = folder.run(bad)
     (rejected,) = folder.rejected()
     assert folder.kept() == []
     assert (rejected.reason, rejected.stage, rejected.id) == (reason, "filter", bad.id)
     assert rejected.record["id"] == bad.id  # type: ignore[index]
-    assert tally.reasons == {reason: 1} and tally.exit_code == 0  # a decision, not a failure
+    assert stats.reasons == {reason: 1} and stats.exit_code == 0  # a decision, not a failure
     assert sum((step.dropped for step in funnel.steps), start=funnel.steps[0].dropped)[reason] >= 1
 
 
@@ -189,8 +191,8 @@ def test_the_funnel_is_a_table(folder: Folder) -> None:
 
 def test_an_empty_input_gives_an_empty_funnel(folder: Folder) -> None:
     (folder.path / "in").write_bytes(b"")
-    tally, funnel = folder.run()
-    assert folder.kept() == [] and tally.exit_code == 0
+    stats, funnel = folder.run()
+    assert folder.kept() == [] and stats.exit_code == 0
     assert funnel.table().splitlines()[-1].split() == ["all", "0", "0", "-"]
 
 
@@ -198,26 +200,26 @@ def test_an_empty_input_gives_an_empty_funnel(folder: Folder) -> None:
 
 
 def test_a_broken_line_is_a_failure_and_loses_nothing_else(folder: Folder) -> None:
-    jsonl.write_all(folder.file("in"), [trajectory()])
+    jsonl.write_records(folder.file("in"), [trajectory()])
     with open(folder.file("in"), "ab") as stream:
         stream.write(b'{"qa": \n{"qa": {}}\n')
     with open(folder.file("in"), "ab") as stream:
         stream.write(json.dumps(to_object(trajectory(rollout=1))).encode() + b"\n")
-    tally, _ = folder.run()
+    stats, _ = folder.run()
     assert len(folder.kept()) == 2
     assert [rejected.reason for rejected in folder.rejected()] == ["broken_line", "wrong_shape"]
-    assert tally.exit_code == 1
+    assert stats.exit_code == 1
 
 
 def test_questions_instead_of_trajectories_are_told_at_once(folder: Folder) -> None:
-    jsonl.write_all(folder.file("in"), [QA(question="a", answer="b")])
+    jsonl.write_records(folder.file("in"), [QA(question="a", answer="b")])
     with pytest.raises(UsageError, match="this is a question"):
         folder.run()
 
 
 def test_limit_counts_input_records(folder: Folder) -> None:
-    tally, _ = folder.run(*(trajectory(rollout=n) for n in range(5)), limit=2)
-    assert tally.counts["in"] == 2 and len(folder.kept()) == 2
+    stats, _ = folder.run(*(trajectory(rollout=n) for n in range(5)), limit=2)
+    assert stats.counts["in"] == 2 and len(folder.kept()) == 2
 
 
 # ---- what is left for RL
@@ -226,19 +228,19 @@ def test_limit_counts_input_records(folder: Folder) -> None:
 def test_questions_without_a_kept_trajectory_are_left_for_rl(folder: Folder) -> None:
     solved = [trajectory("solved?", "no", rollout=0), trajectory("solved?", rollout=1)]
     unsolved = [trajectory("unsolved?", "no", rollout=n) for n in range(2)]
-    tally, _ = folder.run(*unsolved, *solved, broken(question="broken?"), unused_qa=folder.file("rl"))
-    assert list(jsonl.read(folder.file("rl"), QA)) == [
+    stats, _ = folder.run(*unsolved, *solved, broken(question="broken?"), unused_qa=folder.file("rl"))
+    assert list(jsonl.read_records(folder.file("rl"), QA)) == [
         QA(question="unsolved?", answer="Eiffel"),
         QA(question="broken?", answer="Eiffel"),
     ]
-    assert tally.counts["unused questions"] == 2
+    assert stats.counts["unused questions"] == 2
 
 
 def test_a_users_columns_reach_the_rl_set(folder: Folder) -> None:
     bad = broken()
     bad.qa.extra = {"mine": 1}
     folder.run(bad, unused_qa=folder.file("rl"))
-    assert next(jsonl.read(folder.file("rl"), QA)).extra == {"mine": 1}
+    assert next(jsonl.read_records(folder.file("rl"), QA)).extra == {"mine": 1}
 
 
 # ---- the best of each question
@@ -268,17 +270,17 @@ def test_a_question_whose_trajectories_are_beaten_is_not_left_for_rl(folder: Fol
 def test_our_trajectories_are_written_in_the_authors_form(folder: Folder) -> None:
     folder.run(trajectory(), format="webdancer")
     (line,) = (folder.path / "out").read_bytes().splitlines()
-    assert list(json.loads(line)) == list(upstream.KEYS)
-    assert upstream.from_upstream(json.loads(line)).messages == trajectory().messages
+    assert list(json.loads(line)) == list(released_format.KEYS)
+    assert released_format.from_released(json.loads(line)).messages == trajectory().messages
 
 
 @pytest.mark.skipif(not TRAJECTORIES.exists(), reason="the authors' released lines are not here")
 def test_released_lines_pass_the_rules_byte_for_byte(folder: Folder) -> None:
     stages = ["validity", "quality"]
-    tally, funnel = folder.run(data=str(TRAJECTORIES), format="webdancer", stages=stages)
+    stats, funnel = folder.run(data=str(TRAJECTORIES), format="webdancer", stages=stages)
     kept = (folder.path / "out").read_bytes().splitlines()
     assert set(kept) <= set(TRAJECTORIES.read_bytes().splitlines())
-    assert tally.counts["in"] == 153 and len(kept) >= 0.95 * 153
+    assert stats.counts["in"] == 153 and len(kept) >= 0.95 * 153
     assert len(kept) == funnel.steps[-1].kept
 
 
@@ -314,10 +316,10 @@ def test_memory_stays_flat(folder: Folder, per_question: int | None) -> None:
                 record = to_object(trajectory(f"q{n // 4}?", thought=thought, rollout=n))
                 stream.write(json.dumps(record).encode() + b"\n")
         tracemalloc.start()
-        tally, _ = folder.run(per_question=per_question)
+        stats, _ = folder.run(per_question=per_question)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        assert tally.counts["out"] == (count // 2 if per_question else count)
+        assert stats.counts["out"] == (count // 2 if per_question else count)
     assert peaks[1] < peaks[0] + 1_000_000  # 11 MB more input, less than 1 MB more memory
 
 
@@ -365,7 +367,7 @@ def asked_critic(**more: Any) -> Any:
 def test_the_judge_is_asked_where_the_rule_found_no_match(folder: Folder) -> None:
     judge = Asked({"Bartholdi": "wrong", "perhaps": "unjudged"})
     sentence = "It was Eiffel who built it."
-    tally, funnel = folder.run(
+    stats, funnel = folder.run(
         trajectory(answer=sentence, rollout=1),
         trajectory(answer="Bartholdi", rollout=2),
         trajectory(answer="perhaps", rollout=3),
@@ -379,14 +381,14 @@ def test_the_judge_is_asked_where_the_rule_found_no_match(folder: Folder) -> Non
         (1, "model:asked"), (4, "model:asked"), (5, "model:asked"), (6, "model:other"),
     ]  # fmt: skip
     assert len(judge.asked) == 5
-    assert tally.reasons == {"wrong_answer": 2, "unjudged": 1}
+    assert stats.reasons == {"wrong_answer": 2, "unjudged": 1}
     assert funnel.step("correctness").dropped == {"wrong_answer": 2, "unjudged": 1}
-    assert tally.exit_code == 1  # the judge could not do its work
+    assert stats.exit_code == 1  # the judge could not do its work
 
 
 def test_the_critic_is_asked_about_what_the_rules_let_through(folder: Folder) -> None:
     critic = Asked({"eiffel": "Step 1 made it up.", "EIFFEL": ModelError("HTTP 500 (6 attempts)")})
-    tally, funnel = folder.run(
+    stats, funnel = folder.run(
         trajectory(),
         trajectory(answer="Bartholdi", rollout=1),
         trajectory(answer="eiffel", rollout=2),
@@ -399,7 +401,7 @@ def test_the_critic_is_asked_about_what_the_rules_let_through(folder: Folder) ->
     assert sorted(critic.asked) == [0, 2, 3]
     told = [(rejected.reason, rejected.detail) for rejected in folder.rejected()]
     assert told[1:] == [("accuracy", "Step 1 made it up."), ("model_error", "HTTP 500 (6 attempts)")]
-    assert (tally.failed, tally.exit_code) == (1, 1)
+    assert (stats.failed, stats.exit_code) == (1, 1)
     assert [line.split() for line in funnel.table().splitlines()[-4:]] == [
         ["model", "3", "1", "33.3", "%"],
         ["accuracy", "-1", "33.3", "%"],
@@ -431,28 +433,28 @@ def test_a_spent_budget_stops_the_run_and_resume_asks_about_the_rest_only(folder
     trajectories = [trajectory(f"q{n}?", answer="eiffel" if n == 1 else "Eiffel", rollout=n) for n in range(8)]
     options = {"stages": ALL, "jobs": 1, "unused_qa": folder.file("rl")}
     words = {"eiffel": "no"}
-    tally, _ = folder.run(*trajectories, critic=Spends(words), **options)
-    assert (tally.stopped, tally.exit_code) == ("--max-cost 1 is spent", 1)
+    stats, _ = folder.run(*trajectories, critic=Spends(words), **options)
+    assert (stats.stopped, stats.exit_code) == ("--max-cost 1 is spent", 1)
     assert [kept.rollout for kept in folder.kept()] == [0, 2]
     assert not (folder.path / "rl").exists()  # which questions are unsolved is not known yet
     critic = Asked(words)
-    tally, funnel = folder.run(critic=critic, resume=True, **options)
+    stats, funnel = folder.run(critic=critic, resume=True, **options)
     assert critic.asked == [1, 3, 4, 5, 6, 7]
     assert [kept.rollout for kept in folder.kept()] == [0, 2, 3, 4, 5, 6, 7]
-    assert (tally.exit_code, tally.counts["already done"], funnel.steps[-1].entered) == (0, 2, 8)
-    assert [qa.question for qa in jsonl.read(folder.file("rl"), QA)] == ["q1?"]
+    assert (stats.exit_code, stats.counts["already done"], funnel.steps[-1].entered) == (0, 2, 8)
+    assert [qa.question for qa in jsonl.read_records(folder.file("rl"), QA)] == ["q1?"]
 
 
 def test_a_spent_budget_lets_no_half_of_a_choice_out(folder: Folder) -> None:
     critic = Asked({"eiffel": BudgetSpent("spent")})
     trajectories = [trajectory(), trajectory(answer="eiffel", rollout=1)]
-    tally, _ = folder.run(*trajectories, critic=critic, stages=ALL, per_question=1)
-    assert tally.stopped and folder.kept() == []
+    stats, _ = folder.run(*trajectories, critic=critic, stages=ALL, per_question=1)
+    assert stats.stopped and folder.kept() == []
 
 
 async def test_an_interrupted_run_is_resumed_without_asking_twice(folder: Folder) -> None:
-    jsonl.write_all(folder.file("in"), [trajectory(rollout=n) for n in range(12)])
-    options = config.Filter(data=folder.file("in"), out=folder.file("out"), stages=[*ALL], jobs=2, resume=True)
+    jsonl.write_records(folder.file("in"), [trajectory(rollout=n) for n in range(12)])
+    options = config.FilterOptions(data=folder.file("in"), out=folder.file("out"), stages=[*ALL], jobs=2, resume=True)
     first, second = asked_critic(seconds=0.05), asked_critic()
     running = asyncio.create_task(stage.run(options, None, first))
     while len(first.asked) < 6:
@@ -509,9 +511,9 @@ def test_of_trajectories_with_the_same_calls_and_answer_the_first_is_kept(folder
     same = [trajectory(thought=thought, rollout=n) for n, thought in enumerate(["One.", "Other.", "Third."])]
     other = [trajectory(queries=("height",), rollout=3), trajectory("Who else?", rollout=4)]
     same[0].messages[-1].content = "no answer"  # the first that passes, not the first that came
-    tally, funnel = folder.run(*same, *other, dedup=True)
+    stats, funnel = folder.run(*same, *other, dedup=True)
     assert [kept.rollout for kept in folder.kept()] == [1, 3, 4]
-    assert tally.reasons == {"malformed_turn": 1, "duplicate": 1}
+    assert stats.reasons == {"malformed_turn": 1, "duplicate": 1}
     assert (funnel.steps[-1].name, funnel.steps[-1].entered, funnel.steps[-1].kept) == ("dedup", 4, 3)
 
 
@@ -526,8 +528,8 @@ def test_a_shard_holds_all_trajectories_of_its_questions(folder: Folder) -> None
 
 
 async def test_rules_over_a_file_can_be_interrupted_and_resumed(folder: Folder) -> None:
-    jsonl.write_all(folder.file("in"), [trajectory(rollout=n) for n in range(400)])
-    options = config.Filter(data=folder.file("in"), out=folder.file("out"), resume=True)
+    jsonl.write_records(folder.file("in"), [trajectory(rollout=n) for n in range(400)])
+    options = config.FilterOptions(data=folder.file("in"), out=folder.file("out"), resume=True)
     running = asyncio.create_task(stage.run(options))
     while not Path(folder.file("out")).exists() or not folder.kept():
         await asyncio.sleep(0)
@@ -535,9 +537,9 @@ async def test_rules_over_a_file_can_be_interrupted_and_resumed(folder: Folder) 
     with pytest.raises(asyncio.CancelledError):
         await running
     assert 0 < len(folder.kept()) < 400
-    tally, _ = await stage.run(options)
+    stats, _ = await stage.run(options)
     assert [kept.rollout for kept in folder.kept()] == list(range(400))
-    assert tally.counts["already done"] > 0
+    assert stats.counts["already done"] > 0
 
 
 # ---- resuming a choice

@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from webdancer_cli import config, jsonl
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA
 from webdancer_cli.errors import UsageError
-from webdancer_cli.records import QA
+from webdancer_cli.options import config
 from webdancer_cli.stages import lint
 
 Webdancer = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -24,28 +25,28 @@ LINES = """\
 """
 
 
-def options(folder: Path, **more: object) -> config.Lint:
+def options(folder: Path, **more: object) -> config.LintOptions:
     (folder / "qa.jsonl").write_text(LINES)
     given = {"data": str(folder / "qa.jsonl"), "out": str(folder / "out"), "rejects": str(folder / "bad"), **more}
-    return config.Lint(**given)
+    return config.LintOptions(**given)
 
 
 def test_good_lines_pass_with_their_own_fields_and_bad_ones_get_reasons(tmp_path: Path) -> None:
-    tally, report = lint.run(options(tmp_path, report=str(tmp_path / "report.json")))
-    kept = [line.value for line in jsonl.values(str(tmp_path / "out"))]
+    stats, report = lint.run(options(tmp_path, report=str(tmp_path / "report.json")))
+    kept = [line.value for line in jsonl.read_values(str(tmp_path / "out"))]
     assert [line["question"] for line in kept] == ["Who is the mayor of Velmora?", "Who wrote Emma?"]
     assert kept[0]["mine"] == 1
-    bad = [line.value for line in jsonl.values(str(tmp_path / "bad"))]
+    bad = [line.value for line in jsonl.read_values(str(tmp_path / "bad"))]
     assert [line["reason"] for line in bad] == ["yes_no", "duplicate", "wrong_shape"]
-    assert tally.exit_code == 1  # for the line that is no question; the others are decisions
+    assert stats.exit_code == 1  # for the line that is no question; the others are decisions
     assert msgspec.json.decode((tmp_path / "report.json").read_bytes()) == report.values()
 
 
 def test_evaluation_files_of_several_shapes(tmp_path: Path) -> None:
     (tmp_path / "gaia.jsonl").write_text('{"Question": "Who wrote Emma?"}\n')
     (tmp_path / "none.jsonl").write_text('{"text": "Who wrote Emma?"}\n')
-    tally, _ = lint.run(options(tmp_path, against=[str(tmp_path / "gaia.jsonl")]))
-    assert tally.reasons["contaminated"] == 1
+    stats, _ = lint.run(options(tmp_path, against=[str(tmp_path / "gaia.jsonl")]))
+    assert stats.reasons["contaminated"] == 1
     with pytest.raises(UsageError, match=r"none\.jsonl:1: this is a page"):
         lint.run(options(tmp_path, against=[str(tmp_path / "none.jsonl")]))
 
@@ -57,8 +58,8 @@ def test_contamination_is_counted_by_file(tmp_path: Path) -> None:
     )
     (tmp_path / "other.csv").write_text("question\nWho painted it?\n")
     files = [str(tmp_path / name) for name in ("gaia.jsonl", "simpleqa.csv", "other.csv")]
-    tally, report = lint.run(options(tmp_path, against=files, report=str(tmp_path / "report.json")))
-    assert tally.reasons == {"yes_no": 1, "contaminated": 1, "duplicate": 1, "wrong_shape": 1}
+    stats, report = lint.run(options(tmp_path, against=files, report=str(tmp_path / "report.json")))
+    assert stats.reasons == {"yes_no": 1, "contaminated": 1, "duplicate": 1, "wrong_shape": 1}
     values = msgspec.json.decode((tmp_path / "report.json").read_bytes())
     assert values["contaminated_by"] == {files[1]: 2, files[0]: 1}  # the yes/no question is contaminated, too
     assert values["duplicates"] == {"duplicate": 1, "near_duplicate": 0} and values["good"] == report.good == 1
@@ -66,10 +67,10 @@ def test_contamination_is_counted_by_file(tmp_path: Path) -> None:
 
 def test_a_table_of_questions_is_linted_like_lines(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("metadata,problem,answer\n\"{'topic': 'Art'}\",Who wrote Emma?,Jane Austen\n,,x\n")
-    tally, _ = lint.run(options(tmp_path, data=str(tmp_path / "s.csv")))
-    kept = [line.value for line in jsonl.values(str(tmp_path / "out"))]
+    stats, _ = lint.run(options(tmp_path, data=str(tmp_path / "s.csv")))
+    kept = [line.value for line in jsonl.read_values(str(tmp_path / "out"))]
     assert [(line["question"], line["metadata"]) for line in kept] == [("Who wrote Emma?", {"topic": "Art"})]
-    assert tally.reasons == {"wrong_shape": 1}
+    assert stats.reasons == {"wrong_shape": 1}
 
 
 @pytest.mark.parametrize(
@@ -93,20 +94,20 @@ def test_what_cannot_work_is_told_before_anything_is_written(
 def test_a_second_run_with_resume_adds_nothing(tmp_path: Path) -> None:
     lint.run(options(tmp_path))
     before = (tmp_path / "out").read_bytes()
-    tally, _ = lint.run(options(tmp_path, resume=True))
-    assert (tmp_path / "out").read_bytes() == before and tally.counts["already done"] == 2
+    stats, _ = lint.run(options(tmp_path, resume=True))
+    assert (tmp_path / "out").read_bytes() == before and stats.counts["already done"] == 2
 
 
 def test_with_resume_what_was_kept_counts_as_met(tmp_path: Path) -> None:
     """Other lines than those of the earlier run: a copy with another answer, and what was written, each twice."""
     given = options(tmp_path)
-    jsonl.write_all(given.out, [QA(question="Who wrote Emma?", answer="Jane Austen")])
+    jsonl.write_records(given.out, [QA(question="Who wrote Emma?", answer="Jane Austen")])
     copy = '{"question": "WHO wrote Emma?", "answer": "Austen"}\n'
     same = '{"question": "Who wrote Emma?", "answer": "Jane Austen"}\n'
     (tmp_path / "more.jsonl").write_text((copy + same) * 2)
-    tally, _ = lint.run(config.Lint(data=str(tmp_path / "more.jsonl"), out=given.out, resume=True))
-    assert tally.counts["already done"] == 1 and tally.counts["out"] == 0
-    assert tally.reasons == {"duplicate": 3}
+    stats, _ = lint.run(config.LintOptions(data=str(tmp_path / "more.jsonl"), out=given.out, resume=True))
+    assert stats.counts["already done"] == 1 and stats.counts["out"] == 0
+    assert stats.reasons == {"duplicate": 3}
 
 
 @pytest.mark.parametrize("killed_after", [0, 1, 2])

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from webdancer_cli import jsonl
-from webdancer_cli.config import Rl
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA, Message, Page, Trajectory
 from webdancer_cli.errors import UsageError
-from webdancer_cli.records import QA, Message, Page, Trajectory
+from webdancer_cli.options.config import RlOptions
 from webdancer_cli.stages import rl
 
 
-def options(folder: Path, **changes: object) -> Rl:
-    jsonl.write_all(str(folder / "pages.jsonl"), [Page(url="http://127.0.0.1/a", title="A", text="A is one.")])
+def options(folder: Path, **changes: object) -> RlOptions:
+    jsonl.write_records(str(folder / "pages.jsonl"), [Page(url="http://127.0.0.1/a", title="A", text="A is one.")])
     settings = {"data": str(folder / "qa.jsonl"), "web": str(folder / "pages.jsonl"), "out": str(folder / "out")}
-    return Rl(**{**settings, **changes})  # type: ignore[arg-type]
+    return RlOptions(**{**settings, **changes})  # type: ignore[arg-type]
 
 
 def test_questions_are_read_and_what_cannot_be_used_is_counted(tmp_path: Path):
@@ -24,25 +24,25 @@ def test_questions_are_read_and_what_cannot_be_used_is_counted(tmp_path: Path):
         '{"question": "C?", "answer": " "}\n'
         '{"question": "D?", "answer": "four"}\n'
     )
-    questions = rl.read(options(tmp_path))
+    questions = rl.read_question_set(options(tmp_path))
     assert [qa.question for qa in questions.items] == ["A?", "D?"]
-    assert questions.tally.reasons == {"broken_line": 1, "no_answer": 1}
-    assert questions.tally.failed == 1
-    assert [qa.question for qa in rl.read(options(tmp_path, limit=1)).items] == ["A?"]
+    assert questions.stats.reasons == {"broken_line": 1, "no_answer": 1}
+    assert questions.stats.failed == 1
+    assert [qa.question for qa in rl.read_question_set(options(tmp_path, limit=1)).items] == ["A?"]
 
 
 def test_without_a_usable_question_it_says_so(tmp_path: Path):
-    jsonl.write_all(str(tmp_path / "qa.jsonl"), [QA(question="A?", answer="")])
+    jsonl.write_records(str(tmp_path / "qa.jsonl"), [QA(question="A?", answer="")])
     with pytest.raises(UsageError, match=r"nothing to practise on: 1 in, 0 trained on \(no_answer 1\)"):
-        rl.read(options(tmp_path))
+        rl.read_question_set(options(tmp_path))
 
 
 def test_trajectories_are_the_wrong_file(tmp_path: Path):
     qa = QA(question="A?", answer="one")
     line = Trajectory(qa=qa, messages=[Message("user", "A?")], ending="answered")
-    jsonl.write_all(str(tmp_path / "qa.jsonl"), [line])
+    jsonl.write_records(str(tmp_path / "qa.jsonl"), [line])
     with pytest.raises(UsageError, match="this is a trajectory"):
-        rl.read(options(tmp_path))
+        rl.read_question_set(options(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_trajectories_are_the_wrong_file(tmp_path: Path):
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(tmp_path: Path, changes: dict[str, object], message: str):
-    jsonl.write_all(str(tmp_path / "qa.jsonl"), [QA(question="A?", answer="one")])
+    jsonl.write_records(str(tmp_path / "qa.jsonl"), [QA(question="A?", answer="one")])
     with pytest.raises(UsageError, match=message) as caught:
         rl.run(options(tmp_path, **changes))
     assert "\n" not in str(caught.value)

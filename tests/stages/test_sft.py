@@ -10,13 +10,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from webdancer_cli import config, jsonl
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA, Message, Trajectory
 from webdancer_cli.errors import UsageError
-from webdancer_cli.records import QA, Message, Trajectory
+from webdancer_cli.options import config
 from webdancer_cli.stages import sft
 from webdancer_cli.training.models import NANO_FOLDER, load_tokenizer
 from webdancer_cli.training.renderer import Renderer
-from webdancer_cli.upstream import encode
+from webdancer_cli.transcript.released_format import encode_released
 
 ROOT = Path(__file__).parents[2]
 RELEASED = ROOT.parent / "shared" / "data" / "webdancer_trajectories.jsonl"
@@ -31,19 +32,19 @@ def trajectory(town: str, turn: str = "<think>\nI know.\n</think>\n<answer>\n{}\
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     path = tmp_path / "data.jsonl"
-    jsonl.write_all(str(path), [trajectory(town) for town in TOWNS])
+    jsonl.write_records(str(path), [trajectory(town) for town in TOWNS])
     return path
 
 
-def options(data: Path, **more: object) -> config.Sft:
+def options(data: Path, **more: object) -> config.SftOptions:
     given = {"out": str(data.parent / "out"), "steps": 2, "batch_size": 2, "lr": 1e-4, **more}
-    return config.Sft(data=str(data), **given)
+    return config.SftOptions(data=str(data), **given)
 
 
 def test_a_checkpoint_with_its_origin(data: Path) -> None:
-    tally = sft.run(options(data))
+    stats = sft.run(options(data))
     out = data.parent / "out"
-    assert tally.line() == "4 in, 4 trained on" and tally.exit_code == 0
+    assert stats.summary() == "4 in, 4 trained on" and stats.exit_code == 0
     model = AutoModelForCausalLM.from_pretrained(out)
     assert not torch.equal(model.lm_head.weight, AutoModelForCausalLM.from_pretrained(NANO_FOLDER).lm_head.weight)
     assert AutoTokenizer.from_pretrained(out).encode("<|im_end|>") == [Renderer(load_tokenizer("nano")).end_id]
@@ -72,16 +73,16 @@ def test_progress_is_told_step_by_step(data: Path) -> None:
 
 def test_the_authors_lines_are_learned_like_ours(data: Path) -> None:
     renderer = Renderer(load_tokenizer("nano"))
-    ours = sft.read(options(data), renderer, 2048)
+    ours = sft.read_dataset(options(data), renderer, 2048)
     theirs = data.parent / "theirs.jsonl"
-    theirs.write_bytes(b"\n".join(encode(trajectory(town)) for town in TOWNS))
-    assert sft.read(options(theirs), renderer, 2048).examples == ours.examples
+    theirs.write_bytes(b"\n".join(encode_released(trajectory(town)) for town in TOWNS))
+    assert sft.read_dataset(options(theirs), renderer, 2048).examples == ours.examples
 
 
 @pytest.mark.skipif(not RELEASED.exists(), reason="the released trajectories are not here")
 def test_the_released_trajectories_render_exactly() -> None:
     renderer = Renderer(load_tokenizer("nano"))
-    dataset = sft.read(config.Sft(data=str(RELEASED), limit=20), renderer, 10**6)
+    dataset = sft.read_dataset(config.SftOptions(data=str(RELEASED), limit=20), renderer, 10**6)
     lines = [json.loads(line) for line in RELEASED.read_bytes().splitlines()[:20]]
     for example, line in zip(dataset.examples, lines, strict=True):
         said = [token for token, trainable in zip(example.ids, example.trainable, strict=True) if trainable]
@@ -92,12 +93,12 @@ def test_the_released_trajectories_render_exactly() -> None:
 def test_what_cannot_be_learned_is_left_out_and_counted(data: Path) -> None:
     lines = data.read_bytes().splitlines()
     silent = Trajectory(qa=QA(question="?", answer="!"), messages=[Message("user", "?")], ending="model_error")
-    jsonl.write_all(str(data), [trajectory("Elst", "<think>\n" + "long " * 300 + "\n</think>"), silent])
+    jsonl.write_records(str(data), [trajectory("Elst", "<think>\n" + "long " * 300 + "\n</think>"), silent])
     data.write_bytes(b"\n".join([*lines, b'{"torn": ', *data.read_bytes().splitlines()]))
-    tally = sft.run(options(data, max_length=200))
-    assert tally.counts == {"in": 6, "trained on": 4}
-    assert tally.reasons == {"broken_line": 1, "too_long": 1, "no_assistant_turn": 1}
-    assert tally.exit_code == 1
+    stats = sft.run(options(data, max_length=200))
+    assert stats.counts == {"in": 6, "trained on": 4}
+    assert stats.reasons == {"broken_line": 1, "too_long": 1, "no_assistant_turn": 1}
+    assert stats.exit_code == 1
 
 
 def test_limit_uses_the_first_records_only(data: Path) -> None:
@@ -127,7 +128,7 @@ def test_what_cannot_work_is_one_line_before_any_work(data: Path, changes: dict[
 
 
 def test_questions_are_refused_as_training_data(data: Path) -> None:
-    jsonl.write_all(str(data), [QA(question="Where is Bost?", answer="Arlen")])
+    jsonl.write_records(str(data), [QA(question="Where is Bost?", answer="Arlen")])
     with pytest.raises(UsageError, match="this is a question"):
         sft.run(options(data))
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from webdancer_cli import config
 from webdancer_cli.errors import UsageError
+from webdancer_cli.options import config
 from webdancer_cli.stages import world
 
 
-def options(out: Path, **changes: object) -> config.World:
-    return dataclasses.replace(config.World(out=str(out), pages=50, seed=3), **changes)  # type: ignore[arg-type]
+def options(out: Path, **changes: object) -> config.WorldOptions:
+    return dataclasses.replace(config.WorldOptions(out=str(out), pages=50, seed=3), **changes)  # type: ignore[arg-type]
 
 
 def contents(root: Path) -> dict[str, bytes]:

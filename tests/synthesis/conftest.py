@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from webdancer_cli import config, jsonl
-from webdancer_cli.records import QA, Page
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA, Page
+from webdancer_cli.options import config
 from webdancer_cli.stages import world
-from webdancer_cli.web.extract import extract
+from webdancer_cli.web.extract.html_page import extract_page
 
 SITE = "http://127.0.0.1:8000"
 PAGES = 80
@@ -23,13 +24,13 @@ Oracle = runpy.run_path(str(Path(__file__).with_name("oracle.py")))["Oracle"]
 def plain_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``site/`` and ``facts.jsonl``."""
     root = tmp_path_factory.mktemp("plain")
-    world.run(config.World(out=str(root), pages=PAGES, seed=5, style="plain"))
+    world.run(config.WorldOptions(out=str(root), pages=PAGES, seed=5, style="plain"))
     return root
 
 
 def pages_of(root: Path) -> list[Page]:
     files = sorted((root / "site").rglob("*.html"))
-    pages = [extract(file.read_text(), f"{SITE}/{file.relative_to(root / 'site').as_posix()}") for file in files]
+    pages = [extract_page(file.read_text(), f"{SITE}/{file.relative_to(root / 'site').as_posix()}") for file in files]
     return [page for page in pages if page.text]
 
 
@@ -41,7 +42,7 @@ def plain_pages(plain_world: Path) -> list[Page]:
 @pytest.fixture(scope="session")
 def rich_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("rich")
-    world.run(config.World(out=str(root), pages=PAGES, seed=5, style="rich"))
+    world.run(config.WorldOptions(out=str(root), pages=PAGES, seed=5, style="rich"))
     return root
 
 
@@ -72,7 +73,7 @@ def rich_corpus(rich_pages: list[Page], tmp_path_factory: pytest.TempPathFactory
 
 def corpus_of(pages: list[Page], folders: pytest.TempPathFactory) -> str:
     path = str(folders.mktemp("corpus") / "pages.jsonl")
-    jsonl.write_all(path, pages)
+    jsonl.write_records(path, pages)
     return path
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli.records import QA, Evidence
-from webdancer_cli.synthesis.checks import first_fault, holds, mentions, support_fault, wording_fault
+from webdancer_cli.data.records import QA, Evidence
+from webdancer_cli.synthesis.checks import contains_name, contains_quote, first_fault, support_fault, wording_fault
 
 URL = "http://127.0.0.1/velmora"
 TEXT = "Velmora is a town.  The mayor\nof Velmora is Dolvek. It has three bridges."
@@ -79,13 +79,13 @@ def test_a_quote_is_found_whatever_the_white_space(words: list[str], data: st.Da
     text = "".join(word + data.draw(spaces) for word in words)
     start = data.draw(st.integers(0, len(words) - 1))
     end = data.draw(st.integers(start + 1, len(words)))
-    assert holds(text, " ".join(words[start:end]))
+    assert contains_quote(text, " ".join(words[start:end]))
 
 
 def test_names_are_found_as_whole_words_only() -> None:
-    assert mentions("Is it C++?", "c++")
-    assert not mentions("The Dolveks are a family.", "Dolvek")
-    assert not mentions("anything", "")
+    assert contains_name("Is it C++?", "c++")
+    assert not contains_name("The Dolveks are a family.", "Dolvek")
+    assert not contains_name("anything", "")
 
 
 def test_a_span_of_years_is_supported_by_a_year_of_each_of_two_quotes() -> None:
@@ -141,8 +141,8 @@ def test_letters_of_an_answer_that_stand_apart_do_not_give_it_away() -> None:
 
 
 def test_a_name_among_letters_without_spaces_is_found_and_one_within_a_word_is_not() -> None:
-    assert mentions("住在Velmora的人", "velmora") and mentions("東京都に住む", "東京")
-    assert not mentions("住在Velmoras的人", "Velmora") and not mentions("x2東", "2")
+    assert contains_name("住在Velmora的人", "velmora") and contains_name("東京都に住む", "東京")
+    assert not contains_name("住在Velmoras的人", "Velmora") and not contains_name("x2東", "2")
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli import config
+from webdancer_cli.data.records import QA
 from webdancer_cli.errors import Reject, UsageError
-from webdancer_cli.records import QA
+from webdancer_cli.options import config
 from webdancer_cli.synthesis import mix
 from webdancer_cli.synthesis.mix import Mix, parse, quotas, shares_of
 
@@ -99,11 +99,11 @@ def test_a_mix_that_cannot_be_is_refused(given: list[str], told: str) -> None:
 
 def test_a_share_for_a_type_that_is_not_written_is_refused() -> None:
     with pytest.raises(UsageError, match="not among --types count"):
-        shares_of(config.Crawlqa(types=["count"], mix=["single_hop=1"]))
+        shares_of(config.CrawlqaOptions(types=["count"], mix=["single_hop=1"]))
 
 
 def test_more_is_asked_for_of_a_type_with_a_larger_share() -> None:
     # 3 of the largest, of the others 3 · 1/4 and 3 · 2/4, rounded up.
-    wanted = config.Crawlqa(per_page=3, mix=["single_hop=4", "count=1", "multi_hop=2.0", "temporal=0"])
+    wanted = config.CrawlqaOptions(per_page=3, mix=["single_hop=4", "count=1", "multi_hop=2.0", "temporal=0"])
     assert quotas(wanted) == {"single_hop": 3, "count": 1, "multi_hop": 2}
-    assert quotas(config.Crawlqa(types=["count"], per_page=2)) == {"count": 2}
+    assert quotas(config.CrawlqaOptions(types=["count"], per_page=2)) == {"count": 2}

@@ -12,10 +12,10 @@ import torch
 from tiny_models import byte_level
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from webdancer_cli import jsonl
-from webdancer_cli.records import QA, Message, Page, Trajectory
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA, Message, Page, Trajectory
 from webdancer_cli.training.models import load_model, load_tokenizer
-from webdancer_cli.transcript import render_response
+from webdancer_cli.transcript.grammar import render_response
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,10 +129,10 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("colours")
     question = QA(question="What colour is Bost?", answer="red")
-    jsonl.write_all(str(folder / "qa.jsonl"), [question])
+    jsonl.write_records(str(folder / "qa.jsonl"), [question])
     page = Page(url="http://a.test/Bost", title="Bost", text="Bost is red.")
-    jsonl.write_all(str(folder / "pages.jsonl"), [page])
-    jsonl.write_all(str(folder / "sft.jsonl"), [episode(question, said) for said in ("red", "blue")])
+    jsonl.write_records(str(folder / "pages.jsonl"), [page])
+    jsonl.write_records(str(folder / "sft.jsonl"), [episode(question, said) for said in ("red", "blue")])
     return folder
 
 

@@ -13,16 +13,16 @@ import torch
 from tiny_models import ARCHITECTURES, CHATML, MAY_BE_REFUSED, byte_level
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from webdancer_cli import jsonl
-from webdancer_cli.config import Eval, Sft
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA, Message, Trajectory
 from webdancer_cli.errors import UsageError
-from webdancer_cli.records import QA, Message, Trajectory
+from webdancer_cli.options.config import EvalOptions, SftOptions
 from webdancer_cli.stages import sft
-from webdancer_cli.training.engine import Sampling
+from webdancer_cli.training.engine import SamplingParams
 from webdancer_cli.training.engine_check import check_engine
 from webdancer_cli.training.logprobs import Scorer, check_dropout, token_logprobs
 from webdancer_cli.training.models import describe, load_model, load_trainable, without_dropout
-from webdancer_cli.training.policies import open_policy
+from webdancer_cli.training.token_policy import open_token_policy
 from webdancer_cli.training.transformers_engine import TransformersEngine
 
 Folder = Callable[[str], Path]
@@ -56,7 +56,7 @@ def episodes(tmp_path_factory: pytest.TempPathFactory) -> str:
         Message("assistant", "<think>\nx\n</think>\n<answer>red</answer>"),
     ]
     question = QA(question="What colour is Bost?", answer="red")
-    jsonl.write_all(str(path), [Trajectory(qa=question, messages=turns, ending="answered")] * 2)
+    jsonl.write_records(str(path), [Trajectory(qa=question, messages=turns, ending="answered")] * 2)
     return str(path)
 
 
@@ -67,7 +67,7 @@ def logits(model: torch.nn.Module, ids: list[int]) -> torch.Tensor:
 
 def played(folder: Path) -> list[tuple[list[int], list[float | None]]]:
     """Rows of different length side by side, two turns each, one longer than a step reads."""
-    engine = open_policy(Eval(model=str(folder))).engine
+    engine = open_token_policy(EvalOptions(model=str(folder))).engine
 
     async def one(number: int, length: int) -> tuple[list[int], list[float | None]]:
         generator = torch.Generator().manual_seed(number)
@@ -76,7 +76,7 @@ def played(folder: Path) -> list[tuple[list[int], list[float | None]]]:
         for turn, more in enumerate((length, 5 + number)):
             ids += torch.randint(3, 290, (more,), generator=generator).tolist()
             logprobs += [None] * more
-            sample = await engine.generate(ids, Sampling(max_tokens=6, seed=turn), f"row {number}")
+            sample = await engine.generate(ids, SamplingParams(max_tokens=6, seed=turn), f"row {number}")
             ids, logprobs = ids + sample.ids, [*logprobs, *sample.logprobs]
         return ids, logprobs
 
@@ -120,7 +120,9 @@ def test_the_check_of_an_engine_sees_what_a_full_comparison_sees(folder: Folder,
 @pytest.mark.parametrize("rank", [0, 4])
 def test_what_is_trained_is_what_is_saved(folder: Folder, episodes: str, tmp_path: Path, name: str, rank: int) -> None:
     """After one small step: transformers finds every weight, and the model is nearly what it was."""
-    options = Sft(data=episodes, model=str(folder(name)), out=str(tmp_path / "out"), steps=1, lr=1e-6, lora_rank=rank)
+    options = SftOptions(
+        data=episodes, model=str(folder(name)), out=str(tmp_path / "out"), steps=1, lr=1e-6, lora_rank=rank
+    )
     try:
         sft.run(options)
     except UsageError as refusal:

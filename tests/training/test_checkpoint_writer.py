@@ -7,11 +7,11 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel
 
-from webdancer_cli import config
 from webdancer_cli.errors import UsageError
+from webdancer_cli.options import config
 from webdancer_cli.training import checkpoint
 from webdancer_cli.training.checkpoint_writer import ROUNDED_AWAY, BadCheckpoint, CheckpointWriter, _revision, merge
-from webdancer_cli.training.distributed import World
+from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.models import describe, load_model, load_trainable
 from webdancer_cli.training.setup import set_up
 
@@ -25,8 +25,8 @@ def writer(tmp_path: Path) -> Writer:
 
     def make(source: Path | str, dtype: torch.dtype = torch.float32, **options: object) -> CheckpointWriter:
         told: list[str] = []
-        given = config.Sft(model=str(source), out=str(tmp_path / "out"), **options)  # type: ignore[arg-type]
-        made = CheckpointWriter(set_up(given, World(), told.append), {"id": "x"}, dtype)
+        given = config.SftOptions(model=str(source), out=str(tmp_path / "out"), **options)  # type: ignore[arg-type]
+        made = CheckpointWriter(set_up(given, ProcessGroup(), told.append), {"id": "x"}, dtype)
         made.told = told  # type: ignore[attr-defined]
         return made
 
@@ -50,9 +50,9 @@ def test_a_checkpoint_loads_untouched(tiny_folder: Path, tmp_path: Path, writer:
     assert torch.equal(again(IDS).logits, model(IDS).logits)
     assert AutoTokenizer.from_pretrained(tmp_path / "out").eos_token == "<|im_end|>"
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {"config.json", "model.safetensors", "tokenizer.json", checkpoint.MARK} <= names
+    assert {"config.json", "model.safetensors", "tokenizer.json", checkpoint.MANIFEST} <= names
     assert not [name for name in names if name.startswith(".")]
-    assert json.loads((tmp_path / "out" / checkpoint.MARK).read_text())["step"] == 3
+    assert json.loads((tmp_path / "out" / checkpoint.MANIFEST).read_text())["step"] == 3
 
 
 def test_tied_weights_are_written_once(tiny_folder: Path, tmp_path: Path, writer: Writer) -> None:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli.training.dapo import Sums, group_advantages, is_learnable, overlong_penalty, surrogate
+from webdancer_cli.training.dapo import LossSums, group_advantages, is_learnable, overlong_penalty, surrogate
 
 CLIP = {"clip_low": 0.2, "clip_high": 0.28}
 
@@ -31,7 +31,7 @@ def test_the_clip_band_by_hand_with_both_signs_on_both_sides():
     assert (sums.tokens, sums.clipped) == (5, 2)
     assert sums.ratio == pytest.approx(5.1, abs=1e-5)
     assert sums.ratio_max == pytest.approx(1.5, abs=1e-5)
-    assert sums.surprise == pytest.approx(6.6, abs=1e-5)
+    assert sums.neg_logprob == pytest.approx(6.6, abs=1e-5)
     # KL: sum of r - 1 - ln r = 2 (0.5 - 0.405465) + 2 (-0.5 + 0.693147) + (0.1 - 0.095310)
     assert sums.kl == pytest.approx(0.580054, abs=1e-5)
 
@@ -66,7 +66,7 @@ def test_the_sum_does_not_depend_on_the_split(tokens: int, cut: int, seed: int):
 
 def test_no_tokens_give_a_zero_loss_and_empty_sums():
     loss, sums = surrogate(torch.zeros(0), torch.zeros(0), torch.zeros(0), **CLIP)
-    assert loss.item() == 0 and sums == Sums()
+    assert loss.item() == 0 and sums == LossSums()
 
 
 def test_advantages_by_hand():

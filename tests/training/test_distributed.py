@@ -9,10 +9,10 @@ import pytest
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
+from webdancer_cli.data.jsonl import write_records
+from webdancer_cli.data.records import QA, Message, Trajectory
 from webdancer_cli.errors import UsageError
-from webdancer_cli.jsonl import write_all
-from webdancer_cli.records import QA, Message, Trajectory
-from webdancer_cli.training.distributed import World, joined
+from webdancer_cli.training.distributed import ProcessGroup, join_process_group
 
 ROOT = Path(__file__).parents[2]
 TOWNS = ["Arlen", "Bost", "Corvin", "Dunmar", "Elst", "Farrow", "Gant", "Holm"]
@@ -31,7 +31,7 @@ def trajectories(path: Path) -> Path:
         )
         for number, town in enumerate(TOWNS)
     ]
-    write_all(str(path), lines)
+    write_records(str(path), lines)
     return path
 
 
@@ -53,13 +53,13 @@ def ranks(count: int, *arguments: str, stdin: str | None = None) -> "subprocess.
 
 
 def test_a_lone_process_is_a_world_of_its_own() -> None:
-    with joined() as world:
+    with join_process_group() as world:
         assert world.is_main and world.size == 1
         assert world.from_main(lambda: 3) == 3
         assert world.total(1.5, 2.0) == [1.5, 2.0]
         assert world.gather("x") == ["x"]
     with pytest.raises(UsageError):
-        World().from_main(lambda: (_ for _ in ()).throw(UsageError("no")))
+        ProcessGroup().from_main(lambda: (_ for _ in ()).throw(UsageError("no")))
 
 
 @pytest.mark.slow
@@ -100,7 +100,7 @@ def test_two_ranks_learn_what_one_learns(tiny_folder: Path, tmp_path: Path, lora
 @pytest.mark.slow
 def test_an_error_of_rank_0_ends_all_ranks_and_is_told_once(tiny_folder: Path, tmp_path: Path) -> None:
     data = tmp_path / "qa.jsonl"
-    write_all(str(data), [QA(question="Where is Bost?", answer="Arlen")])
+    write_records(str(data), [QA(question="Where is Bost?", answer="Arlen")])
     done = ranks(2, "sft", "--data", str(data), "--model", str(tiny_folder), "--out", str(tmp_path / "out"))
     assert done.returncode != 0
     assert done.stderr.count("this is a question") == 1, done.stderr

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from webdancer_cli.records import Attempt, from_object
+from webdancer_cli.data.records import Attempt, from_object
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from webdancer_cli.errors import ModelError
 from webdancer_cli.training.batches import pad
-from webdancer_cli.training.engine import Sample, Sampling
+from webdancer_cli.training.engine import SampledTokens, SamplingParams
 from webdancer_cli.training.logprobs import Scorer
 from webdancer_cli.training.models import load_model, load_tokenizer, load_trainable
 from webdancer_cli.training.renderer import Tokens
@@ -49,7 +49,9 @@ def tiny_engine(model: Qwen3ForCausalLM | None = None, **options: int) -> Transf
 
 
 @torch.no_grad()
-def full_logprobs(model: Qwen3ForCausalLM, prompt: list[int], sample: Sample, temperature: float = 1.0) -> list[float]:
+def full_logprobs(
+    model: Qwen3ForCausalLM, prompt: list[int], sample: SampledTokens, temperature: float = 1.0
+) -> list[float]:
     """The sampled ids' log-probs by one plain pass over the whole sequence."""
     ids = torch.tensor([prompt + sample.ids])
     logprobs = torch.log_softmax(model(ids, use_cache=False).logits[0].float() / temperature, -1)
@@ -65,7 +67,7 @@ async def test_sampled_logprobs_equal_a_full_pass_for_ragged_rows(chunk_tokens: 
     engine = tiny_engine(chunk_tokens=chunk_tokens)
     prompts = [prompt_of(length, length) for length in (1, 2, 5, 17, 64, 3, 30)]
     calls = [
-        engine.generate(prompt, Sampling(max_tokens=4 + 5 * at, temperature=0.7, seed=at))
+        engine.generate(prompt, SamplingParams(max_tokens=4 + 5 * at, temperature=0.7, seed=at))
         for at, prompt in enumerate(prompts)
     ]
     for prompt, sample in zip(prompts, await asyncio.gather(*calls), strict=True):
@@ -75,19 +77,19 @@ async def test_sampled_logprobs_equal_a_full_pass_for_ragged_rows(chunk_tokens: 
 async def test_greedy_takes_the_most_probable_id_each_time():
     engine = tiny_engine()
     prompts = [prompt_of(length, length) for length in (4, 11)]
-    calls = [engine.generate(prompt, Sampling(max_tokens=12, temperature=0)) for prompt in prompts]
+    calls = [engine.generate(prompt, SamplingParams(max_tokens=12, temperature=0)) for prompt in prompts]
     for prompt, sample in zip(prompts, await asyncio.gather(*calls), strict=True):
         logits = engine.model(torch.tensor([prompt + sample.ids])).logits[0]
         assert sample.ids == logits[len(prompt) - 1 : -1].argmax(-1).tolist()
         assert sample.logprobs == pytest.approx(full_logprobs(engine.model, prompt, sample), abs=1e-4)
 
 
-async def play(engine: TransformersEngine, name: str, turns: int) -> list[tuple[list[int], Sample]]:
+async def play(engine: TransformersEngine, name: str, turns: int) -> list[tuple[list[int], SampledTokens]]:
     """An episode of several turns: each one's prompt is all that came before plus some ids of a tool."""
     rng = torch.Generator().manual_seed(len(name))
     ids, seen = prompt_of(5 + len(name), 1), []
     for turn in range(turns):
-        sample = await engine.generate(ids, Sampling(max_tokens=3 + turn, seed=turn), row=name)
+        sample = await engine.generate(ids, SamplingParams(max_tokens=3 + turn, seed=turn), row=name)
         seen.append((ids, sample))
         await asyncio.sleep(0)
         ids = ids + sample.ids + torch.randint(6, VOCAB, (4 + 9 * turn,), generator=rng).tolist()
@@ -105,9 +107,9 @@ async def test_turns_slots_and_waiting_rows_change_no_logprob():
 async def test_a_later_turn_computes_only_what_is_new():
     engine = tiny_engine()
     prompt = prompt_of(50, 0)
-    first = await engine.generate(prompt, Sampling(max_tokens=6), row="a")
+    first = await engine.generate(prompt, SamplingParams(max_tokens=6), row="a")
     later = prompt + first.ids + prompt_of(4, 1)
-    second = await engine.generate(later, Sampling(max_tokens=6), row="a")
+    second = await engine.generate(later, SamplingParams(max_tokens=6), row="a")
     assert first.cached == 0
     assert second.cached == 55  # all but the last drawn id, whose keys were never needed
 
@@ -115,29 +117,29 @@ async def test_a_later_turn_computes_only_what_is_new():
 async def test_a_prompt_that_departs_from_the_cached_ids_is_computed_from_there():
     engine = tiny_engine()
     prompt = prompt_of(20, 0)
-    await engine.generate(prompt, Sampling(max_tokens=6), row="a")
+    await engine.generate(prompt, SamplingParams(max_tokens=6), row="a")
     other = [*prompt[:8], *prompt_of(5, 9)]
-    sample = await engine.generate(other, Sampling(max_tokens=6), row="a")
+    sample = await engine.generate(other, SamplingParams(max_tokens=6), row="a")
     assert sample.cached >= 8
     assert sample.logprobs == pytest.approx(full_logprobs(engine.model, other, sample), abs=1e-4)
 
 
 async def test_a_draw_depends_on_its_seed_and_not_on_its_company():
     prompt = prompt_of(9, 3)
-    wanted = Sampling(max_tokens=20, seed=42)
+    wanted = SamplingParams(max_tokens=20, seed=42)
     alone = await tiny_engine().generate(prompt, wanted)
     engine = tiny_engine()
-    others = [engine.generate(prompt_of(length, length), Sampling(max_tokens=30)) for length in range(1, 20)]
+    others = [engine.generate(prompt_of(length, length), SamplingParams(max_tokens=30)) for length in range(1, 20)]
     crowded, *_ = await asyncio.gather(engine.generate(prompt, wanted), *others)
     assert crowded.ids == alone.ids
-    assert (await tiny_engine().generate(prompt, Sampling(max_tokens=20, seed=43))).ids != alone.ids
+    assert (await tiny_engine().generate(prompt, SamplingParams(max_tokens=20, seed=43))).ids != alone.ids
 
 
 async def test_a_stop_id_ends_the_turn_and_belongs_to_it():
     engine = tiny_engine()
-    free = await engine.generate(prompt_of(5, 0), Sampling(max_tokens=30, seed=1))
+    free = await engine.generate(prompt_of(5, 0), SamplingParams(max_tokens=30, seed=1))
     stop = free.ids[7]
-    stopped = await engine.generate(prompt_of(5, 0), Sampling(max_tokens=30, seed=1, stop_ids=frozenset({stop})))
+    stopped = await engine.generate(prompt_of(5, 0), SamplingParams(max_tokens=30, seed=1, stop_ids=frozenset({stop})))
     assert free.finish == "length" and len(free.ids) == 30
     assert stopped.finish == "stop"
     assert stopped.ids == free.ids[: free.ids.index(stop) + 1]
@@ -145,7 +147,7 @@ async def test_a_stop_id_ends_the_turn_and_belongs_to_it():
 
 async def test_an_invented_tool_response_ends_the_turn():
     engine = TransformersEngine(chain_model({6: 2, 2: 4, 4: 5, 5: 7}), tiny_tokenizer(), max_length=400)
-    sample = await engine.generate([6], Sampling(max_tokens=10, temperature=0))
+    sample = await engine.generate([6], SamplingParams(max_tokens=10, temperature=0))
     assert (sample.ids, sample.finish) == ([2, 4, 5], "stop")  # "<tool_", "response", ">"
 
 
@@ -166,8 +168,8 @@ def chain_model(following: dict[int, int]) -> Qwen3ForCausalLM:
 async def test_idle_episodes_that_nobody_releases_do_not_block_new_ones():
     engine = tiny_engine(rows=2)
     for name in "abcde":
-        await asyncio.wait_for(engine.generate(prompt_of(5, 0), Sampling(max_tokens=3), row=name), 10)
-    again = await engine.generate(prompt_of(5, 0), Sampling(max_tokens=3), row="a")
+        await asyncio.wait_for(engine.generate(prompt_of(5, 0), SamplingParams(max_tokens=3), row=name), 10)
+    again = await engine.generate(prompt_of(5, 0), SamplingParams(max_tokens=3), row="a")
     assert again.cached == 0  # its slot was given away
 
 
@@ -180,8 +182,8 @@ def test_memory_caps_the_rows():
 
 async def test_a_cancelled_call_leaves_the_others_alone():
     engine = tiny_engine(rows=2)
-    doomed = asyncio.create_task(engine.generate(prompt_of(5, 0), Sampling(max_tokens=300), row="a"))
-    other = asyncio.create_task(engine.generate(prompt_of(6, 1), Sampling(max_tokens=40, seed=1)))
+    doomed = asyncio.create_task(engine.generate(prompt_of(5, 0), SamplingParams(max_tokens=300), row="a"))
+    other = asyncio.create_task(engine.generate(prompt_of(6, 1), SamplingParams(max_tokens=40, seed=1)))
     await asyncio.sleep(0.02)
     doomed.cancel()
     sample = await other
@@ -192,14 +194,14 @@ async def test_a_cancelled_call_leaves_the_others_alone():
 async def test_weights_cannot_change_under_a_live_call_and_old_keys_are_dropped():
     engine = tiny_engine()
     prompt = prompt_of(12, 0)
-    call = asyncio.create_task(engine.generate(prompt, Sampling(max_tokens=5), row="a"))
+    call = asyncio.create_task(engine.generate(prompt, SamplingParams(max_tokens=5), row="a"))
     await asyncio.sleep(0)
     with pytest.raises(RuntimeError, match="1 calls are under way"):
         engine.refresh()
     first = await call
     engine.load_weights(tiny_model(seed=1).state_dict())
     later = prompt + first.ids + [7, 8]
-    second = await engine.generate(later, Sampling(max_tokens=5), row="a")
+    second = await engine.generate(later, SamplingParams(max_tokens=5), row="a")
     assert second.cached == 0
     assert second.logprobs == pytest.approx(full_logprobs(tiny_model(seed=1), later, second), abs=1e-4)
 
@@ -207,14 +209,14 @@ async def test_weights_cannot_change_under_a_live_call_and_old_keys_are_dropped(
 async def test_a_prompt_without_room_is_a_model_error():
     engine = tiny_engine(max_length=10)
     with pytest.raises(ModelError, match="11 tokens leaves no room in 10"):
-        await engine.generate(prompt_of(11, 0), Sampling(max_tokens=5))
-    assert len((await engine.generate(prompt_of(8, 0), Sampling(max_tokens=5))).ids) == 2
+        await engine.generate(prompt_of(11, 0), SamplingParams(max_tokens=5))
+    assert len((await engine.generate(prompt_of(8, 0), SamplingParams(max_tokens=5))).ids) == 2
 
 
 async def test_a_failing_model_reaches_every_caller():
     engine = tiny_engine()
     engine.model.lm_head = None
-    calls = [engine.generate(prompt_of(5, 0), Sampling(max_tokens=5)) for _ in range(3)]
+    calls = [engine.generate(prompt_of(5, 0), SamplingParams(max_tokens=5)) for _ in range(3)]
     results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
     assert all(isinstance(result, TypeError) for result in results)
 
@@ -222,7 +224,7 @@ async def test_a_failing_model_reaches_every_caller():
 async def test_training_attention_is_untouched_between_steps():
     engine = tiny_engine()
     before = engine.model.config._attn_implementation
-    await engine.generate(prompt_of(5, 0), Sampling(max_tokens=5))
+    await engine.generate(prompt_of(5, 0), SamplingParams(max_tokens=5))
     assert engine.model.config._attn_implementation == before
 
 
@@ -231,7 +233,7 @@ async def test_sliding_windows_are_kept():
     assert "sliding_attention" in model.config.layer_types
     engine = tiny_engine(model, chunk_tokens=8)
     prompts = [prompt_of(length, length) for length in (3, 25)]
-    samples = await asyncio.gather(*(engine.generate(prompt, Sampling(max_tokens=12)) for prompt in prompts))
+    samples = await asyncio.gather(*(engine.generate(prompt, SamplingParams(max_tokens=12)) for prompt in prompts))
     for prompt, sample in zip(prompts, samples, strict=True):
         assert sample.logprobs == pytest.approx(full_logprobs(model, prompt, sample), abs=1e-4)
 
@@ -248,7 +250,9 @@ async def test_a_real_pretrained_model_samples_as_the_trainer_scores(
     tokenizer = load_tokenizer(str(smollm2_folder))
     engine = TransformersEngine(load_model(str(smollm2_folder), dtype), tokenizer, max_length=256)
     prompts = [tokenizer(text).input_ids for text in ("The capital of France is", "One, two, three, four,")]
-    samples = await asyncio.gather(*(engine.generate(prompt, Sampling(max_tokens=24, seed=1)) for prompt in prompts))
+    samples = await asyncio.gather(
+        *(engine.generate(prompt, SamplingParams(max_tokens=24, seed=1)) for prompt in prompts)
+    )
     model, compute = load_trainable(str(smollm2_folder), dtype, lora_rank=4)
     scorer = Scorer(model, compute)
     apart = []

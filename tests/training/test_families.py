@@ -14,12 +14,12 @@ from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from webdancer_cli.data.records import Message
 from webdancer_cli.errors import UsageError
-from webdancer_cli.records import Message
+from webdancer_cli.training.chat_templates import difference
 from webdancer_cli.training.models import load_tokenizer
 from webdancer_cli.training.renderer import Renderer, Tokens
-from webdancer_cli.training.templates import difference
-from webdancer_cli.transcript import TAGS
+from webdancer_cli.transcript.grammar import TAGS
 
 CHATML = ["<|im_start|>", "<|im_end|>"]
 USABLE = [name for name, published in TOKENIZERS.items() if not published.refused]

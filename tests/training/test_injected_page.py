@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from webdancer_cli import jsonl
 from webdancer_cli.agent.episode import Completion, Limits, play
 from webdancer_cli.agent.tools import Tools
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA, Message, Page, Trajectory
 from webdancer_cli.grading.format import format_fault
 from webdancer_cli.prompts import load
-from webdancer_cli.records import QA, Message, Page, Trajectory
 from webdancer_cli.training.renderer import Renderer, Tokens
-from webdancer_cli.transcript import ToolCall, Turn, parse_turn, render_turn
+from webdancer_cli.transcript.grammar import ToolCall, Turn, parse_turn, render_turn
 from webdancer_cli.web.corpus import Corpus
 
 URL = "http://127.0.0.1:8765/Kemlo.html"
@@ -33,7 +33,7 @@ class Scripted:
     """Writes ``TURNS``, whatever it is shown."""
 
     name = "scripted"
-    room = math.inf
+    remaining_tokens = math.inf
 
     def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> "Scripted":
         self._turns = iter(TURNS)
@@ -52,7 +52,7 @@ class Scripted:
 async def read(folder: Path, page: Page) -> Trajectory:
     """An episode that finds the page and reads it."""
     path = str(folder / "pages.jsonl")
-    jsonl.write_all(path, [page])
+    jsonl.write_records(path, [page])
     prompts = load("default")
     question = QA(question="Who is the mayor of Kemlo?", answer="Brunda")
     return await play(question, Scripted(), Tools(Corpus.load(path), prompts), prompts, Limits(), date="2025-01-01")

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from tiny_models import ARCHITECTURES
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
+from webdancer_cli.data.records import Message
 from webdancer_cli.errors import UsageError
-from webdancer_cli.records import Message
 from webdancer_cli.training.logprobs import check_head
 from webdancer_cli.training.models import (
     arithmetic,

@@ -7,9 +7,9 @@ import torch
 
 import webdancer_cli.training
 from webdancer_cli.training.models import load_model, load_tokenizer
-from webdancer_cli.web.world.graph import World
-from webdancer_cli.web.world.plain import page
-from webdancer_cli.web.world.syllables import words
+from webdancer_cli.world.plain_pages import plain_page
+from webdancer_cli.world.plain_world import PlainWorld
+from webdancer_cli.world.syllables import pool_words
 
 FOLDER = Path(webdancer_cli.training.__file__).parent / "nano"
 
@@ -25,7 +25,7 @@ def test_weights_and_tokenizer_take_at_most_8_megabytes():
 
 @pytest.mark.parametrize("pool", ["train", "eval"])
 def test_nearly_every_name_is_two_tokens(tokenizer, pool):
-    lengths = [len(tokenizer.encode(name)) for name in words(pool)]
+    lengths = [len(tokenizer.encode(name)) for name in pool_words(pool)]
     assert sum(length == 2 for length in lengths) >= 0.97 * len(lengths)
 
 
@@ -41,12 +41,12 @@ def test_any_text_comes_back_from_its_tokens(tokenizer):
 
 
 def test_the_base_reads_facts_off_pages_of_a_world_with_names_that_it_never_saw(tokenizer):
-    world = World(pages=400, seed=2, names="eval")
+    world = PlainWorld(pages=400, seed=2, names="eval")
     model = load_model("nano", "float32")
     right = 0
     for index in range(0, 400, 8):
         fact = next(fact for fact in world.facts(index) if fact.target_index is not None)
-        text = f"{page(world, index).text}\nThe {fact.relation} of {world.entity(index).name} is {fact.value}"
+        text = f"{plain_page(world, index).text}\nThe {fact.relation} of {world.entity(index).name} is {fact.value}"
         ids = tokenizer.encode(text)
         value = tokenizer.encode(fact.value)
         assert ids[-len(value) :] == value

@@ -21,8 +21,8 @@ from transformers import (
 )
 from vllm_server import post, serving
 
-from webdancer_cli import jsonl
-from webdancer_cli.records import QA, Evidence, Page, Trajectory, from_object
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA, Evidence, Page, Trajectory, from_object
 from webdancer_cli.training.models import load_tokenizer
 from webdancer_cli.training.renderer import Renderer
 
@@ -39,9 +39,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     page = Page(url="http://a.test/Bost", title="Bost", text="Bost is a town.\n\nThe colour of Bost is red.")
     proof = Evidence(url=page.url, title=page.title, quote="The colour of Bost is red.")
-    jsonl.write_all(str(folder / "pages.jsonl"), [page])
+    jsonl.write_records(str(folder / "pages.jsonl"), [page])
     question = QA(question="What is the colour of Bost?", answer="red", evidence=[proof])
-    jsonl.write_all(str(folder / "qa.jsonl"), [question])
+    jsonl.write_records(str(folder / "qa.jsonl"), [question])
     return folder
 
 

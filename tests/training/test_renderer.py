@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from webdancer_cli.data.records import Message
 from webdancer_cli.errors import UsageError
-from webdancer_cli.records import Message
 from webdancer_cli.training.models import load_tokenizer
 from webdancer_cli.training.renderer import Renderer, Tokens
-from webdancer_cli.transcript import render_response
+from webdancer_cli.transcript.grammar import render_response
 
 INJECTIONS = [
     "<|im_end|>",

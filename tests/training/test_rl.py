@@ -14,29 +14,30 @@ import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from webdancer_cli import jsonl, settings
-from webdancer_cli.config import Rl
-from webdancer_cli.errors import BudgetSpent, Refused
-from webdancer_cli.records import QA, Message, Page, Verdict
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA, Message, Page, Verdict
+from webdancer_cli.errors import BudgetSpent, ServiceRefused
+from webdancer_cli.options import settings
+from webdancer_cli.options.config import RlOptions
 from webdancer_cli.stages import rl as stage
 from webdancer_cli.training import rl
 from webdancer_cli.training.batches import pad
-from webdancer_cli.training.distributed import World
+from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.logprobs import Scorer, token_logprobs
 from webdancer_cli.training.models import load_trainable
 from webdancer_cli.training.renderer import Renderer, Tokens
-from webdancer_cli.training.rollouts import Lesson
+from webdancer_cli.training.rollouts import TrainingSample
 from webdancer_cli.training.sft import adamw
 
 ROOT = Path(__file__).parent.parent.parent
 ANSWERS = ("red", "blue")
 
 
-def options(**changes: object) -> Rl:
-    return Rl(**{"lr": 1e-2, "micro_tokens": 10_000, "max_grad_norm": 1e9, **changes})  # type: ignore[arg-type]
+def options(**changes: object) -> RlOptions:
+    return RlOptions(**{"lr": 1e-2, "micro_tokens": 10_000, "max_grad_norm": 1e9, **changes})  # type: ignore[arg-type]
 
 
-def batch(seed: int = 0) -> list[Lesson]:
+def batch(seed: int = 0) -> list[TrainingSample]:
     """Episodes of uneven length, with old log-probs near the model's and both signs of advantage."""
     rng = torch.Generator().manual_seed(seed)
     lessons = []
@@ -44,16 +45,18 @@ def batch(seed: int = 0) -> list[Lesson]:
         ids = torch.randint(0, 300, (length,), generator=rng).tolist()
         trainable = [at > 0 and at % 4 != 0 for at in range(length)]
         logprobs = (-5.7 + 0.5 * torch.randn(sum(trainable), generator=rng)).tolist()
-        lessons.append(Lesson(Tokens(ids, trainable), logprobs, float(torch.randn(1, generator=rng))))
+        lessons.append(TrainingSample(Tokens(ids, trainable), logprobs, float(torch.randn(1, generator=rng))))
     return lessons
 
 
-def updated(folder: Path, world: World | None = None, **changes: object) -> tuple[rl.Update, list[torch.Tensor]]:
+def updated(
+    folder: Path, world: ProcessGroup | None = None, **changes: object
+) -> tuple[rl.PolicyUpdate, list[torch.Tensor]]:
     """One update by SGD (Adam would hide a wrong scale of the gradient); the weights after it."""
     model, compute = load_trainable(str(folder), "float32")
     scorer = Scorer(model, compute)
     optimizer = torch.optim.SGD(scorer.parameters(), lr=1.0)
-    update = rl.learn(scorer, optimizer, batch(), 1.0, options(**changes), world or World())
+    update = rl.update_policy(scorer, optimizer, batch(), 1.0, options(**changes), world or ProcessGroup())
     return update, [parameter.detach().clone() for parameter in scorer.parameters()]
 
 
@@ -63,7 +66,9 @@ def test_micro_batches_change_nothing(tiny_folder: Path):
         parts, same = updated(tiny_folder, micro_tokens=micro_tokens)
         assert parts.loss == pytest.approx(whole.loss, abs=1e-5)
         assert parts.grad_norm == pytest.approx(whole.grad_norm, rel=1e-5)
-        assert parts.sums.tokens == whole.sums.tokens == sum(len(lesson.logprobs) for lesson in batch())
+        assert (
+            parts.sums.tokens == whole.sums.tokens == sum(len(training_sample.logprobs) for training_sample in batch())
+        )
         for left, right in zip(weights, same, strict=True):
             assert torch.allclose(left, right, atol=1e-5)
 
@@ -72,13 +77,15 @@ def test_the_loss_by_hand_at_ratio_one(tiny_folder: Path):
     """With old = new every ratio is 1, and the loss is minus the mean over tokens of the advantages."""
     model, _ = load_trainable(str(tiny_folder), "float32")
     lessons = batch()
-    for lesson in lessons:
-        micro = pad([lesson.tokens])
-        lesson.logprobs[:] = token_logprobs(model, micro.ids_BT, micro.trainable_BT).tolist()
+    for training_sample in lessons:
+        micro = pad([training_sample.tokens])
+        training_sample.logprobs[:] = token_logprobs(model, micro.ids_BT, micro.trainable_BT).tolist()
     scorer = Scorer(model)
-    update = rl.learn(scorer, torch.optim.SGD(scorer.parameters(), lr=0.0), lessons, 0.0, options(), World())
-    tokens = sum(len(lesson.logprobs) for lesson in lessons)
-    expected = -sum(lesson.advantage * len(lesson.logprobs) for lesson in lessons) / tokens
+    update = rl.update_policy(
+        scorer, torch.optim.SGD(scorer.parameters(), lr=0.0), lessons, 0.0, options(), ProcessGroup()
+    )
+    tokens = sum(len(training_sample.logprobs) for training_sample in lessons)
+    expected = -sum(training_sample.advantage * len(training_sample.logprobs) for training_sample in lessons) / tokens
     assert update.loss == pytest.approx(expected, abs=1e-5)
     assert update.sums.ratio_max == pytest.approx(1, abs=1e-5)
     assert update.sums.clipped == 0
@@ -91,14 +98,14 @@ from pathlib import Path
 from test_rl import batch, options
 from webdancer_cli.training import rl
 from webdancer_cli.training.checkpoint_writer import full_state
-from webdancer_cli.training.distributed import joined, shard
+from webdancer_cli.training.distributed import join_process_group, shard
 from webdancer_cli.training.logprobs import Scorer
 from webdancer_cli.training.models import load_trainable
-with joined() as world:
+with join_process_group() as world:
     model, compute = load_trainable({folder!r}, "float32")
     scorer = shard(Scorer(model, compute), {{"Qwen3DecoderLayer"}}, world)
     optimizer = torch.optim.SGD(scorer.parameters(), lr=1.0)
-    update = rl.learn(scorer, optimizer, batch(), 1.0, options(micro_tokens=60), world)
+    update = rl.update_policy(scorer, optimizer, batch(), 1.0, options(micro_tokens=60), world)
     state = full_state(model, {{}}, world, everywhere=True)
     if world.rank == 1:
         torch.save((update, state), {out!r})
@@ -131,14 +138,14 @@ def torchrun(*command: object, stdin: str = "") -> "subprocess.CompletedProcess[
     return done
 
 
-def flags(given: Rl) -> list[str]:
+def flags(given: RlOptions) -> list[str]:
     """What the command line needs for these options."""
-    own = {field.name: getattr(given, field.name) for field in fields(Rl)}
+    own = {field.name: getattr(given, field.name) for field in fields(RlOptions)}
     return [
         word
         for name, value in own.items()
-        if value != getattr(Rl(), name)
-        for word in (settings.option(name), str(value))
+        if value != getattr(RlOptions(), name)
+        for word in (settings.long_flag(name), str(value))
     ]
 
 
@@ -171,8 +178,8 @@ def test_refill_rounds_follow_the_share_of_learnable_groups():
     assert rl.round_size(collected(kept=0, played=16), 16) == 16
 
 
-def collected(kept: int, played: int) -> rl.Collected:
-    class Counted(rl.Collected):
+def collected(kept: int, played: int) -> rl.RolloutBatch:
+    class Counted(rl.RolloutBatch):
         @property
         def kept(self) -> list:  # type: ignore[type-arg]
             return [None] * kept
@@ -238,9 +245,11 @@ def turn(answer: str) -> Message:
     return Message("assistant", f"<think>\nx\n</think>\n<answer>\n{answer}\n</answer>")
 
 
-def toy(folder: Path, undecided: Path, **changes: object) -> Rl:
-    jsonl.write_all(str(folder / "qa.jsonl"), [QA(question=question, answer="red") for question in QUESTIONS])
-    jsonl.write_all(str(folder / "pages.jsonl"), [Page(url="http://127.0.0.1/red", title="Red", text="Red is warm.")])
+def toy(folder: Path, undecided: Path, **changes: object) -> RlOptions:
+    jsonl.write_records(str(folder / "qa.jsonl"), [QA(question=question, answer="red") for question in QUESTIONS])
+    jsonl.write_records(
+        str(folder / "pages.jsonl"), [Page(url="http://127.0.0.1/red", title="Red", text="Red is warm.")]
+    )
     settings = {
         "data": str(folder / "qa.jsonl"),
         "web": str(folder / "pages.jsonl"),
@@ -256,7 +265,7 @@ def toy(folder: Path, undecided: Path, **changes: object) -> Rl:
         "max_context_tokens": 120,
         **changes,
     }
-    return Rl(**settings)  # type: ignore[arg-type]
+    return RlOptions(**settings)  # type: ignore[arg-type]
 
 
 def metrics(folder: Path) -> list[dict]:  # type: ignore[type-arg]
@@ -284,7 +293,7 @@ def test_several_updates_per_batch_leave_the_sampling_policy(tmp_path: Path, und
 
 def test_a_step_without_a_learnable_group_is_skipped_and_said(tmp_path: Path, undecided: Path):
     given = toy(tmp_path, undecided, steps=2, max_rounds=3)
-    jsonl.write_all(given.data, [QA(question=question, answer="green") for question in QUESTIONS])
+    jsonl.write_records(given.data, [QA(question=question, answer="green") for question in QUESTIONS])
     stage.run(given)
     for line in metrics(tmp_path):
         assert (line["updates"], line["kept"], line["rounds"], line["groups"]) == (0, 0, 3, 12)
@@ -318,30 +327,30 @@ class Knows:
         self.closed_in.add(id(asyncio.get_running_loop()))
 
 
-def italian(folder: Path, undecided: Path, **changes: object) -> Rl:
+def italian(folder: Path, undecided: Path, **changes: object) -> RlOptions:
     given = toy(folder, undecided, **changes)
-    jsonl.write_all(given.data, [QA(question=question, answer="rosso") for question in QUESTIONS])
+    jsonl.write_records(given.data, [QA(question=question, answer="rosso") for question in QUESTIONS])
     return given
 
 
 def test_a_judge_that_reads_teaches_what_a_match_cannot(tmp_path: Path, undecided: Path):
     judge = Knows()
-    tally = stage.run(italian(tmp_path, undecided, steps=16), judge=judge)
+    stats = stage.run(italian(tmp_path, undecided, steps=16), judge=judge)
     lines = metrics(tmp_path)
     assert 0.3 < lines[0]["accuracy"] < 0.7
     assert sum(line["accuracy"] for line in lines[-4:]) / 4 > 0.85
     assert len(judge.loops) == 1 and judge.closed_in == judge.loops
-    assert tally.exit_code == 0
+    assert stats.exit_code == 0
     about = json.loads((tmp_path / "out" / "webdancer.json").read_text())
     assert about["judge"] == "model:knows"
 
 
 def test_a_judge_that_is_out_of_order_ends_the_run_after_a_step_with_a_checkpoint(tmp_path: Path, undecided: Path):
     judge = Knows(out=True)
-    tally = stage.run(italian(tmp_path, undecided), judge=judge)
+    stats = stage.run(italian(tmp_path, undecided), judge=judge)
     (line,) = metrics(tmp_path)
     assert (line["updates"], line["kept"], line["unjudged"], line["accuracy"]) == (0, 0, line["rollouts"], None)
-    assert "could be judged" in tally.stopped and tally.exit_code == 1
+    assert "could be judged" in stats.stopped and stats.exit_code == 1
     assert (tmp_path / "out" / "config.json").exists()
     assert judge.closed_in
 
@@ -355,7 +364,7 @@ from webdancer_cli.stages import rl as stage
 judge = Knows()
 asked = []
 judge.judge, said = (lambda qa, answer: asked.append(qa.question) or said(qa, answer)), judge.judge
-tally = stage.run(italian(Path({folder!r}), Path({model!r}), steps=2), judge=judge)
+stats = stage.run(italian(Path({folder!r}), Path({model!r}), steps=2), judge=judge)
 import os
 Path({folder!r}, "rank" + os.environ["RANK"]).write_text(json.dumps(sorted(asked)))
 """
@@ -400,17 +409,17 @@ class Poor(Knows):
 
 
 @pytest.mark.parametrize(
-    "error", [BudgetSpent("--max-cost 1 is spent; --resume does the rest"), Refused("no key; --resume goes on")]
+    "error", [BudgetSpent("--max-cost 1 is spent; --resume does the rest"), ServiceRefused("no key; --resume goes on")]
 )
 def test_what_stops_a_data_stage_ends_the_rounds_and_what_was_learned_is_saved(
     tmp_path: Path, undecided: Path, error: Exception
 ):
     judge = Poor(70, error)  # the first step takes 64; the second is cut in its only round of five
-    tally = stage.run(italian(tmp_path, undecided, max_rounds=5, questions=4), judge=judge)
+    stats = stage.run(italian(tmp_path, undecided, max_rounds=5, questions=4), judge=judge)
     lines = metrics(tmp_path)
-    assert (lines[-1]["rounds"], tally.exit_code) == (1, 1) and len(lines) <= 2
+    assert (lines[-1]["rounds"], stats.exit_code) == (1, 1) and len(lines) <= 2
     assert lines[0]["updates"] == 1
-    assert tally.stopped == str(error).partition(";")[0]
+    assert stats.stopped == str(error).partition(";")[0]
     assert (tmp_path / "out" / "model.safetensors").exists()
 
 
@@ -423,8 +432,8 @@ from webdancer_cli.errors import BudgetSpent
 from webdancer_cli.stages import rl as stage
 rank = os.environ["RANK"]
 judge = Poor(10, BudgetSpent("spent")) if rank == "1" else Knows()
-tally = stage.run(italian(Path({folder!r}), Path({model!r}), max_rounds=5), judge=judge)
-Path({folder!r}, "rank" + rank).write_text(tally.stopped)
+stats = stage.run(italian(Path({folder!r}), Path({model!r}), max_rounds=5), judge=judge)
+Path({folder!r}, "rank" + rank).write_text(stats.stopped)
 """
 
 

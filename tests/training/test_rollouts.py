@@ -5,19 +5,19 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from webdancer_cli import jsonl
 from webdancer_cli.agent.tools import Tools
-from webdancer_cli.config import Rl
-from webdancer_cli.errors import BudgetSpent, ModelError, Refused
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA, Page, Verdict
+from webdancer_cli.errors import BudgetSpent, ModelError, ServiceRefused
+from webdancer_cli.options.config import RlOptions
 from webdancer_cli.prompts import load
-from webdancer_cli.records import QA, Page, Verdict
-from webdancer_cli.training.engine import Sample, Sampling
-from webdancer_cli.training.policies import TokenPolicy
+from webdancer_cli.training.engine import SampledTokens, SamplingParams
 from webdancer_cli.training.renderer import Renderer
-from webdancer_cli.training.rollouts import Arena, Group, learnable, lessons, shown
-from webdancer_cli.transcript import ToolCall, Turn, render_turn
+from webdancer_cli.training.rollouts import Group, RolloutCollector, learnable, rollout_record, training_samples
+from webdancer_cli.training.token_policy import TokenPolicy
+from webdancer_cli.transcript.grammar import ToolCall, Turn, render_turn
 from webdancer_cli.web.corpus import Corpus
-from webdancer_cli.web.source import Hit
+from webdancer_cli.web.protocols import Hit
 
 RED = QA(question="What colour?", answer="Red", aliases=["scarlet"])
 SEARCH = render_turn(Turn(thought="Look.", call=ToolCall("search", {"query": ["colour"]})))
@@ -37,14 +37,14 @@ class ByRollout:
         self.scripts = [list(script) for script in scripts]
         self.rows: dict[str, list[str | None]] = {}
 
-    async def generate(self, prompt_ids: list[int], sampling: Sampling, row: str | None = None) -> Sample:
+    async def generate(self, prompt_ids: list[int], sampling: SamplingParams, row: str | None = None) -> SampledTokens:
         assert row is not None
         script = self.rows.setdefault(row, self.scripts[len(self.rows)] if row not in self.rows else [])
         text = script.pop(0)
         if text is None:
             raise ModelError("the engine is out")
         ids = self.renderer.turn(text)[: sampling.max_tokens]
-        return Sample(ids, [-0.1] * len(ids), "stop" if ids[-1] in sampling.stop_ids else "length")
+        return SampledTokens(ids, [-0.1] * len(ids), "stop" if ids[-1] in sampling.stop_ids else "length")
 
     def release(self, row: str) -> None:
         pass
@@ -53,19 +53,19 @@ class ByRollout:
 @pytest.fixture
 def tools(tmp_path: Path) -> Tools:
     path = str(tmp_path / "pages.jsonl")
-    jsonl.write_all(path, [Page(url="http://127.0.0.1/c", title="Colour", text="The colour is red.")])
+    jsonl.write_records(path, [Page(url="http://127.0.0.1/c", title="Colour", text="The colour is red.")])
     return Tools(Corpus.load(path), load("compact"))
 
 
-def arena(
+def collector(
     tools: Tools,
     tokenizer: PreTrainedTokenizerFast,
     *scripts: list[str | None],
     judge: "Reads | None" = None,
     **options: object,
-) -> Arena:
+) -> RolloutCollector:
     renderer = Renderer(tokenizer)
-    given = Rl(**{"group": len(scripts), "max_context_tokens": 1500, **options})  # type: ignore[arg-type]
+    given = RlOptions(**{"group": len(scripts), "max_context_tokens": 1500, **options})  # type: ignore[arg-type]
     policy = TokenPolicy(
         "tiny",
         ByRollout(renderer, *scripts),
@@ -73,13 +73,13 @@ def arena(
         max_context_tokens=given.max_context_tokens,
         max_turn_tokens=given.max_turn_tokens,
     )
-    return Arena(policy, tools, load("compact"), given, judge)
+    return RolloutCollector(policy, tools, load("compact"), given, judge)
 
 
 async def played(
     tools: Tools, tokenizer: PreTrainedTokenizerFast, *scripts: list[str | None], **options: object
 ) -> Group:
-    groups = await arena(tools, tokenizer, *scripts, **options).play([RED], attempt=0)  # type: ignore[arg-type]
+    groups = await collector(tools, tokenizer, *scripts, **options).play([RED], attempt=0)  # type: ignore[arg-type]
     assert len(groups) == 1
     return groups[0]
 
@@ -131,7 +131,7 @@ async def test_an_outage_is_unjudged_and_in_no_group(tools: Tools, tiny_tokenize
     assert (outage.correct, outage.reward, outage.trajectory.ending) == (None, None, "model_error")
     assert learnable(group)
     # rewards 1.0 and 0.1: mean 0.55, deviation 0.45
-    assert [lesson.advantage for lesson in lessons(group)] == pytest.approx([1, -1])
+    assert [training_sample.advantage for training_sample in training_samples(group)] == pytest.approx([1, -1])
     assert not learnable(group[:2])
 
 
@@ -151,8 +151,10 @@ async def test_what_the_judge_cannot_judge_is_no_part_of_the_groups_statistics(
     assert [rollout.correct for rollout in group] == [True, None, False, None, False]
     assert learnable(group) and not learnable(group[:2]) and not learnable(group[1:])
     # rewards 1.0, 0.1, 0.1: mean 0.4, deviation sqrt((0.36 + 0.09 + 0.09) / 3) = sqrt(0.18)
-    assert [lesson.advantage for lesson in lessons(group)] == pytest.approx([0.6 / 0.18**0.5] + [-0.3 / 0.18**0.5] * 2)
-    assert lessons(group[1:2]) == []
+    assert [training_sample.advantage for training_sample in training_samples(group)] == pytest.approx(
+        [0.6 / 0.18**0.5] + [-0.3 / 0.18**0.5] * 2
+    )
+    assert training_samples(group[1:2]) == []
 
 
 async def test_a_spent_budget_leaves_the_rest_unjudged_and_says_so(
@@ -160,7 +162,7 @@ async def test_a_spent_budget_leaves_the_rest_unjudged_and_says_so(
 ):
     judge = Reads(calls=1)
     scripts = [[SEARCH, answer("red")], [SEARCH, answer("blue")]]
-    playing = arena(tools, tiny_tokenizer, *scripts, judge=judge)
+    playing = collector(tools, tiny_tokenizer, *scripts, judge=judge)
     ((one, two),) = await playing.play([RED], attempt=0)
     assert sorted([one.correct, two.correct], key=str) in ([None, True], [False, None])
     assert playing.stopped == "--max-cost 1 is spent"
@@ -200,7 +202,7 @@ async def test_what_is_trained_is_what_was_sampled(tools: Tools, tiny_tokenizer:
 
 async def test_a_shown_rollout_is_a_trajectory_with_its_reward(tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast):
     (rollout,) = await played(tools, tiny_tokenizer, [SEARCH, answer("red")])
-    line = shown(rollout, 7)
+    line = rollout_record(rollout, 7)
     assert line.messages == rollout.trajectory.messages
     assert line.extra == {"step": 7, "reward": pytest.approx(1.0), "format_ok": True}
     assert rollout.trajectory.extra == {}
@@ -217,7 +219,7 @@ class Refusing:
 
     async def search(self, query: str, results: int) -> list[Hit]:
         self.asked += 1
-        raise Refused("serper: HTTP 402: no credit left; --resume goes on from there")
+        raise ServiceRefused("serper: HTTP 402: no credit left; --resume goes on from there")
 
     async def read(self, url: str) -> Page:
         raise AssertionError(url)
@@ -229,7 +231,7 @@ class Refusing:
 async def test_a_refusal_of_the_web_is_unjudged_and_heard_of(tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast):
     web = Refusing()
     scripts = [["<answer>red</answer>"], [SEARCH, answer("red")], [SEARCH, answer("blue")]]
-    playing = arena(Tools(web, load("compact")), tiny_tokenizer, *scripts)
+    playing = collector(Tools(web, load("compact")), tiny_tokenizer, *scripts)
     ((free, *refused),) = await playing.play([RED], attempt=0)
     assert free.correct and [rollout.reward for rollout in refused] == [None, None]
     assert [rollout.trajectory.ending for rollout in refused] == ["tool_abort"] * 2

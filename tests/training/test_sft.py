@@ -7,17 +7,17 @@ import pytest
 import torch
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
-from webdancer_cli.config import Sft
-from webdancer_cli.flow import silent
-from webdancer_cli.records import Message
+from webdancer_cli.data.pipeline import say_nothing
+from webdancer_cli.data.records import Message
+from webdancer_cli.options.config import SftOptions
 from webdancer_cli.training.batches import Example, pad
 from webdancer_cli.training.checkpoint import METRICS
-from webdancer_cli.training.distributed import World
+from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.logprobs import Scorer
 from webdancer_cli.training.models import load_model, load_trainable
 from webdancer_cli.training.renderer import Renderer, Tokens
 from webdancer_cli.training.setup import set_up
-from webdancer_cli.training.sft import Diverged, Update, adamw, rate, step_on, total_steps, train
+from webdancer_cli.training.sft import Diverged, SftUpdate, adamw, lr_factor, total_steps, train_sft, train_step
 
 ROWS = [
     Tokens([3, 1, 4, 1, 5], [False, False, True, True, True]),
@@ -26,9 +26,9 @@ ROWS = [
 ]
 
 
-def run(options: Sft, examples: list[Example], out: Path) -> list[dict[str, float]]:
+def run(options: SftOptions, examples: list[Example], out: Path) -> list[dict[str, float]]:
     options = replace(options, out=str(out))
-    train(options, examples, set_up(options, World(), silent), {"id": "test"})
+    train_sft(options, examples, set_up(options, ProcessGroup(), say_nothing), {"id": "test"})
     return [json.loads(line) for line in (out / METRICS).read_text().splitlines()]
 
 
@@ -52,18 +52,18 @@ def test_the_loss_is_the_mean_over_the_trainable_tokens_of_the_global_batch(tiny
     assert len(found) == 6
     model, compute = load_trainable(str(tiny_folder))
     batches = [pad(ROWS[:1]), pad(ROWS[1:]), pad([])]
-    update = step_on(Scorer(model, compute), adamw(model, 0.0, 0.0), batches, 6, 0.0, 1.0, World())
+    update = train_step(Scorer(model, compute), adamw(model, 0.0, 0.0), batches, 6, 0.0, 1.0, ProcessGroup())
     assert update.loss == pytest.approx(-sum(found) / 6, abs=1e-6)
 
 
 def test_the_split_into_micro_batches_does_not_change_the_update(tiny_folder: Path) -> None:
-    updates: list[Update] = []
+    updates: list[SftUpdate] = []
     weights = []
     for batches in ([pad(ROWS)], [pad([row]) for row in ROWS]):
         model, compute = load_trainable(str(tiny_folder))
         scorer = Scorer(model, compute)
         optimizer = adamw(scorer, 1e-3, 0.0)
-        updates += [step_on(scorer, optimizer, batches, 6, 1e-3, 1.0, World()) for _ in range(3)]
+        updates += [train_step(scorer, optimizer, batches, 6, 1e-3, 1.0, ProcessGroup()) for _ in range(3)]
         weights.append([part.detach() for part in model.parameters()])
     for one, other in zip(updates[:3], updates[3:], strict=True):
         assert one.loss == pytest.approx(other.loss, abs=1e-5)
@@ -76,7 +76,9 @@ def test_the_split_into_micro_batches_does_not_change_the_update(tiny_folder: Pa
 def test_training_learns_and_writes_a_checkpoint(
     tiny_folder: Path, tmp_path: Path, examples: list[Example], micro_tokens: int
 ) -> None:
-    options = Sft(model=str(tiny_folder), lr=1e-2, steps=30, batch_size=4, micro_tokens=micro_tokens, save_every=20)
+    options = SftOptions(
+        model=str(tiny_folder), lr=1e-2, steps=30, batch_size=4, micro_tokens=micro_tokens, save_every=20
+    )
     metrics = run(options, examples, tmp_path / "out")
     assert [line["step"] for line in metrics] == list(range(1, 31))
     assert metrics[-1]["loss"] < 0.5 * metrics[0]["loss"]
@@ -89,7 +91,7 @@ def test_training_learns_and_writes_a_checkpoint(
 
 def test_the_same_seed_gives_the_same_run(tiny_folder: Path, tmp_path: Path, examples: list[Example]) -> None:
     runs = [
-        run(Sft(model=str(tiny_folder), lr=1e-3, steps=5, batch_size=2, seed=seed), examples, tmp_path / name)
+        run(SftOptions(model=str(tiny_folder), lr=1e-3, steps=5, batch_size=2, seed=seed), examples, tmp_path / name)
         for name, seed in (("first", 7), ("again", 7), ("other", 8))
     ]
     first, again, other = ([line["loss"] for line in metrics] for metrics in runs)
@@ -97,17 +99,17 @@ def test_the_same_seed_gives_the_same_run(tiny_folder: Path, tmp_path: Path, exa
 
 
 def test_lora_learns_and_leaves_a_plain_checkpoint(tiny_folder: Path, tmp_path: Path, examples: list[Example]) -> None:
-    options = Sft(model=str(tiny_folder), lr=1e-2, steps=20, batch_size=6, lora_rank=8)
+    options = SftOptions(model=str(tiny_folder), lr=1e-2, steps=20, batch_size=6, lora_rank=8)
     metrics = run(options, examples, tmp_path / "out")
     assert metrics[-1]["loss"] < metrics[0]["loss"] - 0.3
     merged = load_model(str(tmp_path / "out"))
     assert not [name for name, _ in merged.named_parameters() if "lora" in name]
-    again = run(Sft(model=str(tmp_path / "out"), lr=1e-9, steps=1, batch_size=6), examples, tmp_path / "again")
+    again = run(SftOptions(model=str(tmp_path / "out"), lr=1e-9, steps=1, batch_size=6), examples, tmp_path / "again")
     assert again[0]["loss"] < metrics[-1]["loss"] + 0.05
 
 
 def test_bfloat16_arithmetic_learns_too(tiny_folder: Path, tmp_path: Path, examples: list[Example]) -> None:
-    options = Sft(model=str(tiny_folder), lr=3e-3, steps=20, batch_size=6, dtype="bfloat16")
+    options = SftOptions(model=str(tiny_folder), lr=3e-3, steps=20, batch_size=6, dtype="bfloat16")
     metrics = run(options, examples, tmp_path / "out")
     assert metrics[-1]["loss"] < 0.7 * metrics[0]["loss"]
     assert AutoConfig.from_pretrained(tmp_path / "out").dtype in ("bfloat16", torch.bfloat16)
@@ -119,13 +121,13 @@ def test_a_run_that_diverges_stops_and_keeps_its_weights(tiny_folder: Path) -> N
     with torch.no_grad():
         model.model.norm.weight.fill_(math.inf)
     with pytest.raises(Diverged, match="lower --lr"):
-        step_on(Scorer(model, compute), adamw(model, 1e-3, 0.0), [pad(ROWS)], 6, 1e-3, 1.0, World())
+        train_step(Scorer(model, compute), adamw(model, 1e-3, 0.0), [pad(ROWS)], 6, 1e-3, 1.0, ProcessGroup())
     assert torch.equal(model.lm_head.weight, before)
 
 
 def test_the_rate_rises_and_falls_to_a_tenth() -> None:
     # 11 steps, two of warm-up: 1/2, 1, then a cosine over 9 points from 1 to 0.1 with 0.55 in the middle.
-    rates = [rate(step, 11, 0.2) for step in range(1, 12)]
+    rates = [lr_factor(step, 11, 0.2) for step in range(1, 12)]
     assert rates[:3] == [0.5, 1.0, 1.0]
     assert rates[6] == pytest.approx(0.55) and rates[10] == pytest.approx(0.1)
     assert rates[2:] == sorted(rates[2:], reverse=True)
@@ -137,7 +139,7 @@ def test_the_rate_rises_and_falls_to_a_tenth() -> None:
 )
 def test_steps_follow_from_epochs(epochs: float, steps: int | None, batch_size: int, count: int, expected: int) -> None:
     # 3 * 100 / 16 = 18.75; 0.5 * 100 / 16 = 3.1; steps win; a batch is at most the whole data: 2 * 5 / 5.
-    assert total_steps(Sft(epochs=epochs, steps=steps, batch_size=batch_size), count) == expected
+    assert total_steps(SftOptions(epochs=epochs, steps=steps, batch_size=batch_size), count) == expected
 
 
 @pytest.mark.slow
@@ -153,7 +155,7 @@ def test_a_real_model_learns_by_lora_along_the_same_path(
         for town in ("Arlen", "Bost", "Corvin", "Dunmar")
     ]
     examples = [Example.of(renderer.encode(messages)) for messages in turns]
-    options = Sft(model=str(smollm2_folder), lr=1e-3, steps=10, batch_size=4, lora_rank=8)
+    options = SftOptions(model=str(smollm2_folder), lr=1e-3, steps=10, batch_size=4, lora_rank=8)
     metrics = run(options, examples, tmp_path / "out")
     assert metrics[-1]["loss"] < 0.5 * metrics[0]["loss"]
     assert load_model(str(tmp_path / "out")).dtype == torch.bfloat16

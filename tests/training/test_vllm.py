@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from vllm_server import post, serving
 
-from webdancer_cli.records import Attempt, Message, Trajectory, from_object, to_object
+from webdancer_cli.data.records import Attempt, Message, Trajectory, from_object, to_object
 from webdancer_cli.training.models import cpu_has_bfloat16, load_tokenizer
 from webdancer_cli.training.renderer import Renderer
-from webdancer_cli.transcript import render_response
+from webdancer_cli.transcript.grammar import render_response
 
 pytestmark = pytest.mark.vllm
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from webdancer_cli import jsonl
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA, Link, Page
 from webdancer_cli.errors import ToolError, UsageError
-from webdancer_cli.records import QA, Link, Page
 from webdancer_cli.web.corpus import Corpus
 
 PAGES = [
@@ -29,7 +29,7 @@ PAGES = [
 @pytest.fixture
 def path(tmp_path: Path) -> str:
     target = str(tmp_path / "pages.jsonl")
-    jsonl.write_all(target, PAGES)
+    jsonl.write_records(target, PAGES)
     return target
 
 
@@ -75,7 +75,7 @@ def test_results_are_limited_and_ordered(path: str) -> None:
 
 def test_equal_scores_keep_the_order_of_the_file(tmp_path: Path) -> None:
     target = str(tmp_path / "same.jsonl")
-    jsonl.write_all(target, [Page(url=f"http://e.org/{n}", title="Twin", text="same text") for n in range(50)])
+    jsonl.write_records(target, [Page(url=f"http://e.org/{n}", title="Twin", text="same text") for n in range(50)])
     hits = Corpus.load(target).search_now("twin", 10)
     assert [hit.url for hit in hits] == [f"http://e.org/{n}" for n in range(10)]
 
@@ -97,7 +97,7 @@ async def test_it_is_a_web(path: str) -> None:
 
 def test_a_url_that_comes_twice_counts_once(tmp_path: Path) -> None:
     target = str(tmp_path / "twice.jsonl")
-    jsonl.write_all(target, [PAGES[0], PAGES[0], PAGES[1]])
+    jsonl.write_records(target, [PAGES[0], PAGES[0], PAGES[1]])
     assert [page.title for page in Corpus.load(target)] == ["Ada Vane", "Oll"]
 
 
@@ -110,7 +110,7 @@ def test_a_torn_last_line_is_left_out(path: str) -> None:
 def test_wrong_files_are_refused_with_a_remedy(tmp_path: Path, path: str) -> None:
     missing, empty, other = str(tmp_path / "no.jsonl"), tmp_path / "empty.jsonl", str(tmp_path / "qa.jsonl")
     empty.write_text("\n")
-    jsonl.write_all(other, [QA(question="q", answer="a")])
+    jsonl.write_records(other, [QA(question="q", answer="a")])
     bad = tmp_path / "bad.jsonl"
     bad.write_bytes(b'{"url": 3, "text": ""}\n{"url": "u"}\n')
     for target, message in [
@@ -127,7 +127,7 @@ def test_wrong_files_are_refused_with_a_remedy(tmp_path: Path, path: str) -> Non
 
 def test_pages_without_words_make_a_corpus_that_finds_nothing(tmp_path: Path) -> None:
     target = str(tmp_path / "blank.jsonl")
-    jsonl.write_all(target, [Page(url="", title="", text="")])
+    jsonl.write_records(target, [Page(url="", title="", text="")])
     assert Corpus.load(target).search_now("x", 3) == []
 
 
@@ -185,7 +185,7 @@ def test_what_can_be_mended_is(tmp_path: Path, line: bytes, title: str, text: st
     corpus = Corpus.load(str(target))
     page = corpus.page("u")
     assert page is not None and (page.title, page.text) == (title, text) and not corpus.rejected
-    assert jsonl.write_all(str(tmp_path / "again"), [page]) == 1
+    assert jsonl.write_records(str(tmp_path / "again"), [page]) == 1
     assert [hit.url for hit in corpus.search_now(text, 1)] == ["u"]
 
 
@@ -200,7 +200,7 @@ def test_links_that_fit_are_kept(tmp_path: Path) -> None:
 
 def test_a_huge_page_costs_a_search_no_more_than_others(tmp_path: Path) -> None:
     target = str(tmp_path / "pages.jsonl")
-    jsonl.write_all(target, [Page(url="u", title="Oll", text="Rivers of Oll. " * 500_000)])
+    jsonl.write_records(target, [Page(url="u", title="Oll", text="Rivers of Oll. " * 500_000)])
     corpus = Corpus.load(target)
     start = time.process_time()
     assert corpus.search_now("rivers", 5)[0].snippet == "Rivers of Oll."

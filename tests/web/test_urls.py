@@ -30,7 +30,7 @@ from webdancer_cli.web import urls
     ],
 )
 def test_one_spelling(url: str, expected: str) -> None:
-    assert urls.canonical(url) == expected
+    assert urls.canonical_url(url) == expected
 
 
 @pytest.mark.parametrize(
@@ -38,18 +38,18 @@ def test_one_spelling(url: str, expected: str) -> None:
     ["ftp://example.com/", "file:///etc/passwd", "mailto:a@b.c", "javascript:x", "/a", "", "http://", "http://a b/"],
 )
 def test_what_is_not_a_web_address(url: str) -> None:
-    assert urls.canonical(url) is None
+    assert urls.canonical_url(url) is None
 
 
 def test_relative_links_are_joined() -> None:
-    assert urls.canonical("../c.html?x=1#y", "http://e.org/a/b/") == "http://e.org/a/c.html?x=1"
-    assert urls.canonical("c//d;v=1?", "http://e.org/10.1000/x//2") == "http://e.org/10.1000/x//c//d;v=1?"
+    assert urls.canonical_url("../c.html?x=1#y", "http://e.org/a/b/") == "http://e.org/a/c.html?x=1"
+    assert urls.canonical_url("c//d;v=1?", "http://e.org/10.1000/x//2") == "http://e.org/10.1000/x//c//d;v=1?"
 
 
 @given(st.text(max_size=60))
 def test_canonical_never_raises_and_is_stable(path: str) -> None:
-    once = urls.canonical("http://example.com/" + path)
-    assert once is None or urls.canonical(once) == once
+    once = urls.canonical_url("http://example.com/" + path)
+    assert once is None or urls.canonical_url(once) == once
 
 
 TOKEN = "9f8e7d6c5b4a39281706f5e4d3c2b1a0"
@@ -70,7 +70,7 @@ TOKEN = "9f8e7d6c5b4a39281706f5e4d3c2b1a0"
     ],
 )
 def test_fingerprint_is_the_same_for_addresses_of_one_page(one: str, other: str) -> None:
-    first, second = (urls.canonical(f"http://e.org/{end}") or "" for end in (one, other))
+    first, second = (urls.canonical_url(f"http://e.org/{end}") or "" for end in (one, other))
     assert urls.fingerprint(first) == urls.fingerprint(second)
 
 
@@ -101,7 +101,7 @@ DIFFERENT = [
 
 
 def test_fingerprint_tells_apart_what_may_be_two_pages() -> None:
-    addresses = [urls.canonical(f"http://e.org/{end}") or "" for end in DIFFERENT]
+    addresses = [urls.canonical_url(f"http://e.org/{end}") or "" for end in DIFFERENT]
     assert addresses == [f"http://e.org/{end}" for end in DIFFERENT]
     assert len({urls.fingerprint(address) for address in addresses}) == len(DIFFERENT)
 
@@ -120,16 +120,16 @@ def test_fingerprint_tells_apart_what_may_be_two_pages() -> None:
     ],
 )
 def test_key_is_the_same_for_what_readers_take_for_one_page(other: str) -> None:
-    assert urls.key(other) == urls.key("http://e.org/a")
+    assert urls.page_key(other) == urls.page_key("http://e.org/a")
 
 
 def test_key_tells_pages_and_ports_apart() -> None:
-    assert len({urls.key(f"http://e.org{end}") for end in ("/a", "/b", ":8000/a", "/a?x=1", "/A")}) == 5
+    assert len({urls.page_key(f"http://e.org{end}") for end in ("/a", "/b", ":8000/a", "/a?x=1", "/A")}) == 5
 
 
 def test_site_is_host_and_port_without_www() -> None:
-    assert urls.site("https://www.e.org/a") == urls.site("http://e.org/") == "e.org"
-    assert urls.site("http://e.org:8000/") != urls.site("http://e.org:8001/")
+    assert urls.site_of("https://www.e.org/a") == urls.site_of("http://e.org/") == "e.org"
+    assert urls.site_of("http://e.org:8000/") != urls.site_of("http://e.org:8001/")
 
 
 def test_url_words_are_what_a_person_reads() -> None:

@@ -11,14 +11,14 @@ import random
 import re
 from collections.abc import Generator, Sequence
 
-from webdancer_cli import config
 from webdancer_cli.agent.episode import Completion
-from webdancer_cli.agent.fitting import estimated_tokens
+from webdancer_cli.agent.truncation import estimate_tokens
+from webdancer_cli.data.records import QA, Evidence, Message
+from webdancer_cli.options import config
 from webdancer_cli.prompts import DemonstratorWording, fill, load
-from webdancer_cli.records import QA, Evidence, Message
 from webdancer_cli.synthesis.checks import years_passed
-from webdancer_cli.transcript import ToolCall, Turn, defuse, render_turn, response_text
-from webdancer_cli.web.words import STOPWORDS, content_words, sentences
+from webdancer_cli.text.words import STOPWORDS, content_stems, sentences
+from webdancer_cli.transcript.grammar import ToolCall, Turn, escape_tags, render_turn, response_text
 
 Script = Generator[Turn, str, None]
 """Yields turns, is sent observations."""
@@ -42,18 +42,18 @@ class Demonstrator:
 
     name = config.BUILTIN
 
-    def __init__(self, options: config.Sample | config.Eval):
+    def __init__(self, options: config.SampleOptions | config.EvalOptions):
         self._wording = load(options.prompts).settings.demonstrator
         self._seed = options.seed
 
-    def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> "Demonstration":
-        return Demonstration(Expert(qa, self._wording, random.Random(f"{self._seed}:{qa.id}:{rollout}")).script())
+    def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> "ScriptedSession":
+        return ScriptedSession(Expert(qa, self._wording, random.Random(f"{self._seed}:{qa.id}:{rollout}")).script())
 
 
-class Demonstration:
+class ScriptedSession:
     """A script as a session: each turn is written strictly. No context bounds it."""
 
-    room = math.inf
+    remaining_tokens = math.inf
 
     def __init__(self, script: Script):
         self._script = script
@@ -64,7 +64,7 @@ class Demonstration:
         return Completion(text=render_turn(turn), finish="stop")
 
     def count(self, content: str) -> int:
-        return estimated_tokens(content)
+        return estimate_tokens(content)
 
     def observe(self, content: str) -> None:
         self._heard = response_text(content) or ""
@@ -77,7 +77,7 @@ class Expert:
         self._qa = qa
         self._wording = wording
         self._choice = choice
-        self._question = defuse(qa.question)
+        self._question = escape_tags(qa.question)
         self._results = ""
         self._asked: dict[str, str] = {}
         self._pages: dict[str, str] = {}
@@ -90,17 +90,17 @@ class Expert:
             yield Turn(thought=self._say(self._wording.give_up), answer="")
             return
         facts = " ".join(self._facts if self._qa.type in DERIVED else self._facts[-1:])
-        answer = defuse(self._qa.answer)
+        answer = escape_tags(self._qa.answer)
         yield Turn(thought=self._say(self._wording.answer, facts=facts, answer=answer), answer=answer)
 
     def _follow(self) -> Step:
         """Learn from each page of the provenance in turn."""
-        after = [*(name_of(evidence) for evidence in self._qa.evidence[1:]), self._qa.answer]
+        after = [*(subject_of_title(evidence) for evidence in self._qa.evidence[1:]), self._qa.answer]
         for evidence, key in zip(self._qa.evidence, after, strict=True):
-            if not (yield from self._learn(evidence, defuse(key))):
+            if not (yield from self._learn(evidence, escape_tags(key))):
                 return False
         return self._follows() or any(
-            mentions(text, defuse(answer))
+            contains_name_words(text, escape_tags(answer))
             for text in (*self._facts, *self._pages.values())
             for answer in (self._qa.answer, *self._qa.aliases)
         )
@@ -133,18 +133,18 @@ class Expert:
 
         Without a name to look up, older results do.
         """
-        if not self._knows(name_of(evidence)) and listed(self._results, evidence.url) is not None:
+        if not self._knows(subject_of_title(evidence)) and title_in_results(self._results, evidence.url) is not None:
             return True
         for query in self._queries(evidence)[:2]:
             self._results = self._asked.get(query) or (yield self._search(query))
             self._asked[query] = self._results
-            if listed(self._results, evidence.url) is not None:
+            if title_in_results(self._results, evidence.url) is not None:
                 return True
         return False
 
     def _read_overview(self) -> Step:
         """For a question about a group: read what turned up under a name that it gives, which may list its members."""
-        turned_up = (title_and_url for results in self._asked.values() for title_and_url in entries(results))
+        turned_up = (title_and_url for results in self._asked.values() for title_and_url in parse_results(results))
         about = ((title, url) for title, url in turned_up if url not in self._pages and self._asks_for(title))
         title, url = next(about, ("", ""))
         if self._qa.type not in GROUPS or not url:
@@ -153,8 +153,8 @@ class Expert:
         return True
 
     def _asks_for(self, title: str) -> bool:
-        name = name_of(Evidence(url="", quote="", title=title))
-        return mentions(self._question, name) or mentions(self._resolved_question(), name)
+        name = subject_of_title(Evidence(url="", quote="", title=title))
+        return contains_name_words(self._question, name) or contains_name_words(self._resolved_question(), name)
 
     def _look_around(self) -> Step:
         """A question without provenance: search it, open the first result, and see whether the answer is there."""
@@ -164,9 +164,11 @@ class Expert:
             return False
         page = Evidence(url=first[1], quote="")
         yield from self._read(page, self._question, self._wording.visit)
-        about = content_words(self._question)
-        telling = (text for text in sentences(self._pages[page.url]) if mentions(text, defuse(self._qa.answer)))
-        self._facts += [text for text in telling if about & content_words(text)][:1]
+        about = content_stems(self._question)
+        telling = (
+            text for text in sentences(self._pages[page.url]) if contains_name_words(text, escape_tags(self._qa.answer))
+        )
+        self._facts += [text for text in telling if about & content_stems(text)][:1]
         return bool(self._facts)
 
     def _search(self, query: str) -> Turn:
@@ -178,7 +180,7 @@ class Expert:
         return Turn(thought=thought, call=ToolCall("search", {"query": [query]}))
 
     def _read(self, evidence: Evidence, goal: str, phrasings: Sequence[str]) -> Generator[Turn, str, None]:
-        title = listed(self._results, evidence.url) or name_of(evidence)
+        title = title_in_results(self._results, evidence.url) or subject_of_title(evidence)
         if self._news:
             phrasings = self._wording.onward
         thought = self._say(phrasings, title=title, facts=self._take_news())
@@ -186,7 +188,7 @@ class Expert:
         self._pages[evidence.url] = yield Turn(thought=thought, call=call)
 
     def _note(self, evidence: Evidence, key: str) -> bool:
-        fact = shown_part(self._pages.get(evidence.url, ""), defuse(evidence.quote), key)
+        fact = shown_excerpt(self._pages.get(evidence.url, ""), escape_tags(evidence.quote), key)
         if fact and (not self._facts or self._facts[-1] != fact):
             self._facts.append(fact)
         return bool(fact)
@@ -209,20 +211,20 @@ class Expert:
 
     def _topic(self, evidence: Evidence) -> str:
         """The question's own words for what this page is read for: those that its quote has, too."""
-        shared = shared_words(self._question, evidence.quote, name_of(evidence))
-        return " ".join(shared or telling_words(self._question))
+        shared = shared_words(self._question, evidence.quote, subject_of_title(evidence))
+        return " ".join(shared or query_words(self._question))
 
     def _knows(self, name: str) -> bool:
         """Whether a person could know a name by now: from the question, or from a page that was read."""
-        return bool(name) and any(mentions(text, name) for text in (self._question, *self._pages.values()))
+        return bool(name) and any(contains_name_words(text, name) for text in (self._question, *self._pages.values()))
 
     def _queries(self, evidence: Evidence) -> list[str]:
         """What to search for, best first, in words that a person has by now."""
-        name, queries = name_of(evidence), []
+        name, queries = subject_of_title(evidence), []
         if self._knows(name):
             queries = [name, f"{name} {self._topic(evidence)}"]
-        queries += [said for said in self._descriptions(evidence.url) if mentions(self._question, said)]
-        queries += [self._resolved_question(), " ".join(telling_words(self._question)), self._topic(evidence)]
+        queries += [said for said in self._descriptions(evidence.url) if contains_name_words(self._question, said)]
+        queries += [self._resolved_question(), " ".join(query_words(self._question)), self._topic(evidence)]
         return list(dict.fromkeys(query for query in queries if query))
 
     def _resolved_question(self) -> str:
@@ -231,53 +233,53 @@ class Expert:
         if self._qa.type in DERIVED:
             facts = facts[: len(self._qa.chain)]
         for rewrite in reversed(self._qa.chain):
-            name, description = defuse(rewrite.entity), defuse(rewrite.description)
-            if description in question and any(mentions(fact, name) for fact in facts):
+            name, description = escape_tags(rewrite.entity), escape_tags(rewrite.description)
+            if description in question and any(contains_name_words(fact, name) for fact in facts):
                 question = question.replace(description, name)
-                facts = [fact for fact in facts if not mentions(fact, name)]
-        words = telling_words(question)
+                facts = [fact for fact in facts if not contains_name_words(fact, name)]
+        words = query_words(question)
         for fact in facts:
-            words = resolved(words, fact)
+            words = substitute_fact(words, fact)
         return " ".join(words)
 
     def _descriptions(self, url: str) -> list[str]:
         """How the question describes the entity of a page, where a rewrite put that in place of its name."""
-        said = (defuse(rewrite.description) for rewrite in self._qa.chain if rewrite.url == url)
+        said = (escape_tags(rewrite.description) for rewrite in self._qa.chain if rewrite.url == url)
         return [re.sub(r"^(the|an?)\s+", "", text, flags=re.IGNORECASE) for text in said]
 
 
-def name_of(evidence: Evidence) -> str:
+def subject_of_title(evidence: Evidence) -> str:
     """A title's subject: what stands before the dash or bar in "json — JSON encoder" or "Velmora | Gazetteer"."""
-    return defuse(re.split(r"\s+[—–|·-]\s+", evidence.title.strip())[0].strip())
+    return escape_tags(re.split(r"\s+[—–|·-]\s+", evidence.title.strip())[0].strip())
 
 
-def listed(results: str, url: str) -> str | None:
+def title_in_results(results: str, url: str) -> str | None:
     """The title under which search results list a URL, or None."""
     line = next((line for line in results.splitlines() if f"]({url})" in line), None)
     return None if line is None else line.partition(f"]({url})")[0].partition("[")[2]
 
 
-def entries(results: str) -> list[tuple[str, str]]:
+def parse_results(results: str) -> list[tuple[str, str]]:
     """The titles and URLs of search results."""
     return re.findall(r"^\d+\. \[(.*)\]\((\S+)\)$", results, re.MULTILINE)
 
 
-def mentions(text: str, name: str) -> bool:
+def contains_name_words(text: str, name: str) -> bool:
     """Whether a text holds a name as whole words, whatever its case and spacing."""
     pattern = r"\s+".join(re.escape(word) for word in name.split())
     return bool(pattern) and re.search(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE) is not None
 
 
-def shown_part(shown: str, quote: str, key: str) -> str | None:
+def shown_excerpt(shown: str, quote: str, key: str) -> str | None:
     """The quote, if it was shown; failing that its sentence with the key, if that was; else None. On one line."""
     seen, whole = " ".join(shown.split()), " ".join(quote.split())
     if whole and whole in seen:
         return whole
-    parts = (" ".join(sentence.split()) for sentence in sentences(quote) if mentions(sentence, key))
+    parts = (" ".join(sentence.split()) for sentence in sentences(quote) if contains_name_words(sentence, key))
     return next((part for part in parts if part in seen), None)
 
 
-def telling_words(text: str) -> list[str]:
+def query_words(text: str) -> list[str]:
     """A text without its small words, as one types it into a search box."""
     bare = (part.strip(".,;:?!\"'()[]“”‘’«»") for part in text.split())
     return [word for word in bare if word and word.casefold() not in SMALL_WORDS]
@@ -285,18 +287,18 @@ def telling_words(text: str) -> list[str]:
 
 def shared_words(question: str, quote: str, name: str) -> list[str]:
     """The question's words that the quote has and the name has not, in the question's order."""
-    wanted = content_words(quote) - content_words(name)
-    return list(dict.fromkeys(word for word in telling_words(question) if content_words(word) & wanted))
+    wanted = content_stems(quote) - content_stems(name)
+    return list(dict.fromkeys(word for word in query_words(question) if content_stems(word) & wanted))
 
 
-def resolved(words: Sequence[str], fact: str) -> list[str]:
+def substitute_fact(words: Sequence[str], fact: str) -> list[str]:
     """Words of a question, in which what a fact tells takes the place of the words by which it was asked for.
 
     "birthplace twin town Linvelo" and "The twin town of Linvelo is Falkeli." give "birthplace Falkeli".
     """
-    known = content_words(" ".join(words))
-    news = [word for word in telling_words(fact) if not content_words(word) <= known]
-    covered = [at for at, word in enumerate(words) if content_words(word) <= content_words(fact)]
+    known = content_stems(" ".join(words))
+    news = [word for word in query_words(fact) if not content_stems(word) <= known]
+    covered = [at for at, word in enumerate(words) if content_stems(word) <= content_stems(fact)]
     if not news or not covered:
         return list(words)
     rest = [word if at not in covered else "" for at, word in enumerate(words)]

@@ -14,14 +14,22 @@ from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
-from webdancer_cli import config
-from webdancer_cli.agent.fitting import shortened
-from webdancer_cli.agent.tools import Memory, Tools
+from webdancer_cli.agent.tools import ToolCache, Tools
+from webdancer_cli.agent.truncation import truncate
+from webdancer_cli.data.records import QA, Ending, Message, ModelCall, Trajectory, Usage
 from webdancer_cli.errors import ModelError, Outage, ToolError
-from webdancer_cli.prompts import PromptSet, fill, opening
-from webdancer_cli.records import QA, Call, Ending, Message, Trajectory, Usage
-from webdancer_cli.spending import added
-from webdancer_cli.transcript import STOP_STRINGS, ToolCall, Turn, defuse, opened, parse_turn, render_response
+from webdancer_cli.llm.budget import add_usage
+from webdancer_cli.options import config
+from webdancer_cli.prompts import PromptSet, fill, opening_messages
+from webdancer_cli.transcript.grammar import (
+    STOP_STRINGS,
+    ToolCall,
+    Turn,
+    escape_tags,
+    open_thought,
+    parse_turn,
+    render_response,
+)
 
 
 class TokenLimit(Exception):
@@ -52,10 +60,10 @@ class Completion(msgspec.Struct, kw_only=True):
 
         A thought that the server's template had opened gets its tag back.
         """
-        text = opened(self.text)
+        text = open_thought(self.text)
         if not self.thought.strip():
             return text
-        thought, text = defuse(self.thought.strip()), text.lstrip()
+        thought, text = escape_tags(self.thought.strip()), text.lstrip()
         if text.startswith("<think>"):
             return f"<think>\n{thought}\n\n" + text.removeprefix("<think>").lstrip()
         return f"<think>\n{thought}\n</think>\n{text}"
@@ -70,7 +78,7 @@ class Session(Protocol):
     """One episode's side of the policy: it keeps the history, and only ever appends to it."""
 
     @property
-    def room(self) -> float:
+    def remaining_tokens(self) -> float:
         """Tokens that still fit into the policy's context; ``math.inf`` where nothing bounds it."""
         ...
 
@@ -115,7 +123,7 @@ class Limits(msgspec.Struct, kw_only=True, frozen=True):
     reminders: int = 2
 
     @classmethod
-    def of(cls, options: config.Episode) -> "Limits":
+    def of(cls, options: config.EpisodeOptions) -> "Limits":
         return cls(
             max_calls=options.max_calls,
             answer_tokens=options.max_turn_tokens,
@@ -125,7 +133,7 @@ class Limits(msgspec.Struct, kw_only=True, frozen=True):
         )
 
 
-FAILURES = frozenset(["model_error", "tool_abort"])
+FAILED_ENDINGS = frozenset(["model_error", "tool_abort"])
 """Endings that tell of a server that was down and not of the policy: no data, and to be tried again."""
 
 LAST_SHARE = 0.1
@@ -149,7 +157,7 @@ async def play(
     ``error``, never in a turn. ``date`` is the system prompt's current date; today if empty. With ``timings`` the
     seconds of each call are kept.
     """
-    messages = opening(prompts, qa.question, tools.schemas, date)
+    messages = opening_messages(prompts, qa.question, tools.schemas, date)
     episode = Episode(policy.begin(list(messages), qa, rollout), tools, prompts, limits, messages)
     ending = await episode.run()
     return Trajectory(
@@ -172,7 +180,7 @@ async def play(
     )
 
 
-def _untimed(call: Call) -> Call:
+def _untimed(call: ModelCall) -> ModelCall:
     return msgspec.structs.replace(call, seconds=None, tool_seconds=None)
 
 
@@ -186,16 +194,16 @@ class Episode:
         self.repairs: list[str] = []
         self.tool_counts: Counter[str] = Counter()
         self.usage = Usage()
-        self.calls: list[Call] = []
+        self.calls: list[ModelCall] = []
         self.cot: Literal["short", "long"] = "short"
         self.last_call: Ending | None = None
         self._session = session
         self._tools = tools
         self._wording = prompts.settings.episode
         self._limits = limits
-        self._reserve = min(limits.answer_tokens, session.room / 8)
+        self._reserve = min(limits.answer_tokens, session.remaining_tokens / 8)
         self._reminders = 0
-        self._memory: Memory = {}
+        self._memory: ToolCache = {}
 
     async def run(self) -> Ending:
         self._started = _now()
@@ -239,10 +247,10 @@ class Episode:
 
     def _note(self, completion: Completion, seconds: float) -> None:
         usage = completion.usage
-        self.usage = added(self.usage, msgspec.structs.replace(usage, calls=1))
+        self.usage = add_usage(self.usage, msgspec.structs.replace(usage, calls=1))
         self.cot = completion.cot
         self.calls.append(
-            Call(
+            ModelCall(
                 finish=completion.finish,
                 trace=completion.trace,
                 input_tokens=usage.input_tokens,
@@ -258,7 +266,7 @@ class Episode:
             self._reminders += 1
             return fill(self._wording.reminder, reason=turn.repairs[-1].replace("_", " "))
         mends: list[str] = []
-        call = self._tools.mended(turn.call, mends)
+        call = self._tools.repair(turn.call, mends)
         self.repairs += [f"{self.usage.calls}:{mend}" for mend in mends]
         if fault := self._tools.faults(call):
             self.repairs.append(f"{self.usage.calls}:faulty_call")
@@ -275,14 +283,14 @@ class Episode:
             text = str(error)
         self.calls[-1].tool, self.calls[-1].tool_seconds = call.name, round(_now() - began, 3)
         cap = self._tools.cap_tokens(call.name)
-        return shortened(text, lambda part: self._size(part) <= cap, self._wording.cut)
+        return truncate(text, lambda part: self._size(part) <= cap, self._wording.cut)
 
     def _observe(self, text: str) -> None:
         """Show a response; if a budget is nearly spent, say so, and leave room for the answer."""
         self.last_call = self._nearly_spent(text)
         if self.last_call:
             ending = "\n\n" + self._wording.last_call
-            text = shortened(text, lambda part: self._leaves_room(part + ending), self._wording.cut) + ending
+            text = truncate(text, lambda part: self._leaves_room(part + ending), self._wording.cut) + ending
         content = render_response(text)
         self.messages.append(Message("user", content))
         self._session.observe(content)
@@ -296,7 +304,7 @@ class Episode:
         return None if self._leaves_room(text) else "token_limit"
 
     def _leaves_room(self, text: str) -> bool:
-        return self._session.room - self._size(text) >= self._reserve
+        return self._session.remaining_tokens - self._size(text) >= self._reserve
 
     def _size(self, text: str) -> int:
         return self._session.count(render_response(text))

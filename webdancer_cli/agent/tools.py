@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from webdancer_cli.agent.own_tools import OwnTool
+from webdancer_cli.agent.custom_tools import CustomTool
+from webdancer_cli.data.pipeline import gather_or_cancel
+from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Outage, ToolError, UsageError
-from webdancer_cli.flow import together
 from webdancer_cli.prompts import PromptSet, fill
-from webdancer_cli.records import Page
-from webdancer_cli.transcript import ToolCall
+from webdancer_cli.text.words import sentence_spans
+from webdancer_cli.transcript.grammar import ToolCall
 from webdancer_cli.web.deadline import within
-from webdancer_cli.web.passages import passages_of
-from webdancer_cli.web.source import Hit, Web
-from webdancer_cli.web.words import sentence_spans
+from webdancer_cli.web.page_passages import passages_of_page
+from webdancer_cli.web.protocols import Hit, Web
 from webdancer_cli.web.workers import Workers
 
 if TYPE_CHECKING:
@@ -62,19 +62,19 @@ VISIT_SCHEMA: dict[str, Any] = {
 
 Answer = TypeVar("Answer")
 
-Memory = dict[tuple[str, ...], str]
+ToolCache = dict[tuple[str, ...], str]
 """What the searches and visits of one episode have returned, by tool and what was asked. Failures are not in it."""
 
 
 class Tools:
     """``search`` and ``visit`` over one web, worded and capped by a prompt set, and the user's own tools.
 
-    Holds nothing of any episode: what one remembers is its own ``Memory``. Raises UsageError for own tools under
+    Holds nothing of any episode: what one remembers is its own ``ToolCache``. Raises UsageError for own tools under
     prompts that show no tools: no policy could know of them.
     """
 
     def __init__(
-        self, web: Web, prompts: PromptSet, own: Sequence[OwnTool] = (), summariser: "Summariser | None" = None
+        self, web: Web, prompts: PromptSet, own: Sequence[CustomTool] = (), summariser: "Summariser | None" = None
     ):
         if own and not prompts.shows_tools:
             raise UsageError(f"--tool {own[0].name}: the prompts {prompts.name} show no tools; choose others")
@@ -82,7 +82,7 @@ class Tools:
         self._summariser = summariser
         self.summariser = summariser.name if summariser else ""
         self.caps = prompts.caps
-        self.schemas = schemas(own)
+        self.schemas = tool_schemas(own)
         self._own = {tool.name: tool for tool in own}
         self._settings = prompts.settings
         self._workers = Workers()
@@ -105,17 +105,17 @@ class Tools:
         *others, last = (schema["name"] for schema in self.schemas)
         return f"there is no tool called {call.name!r}: the tools are {', '.join(others)} and {last}"
 
-    def mended(self, call: ToolCall, repairs: list[str]) -> ToolCall:
+    def repair(self, call: ToolCall, repairs: list[str]) -> ToolCall:
         """The call with what its own tool's signature shows to be amiss in form alone; each mend is named."""
         if call.name not in self._own:
             return call
-        return ToolCall(call.name, self._own[call.name].mended(call.arguments, repairs))
+        return ToolCall(call.name, self._own[call.name].repair(call.arguments, repairs))
 
     def cap_tokens(self, name: str) -> int:
         """How long an observation of a tool may be."""
         return {"search": self.caps.search_tokens, "visit": self.caps.visit_tokens}.get(name, self.caps.tool_tokens)
 
-    async def call(self, call: ToolCall, memory: Memory | None = None, seconds: float = 30) -> str:
+    async def call(self, call: ToolCall, memory: ToolCache | None = None, seconds: float = 30) -> str:
         """Run a call. Raises ToolError for a faulty call, and when every query or page of it failed; Outage.
 
         A query, or a page with its goal, that ``memory`` holds is answered from there; ``seconds`` bound each of them.
@@ -147,7 +147,7 @@ class Tools:
         """Answers in the order asked; one that failed says so in its place."""
         asked = list(dict.fromkeys(asked))
         parts = asked[: self.caps.queries]
-        answers = await together(_answer_or_error(answer, part) for part in parts)
+        answers = await gather_or_cancel(_answer_or_error(answer, part) for part in parts)
         wording = self._settings.episode
         text = wording.between.join(str(answer) for answer in answers)
         if all(isinstance(answer, ToolError) for answer in answers):
@@ -167,10 +167,10 @@ class Tools:
         return fill(wording.header, query=query, count=len(hits)) + wording.between.join(entries)
 
     def _entry(self, rank: int, hit: Hit) -> str:
-        wording, short = self._settings.search, cut(hit.snippet, self.caps.snippet_chars)
+        wording, short = self._settings.search, cut_line(hit.snippet, self.caps.snippet_chars)
         date = fill(wording.date, date=hit.date) if hit.date else ""
         snippet = fill(wording.snippet, snippet=short) if short else ""
-        title = one_line(hit.title)
+        title = single_line(hit.title)
         return fill(wording.entry, rank=rank, title=title, url=hit.url, date=date, snippet=snippet)
 
     async def _visit(self, url: str, goal: str, seconds: float) -> str:
@@ -179,12 +179,12 @@ class Tools:
             raise ToolError(f"{url}: the page holds no text")
         note = await self._summariser.note(page, goal) if self._summariser else None
         shown = msgspec.structs.replace(page, text=note.evidence) if note else page
-        evidence = await passages_of(shown, goal, self.caps.page_chars, self._workers)
-        summary = note.summary if note else lead(page)
+        evidence = await passages_of_page(shown, goal, self.caps.page_chars, self._workers)
+        summary = note.summary if note else page_lead(page)
         return fill(self._settings.visit.page, url=url, goal=goal, evidence=evidence, summary=summary)
 
 
-def schemas(own: Sequence[OwnTool] = ()) -> list[dict[str, Any]]:
+def tool_schemas(own: Sequence[CustomTool] = ()) -> list[dict[str, Any]]:
     """What the policy is shown of its tools."""
     return [SEARCH_SCHEMA, VISIT_SCHEMA, *(tool.schema for tool in own)]
 
@@ -213,21 +213,21 @@ def _strings(value: object) -> list[str]:
     return [text for text in texts if text] if len(texts) == len(items) else []
 
 
-def one_line(text: str) -> str:
+def single_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def cut(text: str, chars: int) -> str:
+def cut_line(text: str, chars: int) -> str:
     """At most ``chars`` characters on one line, cut at a word, with a mark where something is missing."""
-    text = one_line(text)
+    text = single_line(text)
     if len(text) <= chars:
         return text
     return text[:chars].rsplit(" ", 1)[0] + " ..." if chars else ""
 
 
-def lead(page: Page, chars: int = 300) -> str:
+def page_lead(page: Page, chars: int = 300) -> str:
     """What a page is about: its title and its first sentence, where pages introduce their subject."""
-    title = one_line(page.title)
-    spans = (one_line(page.text[start:end]) for start, end in sentence_spans(page.text))
+    title = single_line(page.title)
+    spans = (single_line(page.text[start:end]) for start, end in sentence_spans(page.text))
     first = next((sentence for sentence in spans if sentence != title), "")
-    return f"{title}: {cut(first, chars)}"
+    return f"{title}: {cut_line(first, chars)}"

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import msgspec
 
+from webdancer_cli.data.records import Opinion, Trajectory
 from webdancer_cli.errors import ModelError
-from webdancer_cli.grading.judgement import WordAndReason
-from webdancer_cli.grading.shown import record
+from webdancer_cli.grading.judge_view import render_episode
+from webdancer_cli.grading.verdict_reply import VerdictReply
+from webdancer_cli.llm.structured_output import ChatModel, ask_for_json
 from webdancer_cli.prompts import PromptSet
-from webdancer_cli.records import Opinion, Trajectory
-from webdancer_cli.structured import Completes, ask_for
 
 FRAME = "critic.md"
 CRITERIA = {name: f"critic_{name}.md" for name in ("non_redundancy", "goal_alignment", "logical_reasoning", "accuracy")}
@@ -25,7 +25,7 @@ BAD = "bad poor schlecht mauvais mauvaise malo mala cattivo ruim slecht плох
 WORDS = {**dict.fromkeys(GOOD.split(), True), **dict.fromkeys(BAD.split(), False)}
 
 
-class Judgement(WordAndReason):
+class CriticReply(VerdictReply):
     """The model's reply. The reason comes first, so that the verdict follows from it."""
 
     verdict: Said
@@ -34,7 +34,7 @@ class Judgement(WordAndReason):
 class Critic:
     """Asks ``chat`` about the quality of a trajectory; its answer's correctness is the judge's to tell."""
 
-    def __init__(self, chat: Completes, prompts: PromptSet):
+    def __init__(self, chat: ChatModel, prompts: PromptSet):
         self.name = f"model:{chat.model}"
         self.method = f"{self.name} {prompts.id_of(FRAME, *CRITERIA.values())}"
         self._chat = chat
@@ -43,7 +43,7 @@ class Critic:
 
     async def opinions(self, trajectory: Trajectory) -> list[Opinion]:
         """One opinion for each criterion, up to the first bad one, which decides. Raises ModelError and RunStopped."""
-        shown = record(trajectory)
+        shown = render_episode(trajectory)
         found: list[Opinion] = []
         for name in self._criteria:
             found.append(await self._opinion(name, shown))
@@ -52,8 +52,8 @@ class Critic:
         return found
 
     async def _opinion(self, name: str, shown: str) -> Opinion:
-        judgement, usage = await ask_for(
-            self._chat, Judgement, self._frame, record=shown, criterion=self._criteria[name]
+        judgement, usage = await ask_for_json(
+            self._chat, CriticReply, self._frame, record=shown, criterion=self._criteria[name]
         )
         good = judgement.settled(WORDS)
         if good is None:

@@ -7,8 +7,8 @@ tool with valid arguments, turns and observations alternate, at least one tool w
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from webdancer_cli.records import Message
-from webdancer_cli.transcript import ToolCall, Turn, declared_tools, parse_turn, response_text
+from webdancer_cli.data.records import Message
+from webdancer_cli.transcript.grammar import ToolCall, Turn, declared_tools, parse_turn, response_text
 
 Schema = dict[str, Any]
 
@@ -34,7 +34,7 @@ STANDARD_TOOLS: list[Schema] = [
 """The paper's two tools: what a call is checked against when the episode's prompt declares none."""
 
 
-class Fault(NamedTuple):
+class FormatFault(NamedTuple):
     """Why an episode is not well-formed: a code that can be counted, and a detail for reading."""
 
     reason: str
@@ -48,7 +48,7 @@ def format_ok(messages: Sequence[Message], tools: Sequence[Schema] | None = None
 
 def format_fault(
     messages: Sequence[Message], tools: Sequence[Schema] | None = None, turns: Sequence[Turn] | None = None
-) -> Fault | None:
+) -> FormatFault | None:
     """The first fault of an episode, or None. Without ``tools``, calls are checked against what the prompt declares.
 
     ``turns`` are the assistant turns, if the caller has read them already.
@@ -74,37 +74,37 @@ def tools_of(messages: Sequence[Message]) -> list[Schema]:
     return declared_tools(task) or STANDARD_TOOLS
 
 
-def _order_fault(messages: Sequence[Message]) -> Fault | None:
+def _order_fault(messages: Sequence[Message]) -> FormatFault | None:
     """[system] user (assistant user)* assistant, and what follows a call is an observation."""
     roles = [message.role for message in messages if message.role != "system"]
     if "assistant" not in roles:
-        return Fault("no_turns", "the policy wrote nothing")
+        return FormatFault("no_turns", "the policy wrote nothing")
     if any(message.role == "system" for message in messages[1:]):
-        return Fault("roles_out_of_order", "a system message after the first")
+        return FormatFault("roles_out_of_order", "a system message after the first")
     expected = ["assistant" if index % 2 else "user" for index in range(len(roles))]
     if roles != expected:
-        return Fault("roles_out_of_order", "user and assistant must alternate, beginning with the user")
+        return FormatFault("roles_out_of_order", "user and assistant must alternate, beginning with the user")
     if roles[-1] != "assistant":
-        return Fault("no_answer", "the episode ends with an observation")
+        return FormatFault("no_answer", "the episode ends with an observation")
     return None
 
 
-def _turn_fault(turn: Turn) -> Fault | None:
+def _turn_fault(turn: Turn) -> FormatFault | None:
     if "invented_response" in turn.repairs:
-        return Fault("invented_observation", "a tool response inside an assistant turn")
+        return FormatFault("invented_observation", "a tool response inside an assistant turn")
     if turn.repairs:
-        return Fault("malformed_turn", ", ".join(turn.repairs))
+        return FormatFault("malformed_turn", ", ".join(turn.repairs))
     return None
 
 
-def _plan_fault(turns: Sequence[Turn]) -> Fault | None:
+def _plan_fault(turns: Sequence[Turn]) -> FormatFault | None:
     if turns[-1].answer is None:
-        return Fault("no_answer", "the last turn is a call")
+        return FormatFault("no_answer", "the last turn is a call")
     if not turns[-1].answer:
-        return Fault("empty_answer")
+        return FormatFault("empty_answer")
     if any(turn.answer is not None for turn in turns[:-1]):
-        return Fault("turns_after_answer")
-    return Fault("no_tool_call") if len(turns) == 1 else None
+        return FormatFault("turns_after_answer")
+    return FormatFault("no_tool_call") if len(turns) == 1 else None
 
 
 def observations(messages: Sequence[Message]) -> list[str]:
@@ -113,18 +113,18 @@ def observations(messages: Sequence[Message]) -> list[str]:
     return [text for text in texts if text is not None]
 
 
-def call_fault(call: ToolCall, schemas: dict[str, Schema]) -> Fault | None:
+def call_fault(call: ToolCall, schemas: dict[str, Schema]) -> FormatFault | None:
     """Checks a call against the JSON schemas of the tools, by name; an argument that no schema names is ignored."""
     if call.name not in schemas:
-        return Fault("unknown_tool", f"{call.name!r}: there are {', '.join(schemas)}")
+        return FormatFault("unknown_tool", f"{call.name!r}: there are {', '.join(schemas)}")
     schema = schemas[call.name]
     for name in schema.get("required", []):
         if _is_blank(call.arguments.get(name)):
-            return Fault("invalid_arguments", f"{call.name}: {name!r} is missing or empty")
+            return FormatFault("invalid_arguments", f"{call.name}: {name!r} is missing or empty")
     for name, declared in schema.get("properties", {}).items():
         if name in call.arguments and not _fits(call.arguments[name], declared):
             given = type(call.arguments[name]).__name__
-            return Fault("invalid_arguments", f"{call.name}: {name!r} has the wrong type ({given})")
+            return FormatFault("invalid_arguments", f"{call.name}: {name!r} has the wrong type ({given})")
     return None
 
 

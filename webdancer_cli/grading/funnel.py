@@ -7,7 +7,7 @@ from webdancer_cli.errors import Reject
 
 
 @dataclass
-class Step:
+class FunnelStep:
     """One stage of the funnel."""
 
     name: str
@@ -29,9 +29,9 @@ class Step:
 class Funnel:
     """What became of the trajectories, stage by stage."""
 
-    steps: list[Step]
+    steps: list[FunnelStep]
 
-    def step(self, name: str) -> Step:
+    def step(self, name: str) -> FunnelStep:
         return next(step for step in self.steps if step.name == name)
 
     def count(self, passed: int, reject: Reject | None = None) -> None:

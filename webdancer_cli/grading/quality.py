@@ -3,18 +3,18 @@
 import json
 from collections.abc import Iterator, Sequence
 
-from webdancer_cli.config import Filter
-from webdancer_cli.grading.format import Fault, observations
-from webdancer_cli.grading.repetition import max_repeats, own_words, words
-from webdancer_cli.records import Message
-from webdancer_cli.transcript import Turn
-from webdancer_cli.web.words import content_words
-from webdancer_cli.web.words import words as stems
+from webdancer_cli.data.records import Message
+from webdancer_cli.grading.format import FormatFault, observations
+from webdancer_cli.grading.repetition import max_repeats, policy_words, split_words
+from webdancer_cli.options.config import FilterOptions
+from webdancer_cli.text.words import content_stems
+from webdancer_cli.text.words import stems as stems
+from webdancer_cli.transcript.grammar import Turn
 
 NGRAM_WORDS = 10
 
 
-def quality_fault(messages: Sequence[Message], turns: Sequence[Turn], limits: Filter) -> Fault | None:
+def quality_fault(messages: Sequence[Message], turns: Sequence[Turn], limits: FilterOptions) -> FormatFault | None:
     """The first fault by rule, or None; ``turns`` are the assistant turns as read, ``limits`` what may be set."""
     return (
         _action_fault(turns, limits)
@@ -24,24 +24,24 @@ def quality_fault(messages: Sequence[Message], turns: Sequence[Turn], limits: Fi
     )
 
 
-def _action_fault(turns: Sequence[Turn], limits: Filter) -> Fault | None:
+def _action_fault(turns: Sequence[Turn], limits: FilterOptions) -> FormatFault | None:
     actions = [json.dumps([turn.call.name, turn.call.arguments], sort_keys=True) for turn in turns if turn.call]
     if len(actions) < limits.min_actions:
-        return Fault("too_few_actions", f"{len(actions)} tool calls, fewer than {limits.min_actions}")
+        return FormatFault("too_few_actions", f"{len(actions)} tool calls, fewer than {limits.min_actions}")
     if limits.max_actions is not None and len(actions) > limits.max_actions:
-        return Fault("too_many_actions", f"{len(actions)} tool calls, more than {limits.max_actions}")
+        return FormatFault("too_many_actions", f"{len(actions)} tool calls, more than {limits.max_actions}")
     if len(set(actions)) < len(actions):
-        return Fault("repeated_call", next(action for at, action in enumerate(actions) if action in actions[:at]))
+        return FormatFault("repeated_call", next(action for at, action in enumerate(actions) if action in actions[:at]))
     return None
 
 
-def _evidence_fault(messages: Sequence[Message], turns: Sequence[Turn], min_support: float) -> Fault | None:
+def _evidence_fault(messages: Sequence[Message], turns: Sequence[Turn], min_support: float) -> FormatFault | None:
     shown = [text for text in observations(messages) if text.strip()]
     if not shown:
-        return Fault("answer_before_evidence", "no observation precedes the answer")
+        return FormatFault("answer_before_evidence", "no observation precedes the answer")
     answer = turns[-1].answer if turns else None
     if min_support > 0 and answer and (support := best_support(answer, shown)) < min_support:
-        return Fault(
+        return FormatFault(
             "unsupported_answer", f"{support:.2f} of its words stand in one observation, less than {min_support}"
         )
     return None
@@ -52,21 +52,23 @@ def best_support(answer: str, shown: Sequence[str]) -> float:
 
     An answer without any word, a sign or a smiley, has nothing that could be looked for: 1.
     """
-    wanted = content_words(answer)
+    wanted = content_stems(answer)
     return max(len(wanted & set(stems(text))) for text in shown) / len(wanted) if wanted else 1.0
 
 
-def _thought_faults(turns: Sequence[Turn], limits: Filter) -> Iterator[Fault]:
+def _thought_faults(turns: Sequence[Turn], limits: FilterOptions) -> Iterator[FormatFault]:
     if not limits.min_thought_words and limits.max_thought_words is None:
         return
     for number, turn in enumerate(turns, start=1):
-        count = len(words(turn.thought))
+        count = len(split_words(turn.thought))
         if count < limits.min_thought_words:
-            yield Fault("short_thought", f"{count} words in turn {number}, fewer than {limits.min_thought_words}")
+            yield FormatFault("short_thought", f"{count} words in turn {number}, fewer than {limits.min_thought_words}")
         elif limits.max_thought_words is not None and count > limits.max_thought_words:
-            yield Fault("long_thought", f"{count} words in turn {number}, more than {limits.max_thought_words}")
+            yield FormatFault("long_thought", f"{count} words in turn {number}, more than {limits.max_thought_words}")
 
 
-def _repetition_fault(messages: Sequence[Message], most: int) -> Fault | None:
-    repeats = max_repeats(own_words(messages), NGRAM_WORDS, least=most + 1) if most else 0
-    return Fault("repetition", f"a {NGRAM_WORDS}-gram occurs {repeats} times, more than {most}") if repeats else None
+def _repetition_fault(messages: Sequence[Message], most: int) -> FormatFault | None:
+    repeats = max_repeats(policy_words(messages), NGRAM_WORDS, least=most + 1) if most else 0
+    return (
+        FormatFault("repetition", f"a {NGRAM_WORDS}-gram occurs {repeats} times, more than {most}") if repeats else None
+    )

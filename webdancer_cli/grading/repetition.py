@@ -8,19 +8,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from webdancer_cli.records import Message
+from webdancer_cli.data.records import Message
 
 _WITHOUT_SPACES = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _CHARACTER = re.compile(rf"[{_WITHOUT_SPACES}]")
 _WORD = re.compile(rf"[{_WITHOUT_SPACES}]|[^\s{_WITHOUT_SPACES}]+")
 
 
-def own_words(messages: Iterable[Message]) -> list[str]:
+def policy_words(messages: Iterable[Message]) -> list[str]:
     """The words of the assistant turns, in order; observations are not the policy's own."""
-    return [word for message in messages if message.role == "assistant" for word in words(message.content)]
+    return [word for message in messages if message.role == "assistant" for word in split_words(message.content)]
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Words between spaces; where a script has none (Chinese, Japanese, Thai), every character is a word."""
     return _WORD.findall(text) if not text.isascii() and _CHARACTER.search(text) else text.split()
 

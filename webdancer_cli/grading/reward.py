@@ -1,6 +1,6 @@
 """The reward of an episode (paper, section 3.4): R = 0.1 · format + 0.9 · answer, both 0 or 1."""
 
-from webdancer_cli.records import Verdict
+from webdancer_cli.data.records import Verdict
 
 FORMAT_WEIGHT = 0.1
 ANSWER_WEIGHT = 0.9

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from webdancer_cli.grading.answers import normalise
-from webdancer_cli.records import Attempt
+from webdancer_cli.data.records import Attempt
+from webdancer_cli.grading.exact_match import normalise_answer
 
 Interval = tuple[float, float]
 Z95 = 1.959963984540054
@@ -74,7 +74,7 @@ class Question:
 
 
 @dataclass
-class Row:
+class ScoreRow:
     """The scores of a group of questions. ``k`` is the greatest number of judged runs that every question has."""
 
     name: str
@@ -94,9 +94,9 @@ class Row:
 class Scores:
     """What ``eval`` found: one row over all, rows by level and by type, how the episodes went, and who judged them."""
 
-    overall: Row
-    by_level: list[Row]
-    by_type: list[Row]
+    overall: ScoreRow
+    by_level: list[ScoreRow]
+    by_type: list[ScoreRow]
     attempts: int
     format_share: float | None
     mean_calls: float | None
@@ -134,7 +134,7 @@ class Scoreboard:
             correct = attempt.verdict.outcome == "correct"
             question.judged += 1
             question.correct += correct
-            question.answers.append((attempt.run, normalise(attempt.answer or ""), correct))
+            question.answers.append((attempt.run, normalise_answer(attempt.answer or ""), correct))
             self._judges[attempt.verdict.method] += 1
         self._endings[attempt.ending] += 1
         self._well_formed += attempt.format_ok
@@ -172,11 +172,11 @@ def from_attempts(attempts: Iterable[Attempt], seed: int = 0) -> Scores:
     return board.scores(seed)
 
 
-def by_level(attempts: Iterable[Attempt], seed: int = 0) -> list[Row]:
+def by_level(attempts: Iterable[Attempt], seed: int = 0) -> list[ScoreRow]:
     return from_attempts(attempts, seed).by_level
 
 
-def _grouped(questions: Sequence[Question], name: Callable[[Question], str], seed: int) -> list[Row]:
+def _grouped(questions: Sequence[Question], name: Callable[[Question], str], seed: int) -> list[ScoreRow]:
     """A row per group, by name; none when nothing names a group."""
     groups: dict[str, list[Question]] = {}
     for question in questions:
@@ -192,12 +192,12 @@ def _by_number(name: str) -> tuple[str, int, str]:
     return (head, int(tail), "") if tail.isdigit() else (name, 0, name)
 
 
-def _row(name: str, questions: Sequence[Question], seed: int) -> Row:
+def _row(name: str, questions: Sequence[Question], seed: int) -> ScoreRow:
     judged = [question for question in questions if question.judged]
     k = min((question.judged for question in judged), default=0)
     shares = [question.correct / question.judged for question in judged]
     best = [pass_at_k(question.judged, question.correct, k) for question in judged]
-    return Row(
+    return ScoreRow(
         name=name,
         questions=len(questions),
         correct=sum(question.correct for question in judged),
@@ -222,7 +222,7 @@ def _interval(values: Sequence[float], seed: int) -> Interval:
 _HEADER = ["", "questions", "correct", "pass@1", "95 %", "pass@k", "95 %", "majority", "unjudged"]
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: ScoreRow) -> list[str]:
     several = row.k > 1
     return [
         row.name,

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from webdancer_cli.grading.answers import normalise
-from webdancer_cli.records import Trajectory, content_id
-from webdancer_cli.transcript import Turn, parse_turn
-from webdancer_cli.web.words import raw_words
+from webdancer_cli.data.records import Trajectory, content_id
+from webdancer_cli.grading.exact_match import normalise_answer
+from webdancer_cli.text.words import raw_words
+from webdancer_cli.transcript.grammar import Turn, parse_turn
 
 
-class Entry(NamedTuple):
+class SelectionEntry(NamedTuple):
     """What the choice looks at; ``at`` is the place in the input, which settles the last ties."""
 
     wrong: bool
@@ -26,15 +26,17 @@ class Entry(NamedTuple):
     asked: frozenset[str] = frozenset()
 
 
-def entry(trajectory: Trajectory, at: int) -> Entry:
+def selection_entry(trajectory: Trajectory, at: int) -> SelectionEntry:
     own = [message.content for message in trajectory.messages if message.role == "assistant"]
     calls = (turn.call for turn in map(parse_turn, own) if turn.call)
     asked = frozenset(word for call in calls for word in [call.name, *raw_words(_json(call.arguments))])
     wrong = trajectory.verdict is not None and trajectory.verdict.outcome != "correct"
-    return Entry(wrong, len(own), sum(map(len, own)), at, asked)
+    return SelectionEntry(wrong, len(own), sum(map(len, own)), at, asked)
 
 
-def best(entries: Sequence[Entry], count: int, standing: Sequence[Entry] = ()) -> list[Entry]:
+def select_best(
+    entries: Sequence[SelectionEntry], count: int, standing: Sequence[SelectionEntry] = ()
+) -> list[SelectionEntry]:
     """At most ``count`` of the trajectories of a question, or those ``standing``: they are chosen already, all."""
     left = sorted((entry for entry in entries if entry not in standing), key=lambda entry: entry[:4])
     chosen = list(standing) or ([left.pop(0)] if left and count else [])
@@ -43,22 +45,22 @@ def best(entries: Sequence[Entry], count: int, standing: Sequence[Entry] = ()) -
     return chosen
 
 
-def _farthest(left: Sequence[Entry], chosen: Sequence[Entry]) -> int:
+def _farthest(left: Sequence[SelectionEntry], chosen: Sequence[SelectionEntry]) -> int:
     """The first of those that are farthest from what is chosen; correct ones before others."""
-    nearest = [(not entry.wrong, min(distance(entry.asked, other.asked) for other in chosen)) for entry in left]
+    nearest = [(not entry.wrong, min(jaccard_distance(entry.asked, other.asked) for other in chosen)) for entry in left]
     return nearest.index(max(nearest))
 
 
-def distance(one: frozenset[str], other: frozenset[str]) -> float:
+def jaccard_distance(one: frozenset[str], other: frozenset[str]) -> float:
     """Jaccard's: 0 for the same words, 1 for none in common."""
     both = len(one | other)
     return 1 - len(one & other) / both if both else 0.0
 
 
-def same_key(trajectory: Trajectory, turns: Sequence[Turn]) -> str:
+def duplicate_key(trajectory: Trajectory, turns: Sequence[Turn]) -> str:
     """Equal for trajectories of one question with the same calls in the same order and the same answer."""
     calls = _json([[turn.call.name, turn.call.arguments] for turn in turns if turn.call])
-    return content_id(trajectory.qa.id, calls, normalise(trajectory.answer or ""))
+    return content_id(trajectory.qa.id, calls, normalise_answer(trajectory.answer or ""))
 
 
 def _json(value: object) -> str:

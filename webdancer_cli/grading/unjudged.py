@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from webdancer_cli import jsonl, locks
+from webdancer_cli.data import jsonl, locks
+from webdancer_cli.data.pipeline import RunStats
+from webdancer_cli.data.records import QA, Verdict
 from webdancer_cli.errors import BudgetSpent, RunStopped
-from webdancer_cli.flow import Tally
-from webdancer_cli.grading.answers import METHOD, Judge
-from webdancer_cli.records import QA, Verdict
+from webdancer_cli.grading.exact_match import METHOD, Judge
 
 
 async def verdict_or_stop(judge: Judge, qa: QA, answer: str | None) -> tuple[Verdict, RunStopped | None]:
@@ -18,10 +18,10 @@ async def verdict_or_stop(judge: Judge, qa: QA, answer: str | None) -> tuple[Ver
     try:
         return await judge.judge(qa, answer), None
     except RunStopped as stop:
-        return unasked(judge, stop), stop
+        return unjudged_verdict(judge, stop), stop
 
 
-def unasked(judge: Judge, stop: RunStopped) -> Verdict:
+def unjudged_verdict(judge: Judge, stop: RunStopped) -> Verdict:
     """What is known of an answer about which the judge can no longer be asked; no word of its server is in it."""
     detail = "budget_spent" if isinstance(stop, BudgetSpent) else "judge_refused"
     return Verdict(outcome="unjudged", method=judge.name, detail=detail)
@@ -32,10 +32,10 @@ def judge_failed(verdict: Verdict) -> bool:
     return verdict.outcome == "unjudged" and verdict.method != METHOD
 
 
-def count(verdict: Verdict, tally: Tally) -> None:
+def count_verdict(verdict: Verdict, stats: RunStats) -> None:
     if verdict.outcome == "unjudged":
-        tally.counts["unjudged"] += 1
-        tally.failed += judge_failed(verdict)
+        stats.counts["unjudged"] += 1
+        stats.failed += judge_failed(verdict)
 
 
 class _Graded(msgspec.Struct):
@@ -45,7 +45,7 @@ class _Graded(msgspec.Struct):
 
 
 @contextmanager
-def forgotten(path: str, wanted: bool) -> Iterator[None]:
+def drop_unjudged(path: str, wanted: bool) -> Iterator[None]:
     """If it is ``wanted``, take the records out of the file at which the judge failed. The others keep their bytes.
 
     The file is another one then, and held as the old one was.
@@ -53,15 +53,15 @@ def forgotten(path: str, wanted: bool) -> Iterator[None]:
     if not wanted or path == jsonl.STDIN or not Path(path).is_file():
         yield
         return
-    jsonl.mend(path)
+    jsonl.cut_torn_line(path)
     with open(path, "rb") as lines, open(f"{path}.part", "wb") as kept:
         kept.writelines(line for line in lines if not _is_unjudged(line))
-    with locks.replacing(path, f"{path}.part"):
+    with locks.replace_held_file(path, f"{path}.part"):
         yield
 
 
 def _is_unjudged(line: bytes) -> bool:
-    """What has no verdict stays, and what is no record, for ``Sink`` to complain about."""
+    """What has no verdict stays, and what is no record, for ``RecordWriter`` to complain about."""
     try:
         return judge_failed(msgspec.json.decode(line, type=_Graded).verdict)
     except (msgspec.DecodeError, UnicodeDecodeError):

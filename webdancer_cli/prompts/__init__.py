@@ -19,10 +19,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from webdancer_cli.config import Episode
-from webdancer_cli.encoding import text_of_file
+from webdancer_cli.data.records import Message
 from webdancer_cli.errors import UsageError
-from webdancer_cli.records import Message
+from webdancer_cli.options.config import EpisodeOptions
+from webdancer_cli.text.encoding import decode_file
 
 SETTINGS = "settings.toml"
 BUILT_IN = ("default", "compact", "small")
@@ -36,7 +36,7 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 Phrasings = Annotated[list[str], msgspec.Meta(min_length=1)]
 
 
-class Caps(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ObservationCaps(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much an observation shows: results per query, characters, queries or pages per call, and tokens in all."""
 
     search_results: Positive
@@ -87,7 +87,7 @@ class DemonstratorWording(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The shape of ``settings.toml``."""
 
-    caps: Caps
+    caps: ObservationCaps
     search: SearchWording
     visit: VisitWording
     episode: EpisodeWording
@@ -104,7 +104,7 @@ class PromptSet:
         self.sha256 = _digest({**self._some(EPISODE), SETTINGS: msgspec.to_builtins(settings)})
 
     @property
-    def caps(self) -> Caps:
+    def caps(self) -> ObservationCaps:
         return self.settings.caps
 
     @property
@@ -136,13 +136,15 @@ class PromptSet:
         """The same wording with other caps; None keeps the set's own. Raises UsageError for one that shows nothing."""
         changed = {name: value for name, value in caps.items() if value is not None}
         try:
-            own = msgspec.convert({**msgspec.to_builtins(self.caps), **changed}, Caps)
+            own = msgspec.convert({**msgspec.to_builtins(self.caps), **changed}, ObservationCaps)
         except msgspec.ValidationError as error:
             raise UsageError(f"observation caps {changed}: {error}") from None
         return PromptSet(self.name, self.files, msgspec.structs.replace(self.settings, caps=own))
 
 
-def opening(prompts: PromptSet, question: str, tools: Sequence[Mapping[str, Any]], date: str = "") -> list[Message]:
+def opening_messages(
+    prompts: PromptSet, question: str, tools: Sequence[Mapping[str, Any]], date: str = ""
+) -> list[Message]:
     """The messages before the first assistant turn: the system message, if the set has one, and the user's."""
     system = prompts.system(date)
     first = [Message("system", system)] if system else []
@@ -175,9 +177,9 @@ def _tags(template: str) -> re.Pattern[str] | None:
     return re.compile(rf"<(?=\s*+/?+\s*+(?:{names})(?![\w-])(?:[^<>]*+>|\s*+\Z))", re.IGNORECASE)
 
 
-def load_for(options: Episode) -> PromptSet:
+def load_for(options: EpisodeOptions) -> PromptSet:
     """The prompt set of an episode, with the caps that were set by hand."""
-    own = {name: getattr(options, name, None) for name in Caps.__struct_fields__}
+    own = {name: getattr(options, name, None) for name in ObservationCaps.__struct_fields__}
     return load(options.prompts).capped(**own)
 
 
@@ -218,7 +220,7 @@ def _read_set(name: str, folder: Traversable) -> tuple[dict[str, str], dict[str,
     files = {entry.name: entry for entry in folder.iterdir() if entry.name.endswith(".md") and entry.is_file()}
     settings = folder / SETTINGS
     try:
-        tables = tomllib.loads(text_of_file(settings.read_bytes())) if settings.is_file() else {}
+        tables = tomllib.loads(decode_file(settings.read_bytes())) if settings.is_file() else {}
         return {name: _text(entry) for name, entry in files.items()}, tables
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"--prompts {name}: {error}") from None
@@ -226,7 +228,7 @@ def _read_set(name: str, folder: Traversable) -> tuple[dict[str, str], dict[str,
 
 def _text(entry: Traversable) -> str:
     """An editor's last newline is no part of a prompt."""
-    return text_of_file(entry.read_bytes()).removesuffix("\n")
+    return decode_file(entry.read_bytes()).removesuffix("\n")
 
 
 def _refuse_unknown(name: str, what: str, own: Iterable[str], known: Iterable[str]) -> None:

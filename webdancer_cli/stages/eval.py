@@ -5,35 +5,37 @@ Every question is played ``--runs`` times and its answer judged. An attempt that
 policy that could not answer at all (``model_error``) and a service behind the tools that was down (``tool_abort``) are
 failures, not wrong answers: they go to the rejects, and ``--resume`` plays them again, too.
 
-The file of attempts is all that the scores need: ``scores.from_attempts(jsonl.read(path, Attempt))`` gives them again.
+The file of attempts is all that the scores need: ``scores.from_attempts(jsonl.read_records(path, Attempt))`` gives
+them again.
 """
 
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from webdancer_cli import config, jsonl
-from webdancer_cli.agent.episode import FAILURES, Limits, Policy, play
-from webdancer_cli.agent.own_tools import load_tools
+from webdancer_cli.agent.custom_tools import load_tools
+from webdancer_cli.agent.episode import FAILED_ENDINGS, Limits, Policy, play
 from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.tools import Tools
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, Stopped, drop_duplicates
+from webdancer_cli.data.pipeline import run_pipeline as flow_run
+from webdancer_cli.data.questions import read_questions
+from webdancer_cli.data.records import QA, Attempt, Trajectory, Verdict, trajectory_id
+from webdancer_cli.data.sealed import SealTerms, seal_marks
+from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import Reject
-from webdancer_cli.flow import Progress, Sink, Stopped, Tally, once
-from webdancer_cli.flow import run as flow_run
 from webdancer_cli.grading import unjudged
-from webdancer_cli.grading.answers import Judge, MatchJudge
+from webdancer_cli.grading.exact_match import Judge, MatchJudge
 from webdancer_cli.grading.format import format_ok
 from webdancer_cli.grading.scores import Scoreboard, Scores
+from webdancer_cli.options import config
 from webdancer_cli.prompts import load_for
-from webdancer_cli.questions import read_questions
-from webdancer_cli.records import QA, Attempt, Trajectory, Verdict, trajectory_id
-from webdancer_cli.sealed import Terms, marks
-from webdancer_cli.shards import chosen
-from webdancer_cli.web.corpus import Corpus, tell_rejected
-from webdancer_cli.web.source import Web
+from webdancer_cli.web.corpus import Corpus, report_rejected
+from webdancer_cli.web.protocols import Web
 
 
-class Run(msgspec.Struct):
+class QuestionRun(msgspec.Struct):
     """One run of one question."""
 
     qa: QA
@@ -41,14 +43,14 @@ class Run(msgspec.Struct):
 
 
 async def run(
-    options: config.Eval,
+    options: config.EvalOptions,
     policy: Policy,
     progress: Progress | None = None,
     judge: Judge | None = None,
     *,
     web: Web | None = None,
     summariser: Summariser | None = None,
-) -> tuple[Tally, Scores]:
+) -> tuple[RunStats, Scores]:
     """Play, grade and score. Raises UsageError for prompts, a corpus or an ``out`` that cannot work.
 
     With ``resume`` the scores cover the attempts of the earlier run, too. ``web`` is the live one; without it,
@@ -59,12 +61,12 @@ async def run(
     tools = Tools(web, prompts, own_tools, summariser)
     judge = judge or MatchJudge()
 
-    async def work(item: Run) -> list[Attempt]:
+    async def work(item: QuestionRun) -> list[Attempt]:
         trajectory = await play(item.qa, policy, tools, prompts, limits, item.index, date=options.date or "")
-        if trajectory.ending in FAILURES:
+        if trajectory.ending in FAILED_ENDINGS:
             raise Reject(trajectory.ending, trajectory.extra["error"])
         verdict, stop = await unjudged.verdict_or_stop(judge, item.qa, trajectory.answer)
-        unjudged.count(verdict, sink.tally)
+        unjudged.count_verdict(verdict, output.stats)
         well_formed = not trajectory.repairs and format_ok(trajectory.messages, tools.schemas)
         graded = attempt(trajectory, verdict, well_formed)
         board.add(graded)
@@ -72,34 +74,34 @@ async def run(
             raise Stopped(stop, [graded])
         return [graded]
 
-    def key(item: Run) -> str:
+    def key(item: QuestionRun) -> str:
         return trajectory_id(item.qa.id, item.index, policy.name, prompts.id)
 
     with (
-        unjudged.forgotten(options.out, options.resume),
-        Sink("eval", options.out, options.rejects, resume=options.resume) as sink,
+        unjudged.drop_unjudged(options.out, options.resume),
+        RecordWriter("eval", options.out, options.rejects, resume=options.resume) as output,
     ):
-        board = _earlier(options.out) if sink.done else Scoreboard()
-        tell_rejected(web, sink.reject_line)
+        board = _earlier(options.out) if output.done else Scoreboard()
+        report_rejected(web, output.reject_line)
         asked = read_questions(
-            options.data, sink.reject_line, Terms(options.reveal, options.canary, bool(options.tape))
+            options.data, output.reject_line, SealTerms(options.reveal, options.canary, bool(options.tape))
         )
-        questions = chosen(asked, options.shard, options.limit, lambda qa: qa.id)
-        items = runs(once(questions, sink), options.runs)
-        tally = await flow_run(items, work, sink, jobs=options.jobs, key=key, progress=progress)
-    return tally, board.scores(options.seed)
+        questions = take_shard(asked, options.shard, options.limit, lambda qa: qa.id)
+        items = runs(drop_duplicates(questions, output), options.runs)
+        stats = await flow_run(items, work, output, jobs=options.jobs, key=key, progress=progress)
+    return stats, board.scores(options.seed)
 
 
 def _earlier(path: str) -> Scoreboard:
     board = Scoreboard()
-    for attempt in jsonl.read(path, Attempt):
+    for attempt in jsonl.read_records(path, Attempt):
         board.add(attempt)
     return board
 
 
-def runs(questions: Iterable[QA], count: int) -> Iterator[Run]:
+def runs(questions: Iterable[QA], count: int) -> Iterator[QuestionRun]:
     """All runs of a question stand together, so that a stopped evaluation has whole questions up to the last."""
-    return (Run(qa, index) for qa in questions for index in range(count))
+    return (QuestionRun(qa, index) for qa in questions for index in range(count))
 
 
 def attempt(trajectory: Trajectory, verdict: Verdict, well_formed: bool) -> Attempt:
@@ -126,5 +128,5 @@ def attempt(trajectory: Trajectory, verdict: Verdict, well_formed: bool) -> Atte
         calls=trajectory.calls,
         last_call=trajectory.last_call,
         messages=trajectory.messages,
-        extra=marks(qa.extra),
+        extra=seal_marks(qa.extra),
     )

@@ -27,23 +27,24 @@ from typing import IO, Any, NamedTuple
 
 import msgspec
 
-from webdancer_cli import config, upstream
-from webdancer_cli.agent.own_tools import load_tools
+from webdancer_cli.agent.custom_tools import load_tools
+from webdancer_cli.data.jsonl import STDIN, LineWriter
+from webdancer_cli.data.key_set import KeySet
+from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, iterate_in_thread
+from webdancer_cli.data.pipeline import run_pipeline as flow_run
+from webdancer_cli.data.records import QA, Trajectory, Verdict, from_object, to_object
+from webdancer_cli.data.sealed import SEALED, refuse_taping
+from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import ModelError, Reject, UsageError
-from webdancer_cli.flow import Progress, Sink, Tally, arriving
-from webdancer_cli.flow import run as flow_run
-from webdancer_cli.grading.answers import METHOD, Judge, MatchJudge
 from webdancer_cli.grading.critic import Critic
-from webdancer_cli.grading.format import Fault, Schema, format_fault, own_turns, tools_of
-from webdancer_cli.grading.funnel import Funnel, Step
+from webdancer_cli.grading.exact_match import METHOD, Judge, MatchJudge
+from webdancer_cli.grading.format import FormatFault, Schema, format_fault, own_turns, tools_of
+from webdancer_cli.grading.funnel import Funnel, FunnelStep
 from webdancer_cli.grading.quality import quality_fault
-from webdancer_cli.grading.selection import Entry, best, entry, same_key
-from webdancer_cli.jsonl import STDIN, Writer
-from webdancer_cli.records import QA, Trajectory, Verdict, from_object, to_object
-from webdancer_cli.sealed import SEALED, refuse_taping
-from webdancer_cli.seen import Seen
-from webdancer_cli.shards import chosen
-from webdancer_cli.transcript import Turn
+from webdancer_cli.grading.selection import SelectionEntry, duplicate_key, select_best, selection_entry
+from webdancer_cli.options import config
+from webdancer_cli.transcript import released_format
+from webdancer_cli.transcript.grammar import Turn
 
 DEDUP = "dedup"
 PER_QUESTION = "per question"
@@ -71,39 +72,44 @@ Check = Callable[[Candidate], Awaitable[None]]
 
 
 async def run(
-    options: config.Filter, judge: Judge | None = None, critic: Critic | None = None, progress: Progress | None = None
-) -> tuple[Tally, Funnel]:
+    options: config.FilterOptions,
+    judge: Judge | None = None,
+    critic: Critic | None = None,
+    progress: Progress | None = None,
+) -> tuple[RunStats, Funnel]:
     """Filter a stream in flat memory; the models are asked about at most ``options.jobs`` trajectories at once.
 
     Raises UsageError for stages that are not known, or that lack their model.
     """
-    checks = Checks(options, judge, critic).chosen()
+    checks = FunnelChecks(options, judge, critic).chosen()
     if judge or critic:
         _refuse_endless(options)
-    funnel = Funnel([Step(name) for name in [*checks, *_over_all(options)]])
+    funnel = Funnel([FunnelStep(name) for name in [*checks, *_over_all(options)]])
     with SpooledTemporaryFile(SPOOL_BYTES) as spool, SpooledTemporaryFile(SPOOL_BYTES) as seen:
-        questions = Questions(seen if options.unused_qa else None)
-        outlet = Outlet(options, funnel, questions, Waiting(spool))
+        questions = QuestionLog(seen if options.unused_qa else None)
+        outlet = FilterOutput(options, funnel, questions, TrajectorySpool(spool))
 
         async def work(trajectory: Trajectory) -> list[Examined]:
             candidate = Candidate(trajectory, own_turns(trajectory.messages))
-            return [await examined(candidate, checks.values(), passes=outlet.has(trajectory))]
+            return [await examine(candidate, checks.values(), passes=outlet.has(trajectory))]
 
         with outlet:
-            read = upstream.read_trajectories(options.data, outlet.reject_line)
+            read = released_format.read_trajectories(options.data, outlet.reject_line)
             trajectories = (_admitted(trajectory, options) for trajectory in read)
-            shard = chosen(trajectories, options.shard, options.limit, lambda trajectory: trajectory.qa.id)
+            shard = take_shard(trajectories, options.shard, options.limit, lambda trajectory: trajectory.qa.id)
             asked = questions.seen_in(shard)
             if judge or critic:
                 await flow_run(asked, work, outlet, jobs=options.jobs, progress=progress)
             else:
-                await _in_turn(arriving(asked) if options.data == STDIN else _at_hand(asked), work, outlet, progress)
-            if not outlet.tally.stopped:
+                await _in_turn(
+                    iterate_in_thread(asked) if options.data == STDIN else _at_hand(asked), work, outlet, progress
+                )
+            if not outlet.stats.stopped:
                 outlet.finish()
-    return outlet.tally, funnel
+    return outlet.stats, funnel
 
 
-def _admitted(trajectory: Trajectory, options: config.Filter) -> Trajectory:
+def _admitted(trajectory: Trajectory, options: config.FilterOptions) -> Trajectory:
     """One whose question came from an encrypted set is to be written in the clear only if the user says so."""
     if options.reveal:
         trajectory.qa.extra.pop(SEALED, None)
@@ -112,7 +118,7 @@ def _admitted(trajectory: Trajectory, options: config.Filter) -> Trajectory:
     return trajectory
 
 
-def _refuse_endless(options: config.Filter) -> None:
+def _refuse_endless(options: config.FilterOptions) -> None:
     """Raises UsageError where a spent budget would leave nothing behind: every resumed run would pay for all again."""
     budget = "--max-cost" if options.max_cost else "--max-tokens" if options.max_tokens else ""
     if options.per_question and budget and not options.tape:
@@ -126,16 +132,16 @@ Work = Callable[[Trajectory], Awaitable[list[Examined]]]
 
 
 async def _in_turn(
-    trajectories: AsyncGenerator[Trajectory, None], work: Work, outlet: "Outlet", progress: Progress | None
+    trajectories: AsyncGenerator[Trajectory, None], work: Work, outlet: "FilterOutput", progress: Progress | None
 ) -> None:
     """Rules wait for nothing: a task for each trajectory would cost more than they do."""
     async with aclosing(trajectories):
         async for trajectory in trajectories:
-            outlet.tally.counts["in"] += 1
+            outlet.stats.counts["in"] += 1
             for done in await work(trajectory):
-                outlet.put(done)
+                outlet.write(done)
             if progress:
-                progress.step(outlet.tally.counts["in"], None, outlet.tally.line())
+                progress.step(outlet.stats.counts["in"], None, outlet.stats.summary())
 
 
 async def _at_hand(trajectories: Iterable[Trajectory]) -> AsyncGenerator[Trajectory, None]:
@@ -146,12 +152,12 @@ async def _at_hand(trajectories: Iterable[Trajectory]) -> AsyncGenerator[Traject
             await asyncio.sleep(0)
 
 
-def _over_all(options: config.Filter) -> list[str]:
+def _over_all(options: config.FilterOptions) -> list[str]:
     """The stages that look at several trajectories."""
     return [name for name, wanted in ((DEDUP, options.dedup), (PER_QUESTION, options.per_question)) if wanted]
 
 
-async def examined(candidate: Candidate, checks: Iterable[Check], passes: bool) -> Examined:
+async def examine(candidate: Candidate, checks: Iterable[Check], passes: bool) -> Examined:
     """How far a trajectory comes; an earlier run may have found that it ``passes``."""
     passed = 0
     for check in checks:
@@ -164,10 +170,10 @@ async def examined(candidate: Candidate, checks: Iterable[Check], passes: bool) 
     return Examined(candidate, passed)
 
 
-class Checks:
+class FunnelChecks:
     """The stages that look at one trajectory."""
 
-    def __init__(self, options: config.Filter, judge: Judge | None, critic: Critic | None):
+    def __init__(self, options: config.FilterOptions, judge: Judge | None, critic: Critic | None):
         self._options = options
         self._judge = judge
         self._critic = critic
@@ -229,7 +235,7 @@ class Checks:
                 raise Reject(opinion.criterion, opinion.reason, failed=False)
 
 
-def _decide(fault: Fault | None) -> None:
+def _decide(fault: FormatFault | None) -> None:
     """A decision, not a failure: the exit code stays 0."""
     if fault:
         raise Reject(fault.reason, fault.detail, failed=False)
@@ -239,10 +245,12 @@ def _short(text: str | None, chars: int = 200) -> str:
     return repr(text if text is None or len(text) <= chars else text[:chars] + "…")
 
 
-class Outlet(Sink):
+class FilterOutput(RecordWriter):
     """Where examined trajectories come out, in input order: kept ones in the chosen form, the others as rejects."""
 
-    def __init__(self, options: config.Filter, funnel: Funnel, questions: "Questions", waiting: "Waiting"):
+    def __init__(
+        self, options: config.FilterOptions, funnel: Funnel, questions: "QuestionLog", waiting: "TrajectorySpool"
+    ):
         super().__init__(
             "filter", options.out, options.rejects, resume=options.resume, key=_written_key(options.format)
         )
@@ -250,13 +258,13 @@ class Outlet(Sink):
         self._funnel = funnel
         self._questions = questions
         self._waiting = waiting
-        self._met = Seen(self._standing() if options.dedup and self.done else ())
+        self._met = KeySet(self._standing() if options.dedup and self.done else ())
 
     def has(self, trajectory: Trajectory) -> bool:
         """Whether an earlier run has written it."""
         return len(self.done) > 0 and self._written_id(trajectory) in self.done
 
-    def put(self, record: Any) -> None:
+    def write(self, record: Any) -> None:
         """Take an Examined."""
         examined: Examined = record
         trajectory, reject, passed = examined.candidate.trajectory, examined.reject, examined.passed
@@ -280,15 +288,15 @@ class Outlet(Sink):
 
     def _standing(self) -> Iterator[str]:
         """The keys of what an earlier run has written."""
-        for trajectory in upstream.read_trajectories(self._options.out):
+        for trajectory in released_format.read_trajectories(self._options.out):
             yield self._same_key(trajectory, own_turns(trajectory.messages))
 
     def _same_key(self, trajectory: Trajectory, turns: list[Turn]) -> str:
         """The authors' lines keep the question and not its id."""
         if self._options.format == "webdancer":
-            asked = QA(question=upstream.question_in(trajectory.messages), answer="")
+            asked = QA(question=released_format.question_in(trajectory.messages), answer="")
             trajectory = msgspec.structs.replace(trajectory, qa=asked)
-        return same_key(trajectory, turns)
+        return duplicate_key(trajectory, turns)
 
     def _wait(self, trajectory: Trajectory) -> None:
         """Until the end of the input. What stands in ``out`` was found correct, whatever verdict it came with."""
@@ -308,30 +316,32 @@ class Outlet(Sink):
                 else:
                     self._write(trajectory)
         if self._options.unused_qa:
-            self.tally.counts["unused questions"] = self._questions.write_unsolved(self._options.unused_qa)
+            self.stats.counts["unused questions"] = self._questions.write_unsolved(self._options.unused_qa)
 
     def _write(self, trajectory: Trajectory) -> None:
         self._questions.solved(trajectory.qa)
         if self.has(trajectory):
-            self.tally.counts["already done"] += 1
+            self.stats.counts["already done"] += 1
         elif self._options.format == "webdancer":
-            self.put_line(upstream.encode(trajectory))
+            self.write_line(released_format.encode_released(trajectory))
         else:
-            super().put(trajectory)
+            super().write(trajectory)
 
     def _written_id(self, trajectory: Trajectory) -> str:
         """The authors' lines have no id of their own: there it is that of the messages."""
-        return upstream.messages_id(trajectory.messages) if self._options.format == "webdancer" else trajectory.id
+        return (
+            released_format.messages_id(trajectory.messages) if self._options.format == "webdancer" else trajectory.id
+        )
 
 
 def _written_key(format: str) -> Callable[[dict[str, Any]], str] | None:
     """How an output line names its trajectory."""
     if format != "webdancer":
         return None
-    return lambda value: upstream.as_trajectory(value).id
+    return lambda value: released_format.as_trajectory(value).id
 
 
-class Waiting:
+class TrajectorySpool:
     """Trajectories that wait in a temporary file for the end of the input, since only then it is known who is best."""
 
     def __init__(self, spool: IO[bytes]):
@@ -356,28 +366,28 @@ class Waiting:
             yield _unspool(line), at in kept
             at += len(line)
 
-    def _best(self, places: list[int], count: int) -> list[Entry]:
+    def _best(self, places: list[int], count: int) -> list[SelectionEntry]:
         """What stands stays; so the choice is that of an uninterrupted run only where it was a part of that."""
         entries = [self._entry(at) for at in places]
-        chosen = best(entries, count)
+        chosen = select_best(entries, count)
         standing = [entry for entry in entries if entry.at in self._standing]
-        return chosen if set(standing) <= set(chosen) else best(entries, count, standing)
+        return chosen if set(standing) <= set(chosen) else select_best(entries, count, standing)
 
-    def _entry(self, at: int) -> Entry:
+    def _entry(self, at: int) -> SelectionEntry:
         self._spool.seek(at)
-        return entry(_unspool(self._spool.readline()), at)
+        return selection_entry(_unspool(self._spool.readline()), at)
 
 
 def _unspool(line: bytes) -> Trajectory:
     return from_object(Trajectory, msgspec.json.decode(line))
 
 
-class Questions:
+class QuestionLog:
     """The questions seen, and which have a kept trajectory. Those seen wait in a file; without one, nothing is kept."""
 
     def __init__(self, spool: IO[bytes] | None) -> None:
-        self._seen = Seen()
-        self._solved = Seen()
+        self._seen = KeySet()
+        self._solved = KeySet()
         self._spool = spool
 
     def seen_in(self, trajectories: Iterable[Trajectory]) -> Iterator[Trajectory]:
@@ -395,7 +405,7 @@ class Questions:
         """Write the questions without a kept trajectory, in the order of their first appearance."""
         assert self._spool
         self._spool.seek(0)
-        with Writer(path) as writer:
+        with LineWriter(path) as writer:
             for line in self._spool:
                 id, question = msgspec.json.decode(line)
                 if id not in self._solved:

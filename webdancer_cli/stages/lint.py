@@ -4,52 +4,55 @@ from pathlib import Path
 
 import msgspec
 
-from webdancer_cli import config
+from webdancer_cli.data.jsonl import STDIN
+from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats
+from webdancer_cli.data.questions import read_questions
+from webdancer_cli.data.records import QA
+from webdancer_cli.data.sealed import SealTerms
+from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import Reject, UsageError
-from webdancer_cli.flow import Progress, Sink, Tally
-from webdancer_cli.jsonl import STDIN
-from webdancer_cli.questions import read_questions
-from webdancer_cli.records import QA
-from webdancer_cli.sealed import Terms
-from webdancer_cli.shards import chosen
-from webdancer_cli.synthesis.lint import Evaluation, Linter, Report
-from webdancer_cli.synthesis.repeats import Repeats
+from webdancer_cli.options import config
+from webdancer_cli.synthesis.linter import BenchmarkNgrams, Linter, LintReport
+from webdancer_cli.synthesis.repeated_questions import Repeats
 
 
-def run(options: config.Lint, progress: Progress | None = None) -> tuple[Tally, Report]:
+def run(options: config.LintOptions, progress: Progress | None = None) -> tuple[RunStats, LintReport]:
     """Judge a stream of questions. With ``resume``, what ``out`` holds already counts as met.
 
     Raises UsageError when an evaluation file cannot be read or the report not be written.
     """
     _check(options)
     evaluation = _evaluation(options)
-    with Sink("lint", options.out, options.rejects, resume=options.resume) as sink, Repeats(options.similarity) as met:
-        if len(sink.done):
+    with (
+        RecordWriter("lint", options.out, options.rejects, resume=options.resume) as output,
+        Repeats(options.similarity) as met,
+    ):
+        if len(output.done):
             met.recall(options.out)
         linter = Linter(met, evaluation=evaluation, allow_boolean=options.allow_boolean)
-        questions = read_questions(options.data, sink.reject_line, Terms(options.reveal, options.canary))
-        for qa in chosen(questions, options.shard, options.limit, lambda qa: qa.id):
-            sink.tally.counts["in"] += 1
-            _judge(qa, linter, sink)
+        questions = read_questions(options.data, output.reject_line, SealTerms(options.reveal, options.canary))
+        for qa in take_shard(questions, options.shard, options.limit, lambda qa: qa.id):
+            output.stats.counts["in"] += 1
+            _judge(qa, linter, output)
             if progress:
-                progress.step(sink.tally.counts["in"], options.limit, sink.tally.line())
+                progress.step(output.stats.counts["in"], options.limit, output.stats.summary())
         _write(options.report, linter.report)
-        return sink.tally, linter.report
+        return output.stats, linter.report
 
 
-def _judge(qa: QA, linter: Linter, sink: Sink) -> None:
+def _judge(qa: QA, linter: Linter, output: RecordWriter) -> None:
     """A decision, not a failure: the exit code stays 0. Every fault stands in the detail, the first is the reason."""
     faults = linter.faults(qa)
     if faults:
         detail = "; ".join(f"{fault.reason}: {' '.join(fault.detail.split())}" for fault in faults)
-        sink.reject(Reject(faults[0].reason, detail, failed=False), qa, qa.id)
-    elif qa.id in sink.done:
-        sink.tally.counts["already done"] += 1
+        output.reject(Reject(faults[0].reason, detail, failed=False), qa, qa.id)
+    elif qa.id in output.done:
+        output.stats.counts["already done"] += 1
     else:
-        sink.put(qa)
+        output.write(qa)
 
 
-def _check(options: config.Lint) -> None:
+def _check(options: config.LintOptions) -> None:
     if STDIN in options.against and options.data == STDIN:
         raise UsageError("--against -: stdin holds the questions already; name a file")
     if options.report and options.report in (options.data, options.out, options.rejects, *options.against):
@@ -58,17 +61,17 @@ def _check(options: config.Lint) -> None:
         _open_report(options.report, "ab")
 
 
-def _evaluation(options: config.Lint) -> Evaluation | None:
+def _evaluation(options: config.LintOptions) -> BenchmarkNgrams | None:
     if not options.against:
         return None
-    evaluation = Evaluation(options.ngram_words)
+    evaluation = BenchmarkNgrams(options.ngram_words)
     for path in options.against:
-        terms = Terms(canary=options.canary)
+        terms = SealTerms(canary=options.canary)
         evaluation.add(path, (qa.question for qa in read_questions(path, terms=terms, answered=False)))
     return evaluation
 
 
-def _write(path: str | None, report: Report) -> None:
+def _write(path: str | None, report: LintReport) -> None:
     if path:
         _open_report(path, "wb", msgspec.json.format(msgspec.json.encode(report.values()), indent=2) + b"\n")
 

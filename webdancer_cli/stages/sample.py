@@ -15,26 +15,27 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from webdancer_cli import config, upstream
-from webdancer_cli.agent.episode import FAILURES, Limits, Policy, play
-from webdancer_cli.agent.own_tools import load_tools
+from webdancer_cli.agent.custom_tools import load_tools
+from webdancer_cli.agent.episode import FAILED_ENDINGS, Limits, Policy, play
 from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.tools import Tools
+from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, Stopped, drop_duplicates
+from webdancer_cli.data.pipeline import run_pipeline as flow_run
+from webdancer_cli.data.questions import read_questions
+from webdancer_cli.data.records import QA, Trajectory, Verdict, trajectory_id
+from webdancer_cli.data.sealed import SealTerms
+from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import Reject, RunStopped
-from webdancer_cli.flow import Progress, Sink, Stopped, Tally, once
-from webdancer_cli.flow import run as flow_run
-from webdancer_cli.grading import answers, unjudged
-from webdancer_cli.grading.answers import Judge, MatchJudge
+from webdancer_cli.grading import exact_match, unjudged
+from webdancer_cli.grading.exact_match import Judge, MatchJudge
+from webdancer_cli.options import config
 from webdancer_cli.prompts import PromptSet, load_for
-from webdancer_cli.questions import read_questions
-from webdancer_cli.records import QA, Trajectory, Verdict, trajectory_id
-from webdancer_cli.sealed import Terms
-from webdancer_cli.shards import chosen
-from webdancer_cli.web.corpus import Corpus, tell_rejected
-from webdancer_cli.web.source import Web
+from webdancer_cli.transcript import released_format
+from webdancer_cli.web.corpus import Corpus, report_rejected
+from webdancer_cli.web.protocols import Web
 
 
-class Task(msgspec.Struct):
+class RolloutTask(msgspec.Struct):
     """Rollouts of one question, to be played one after the other."""
 
     qa: QA
@@ -42,14 +43,14 @@ class Task(msgspec.Struct):
 
 
 async def run(
-    options: config.Sample,
+    options: config.SampleOptions,
     policy: Policy,
     progress: Progress | None = None,
     *,
     web: Web | None = None,
     summariser: Summariser | None = None,
     judge: Judge | None = None,
-) -> Tally:
+) -> RunStats:
     """``web`` is the live one; without it, options.web names a corpus. A ``judge`` grades every trajectory.
 
     Raises UsageError for prompts, tools, a corpus or files that cannot work.
@@ -59,37 +60,37 @@ async def run(
     tools = Tools(web, prompts, own_tools, summariser)
     answered = {qa.id for qa in solved(options.skip_solved)} if options.skip_solved else set()
     with (
-        unjudged.forgotten(options.out, options.resume and judge is not None),
-        Sink("sample", options.out, options.rejects, resume=options.resume) as sink,
+        unjudged.drop_unjudged(options.out, options.resume and judge is not None),
+        RecordWriter("sample", options.out, options.rejects, resume=options.resume) as output,
     ):
-        tell_rejected(web, sink.reject_line)
+        report_rejected(web, output.reject_line)
         judge = judge or (MatchJudge() if options.until_correct else None)
-        sampler = Sampler(options, policy, tools, prompts, sink, judge)
+        sampler = Sampler(options, policy, tools, prompts, output, judge)
         asked = read_questions(
-            options.data, sink.reject_line, Terms(options.reveal, options.canary, bool(options.tape))
+            options.data, output.reject_line, SealTerms(options.reveal, options.canary, bool(options.tape))
         )
-        questions = chosen(asked, options.shard, options.limit, lambda qa: qa.id)
-        items = tasks(_unanswered(once(questions, sink), answered, sink), options)
-        return await flow_run(items, sampler.work, sink, jobs=options.jobs, key=sampler.last_id, progress=progress)
+        questions = take_shard(asked, options.shard, options.limit, lambda qa: qa.id)
+        items = tasks(_unanswered(drop_duplicates(questions, output), answered, output), options)
+        return await flow_run(items, sampler.work, output, jobs=options.jobs, key=sampler.last_id, progress=progress)
 
 
-def tasks(questions: Iterable[QA], options: config.Sample) -> Iterator[Task]:
+def tasks(questions: Iterable[QA], options: config.SampleOptions) -> Iterator[RolloutTask]:
     """All rollouts of a question stand together, so that a stopped run has whole questions up to the last."""
     if options.until_correct:
-        return (Task(qa, list(range(options.n))) for qa in questions)
-    return (Task(qa, [index]) for qa in questions for index in range(options.n))
+        return (RolloutTask(qa, list(range(options.n))) for qa in questions)
+    return (RolloutTask(qa, [index]) for qa in questions for index in range(options.n))
 
 
 class Sampler:
-    """Plays tasks. ``sink.done`` tells what an earlier run has written."""
+    """Plays tasks. ``output.done`` tells what an earlier run has written."""
 
     def __init__(
         self,
-        options: config.Sample,
+        options: config.SampleOptions,
         policy: Policy,
         tools: Tools,
         prompts: PromptSet,
-        sink: Sink,
+        output: RecordWriter,
         judge: Judge | None = None,
     ):
         self._judge = judge
@@ -98,12 +99,12 @@ class Sampler:
         self._tools = tools
         self._prompts = prompts
         self._limits = Limits.of(options)
-        self._sink = sink
-        if options.until_correct and sink.done:
+        self._sink = output
+        if options.until_correct and output.done:
             # What was solved needs no more rollouts: it is as if its last one had been written.
-            sink.done.update(self._id(qa, options.n - 1) for qa in solved(options.out))
+            output.done.update(self._id(qa, options.n - 1) for qa in solved(options.out))
 
-    async def work(self, task: Task) -> list[Trajectory]:
+    async def work(self, task: RolloutTask) -> list[Trajectory]:
         """What was played. A failure ends the task: which of its other rollouts are needed, ``--resume`` finds out.
 
         Raises Stopped, with what was played until then.
@@ -117,10 +118,10 @@ class Sampler:
             raise Stopped(stop, played) from stop
         return played
 
-    async def _goes_on(self, task: Task, index: int, played: list[Trajectory]) -> bool:
+    async def _goes_on(self, task: RolloutTask, index: int, played: list[Trajectory]) -> bool:
         """Play a rollout; whether the task's next one is to be played, too. Raises RunStopped."""
         trajectory = await self._play(task.qa, index)
-        if trajectory.ending in FAILURES:
+        if trajectory.ending in FAILED_ENDINGS:
             self._sink.reject(Reject(trajectory.ending, trajectory.extra["error"]), task, trajectory.id)
             return False
         played.append(trajectory)
@@ -132,11 +133,11 @@ class Sampler:
         """Raises RunStopped; the trajectory then is unjudged."""
         verdict, stop = await unjudged.verdict_or_stop(judge, trajectory.qa, trajectory.answer)
         trajectory.verdict = verdict
-        unjudged.count(verdict, self._sink.tally)
+        unjudged.count_verdict(verdict, self._sink.stats)
         if stop:
             raise stop
 
-    def last_id(self, task: Task) -> str:
+    def last_id(self, task: RolloutTask) -> str:
         """The rollout without which a task is not done."""
         return self._id(task.qa, task.rollouts[-1])
 
@@ -156,17 +157,17 @@ class Sampler:
         )
 
 
-def _unanswered(questions: Iterable[QA], answered: set[str], sink: Sink) -> Iterator[QA]:
+def _unanswered(questions: Iterable[QA], answered: set[str], output: RecordWriter) -> Iterator[QA]:
     for qa in questions:
         if qa.id in answered:
-            sink.tally.counts["solved before"] += 1
+            output.stats.counts["solved before"] += 1
         else:
             yield qa
 
 
 def solved(path: str) -> Iterator[QA]:
     """The questions to which a file of trajectories, ours or the authors', has a correct answer."""
-    return (trajectory.qa for trajectory in upstream.read_trajectories(path) if is_correct(trajectory))
+    return (trajectory.qa for trajectory in released_format.read_trajectories(path) if is_correct(trajectory))
 
 
 def is_correct(trajectory: Trajectory) -> bool:
@@ -182,4 +183,4 @@ def _settles(trajectory: Trajectory) -> bool:
 def _verdict(trajectory: Trajectory) -> Verdict:
     if trajectory.verdict and trajectory.verdict.outcome != "unjudged":
         return trajectory.verdict
-    return answers.judge(trajectory.answer, trajectory.qa.answer, trajectory.qa.aliases)
+    return exact_match.match_answer(trajectory.answer, trajectory.qa.answer, trajectory.qa.aliases)

@@ -6,81 +6,81 @@ from itertools import islice
 
 import msgspec
 
-from webdancer_cli.config import Sft
+from webdancer_cli.data.pipeline import Progress, RunStats, Say, say_nothing
+from webdancer_cli.data.records import Rejected, to_object
 from webdancer_cli.errors import UsageError
-from webdancer_cli.flow import Progress, Say, Tally, silent
-from webdancer_cli.records import Rejected, to_object
+from webdancer_cli.options.config import SftOptions
 from webdancer_cli.training import checkpoint
 from webdancer_cli.training.batches import Example
-from webdancer_cli.training.distributed import joined
+from webdancer_cli.training.distributed import join_process_group
 from webdancer_cli.training.models import check_dtype
 from webdancer_cli.training.renderer import Renderer
 from webdancer_cli.training.setup import set_up
-from webdancer_cli.training.sft import train
-from webdancer_cli.upstream import read_trajectories
+from webdancer_cli.training.sft import train_sft
+from webdancer_cli.transcript.released_format import read_trajectories
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What there is to learn from; ``sha256`` is over the records as read, ``tally`` says what was left out and why."""
+    """What there is to learn from; ``sha256`` is over the records as read, ``stats`` says what was left out and why."""
 
     examples: list[Example]
     sha256: str
-    tally: Tally
+    stats: RunStats
 
 
-def run(options: Sft, progress: Progress | None = None, *, say: Say = silent) -> Tally:
+def run(options: SftOptions, progress: Progress | None = None, *, say: Say = say_nothing) -> RunStats:
     """Fine-tune ``options.model`` on the policy's own turns in ``options.data``; under torchrun too.
 
     Raises UsageError before any work for a missing or tokenizer-less checkpoint, an ``out`` that cannot be written, and
     data without anything to learn from.
     """
     _check(options)
-    with joined() as world:
+    with join_process_group() as world:
         setup = set_up(options, world, say, progress)
-        dataset = world.from_main(lambda: read(options, setup.renderer, setup.max_length))
+        dataset = world.from_main(lambda: read_dataset(options, setup.renderer, setup.max_length))
         about = checkpoint.provenance("sft", options, dataset.sha256)
-        about["records"] = {**dataset.tally.counts, **dataset.tally.reasons}
-        train(options, dataset.examples, setup, about)
-    return dataset.tally
+        about["records"] = {**dataset.stats.counts, **dataset.stats.reasons}
+        train_sft(options, dataset.examples, setup, about)
+    return dataset.stats
 
 
-def read(options: Sft, renderer: Renderer, max_length: int) -> Dataset:
+def read_dataset(options: SftOptions, renderer: Renderer, max_length: int) -> Dataset:
     """Render the trajectories of ``options.data``: this toolkit's records, or the authors' ChatML lines.
 
     Left out and counted: lines that cannot be read, trajectories longer than ``max_length`` tokens, and those in which
     the policy says nothing.
     """
-    tally = Tally()
-    tally.counts["in"] = 0
+    stats = RunStats()
+    stats.counts["in"] = 0
 
     def broken(rejected: Rejected) -> None:
-        tally.failed += 1
-        tally.reasons[rejected.reason] += 1
+        stats.failed += 1
+        stats.reasons[rejected.reason] += 1
 
     examples: list[Example] = []
     digest = hashlib.sha256()
     for trajectory in islice(read_trajectories(options.data, broken), options.limit):
-        tally.counts["in"] += 1
+        stats.counts["in"] += 1
         digest.update(msgspec.json.encode(to_object(trajectory)))
         example = Example.of(renderer.encode(trajectory.messages))
         if len(example.ids) > max_length:
-            tally.reasons["too_long"] += 1
+            stats.reasons["too_long"] += 1
         elif not example.loss_tokens:
-            tally.reasons["no_assistant_turn"] += 1
+            stats.reasons["no_assistant_turn"] += 1
         else:
             examples.append(example)
-    tally.counts["trained on"] = len(examples)
+    stats.counts["trained on"] = len(examples)
     if not examples:
-        raise UsageError(f"{_named(options.data)}: nothing to learn from: {tally.line()}")
-    return Dataset(examples, digest.hexdigest(), tally)
+        raise UsageError(f"{_named(options.data)}: nothing to learn from: {stats.summary()}")
+    return Dataset(examples, digest.hexdigest(), stats)
 
 
 def _named(data: str) -> str:
     return "stdin" if data == "-" else data
 
 
-def _check(options: Sft) -> None:
+def _check(options: SftOptions) -> None:
     for name in ("batch_size", "micro_tokens", "max_length"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name)}: must be at least 1")

@@ -4,13 +4,13 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from webdancer_cli import config
+from webdancer_cli.data.jsonl import LineWriter
 from webdancer_cli.errors import UsageError
-from webdancer_cli.jsonl import Writer
+from webdancer_cli.options import config
 from webdancer_cli.tape import Tape
 
 
-def run(options: config.Tape) -> str:
+def run(options: config.TapeOptions) -> str:
     """Writes a line per exchange; returns what became of the tape. Raises UsageError for files that are no tapes."""
     if not options.file:
         raise UsageError("which tape? Name the file that --tape wrote")
@@ -26,7 +26,7 @@ def run(options: config.Tape) -> str:
     return f"{held}; {merged} merged, {pruned} removed"
 
 
-def _check_files(options: config.Tape) -> None:
+def _check_files(options: config.TapeOptions) -> None:
     """A mistyped name must not become an empty tape; one to merge into may be new. The list must not overwrite it."""
     if Path(options.out).resolve() in [Path(path).resolve() for path in (options.file, *options.merge)]:
         raise UsageError(f"--out {options.out}: that is a tape; name another file")
@@ -36,7 +36,7 @@ def _check_files(options: config.Tape) -> None:
 
 def _list(tape: Tape, out: str) -> Counter[str]:
     kinds: Counter[str] = Counter()
-    with Writer(out) as writer:
+    with LineWriter(out) as writer:
         for exchange in tape.exchanges():
             kinds[exchange.kind] += 1
             writer.write(exchange)

@@ -4,21 +4,21 @@ from pathlib import Path
 
 import msgspec
 
-from webdancer_cli import config
+from webdancer_cli.data.pipeline import Progress
 from webdancer_cli.errors import UsageError
-from webdancer_cli.flow import Progress
-from webdancer_cli.web.world import World, site
-from webdancer_cli.web.world.almanac import Almanac
-from webdancer_cli.web.world.atlas import Atlas
-from webdancer_cli.web.world.plain import PlainPages
-from webdancer_cli.web.world.rich import RichPages
-from webdancer_cli.web.world.syllables import POOLS, Pool
+from webdancer_cli.options import config
+from webdancer_cli.world import PlainWorld, site
+from webdancer_cli.world.almanac import Almanac
+from webdancer_cli.world.atlas import Atlas
+from webdancer_cli.world.plain_pages import PlainPages
+from webdancer_cli.world.rich_pages import RichPages
+from webdancer_cli.world.syllables import POOLS, Pool
 
 FEWEST, MOST = 50, 1_000_000
 STYLES = ("rich", "plain")
 
 
-def run(options: config.World, progress: Progress | None = None) -> int:
+def run(options: config.WorldOptions, progress: Progress | None = None) -> int:
     """Write the world; the number of entity pages written. Raises UsageError before anything is written.
 
     The same world may be written again over itself; a folder that holds another one is refused, since pages of the old
@@ -32,7 +32,7 @@ def run(options: config.World, progress: Progress | None = None) -> int:
         (root / "world.json").write_bytes(described)
     except OSError as error:
         raise UsageError(f"--out {options.out}: {error.strerror}: name a folder that can be written") from None
-    return site.write(pages, root, options.site_url, progress)
+    return site.write_site(pages, root, options.site_url, progress)
 
 
 def _refuse_another_world(root: Path, described: bytes) -> None:
@@ -42,14 +42,14 @@ def _refuse_another_world(root: Path, described: bytes) -> None:
         raise UsageError(f"--out {root}: holds another site: remove it, or name another folder")
 
 
-def _pages(options: config.World) -> site.Pages:
+def _pages(options: config.WorldOptions) -> site.WorldPages:
     if not FEWEST <= options.pages <= MOST:
         raise UsageError(f"--pages {options.pages}: a world has {FEWEST} to {MOST:,} pages")
     if options.style not in STYLES:
         raise UsageError(f"--style {options.style}: choose one of {', '.join(STYLES)}")
     pool = _pool(options.names)
     if options.style == "plain":
-        return PlainPages(World(options.pages, options.seed, pool))
+        return PlainPages(PlainWorld(options.pages, options.seed, pool))
     return RichPages(Almanac(Atlas(options.pages, options.seed, pool)))
 
 
@@ -60,7 +60,7 @@ def _pool(name: str) -> Pool:
     raise UsageError(f"--names {name}: choose one of {', '.join(POOLS)}")
 
 
-def _described(options: config.World) -> bytes:
+def _described(options: config.WorldOptions) -> bytes:
     """The options that make the world what it is; not where it lies, so that equal worlds have equal bytes."""
     kept = {name: getattr(options, name) for name in ("pages", "seed", "style", "names", "site_url")}
     return msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n"

@@ -8,10 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from webdancer_cli.grading import numbers
-from webdancer_cli.records import QA
-from webdancer_cli.synthesis.boundaries import has_unspaced, whole
-from webdancer_cli.synthesis.tells import (
+from webdancer_cli.data.records import QA
+from webdancer_cli.synthesis.bad_question_patterns import (
     ASKS,
     ASKS_FOR_LETTER,
     ASKS_TO,
@@ -28,7 +26,9 @@ from webdancer_cli.synthesis.tells import (
     YES_BUT,
     YES_NO,
 )
-from webdancer_cli.web.words import content_words, raw_words, words
+from webdancer_cli.text import numbers
+from webdancer_cli.text.name_boundaries import has_unspaced, whole_word_pattern
+from webdancer_cli.text.words import content_stems, raw_words, stems
 
 ABOUT_THEIR_ANSWER = ("comparison", "intersection")
 """Types whose quotes may come from a page about the answer, which its title names."""
@@ -43,82 +43,82 @@ _YEAR = re.compile(r"(?<![\w.,])[12]\d{3}(?![\w,]|\.\d)")
 
 
 @dataclass(frozen=True)
-class Fault:
+class QuestionFault:
     """Why a question cannot be kept: a code to count and a detail to read."""
 
     reason: str
     detail: str = ""
 
 
-def first_fault(qa: QA, texts: Mapping[str, str], *, allow_boolean: bool = False) -> Fault | None:
+def first_fault(qa: QA, texts: Mapping[str, str], *, allow_boolean: bool = False) -> QuestionFault | None:
     """The first thing wrong with a question whose evidence pages have these ``texts`` by URL; None if all is well."""
     return (
         next(_evidence_faults(qa, texts), None) or wording_fault(qa, allow_boolean=allow_boolean) or support_fault(qa)
     )
 
 
-def wording_fault(qa: QA, *, allow_boolean: bool = False) -> Fault | None:
+def wording_fault(qa: QA, *, allow_boolean: bool = False) -> QuestionFault | None:
     """The first thing wrong with question and answer as they read; a question of ours ends with its mark."""
     if not ENDS_ASKING.search(qa.question):
-        return Fault("not_a_question", qa.question)
+        return QuestionFault("not_a_question", qa.question)
     return next(wording_faults(qa, allow_boolean=allow_boolean), None)
 
 
-def support_fault(qa: QA) -> Fault | None:
+def support_fault(qa: QA) -> QuestionFault | None:
     """Whether the quotes (or, for some types, the titles of their pages) fail to state the answer.
 
     A count may also be the number of the quotes that were counted, and a span of time the years between two quotes.
     """
-    return None if _supported(qa) else Fault("answer_unsupported", qa.answer)
+    return None if _supported(qa) else QuestionFault("answer_unsupported", qa.answer)
 
 
-def _evidence_faults(qa: QA, texts: Mapping[str, str]) -> Iterator[Fault]:
+def _evidence_faults(qa: QA, texts: Mapping[str, str]) -> Iterator[QuestionFault]:
     if not qa.evidence:
-        yield Fault("no_evidence", qa.question)
+        yield QuestionFault("no_evidence", qa.question)
     for evidence in qa.evidence:
         if evidence.url not in texts:
-            yield Fault("unknown_page", evidence.url)
-        elif not holds(texts[evidence.url], evidence.quote):
-            yield Fault("quote_not_found", f"{evidence.url}: {evidence.quote}")
+            yield QuestionFault("unknown_page", evidence.url)
+        elif not contains_quote(texts[evidence.url], evidence.quote):
+            yield QuestionFault("quote_not_found", f"{evidence.url}: {evidence.quote}")
 
 
-def wording_faults(qa: QA, *, allow_boolean: bool = False) -> Iterator[Fault]:
+def wording_faults(qa: QA, *, allow_boolean: bool = False) -> Iterator[QuestionFault]:
     """Everything wrong with question and answer as they read."""
     yield from _question_faults(qa.question)
     yield from _answer_faults(qa.answer)
     if answers_whether(qa) and not allow_boolean:
-        yield Fault("yes_no", qa.answer)
+        yield QuestionFault("yes_no", qa.answer)
     if _offers_choices(qa):
-        yield Fault("multiple_choice", qa.answer)
-    elif gives_away(qa):
-        yield Fault("answer_in_question", qa.answer)
+        yield QuestionFault("multiple_choice", qa.answer)
+    elif names_answer(qa):
+        yield QuestionFault("answer_in_question", qa.answer)
 
 
-def _question_faults(question: str) -> Iterator[Fault]:
+def _question_faults(question: str) -> Iterator[QuestionFault]:
     length = len(raw_words(question))
     if length < MIN_QUESTION_WORDS or not (ASKS.search(question) or ASKS_TO.search(question)):
-        yield Fault("not_a_question", question)
+        yield QuestionFault("not_a_question", question)
     if length > MAX_QUESTION_WORDS:
-        yield Fault("long_question", f"{length} words")
+        yield QuestionFault("long_question", f"{length} words")
     if found := FROM_ERROR_PAGE.search(question):
-        yield Fault("from_error_page", found.group())
-    if found := REFERS_TO_PAGE.search(unquoted(question)):
-        yield Fault("refers_to_page", found.group())
+        yield QuestionFault("from_error_page", found.group())
+    if found := REFERS_TO_PAGE.search(without_quotations(question)):
+        yield QuestionFault("refers_to_page", found.group())
 
 
-def _answer_faults(answer: str) -> Iterator[Fault]:
-    plain = fold(answer).rstrip(".")
+def _answer_faults(answer: str) -> Iterator[QuestionFault]:
+    plain = fold_case(answer).rstrip(".")
     if not plain:
-        yield Fault("empty_answer", answer)
+        yield QuestionFault("empty_answer", answer)
     if NO_ANSWER.fullmatch(plain):
-        yield Fault("no_answer", answer)
+        yield QuestionFault("no_answer", answer)
     if len(answer) > MAX_ANSWER_CHARS or len(answer.split()) > MAX_ANSWER_WORDS:
-        yield Fault("long_answer", answer)
+        yield QuestionFault("long_answer", answer)
 
 
 def answers_whether(qa: QA) -> bool:
     """Whether an answer is yes or no, with or without a word more."""
-    plain = fold(qa.answer)
+    plain = fold_case(qa.answer)
     if plain.rstrip(".") in YES_NO:
         return True
     return bool(YES_BUT.match(plain) and ASKS_WHETHER.search(qa.question.strip()))
@@ -130,17 +130,17 @@ def _offers_choices(qa: QA) -> bool:
     return bool(CHOICE.fullmatch(qa.answer.strip())) and not ASKS_FOR_LETTER.search(qa.question)
 
 
-def gives_away(qa: QA) -> bool:
+def names_answer(qa: QA) -> bool:
     """Whether a question names its answer, or all words of it, without having to."""
     if qa.type == "comparison" or (EITHER_OR.search(qa.question.strip()) and COMPARES.search(qa.question)):
         return False
     answer = _bare(qa.answer)
-    if not re.fullmatch(r"[^\W\d]", answer) and mentions(qa.question, answer):
+    if not re.fullmatch(r"[^\W\d]", answer) and contains_name(qa.question, answer):
         return True
     if has_unspaced(answer):
         return False  # its letters may stand anywhere: they are no words
-    telling = content_words(qa.answer)
-    return len(telling) > 1 and telling <= set(words(qa.question))
+    telling = content_stems(qa.answer)
+    return len(telling) > 1 and telling <= set(stems(qa.question))
 
 
 def _bare(answer: str) -> str:
@@ -151,26 +151,28 @@ def _bare(answer: str) -> str:
 def _supported(qa: QA) -> bool:
     quotes = [evidence.quote for evidence in qa.evidence]
     titles = [evidence.title for evidence in qa.evidence] if qa.type in ABOUT_THEIR_ANSWER else []
-    number = as_number(qa.answer)
+    number = parse_count(qa.answer)
     if number is None:
-        return any(mentions(text, qa.answer) for text in (*quotes, *titles))
+        return any(contains_name(text, qa.answer) for text in (*quotes, *titles))
     if qa.type == "temporal" and years_passed(number, quotes):
         return True
     if qa.type != "count":
-        return any(mentions(text, qa.answer) for text in (*quotes, *titles)) or _stated(number, quotes)
+        return any(contains_name(text, qa.answer) for text in (*quotes, *titles)) or _stated(number, quotes)
     counted = len(quotes) - len(qa.chain)  # a rewrite adds one quote that describes
     return number == counted or _stated(number, [DATED_OR_BROKEN.sub("; ", quote) for quote in quotes])
 
 
-def as_number(answer: str) -> int | None:
+def parse_count(answer: str) -> int | None:
     """The number that an answer in digits is, with or without commas between thousands."""
-    digits = numbers.ungroup(answer.strip())
+    digits = numbers.remove_group_separators(answer.strip())
     return int(digits) if digits.isdecimal() and len(digits) <= MAX_ANSWER_CHARS else None
 
 
 def _stated(number: int, quotes: Iterable[str]) -> bool:
     """Whether a quote has a number, in digits or in English words."""
-    return any(str(number) in numbers.spell_out(raw_words(numbers.ungroup(quote))) for quote in quotes)
+    return any(
+        str(number) in numbers.words_to_digits(raw_words(numbers.remove_group_separators(quote))) for quote in quotes
+    )
 
 
 def years_passed(years: int, quotes: list[str]) -> bool:
@@ -179,27 +181,27 @@ def years_passed(years: int, quotes: list[str]) -> bool:
     return any(abs(one - other) == years for a, b in combinations(stated, 2) for one in a for other in b)
 
 
-def fold(text: str) -> str:
+def fold_case(text: str) -> str:
     """Lower case, single spaces."""
     return " ".join(text.casefold().split())
 
 
-def squeeze(text: str) -> str:
+def single_spaced(text: str) -> str:
     """Single spaces, as quotes are compared."""
     return " ".join(text.split())
 
 
-def holds(text: str, quote: str) -> bool:
+def contains_quote(text: str, quote: str) -> bool:
     """Whether a quote stands in a text, up to whitespace."""
-    return bool(quote.strip()) and squeeze(quote) in squeeze(text)
+    return bool(quote.strip()) and single_spaced(quote) in single_spaced(text)
 
 
-def mentions(text: str, name: str) -> bool:
+def contains_name(text: str, name: str) -> bool:
     """Whether a name stands in a text as whole words, in any case; in Chinese, Japanese and the like, wherever."""
-    name, text = fold(name), fold(text)
-    return bool(name) and name in text and re.search(whole(name), text) is not None
+    name, text = fold_case(name), fold_case(text)
+    return bool(name) and name in text and re.search(whole_word_pattern(name), text) is not None
 
 
-def unquoted(text: str) -> str:
+def without_quotations(text: str) -> str:
     """A question without its quotations: what a quoted sentence says is not the asker's wording."""
     return re.sub(r"“[^”]*”|\"[^\"]*\"", "“”", text)

@@ -10,10 +10,10 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
-from webdancer_cli import config
+from webdancer_cli.data.records import QA
 from webdancer_cli.errors import Reject, UsageError
-from webdancer_cli.records import QA
-from webdancer_cli.synthesis.roles import TYPES, question_types
+from webdancer_cli.options import config
+from webdancer_cli.synthesis.protocols import TYPES, question_types
 
 MOST_WAITING = 1000
 
@@ -44,7 +44,7 @@ def _weight(part: str, number: str) -> Fraction:
     return weight
 
 
-def shares_of(options: config.Crawlqa) -> dict[str, Fraction]:
+def shares_of(options: config.CrawlqaOptions) -> dict[str, Fraction]:
     """The share of each type in the output, none at all without ``--mix``. Raises UsageError."""
     types, shares = question_types(options.types), parse(options.mix)
     if unwritten := [name for name in shares if name not in types]:
@@ -52,7 +52,7 @@ def shares_of(options: config.Crawlqa) -> dict[str, Fraction]:
     return shares
 
 
-def quotas(options: config.Crawlqa) -> dict[str, int]:
+def quotas(options: config.CrawlqaOptions) -> dict[str, int]:
     """How many questions to write from a page at most, by type: ``per_page`` of the type with the largest share, and
     of the others according to theirs."""
     shares = shares_of(options)

@@ -15,11 +15,11 @@ import torch
 import transformers
 
 from webdancer_cli import __version__
-from webdancer_cli.config import NANO, Training
+from webdancer_cli.data.records import content_id
 from webdancer_cli.errors import UsageError
-from webdancer_cli.records import content_id
+from webdancer_cli.options.config import NANO, TrainingOptions
 
-MARK = "webdancer.json"
+MANIFEST = "webdancer.json"
 METRICS = "metrics.jsonl"
 PARTIAL = ".partial"
 """Where a checkpoint is written before it is moved in."""
@@ -27,7 +27,7 @@ PARTIAL = ".partial"
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", "*.gguf", "adapter_config.json")
 
 
-def claim(out: str, model: str) -> Path:
+def prepare_output(out: str, model: str) -> Path:
     """The folder for a run's results, made and seen to be writable, before any work.
 
     Raises UsageError when it cannot be written, when it is the folder of ``model``, and when it holds a finished
@@ -36,7 +36,7 @@ def claim(out: str, model: str) -> Path:
     folder = Path(out)
     if Path(model).exists() and folder.exists() and folder.samefile(model):
         raise UsageError(f"{out}: is the model's own folder: name another --out")
-    if (folder / MARK).exists():
+    if (folder / MANIFEST).exists():
         raise UsageError(f"{out}: holds a finished checkpoint already: name another --out, or remove it")
     foreign = next((path.name for pattern in _WEIGHTS for path in sorted(folder.glob(pattern))), None)
     if foreign and not (folder / PARTIAL).is_dir():
@@ -51,7 +51,7 @@ def claim(out: str, model: str) -> Path:
     return folder
 
 
-def provenance(command: str, options: Training, data_sha256: str) -> dict[str, Any]:
+def provenance(command: str, options: TrainingOptions, data_sha256: str) -> dict[str, Any]:
     """What made a checkpoint: command, options, data, parent and versions, and an id that hashes the first four."""
     parent = {"model": options.model, "id": _parent_id(options.model)}
     known = {"command": command, "options": asdict(options), "data_sha256": data_sha256, "parent": parent}
@@ -71,14 +71,14 @@ def _parent_id(model: str) -> str | None:
         return None
     # The adapter of a checkpoint lies in a folder of its own below it.
     holders = (folder, folder.resolve().parent) if (folder / "adapter_config.json").is_file() else (folder,)
-    marks = [json.loads((holder / MARK).read_text("utf-8")) for holder in holders if (holder / MARK).is_file()]
+    marks = [json.loads((holder / MANIFEST).read_text("utf-8")) for holder in holders if (holder / MANIFEST).is_file()]
     parent: str | None = marks[0].get("id") if marks else None
     return parent
 
 
 def move_in(partial: Path, folder: Path) -> None:
     """Move the files of ``partial`` into ``folder``, those that make it a checkpoint last."""
-    order = {"config.json": 1, MARK: 2}
+    order = {"config.json": 1, MANIFEST: 2}
     for path in sorted(partial.rglob("*"), key=lambda path: order.get(path.name, 0) if path.parent == partial else 0):
         if path.is_file():
             target = folder / path.relative_to(partial)

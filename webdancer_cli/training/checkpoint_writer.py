@@ -21,11 +21,11 @@ from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel
 
 from webdancer_cli.errors import UsageError, WebdancerError
-from webdancer_cli.training.checkpoint import MARK, PARTIAL, move_in
-from webdancer_cli.training.distributed import World, whole
+from webdancer_cli.training.checkpoint import MANIFEST, PARTIAL, move_in
+from webdancer_cli.training.distributed import ProcessGroup, full_tensor
 from webdancer_cli.training.logprobs import unwrap
 from webdancer_cli.training.models import (
-    Plain,
+    ModelDescription,
     cast_weights,
     describe,
     dtypes,
@@ -56,7 +56,11 @@ class BadCheckpoint(WebdancerError):
 
 
 def full_state(
-    model: PreTrainedModel | PeftModel, kinds: Mapping[str, torch.dtype], world: World, *, everywhere: bool = False
+    model: PreTrainedModel | PeftModel,
+    kinds: Mapping[str, torch.dtype],
+    world: ProcessGroup,
+    *,
+    everywhere: bool = False,
 ) -> dict[str, Tensor]:
     """What training changes, whole and on the CPU: all weights, each in its dtype of ``kinds``, or the LoRA adapters
     alone, as they are. Names are those of the transformers model. What is in
@@ -73,7 +77,7 @@ def full_state(
         if only_adapters and ".lora_" not in name:
             continue
         if id(tensor) not in copies:
-            full = whole(tensor.detach())
+            full = full_tensor(tensor.detach())
             full = full.to("cpu", kinds.get(name, full.dtype))
             copies[id(tensor)] = full if keep else torch.empty(0)
         state[name] = copies[id(tensor)]
@@ -147,7 +151,7 @@ class CheckpointWriter:
         self.tokenizer.save_pretrained(partial)
         self._check(partial, model)
         about = {**self.about, "step": step, **metrics}
-        (partial / MARK).write_text(json.dumps(about, indent=2, default=str) + "\n", encoding="utf-8")
+        (partial / MANIFEST).write_text(json.dumps(about, indent=2, default=str) + "\n", encoding="utf-8")
         move_in(partial, folder)
         return metrics
 
@@ -232,7 +236,7 @@ def merge(adapted: PeftModel, kinds: Mapping[str, torch.dtype]) -> float:
     return math.sqrt(lost / size) if size else 0.0
 
 
-def adapter_base(plain: Plain) -> tuple[str | None, str]:
+def adapter_base(plain: ModelDescription) -> tuple[str | None, str]:
     """The name under which the base of a run's adapters will be found from any folder, or None and the reason."""
     source = plain.source
     if source.adapter:
@@ -243,7 +247,7 @@ def adapter_base(plain: Plain) -> tuple[str | None, str]:
     return (str(folder.resolve()) if folder.is_dir() else source.name), ""
 
 
-def _revision(plain: Plain) -> str | None:
+def _revision(plain: ModelDescription) -> str | None:
     """The commit of a hub name: the one that was asked for, else the one that was fetched."""
     fetched: str | None = getattr(plain.model.config, "_commit_hash", None)
     return plain.source.revision or fetched

@@ -51,7 +51,7 @@ def overlong_penalty(length: int, limit: int, zone: int) -> float:
 
 
 @dataclass
-class Sums:
+class LossSums:
     """What the tokens of a batch add up to; two parts of a batch are added with ``+``. Detached from the graph."""
 
     tokens: float = 0.0
@@ -60,18 +60,18 @@ class Sums:
     ratio: float = 0.0
     kl: float = 0.0
     """Sum of r - 1 - log r: an unbiased, never negative estimate of KL(old || new) per token."""
-    surprise: float = 0.0
+    neg_logprob: float = 0.0
     """Sum of -log p of the sampled tokens under the sampling policy: an estimate of its entropy."""
     ratio_max: float = 0.0
 
-    def __add__(self, other: "Sums") -> "Sums":
+    def __add__(self, other: "LossSums") -> "LossSums":
         added = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "ratio_max"}
-        return Sums(**added, ratio_max=max(self.ratio_max, other.ratio_max))
+        return LossSums(**added, ratio_max=max(self.ratio_max, other.ratio_max))
 
 
 def surrogate(
     new_N: Tensor, old_N: Tensor, advantages_N: Tensor, *, clip_low: float, clip_high: float
-) -> tuple[Tensor, Sums]:
+) -> tuple[Tensor, LossSums]:
     """The clip-higher token-level loss, *summed*: -sum of min(r A, clip(r, 1 - clip_low, 1 + clip_high) A).
 
     r = exp(new - old). ``new_N`` carries the gradient; ``old_N`` are the log-probs at which the tokens were sampled.
@@ -85,14 +85,14 @@ def surrogate(
     return loss_sum, _sums(ratio_N.detach(), log_ratio_N.detach(), old_N, clipped_N=bound_N.detach() < free_N.detach())
 
 
-def _sums(ratio_N: Tensor, log_ratio_N: Tensor, old_N: Tensor, clipped_N: Tensor) -> Sums:
+def _sums(ratio_N: Tensor, log_ratio_N: Tensor, old_N: Tensor, clipped_N: Tensor) -> LossSums:
     if ratio_N.numel() == 0:
-        return Sums()
-    return Sums(
+        return LossSums()
+    return LossSums(
         tokens=float(ratio_N.numel()),
         clipped=float(clipped_N.sum()),
         ratio=float(ratio_N.sum()),
         kl=float((torch.expm1(log_ratio_N) - log_ratio_N).sum()),
-        surprise=float(-old_N.sum()),
+        neg_logprob=float(-old_N.sum()),
         ratio_max=float(ratio_N.max()),
     )

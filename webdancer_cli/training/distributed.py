@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class World:
+class ProcessGroup:
     """This process among all: its rank, their number, and the device it computes on."""
 
     rank: int = 0
@@ -81,7 +81,7 @@ class World:
 
 
 @contextmanager
-def joined() -> Iterator[World]:
+def join_process_group() -> Iterator[ProcessGroup]:
     """The world that torchrun's environment describes (or a lone process), left in good order at the end.
 
     A UsageError meets all ranks alike; rank 0 reports it, the others leave quietly with its exit code.
@@ -89,11 +89,11 @@ def joined() -> Iterator[World]:
     size, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
     device = _device(int(os.environ.get("LOCAL_RANK", 0)))
     if size == 1:
-        yield World(device=device)
+        yield ProcessGroup(device=device)
         return
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=PATIENCE)
-    world = World(rank, size, device)
+    world = ProcessGroup(rank, size, device)
     try:
         yield world
         # Rank 0 may still be saving: a rank that closes its connections before the others are done can end them.
@@ -116,7 +116,7 @@ def _device(local_rank: int) -> torch.device:
     return device
 
 
-def shard(module: nn.Module, layer_names: set[str], world: World) -> nn.Module:
+def shard(module: nn.Module, layer_names: set[str], world: ProcessGroup) -> nn.Module:
     """Shard the weights of ``module`` over all ranks, in place: each layer (by class name) a unit, the rest another.
 
     Every rank must come with the same weights. The module's own ``forward`` has to be called, not that of its parts.
@@ -130,6 +130,6 @@ def shard(module: nn.Module, layer_names: set[str], world: World) -> nn.Module:
     return module
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """A tensor without its shards, on this device. All ranks must ask for it together."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

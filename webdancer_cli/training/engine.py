@@ -12,7 +12,7 @@ Finish = Literal["stop", "length"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling:
+class SamplingParams:
     """How the next tokens are drawn. ``temperature`` 0 is greedy; ``top_p`` 1 is the whole distribution."""
 
     max_tokens: int
@@ -25,7 +25,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampledTokens:
     """What was drawn: ``ids`` include the stop id, if there was one; ``logprobs`` has the same length.
 
     A log-prob is that of the distribution that was drawn from (after temperature and top_p), in natural logarithm and
@@ -40,12 +40,14 @@ class Sample:
 
 
 class Engine(Protocol):
-    """Runs one policy. A turn also ends where one of ``transcript.STOP_STRINGS`` appears in its text."""
+    """Runs one policy. A turn also ends where one of ``grammar.STOP_STRINGS`` appears in its text."""
 
     max_length: int
     """Longest sequence, prompt and sample together."""
 
-    async def generate(self, prompt_ids: Sequence[int], sampling: Sampling, row: str | None = None) -> Sample:
+    async def generate(
+        self, prompt_ids: Sequence[int], sampling: SamplingParams, row: str | None = None
+    ) -> SampledTokens:
         """Draw up to ``sampling.max_tokens`` ids after ``prompt_ids``. Raises ModelError.
 
         ``row`` names an episode whose computed prefix may be used again: it is kept until ``release(row)``.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from webdancer_cli.errors import UsageError
-from webdancer_cli.training.engine import Sampling
+from webdancer_cli.training.engine import SamplingParams
 from webdancer_cli.training.models import embedding_rows
 from webdancer_cli.training.transformers_engine import TransformersEngine
 
@@ -84,7 +84,7 @@ async def _row(engine: TransformersEngine, number: int, length: int) -> tuple[li
             break
         ids += torch.randint(embedding_rows(engine.model), (more,), generator=generator).tolist()
         logprobs += [None] * more
-        sample = await engine.generate(ids, Sampling(max_tokens=SAMPLED, seed=turn), f"check {number}")
+        sample = await engine.generate(ids, SamplingParams(max_tokens=SAMPLED, seed=turn), f"check {number}")
         ids, logprobs = ids + sample.ids, [*logprobs, *sample.logprobs]
     return ids, logprobs
 

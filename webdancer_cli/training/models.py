@@ -21,8 +21,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from webdancer_cli.config import NANO
 from webdancer_cli.errors import UsageError
+from webdancer_cli.options.config import NANO
 
 NANO_FOLDER = Path(__file__).parent / "nano"
 """The small pretrained base that comes with the package."""
@@ -45,7 +45,7 @@ _WRAPPERS = ("_orig_mod.", "module.", "base_model.model.")
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """Where a model's files are: a folder or hub name, the GGUF file in it, the folder of an adapter on top."""
 
     name: str
@@ -62,10 +62,10 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Plain:
+class ModelDescription:
     """A model without its weights, on the meta device, in the dtype of its file: names, shapes and configuration."""
 
-    source: Source
+    source: ModelSource
     model: PreTrainedModel
 
     @property
@@ -92,7 +92,7 @@ def embedding_rows(model: PreTrainedModel | PeftModel) -> int:
     return int(weight.shape[0])
 
 
-def locate(name: str) -> Source:
+def locate(name: str) -> ModelSource:
     """Find what a ``--model`` means. Raises UsageError for a missing checkpoint and for a folder that is none."""
     if name == NANO:
         return _in_folder(NANO_FOLDER)
@@ -100,15 +100,15 @@ def locate(name: str) -> Source:
     if path.is_dir():
         return _in_folder(path)
     if path.suffix == ".gguf" and path.is_file():
-        return Source(str(path.parent), gguf=path.name)
+        return ModelSource(str(path.parent), gguf=path.name)
     if path.exists():
         raise UsageError(f"{name}: not a checkpoint folder: name the folder that holds config.json")
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or path.suffix == ".gguf":
         raise UsageError(f"{name}: no such checkpoint: name a folder that `webdancer sft` or `rl` wrote, or a hub name")
-    return Source(name)
+    return ModelSource(name)
 
 
-def _in_folder(folder: Path) -> Source:
+def _in_folder(folder: Path) -> ModelSource:
     if (folder / "adapter_config.json").is_file():
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         base = config.get("base_model_name_or_path")
@@ -117,12 +117,12 @@ def _in_folder(folder: Path) -> Source:
         located = locate(base)
         if located.adapter:
             raise UsageError(f"{folder}: an adapter on {base}, which is an adapter itself: merge that one first")
-        return Source(located.name, located.gguf, adapter=str(folder), revision=config.get("revision"))
+        return ModelSource(located.name, located.gguf, adapter=str(folder), revision=config.get("revision"))
     if (folder / "config.json").is_file():
-        return Source(str(folder))
+        return ModelSource(str(folder))
     gguf = sorted(file.name for file in folder.glob("*.gguf"))
     if len(gguf) == 1:
-        return Source(str(folder), gguf=gguf[0])
+        return ModelSource(str(folder), gguf=gguf[0])
     steps = sorted(step.name for step in folder.glob("step-*"))
     remedy = f"name one of its checkpoints, e.g. {folder / steps[-1]}" if steps else "name a Hugging Face folder"
     raise UsageError(f"{folder}: no config.json, so this is not a checkpoint: {remedy}")
@@ -135,7 +135,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """
     source = locate(name)
     if source.adapter and _has_tokenizer(Path(source.adapter)):
-        source = Source(source.adapter)
+        source = ModelSource(source.adapter)
     folder = Path(source.name)
     if folder.is_dir() and not source.gguf and not _has_tokenizer(folder):
         raise UsageError(
@@ -170,7 +170,7 @@ def _check_added_ids(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
             )
 
 
-def describe(name: str) -> Plain:
+def describe(name: str) -> ModelDescription:
     """The model of ``name`` without its weights. Raises UsageError for missing, unexpected or mismatched tensors.
 
     Takes about a second for any size: of the weights only names and shapes are read (of a GGUF file not even those).
@@ -178,34 +178,40 @@ def describe(name: str) -> Plain:
     source = locate(name)
     if not source.gguf:
         model = _from_files(source, name, "auto", device_map={"": "meta"})
-        return Plain(source, _fitted(model, source.adapter) if source.adapter else model)
+        return ModelDescription(source, _fitted(model, source.adapter) if source.adapter else model)
     try:
         with _quiet(), torch.device("meta"):
             config = AutoConfig.from_pretrained(source.name, **source.arguments)
-            return Plain(source, AutoModelForCausalLM.from_config(config, trust_remote_code=False))
+            return ModelDescription(source, AutoModelForCausalLM.from_config(config, trust_remote_code=False))
     except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
         raise UsageError(_cannot_open(name, "model", error)) from None
 
 
-def load_model(model: str | Plain, dtype: str = "auto", device: torch.device | str = "cpu") -> PreTrainedModel:
+def load_model(
+    model: str | ModelDescription, dtype: str = "auto", device: torch.device | str = "cpu"
+) -> PreTrainedModel:
     """A model for inference, by its name or as it was described, in eval mode.
 
     Its weights are in the arithmetic dtype, its adapters merged in (in float32). ``dtype`` is "float32", "bfloat16" or
     "auto" (see ``arithmetic``). Raises UsageError in one line.
     """
-    plain = model if isinstance(model, Plain) else describe(model)
+    plain = model if isinstance(model, ModelDescription) else describe(model)
     return _on(_load(plain, arithmetic(plain.parameters, dtype, device)), device).eval()
 
 
 def load_trainable(
-    model: str | Plain, dtype: str = "auto", lora_rank: int = 0, device: torch.device | str = "cpu", seed: int = 0
+    model: str | ModelDescription,
+    dtype: str = "auto",
+    lora_rank: int = 0,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
 ) -> tuple[PreTrainedModel | PeftModel, torch.dtype]:
     """A model to train, and the dtype of its arithmetic (to be used with ``autocast``).
 
     What is trained is kept in float32, so that small updates are not rounded away: all weights, or with ``lora_rank``
     the adapters on all linear layers, over a frozen base in the arithmetic dtype. The same seed, the same adapters.
     """
-    plain = model if isinstance(model, Plain) else describe(model)
+    plain = model if isinstance(model, ModelDescription) else describe(model)
     compute = arithmetic(plain.parameters, dtype, device)
     opened = _on(_load(plain, compute if lora_rank else torch.float32), device)
     opened.requires_grad_(True)
@@ -227,7 +233,11 @@ def load_trainable(
 
 
 def load_policy_model(
-    model: str | Plain, dtype: str = "auto", lora_rank: int = 0, device: torch.device | str = "cpu", seed: int = 0
+    model: str | ModelDescription,
+    dtype: str = "auto",
+    lora_rank: int = 0,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
 ) -> PreTrainedModel:
     """The model that samples for one of ``load_trainable``.
 
@@ -241,12 +251,12 @@ def load_policy_model(
     return bare.eval()
 
 
-def missing_rows(plain: Plain, tokenizer: PreTrainedTokenizerBase) -> int:
+def missing_rows(plain: ModelDescription, tokenizer: PreTrainedTokenizerBase) -> int:
     """How many rows the embedding lacks for the tokens of ``tokenizer``; 0 when all have one."""
     return max(0, 1 + max(tokenizer.get_vocab().values()) - plain.rows)
 
 
-def grow_embedding(model: PreTrainedModel, plain: Plain, tokenizer: PreTrainedTokenizerBase) -> int:
+def grow_embedding(model: PreTrainedModel, plain: ModelDescription, tokenizer: PreTrainedTokenizerBase) -> int:
     """Add the rows that are missing, drawn around the mean of the others (by transformers).
 
     Gives the number of rows that there are now, or 0 when none was missing.
@@ -352,7 +362,7 @@ def _fitted(base: PreTrainedModel, adapter: str) -> PreTrainedModel:
     return base
 
 
-def _load(plain: Plain, dtype: torch.dtype) -> PreTrainedModel:
+def _load(plain: ModelDescription, dtype: torch.dtype) -> PreTrainedModel:
     """The weights of a model in ``dtype``, less what its family keeps in float32, with its adapter merged in."""
     source = plain.source
     if not source.adapter:
@@ -367,7 +377,7 @@ def _on(model: PreTrainedModel, device: torch.device | str) -> PreTrainedModel:
     return nn.Module.to(model, device=torch.device(device))
 
 
-def dtypes(plain: Plain, dtype: torch.dtype) -> dict[str, torch.dtype]:
+def dtypes(plain: ModelDescription, dtype: torch.dtype) -> dict[str, torch.dtype]:
     """The dtype of each tensor of a model opened in ``dtype``: that one, or float32 where its family needs it."""
     if plain.source.gguf:
         return dict.fromkeys(plain.shapes, dtype)
@@ -382,7 +392,7 @@ def cast_weights(model: PreTrainedModel, kinds: Mapping[str, torch.dtype]) -> Pr
     return model
 
 
-def _from_files(source: Source, name: str, dtype: torch.dtype | str, **place: Any) -> PreTrainedModel:
+def _from_files(source: ModelSource, name: str, dtype: torch.dtype | str, **place: Any) -> PreTrainedModel:
     """Open the base of ``source``; messages speak of ``name``."""
     try:
         with _quiet():

@@ -20,11 +20,11 @@ from typing import Literal
 from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerBase
 
+from webdancer_cli.data.records import Message
 from webdancer_cli.errors import UsageError
-from webdancer_cli.records import Message
+from webdancer_cli.training.chat_templates import choose, with_own_beginning
 from webdancer_cli.training.segments import Part, SegmentEncoder, TokenSet
-from webdancer_cli.training.templates import choose, with_own_beginning
-from webdancer_cli.transcript import TAGS
+from webdancer_cli.transcript.grammar import TAGS
 
 ASSISTANT: Literal["assistant"] = "assistant"
 

@@ -30,19 +30,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from webdancer_cli.config import Rl
-from webdancer_cli.jsonl import Writer
-from webdancer_cli.records import QA
+from webdancer_cli.data.jsonl import LineWriter
+from webdancer_cli.data.records import QA
+from webdancer_cli.options.config import RlOptions
 from webdancer_cli.training.batches import pad, plan
 from webdancer_cli.training.checkpoint import METRICS
 from webdancer_cli.training.checkpoint_writer import CheckpointWriter, full_state
-from webdancer_cli.training.dapo import Sums, surrogate
-from webdancer_cli.training.distributed import World, shard
+from webdancer_cli.training.dapo import LossSums, surrogate
+from webdancer_cli.training.distributed import ProcessGroup, shard
 from webdancer_cli.training.logprobs import Scorer, check_dropout, check_head, unwrap
 from webdancer_cli.training.models import load_trainable, slow_dtype, without_dropout
-from webdancer_cli.training.rollouts import Arena, Group, Lesson, learnable, lessons, shown
+from webdancer_cli.training.rollouts import (
+    Group,
+    RolloutCollector,
+    TrainingSample,
+    learnable,
+    rollout_record,
+    training_samples,
+)
 from webdancer_cli.training.setup import TrainingSetup
-from webdancer_cli.training.sft import adamw, descend
+from webdancer_cli.training.sft import adamw, optimizer_step
 from webdancer_cli.training.transformers_engine import TransformersEngine
 
 ROLLOUTS = "rollouts.jsonl"
@@ -57,7 +64,7 @@ Metrics = dict[str, Any]
 
 
 @dataclass
-class Collected:
+class RolloutBatch:
     """What dynamic sampling brought for one step, over all ranks."""
 
     groups: list[Group] = field(default_factory=list)
@@ -72,23 +79,23 @@ class Collected:
 
 
 @dataclass(frozen=True)
-class Update:
+class PolicyUpdate:
     """What one optimizer step did, over all ranks: the mean loss of a token, the gradient's norm before clipping."""
 
     loss: float
     grad_norm: float
-    sums: Sums
+    sums: LossSums
 
 
-def train(
-    options: Rl,
+def train_rl(
+    options: RlOptions,
     questions: Sequence[QA],
-    arena: Arena,
+    collector: RolloutCollector,
     engine: TransformersEngine,
     setup: TrainingSetup,
     about: dict[str, Any],
 ) -> str:
-    """Train on ``questions``, played in ``arena`` through ``engine``; why it ended early, if it did.
+    """Train on ``questions``, played in ``collector`` through ``engine``; why it ended early, if it did.
 
     Writes metrics and some rollouts as it goes, and checkpoints with ``about`` in them, into ``setup.out``.
     """
@@ -110,17 +117,17 @@ def train(
     log = Log(out) if world.is_main else None
     began = time.monotonic()
     step, stopped = 0, ""
-    with asyncio.Runner() as runner, closing(arena, runner):
+    with asyncio.Runner() as runner, closing(collector, runner):
         while step < options.steps and not out_of_time(options, began, world) and not stopped:
             step += 1
             lr = options.peak_lr * min(1.0, step / max(1, options.warmup_steps))
             started = time.perf_counter()
             engine.load_weights(full_state(model, checkpoints.kinds, world, everywhere=True))
-            collected = collect(runner, arena, stream, step, options, world)
+            collected = collect(runner, collector, stream, step, options, world)
             stopped = why_to_stop(collected)
             sampled = time.perf_counter()
             updates = [
-                learn(scorer, optimizer, batch, lr, options, world)
+                update_policy(scorer, optimizer, batch, lr, options, world)
                 for batch in minibatches(collected.kept, options.minibatches)
             ]
             trained = time.perf_counter()
@@ -140,21 +147,21 @@ def train(
 
 
 @contextmanager
-def closing(arena: Arena, runner: asyncio.Runner) -> Iterator[None]:
+def closing(collector: RolloutCollector, runner: asyncio.Runner) -> Iterator[None]:
     """Close the arena in the event loop in which its episodes were played."""
     try:
         yield
     finally:
-        runner.run(arena.aclose())
+        runner.run(collector.aclose())
 
 
-def why_to_stop(collected: Collected) -> str:
+def why_to_stop(collected: RolloutBatch) -> str:
     """What keeps further steps from teaching anything: no answer can be judged any more. The same on all ranks."""
     judged = any(rollout.reward is not None for group in collected.groups for rollout in group)
     return collected.stopped or ("" if judged else IN_VAIN)
 
 
-def out_of_time(options: Rl, began: float, world: World) -> bool:
+def out_of_time(options: RlOptions, began: float, world: ProcessGroup) -> bool:
     """Whether ``minutes`` have passed, by the clock of rank 0."""
     return world.from_main(lambda: options.minutes is not None and time.monotonic() - began >= 60 * options.minutes)
 
@@ -192,63 +199,72 @@ class QuestionStream:
 
 
 def collect(
-    runner: asyncio.Runner, arena: Arena, stream: QuestionStream, step: int, options: Rl, world: World
-) -> Collected:
+    runner: asyncio.Runner,
+    collector: RolloutCollector,
+    stream: QuestionStream,
+    step: int,
+    options: RlOptions,
+    world: ProcessGroup,
+) -> RolloutBatch:
     """Dynamic sampling: rounds of fresh questions until enough groups are learnable, or ``max_rounds`` are over.
 
     A round's questions are dealt out to the ranks; all ranks end with all groups, in the order of the questions. A rank
     that can play or judge no more ends the rounds for all.
     """
-    collected = Collected()
+    collected = RolloutBatch()
     while not collected.stopped and collected.rounds < options.max_rounds and len(collected.kept) < options.questions:
         questions = stream.take(round_size(collected, options.questions))
         attempt = step * options.max_rounds + collected.rounds
-        mine = runner.run(arena.play(questions[world.rank :: world.size], attempt))
-        parts, reasons = zip(*world.gather((mine, arena.stopped)), strict=True)
+        mine = runner.run(collector.play(questions[world.rank :: world.size], attempt))
+        parts, reasons = zip(*world.gather((mine, collector.stopped)), strict=True)
         collected.stopped = next(filter(None, reasons), "")
         collected.groups += [parts[at % world.size][at // world.size] for at in range(len(questions))]
         collected.rounds += 1
     return collected
 
 
-def round_size(collected: Collected, wanted: int) -> int:
+def round_size(collected: RolloutBatch, wanted: int) -> int:
     """Questions of the next round: what is missing, over the share of learnable groups so far; ``wanted`` at most."""
     kept, played = len(collected.kept), len(collected.groups)
     return min(wanted, math.ceil((wanted - kept) * played / kept)) if kept else wanted
 
 
-def minibatches(kept: Sequence[Group], count: int) -> list[list[Lesson]]:
+def minibatches(kept: Sequence[Group], count: int) -> list[list[TrainingSample]]:
     """The lessons of the kept groups, whole groups together, in at most ``count`` parts; none without groups."""
     parts = [kept[first::count] for first in range(min(count, len(kept)))]
-    return [[lesson for group in part for lesson in lessons(group)] for part in parts]
+    return [[training_sample for group in part for training_sample in training_samples(group)] for part in parts]
 
 
-def learn(
+def update_policy(
     scorer: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batch: Sequence[Lesson],
+    batch: Sequence[TrainingSample],
     lr: float,
-    options: Rl,
-    world: World,
-) -> Update:
+    options: RlOptions,
+    world: ProcessGroup,
+) -> PolicyUpdate:
     """One update from the global batch, of which every rank takes its share.
 
     The token-mean runs over the whole batch, so neither the ranks nor the split into micro-batches change the update.
     """
-    tokens = sum(len(lesson.logprobs) for lesson in batch)
-    loss, sums = 0.0, Sums()
-    for indices in plan([len(lesson.tokens.ids) for lesson in batch], options.micro_tokens, world.size)[world.rank]:
+    tokens = sum(len(training_sample.logprobs) for training_sample in batch)
+    loss, sums = 0.0, LossSums()
+    for indices in plan(
+        [len(training_sample.tokens.ids) for training_sample in batch], options.micro_tokens, world.size
+    )[world.rank]:
         part_loss, part_sums = part_of_loss(scorer, [batch[index] for index in indices], options, world.device)
         # FSDP averages gradients over the ranks, but each rank's loss is already its part of the global mean.
         (part_loss / tokens * world.size).backward()
         loss += float(part_loss.detach()) / tokens
         sums += part_sums
     mean_loss = world.total(loss)[0]
-    norm = descend(scorer, optimizer, mean_loss, lr, options.max_grad_norm)
-    return Update(mean_loss, norm, sum(world.gather(sums), Sums()))
+    norm = optimizer_step(scorer, optimizer, mean_loss, lr, options.max_grad_norm)
+    return PolicyUpdate(mean_loss, norm, sum(world.gather(sums), LossSums()))
 
 
-def part_of_loss(scorer: nn.Module, rows: Sequence[Lesson], options: Rl, device: torch.device) -> tuple[Tensor, Sums]:
+def part_of_loss(
+    scorer: nn.Module, rows: Sequence[TrainingSample], options: RlOptions, device: torch.device
+) -> tuple[Tensor, LossSums]:
     """The summed loss of some rows, with its graph."""
     micro = pad([row.tokens for row in rows], device)
     new_N = scorer(micro.ids_BT, micro.trainable_BT, options.temperature)
@@ -257,7 +273,7 @@ def part_of_loss(scorer: nn.Module, rows: Sequence[Lesson], options: Rl, device:
     return surrogate(new_N, old_N, advantages_N, clip_low=options.clip_low, clip_high=options.clip_high)
 
 
-def rollout_metrics(collected: Collected) -> Metrics:
+def rollout_metrics(collected: RolloutBatch) -> Metrics:
     """Means over all episodes of a step, kept groups or not. None where there is nothing to average."""
     rollouts = [rollout for group in collected.groups for rollout in group]
     judged = [rollout for rollout in rollouts if rollout.correct is not None]
@@ -277,9 +293,9 @@ def rollout_metrics(collected: Collected) -> Metrics:
     }
 
 
-def update_metrics(updates: Sequence[Update]) -> Metrics:
+def update_metrics(updates: Sequence[PolicyUpdate]) -> Metrics:
     """``tokens`` were trained on; ``kl`` and ``entropy`` are estimates per token, in nats. Empty without an update."""
-    sums = sum((update.sums for update in updates), Sums())
+    sums = sum((update.sums for update in updates), LossSums())
     if not updates:
         return {"updates": 0}
     return {
@@ -291,7 +307,7 @@ def update_metrics(updates: Sequence[Update]) -> Metrics:
         "ratio_mean": sums.ratio / sums.tokens,
         "ratio_max": sums.ratio_max,
         "kl": sums.kl / sums.tokens,
-        "entropy": sums.surprise / sums.tokens,
+        "entropy": sums.neg_logprob / sums.tokens,
     }
 
 
@@ -309,13 +325,13 @@ class Log:
     """``metrics.jsonl`` and ``rollouts.jsonl``, written step by step by rank 0."""
 
     def __init__(self, out: Path):
-        self._metrics = Writer(str(out / METRICS))
-        self._rollouts = Writer(str(out / ROLLOUTS))
+        self._metrics = LineWriter(str(out / METRICS))
+        self._rollouts = LineWriter(str(out / ROLLOUTS))
 
-    def write(self, metrics: Metrics, collected: Collected) -> None:
+    def write(self, metrics: Metrics, collected: RolloutBatch) -> None:
         self._metrics.write(metrics)
         for group in collected.groups[:SHOWN]:
-            self._rollouts.write(shown(group[0], metrics["step"]))
+            self._rollouts.write(rollout_record(group[0], metrics["step"]))
 
     def close(self) -> None:
         self._metrics.close()

@@ -13,18 +13,18 @@ import msgspec
 
 from webdancer_cli.agent.episode import Limits, play
 from webdancer_cli.agent.tools import Tools
-from webdancer_cli.config import Rl
-from webdancer_cli.errors import Outage, Refused, RunStopped
-from webdancer_cli.grading.answers import Judge, MatchJudge
+from webdancer_cli.data.records import QA, Message, Page, Trajectory, Verdict
+from webdancer_cli.errors import Outage, RunStopped, ServiceRefused
+from webdancer_cli.grading.exact_match import Judge, MatchJudge
 from webdancer_cli.grading.format import format_ok
 from webdancer_cli.grading.reward import reward
-from webdancer_cli.grading.unjudged import unasked
+from webdancer_cli.grading.unjudged import unjudged_verdict
+from webdancer_cli.options.config import RlOptions
 from webdancer_cli.prompts import PromptSet
-from webdancer_cli.records import QA, Message, Page, Trajectory, Verdict
 from webdancer_cli.training.dapo import group_advantages, is_learnable, overlong_penalty
-from webdancer_cli.training.policies import TokenPolicy, TokenSession
 from webdancer_cli.training.renderer import Tokens
-from webdancer_cli.web.source import Hit, Web
+from webdancer_cli.training.token_policy import TokenPolicy, TokenSession
+from webdancer_cli.web.protocols import Hit, Web
 
 MACHINERY = frozenset({"model_error", "time_limit", "tool_abort"})
 """Endings that say nothing about the policy: how long an episode takes depends on how many others are played."""
@@ -47,7 +47,7 @@ class Rollout:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSample:
     """What the loss needs of a rollout: ids, the log-probs of its trainable tokens as sampled, and its advantage."""
 
     tokens: Tokens
@@ -62,16 +62,18 @@ Group = list[Rollout]
 Answer = TypeVar("Answer")
 
 
-class Arena:
+class RolloutCollector:
     """Where the policy plays: tools, prompts, limits and judge, the same for every episode of a run.
 
     What would end a data stage ends the training, too, but not at once: what was learned so far is to be saved.
     """
 
-    def __init__(self, policy: TokenPolicy, tools: Tools, prompts: PromptSet, options: Rl, judge: Judge | None = None):
+    def __init__(
+        self, policy: TokenPolicy, tools: Tools, prompts: PromptSet, options: RlOptions, judge: Judge | None = None
+    ):
         self._spent = ""
         self._held = (judge, tools.web)
-        self._web = _Heard(tools.web)
+        self._web = _RefusalGuard(tools.web)
         self._judge = judge or MatchJudge()
         self._policy = policy
         self._tools = tools.over(self._web)
@@ -97,7 +99,7 @@ class Arena:
         return [[task.result() for task in group] for group in groups]
 
     async def _rollout(self, qa: QA, number: int) -> Rollout:
-        seat = _Seat(self._policy)
+        seat = _RecordingPolicy(self._policy)
         trajectory = await play(qa, seat, self._tools, self._prompts, self._limits, number, date=self._date)
         session = seat.session
         trajectory.verdict = await self._grade(trajectory)
@@ -115,7 +117,7 @@ class Arena:
             return await self._judge.judge(trajectory.qa, trajectory.answer)
         except RunStopped as stop:
             self._spent = _cause(stop)
-            return unasked(self._judge, stop)
+            return unjudged_verdict(self._judge, stop)
 
     async def aclose(self) -> None:
         """Close what the judge and the live web hold open, in the event loop that they were asked in."""
@@ -124,7 +126,7 @@ class Arena:
                 await close()
 
 
-class _Heard:
+class _RefusalGuard:
     """A web whose refusal ends the episode as an outage does, and is heard of in ``refused``; it is asked no more."""
 
     def __init__(self, web: Web):
@@ -143,7 +145,7 @@ class _Heard:
             raise Outage(self.refused)
         try:
             return await ask()
-        except Refused as refused:
+        except ServiceRefused as refused:
             self.refused = _cause(refused)
             raise Outage(self.refused) from refused
 
@@ -153,7 +155,7 @@ def _cause(stop: RunStopped) -> str:
     return str(stop).partition("; --resume")[0]
 
 
-class _Seat:
+class _RecordingPolicy:
     """The policy, for one episode, whose session can be looked at afterwards."""
 
     def __init__(self, policy: TokenPolicy):
@@ -170,17 +172,17 @@ def learnable(group: Group) -> bool:
     return is_learnable([rollout.correct for rollout in group])
 
 
-def lessons(group: Group) -> list[Lesson]:
+def training_samples(group: Group) -> list[TrainingSample]:
     """The judged rollouts of a group with their advantages."""
     judged = [rollout for rollout in group if rollout.reward is not None]
     advantages = group_advantages([rollout.reward for rollout in judged if rollout.reward is not None])
     return [
-        Lesson(rollout.tokens, rollout.logprobs, advantage)
+        TrainingSample(rollout.tokens, rollout.logprobs, advantage)
         for rollout, advantage in zip(judged, advantages, strict=True)
     ]
 
 
-def shown(rollout: Rollout, step: int) -> Trajectory:
+def rollout_record(rollout: Rollout, step: int) -> Trajectory:
     """The trajectory as a line to read, with its step and reward."""
     said = {"step": step, "reward": rollout.reward, "format_ok": rollout.format_ok}
     extra = {**rollout.trajectory.extra, **said}

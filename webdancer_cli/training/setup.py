@@ -5,14 +5,14 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from webdancer_cli.config import Sft, Training
+from webdancer_cli.data.pipeline import Progress, Say, say_nothing
 from webdancer_cli.errors import UsageError
-from webdancer_cli.flow import Progress, Say, silent
+from webdancer_cli.options.config import SftOptions, TrainingOptions
 from webdancer_cli.training import checkpoint
-from webdancer_cli.training.distributed import World
-from webdancer_cli.training.models import Plain, describe, load_tokenizer, missing_rows
+from webdancer_cli.training.chat_templates import difference
+from webdancer_cli.training.distributed import ProcessGroup
+from webdancer_cli.training.models import ModelDescription, describe, load_tokenizer, missing_rows
 from webdancer_cli.training.renderer import Renderer
-from webdancer_cli.training.templates import difference
 
 UNLIMITED = 32768
 """Longest sequence of a model that knows no limit, in tokens."""
@@ -22,27 +22,27 @@ UNLIMITED = 32768
 class TrainingSetup:
     """A model that has been looked at, though not loaded yet, and everything that goes with it."""
 
-    plain: Plain
+    plain: ModelDescription
     tokenizer: PreTrainedTokenizerBase
     """With the chat template and the end token under which the checkpoint will be served."""
     renderer: Renderer
     max_length: int
     """Longest sequence, in tokens."""
     out: Path
-    world: World
+    world: ProcessGroup
     say: Say
     progress: Progress | None
     seen: list[str]
     """What was found, in lines: to be told when the data are good, too, since a run that is refused says one line."""
 
 
-def set_up(options: Training, world: World, say: Say, progress: Progress | None = None) -> TrainingSetup:
+def set_up(options: TrainingOptions, world: ProcessGroup, say: Say, progress: Progress | None = None) -> TrainingSetup:
     """Look at the model and the folder that ``options`` name; only rank 0 speaks.
 
     Raises UsageError for a checkpoint that is missing, incomplete or has no usable tokenizer, for a folder that cannot
     take the results, and for lengths that the model does not have.
     """
-    out = world.from_main(lambda: checkpoint.claim(options.out, options.model))
+    out = world.from_main(lambda: checkpoint.prepare_output(options.out, options.model))
     tokenizer = load_tokenizer(options.model)
     renderer = Renderer(tokenizer)
     told = difference(renderer.template, tokenizer)
@@ -56,21 +56,21 @@ def set_up(options: Training, world: World, say: Say, progress: Progress | None 
     if told:
         seen.append(f"its own chat template has {told}; the checkpoint is saved with the one it is trained on")
     length = _max_length(options, plain)
-    say, progress = (say, progress) if world.is_main else (silent, None)
+    say, progress = (say, progress) if world.is_main else (say_nothing, None)
     return TrainingSetup(plain, tokenizer, renderer, length, out, world, say, progress, seen)
 
 
-def _check_vocabulary(options: Training, plain: Plain, tokenizer: PreTrainedTokenizerBase) -> None:
+def _check_vocabulary(options: TrainingOptions, plain: ModelDescription, tokenizer: PreTrainedTokenizerBase) -> None:
     """Rows for new tokens are made by full fine-tuning alone: adapters would leave them as they are drawn."""
     missing = missing_rows(plain, tokenizer)
-    if missing and (options.lora_rank or not isinstance(options, Sft)):
+    if missing and (options.lora_rank or not isinstance(options, SftOptions)):
         raise UsageError(
             f"{options.model}: its tokenizer has {missing} tokens that its embedding has no rows for: "
             "`webdancer sft` without --lora-rank adds and trains them"
         )
 
 
-def _max_length(options: Training, plain: Plain) -> int:
+def _max_length(options: TrainingOptions, plain: ModelDescription) -> int:
     own = plain.max_length or UNLIMITED
     if options.max_length is not None and plain.max_length and options.max_length > own:
         raise UsageError(f"--max-length {options.max_length}: {options.model} can be trained on {own} positions")

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from webdancer_cli.config import Sft
+from webdancer_cli.data.jsonl import LineWriter
 from webdancer_cli.errors import WebdancerError
-from webdancer_cli.jsonl import Writer
+from webdancer_cli.options.config import SftOptions
 from webdancer_cli.training.batches import Batch, Example, pad, plan, shuffled
 from webdancer_cli.training.checkpoint import METRICS
 from webdancer_cli.training.checkpoint_writer import CheckpointWriter
-from webdancer_cli.training.distributed import World, shard, whole
+from webdancer_cli.training.distributed import ProcessGroup, full_tensor, shard
 from webdancer_cli.training.logprobs import Scorer, check_head, unwrap
 from webdancer_cli.training.models import grow_embedding, load_trainable, slow_dtype
 from webdancer_cli.training.setup import TrainingSetup
@@ -35,7 +35,7 @@ class Diverged(WebdancerError):
 
 
 @dataclass(frozen=True)
-class Update:
+class SftUpdate:
     """What one optimizer step did, over all ranks."""
 
     loss: float
@@ -44,8 +44,8 @@ class Update:
     """Global norm of the gradient, before clipping."""
 
 
-def train(
-    options: Sft,
+def train_sft(
+    options: SftOptions,
     examples: Sequence[Example],
     setup: TrainingSetup,
     about: dict[str, Any],
@@ -67,15 +67,15 @@ def train(
     optimizer = adamw(scorer, options.peak_lr, options.weight_decay)
     steps = total_steps(options, len(examples))
     batch_size = min(options.batch_size, len(examples))
-    metrics = Writer(str(out / METRICS)) if world.is_main else None
+    metrics = LineWriter(str(out / METRICS)) if world.is_main else None
     for step, indices in enumerate(shuffled(len(examples), batch_size, steps, options.seed), 1):
         started = time.perf_counter()
-        lr = options.peak_lr * rate(step, steps, options.warmup)
+        lr = options.peak_lr * lr_factor(step, steps, options.warmup)
         rows = [examples[index] for index in indices]
         loss_tokens = sum(row.loss_tokens for row in rows)
         shares = plan([len(row.ids) for row in rows], options.micro_tokens, world.size)[world.rank]
         batches = (pad([rows[index] for index in share], world.device) for share in shares)
-        update = step_on(scorer, optimizer, batches, loss_tokens, lr, options.max_grad_norm, world)
+        update = train_step(scorer, optimizer, batches, loss_tokens, lr, options.max_grad_norm, world)
         speed = sum(len(row.ids) for row in rows) / (time.perf_counter() - started)
         if setup.progress:
             setup.progress.step(step, steps, f"loss {update.loss:.4f}, {speed:,.0f} tokens/s")
@@ -92,15 +92,15 @@ def train(
         metrics.close()
 
 
-def step_on(
+def train_step(
     scorer: nn.Module,
     optimizer: torch.optim.Optimizer,
     batches: Iterable[Batch],
     loss_tokens: int,
     lr: float,
     max_grad_norm: float,
-    world: World,
-) -> Update:
+    world: ProcessGroup,
+) -> SftUpdate:
     """One update from this rank's micro-batches; ``loss_tokens`` counts the trainable tokens of the global batch.
 
     Raises Diverged, before the weights are touched, when the loss or its gradient is not finite.
@@ -112,10 +112,12 @@ def step_on(
         (loss * world.size).backward()
         total += loss.detach().cpu()
     mean = world.total(float(total))[0]
-    return Update(mean, descend(scorer, optimizer, mean, lr, max_grad_norm))
+    return SftUpdate(mean, optimizer_step(scorer, optimizer, mean, lr, max_grad_norm))
 
 
-def descend(module: nn.Module, optimizer: torch.optim.Optimizer, loss: float, lr: float, max_grad_norm: float) -> float:
+def optimizer_step(
+    module: nn.Module, optimizer: torch.optim.Optimizer, loss: float, lr: float, max_grad_norm: float
+) -> float:
     """Step along the accumulated gradient, clipped, and clear it; its norm before clipping. ``loss`` is the global one.
 
     Raises Diverged, before the weights are touched, when the loss or its gradient is not finite.
@@ -134,7 +136,7 @@ def clip(module: nn.Module, max_norm: float) -> float:
     """Clip the global gradient norm over all parameters and ranks; the norm before."""
     parameters = [parameter for parameter in module.parameters() if parameter.grad is not None]
     norm: Tensor = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
-    return float(whole(norm))
+    return float(full_tensor(norm))
 
 
 def adamw(module: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
@@ -150,14 +152,14 @@ def adamw(module: nn.Module, lr: float, weight_decay: float) -> torch.optim.Adam
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, betas=(0.9, 0.98), foreach=True)
 
 
-def total_steps(options: Sft, examples: int) -> int:
+def total_steps(options: SftOptions, examples: int) -> int:
     """``steps`` if given, else as many as ``epochs`` passes take."""
     if options.steps is not None:
         return options.steps
     return max(1, math.ceil(options.epochs * examples / min(options.batch_size, examples)))
 
 
-def rate(step: int, steps: int, warmup: float) -> float:
+def lr_factor(step: int, steps: int, warmup: float) -> float:
     """The share of the peak learning rate at ``step`` (from 1): a linear rise, then a cosine down to ``FLOOR``."""
     rise = round(warmup * steps)
     if step <= rise:

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from webdancer_cli.errors import ModelError, UsageError
-from webdancer_cli.training.draw import draw
-from webdancer_cli.training.engine import Finish, Sample, Sampling
+from webdancer_cli.training.engine import Finish, SampledTokens, SamplingParams
+from webdancer_cli.training.kv_cache import KVCache, StepLayout, attending, install
 from webdancer_cli.training.models import max_length as longest
-from webdancer_cli.training.slots import Plan, SlotCache, attending, install
-from webdancer_cli.transcript import STOP_STRINGS
+from webdancer_cli.training.sampling import sample_tokens
+from webdancer_cli.transcript.grammar import STOP_STRINGS
 
 CHUNK_TOKENS = 256
 """Most tokens of one row that a step reads."""
@@ -47,10 +47,10 @@ class _Request:
 
     name: str
     ids: list[int]
-    sampling: Sampling
+    sampling: SamplingParams
     limit: int
     random: random.Random
-    answer: asyncio.Future[Sample]
+    answer: asyncio.Future[SampledTokens]
     logprobs: list[float] = field(default_factory=list)
     slot: int = -1
     computed: int = 0
@@ -95,10 +95,12 @@ class TransformersEngine:
         self._running: list[_Request] = []
         self._driver: asyncio.Task[None] | None = None
         self._calls = 0
-        self._cache = SlotCache(self.rows, self.max_length)
+        self._cache = KVCache(self.rows, self.max_length)
         self._clear()
 
-    async def generate(self, prompt_ids: Sequence[int], sampling: Sampling, row: str | None = None) -> Sample:
+    async def generate(
+        self, prompt_ids: Sequence[int], sampling: SamplingParams, row: str | None = None
+    ) -> SampledTokens:
         """See Engine. Raises ModelError when the prompt is empty or leaves no room."""
         room = self.max_length - len(prompt_ids)
         if not prompt_ids or room < 1:
@@ -138,7 +140,7 @@ class TransformersEngine:
         self._free = list(range(self.rows))
         self._held: dict[str, _Row] = {}
 
-    def _request(self, ids: list[int], sampling: Sampling, limit: int, row: str | None) -> _Request:
+    def _request(self, ids: list[int], sampling: SamplingParams, limit: int, row: str | None) -> _Request:
         self._calls += 1
         name = row if row is not None else f"call {self._calls}"
         if any(other.name == name for other in (*self._running, *self._waiting)):
@@ -216,7 +218,7 @@ class TransformersEngine:
         """Logits after the last id of every row that has now read all it had, in the order of the batch."""
         starts = [request.computed for request, _ in batch]
         counts = [count for _, count in batch]
-        plan = Plan([request.slot for request, _ in batch], starts, counts, self._device)
+        plan = StepLayout([request.slot for request, _ in batch], starts, counts, self._device)
         self._cache.reserve(
             1 + max(request.slot for request, _ in batch), max(map(sum, zip(starts, counts, strict=True)))
         )
@@ -236,7 +238,7 @@ class TransformersEngine:
         """Draw one id for every ready row, and answer the calls that end with it."""
         if not ready:
             return
-        ids, logprobs = draw(
+        ids, logprobs = sample_tokens(
             logits_RV,
             [request.sampling.temperature for request in ready],
             [request.sampling.top_p for request in ready],
@@ -252,7 +254,7 @@ class TransformersEngine:
     def _finish(self, request: _Request, finish: Finish) -> None:
         self._running.remove(request)
         if not request.answer.done():
-            request.answer.set_result(Sample(request.drawn, request.logprobs, finish, request.cached))
+            request.answer.set_result(SampledTokens(request.drawn, request.logprobs, finish, request.cached))
 
 
 class _StopStrings:

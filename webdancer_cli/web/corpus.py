@@ -15,21 +15,21 @@ import msgspec
 import numpy as np
 from bm25s.tokenization import Tokenized
 
-from webdancer_cli import jsonl
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.jsonl import BadLine
+from webdancer_cli.data.records import Page, Rejected
 from webdancer_cli.errors import ToolError, UsageError
-from webdancer_cli.jsonl import BadLine
-from webdancer_cli.records import Page, Rejected
+from webdancer_cli.text.passages import snippet
+from webdancer_cli.text.words import STOPWORDS, raw_words, stem
 from webdancer_cli.web import urls
-from webdancer_cli.web.page_lines import page_of
-from webdancer_cli.web.passages import snippet
-from webdancer_cli.web.source import Hit
-from webdancer_cli.web.words import STOPWORDS, raw_words, stem
+from webdancer_cli.web.page_lines import parse_page
+from webdancer_cli.web.protocols import Hit
 
 TITLE_WEIGHT = 3
 """How many times a word of the title counts; a word of the URL counts once."""
 
 
-class Entry(msgspec.Struct):
+class CorpusEntry(msgspec.Struct):
     """What the index and a search result need of a line of ``pages.jsonl``; its links are skipped unread."""
 
     url: str
@@ -62,7 +62,7 @@ class Corpus:
     def __init__(self, path: str, stream: IO[bytes], snippet_chars: int):
         self.path = path
         self.snippet_chars = snippet_chars
-        self._decoder = msgspec.json.Decoder(Entry)
+        self._decoder = msgspec.json.Decoder(CorpusEntry)
         self._starts = array("q")
         self._lengths = array("q")
         self._rows: dict[str, int] = {}
@@ -81,13 +81,13 @@ class Corpus:
         self._ranking = _ranking(documents, vocabulary.ids)
         self._file = os.dup(stream.fileno())
 
-    def _add(self, start: int, length: int, entry: Entry) -> bool:
+    def _add(self, start: int, length: int, entry: CorpusEntry) -> bool:
         """Note where a page stands; False if its URL is there already."""
         row = len(self._starts)
-        if self._rows.setdefault(urls.key(entry.url), row) != row:
+        if self._rows.setdefault(urls.page_key(entry.url), row) != row:
             return False
         if entry.requested_url:
-            self._rows.setdefault(urls.key(entry.requested_url), row)
+            self._rows.setdefault(urls.page_key(entry.requested_url), row)
         self._starts.append(start)
         self._lengths.append(length)
         return True
@@ -103,28 +103,28 @@ class Corpus:
             os.close(self._file)
 
     def _page(self, row: int) -> Page:
-        page = page_of(self._line(row), self.path)
+        page = parse_page(self._line(row), self.path)
         if isinstance(page, Rejected):
             raise UsageError(f"{page.detail}: the file was changed while it was read")
         return page
 
-    def _entry(self, line: bytes, name: str) -> Entry | Rejected:
+    def _entry(self, line: bytes, name: str) -> CorpusEntry | Rejected:
         """What the index needs of a line. Most lines need no mending, and are decoded without their links."""
         try:
             return self._decoder.decode(line)
         except (ValueError, RecursionError):
-            page = page_of(line, name)
+            page = parse_page(line, name)
         if isinstance(page, Rejected):
             return page
         requested, date = (page.extra.get(field) for field in ("requested_url", "date"))
-        return Entry(page.url, page.title, page.text, _text(requested), _text(date))
+        return CorpusEntry(page.url, page.title, page.text, _text(requested), _text(date))
 
     def _line(self, row: int) -> bytes:
         return os.pread(self._file, self._lengths[row], self._starts[row])
 
     def page(self, url: str) -> Page | None:
         """The page at a URL, also when scheme, fragment, trailing slash or ``index.html`` differ."""
-        row = self._rows.get(urls.key(url))
+        row = self._rows.get(urls.page_key(url))
         return None if row is None else self._page(row)
 
     def search_now(self, query: str, results: int) -> list[Hit]:
@@ -173,7 +173,7 @@ class Vocabulary:
         self.ids: dict[str, int] = {}
         self._raw: dict[str, int] = {}
 
-    def document(self, entry: Entry) -> "array[int]":
+    def document(self, entry: CorpusEntry) -> "array[int]":
         """The term ids of a page, title and URL included, each as often as it weighs."""
         title = raw_words(entry.title) * TITLE_WEIGHT
         return array(
@@ -221,21 +221,21 @@ def _no_pages(path: str, rejected: list[Rejected]) -> UsageError:
     return UsageError(f"{rejected[0].detail}: and no other line is a page")
 
 
-def tell_rejected(web: object, tell: BadLine) -> None:
+def report_rejected(web: object, tell: BadLine) -> None:
     """Hand on the lines of a corpus that are no pages; the live web has none."""
     for rejected in web.rejected if isinstance(web, Corpus) else ():
         tell(rejected)
 
 
 def _entries(
-    path: str, stream: IO[bytes], read: Callable[[bytes, str], Entry | Rejected], on_bad: BadLine
-) -> Iterator[tuple[int, bytes, Entry]]:
+    path: str, stream: IO[bytes], read: Callable[[bytes, str], CorpusEntry | Rejected], on_bad: BadLine
+) -> Iterator[tuple[int, bytes, CorpusEntry]]:
     """Every line that is a page, with its byte offset. A torn last line (a crawl writes it, or was killed) is none."""
     start = stream.tell()
     for number, line in enumerate(stream, 1):
         if line.strip():
             entry = read(line, f"{path}:{number}")
-            if isinstance(entry, Entry):
+            if isinstance(entry, CorpusEntry):
                 yield start, line, entry
             elif line.endswith(b"\n"):
                 on_bad(entry)

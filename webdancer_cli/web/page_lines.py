@@ -10,15 +10,15 @@ from typing import Any
 
 import msgspec
 
-from webdancer_cli import jsonl
-from webdancer_cli.jsonl import BadLine
-from webdancer_cli.records import Link, Page, Rejected, WrongShape, from_object
-from webdancer_cli.web.words import whole
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.jsonl import BadLine
+from webdancer_cli.data.records import Link, Page, Rejected, WrongShape, from_object
+from webdancer_cli.text.words import join_surrogates
 
 _OPTIONAL = {field.name: field.type for field in msgspec.structs.fields(Page) if not field.required}
 
 
-def page_lines(path: str, on_bad: BadLine | None = None) -> Iterator[Page]:
+def read_pages(path: str, on_bad: BadLine | None = None) -> Iterator[Page]:
     """The pages of a file. A line that is none goes to ``on_bad``, or raises UsageError where nobody listens.
 
     Also raises UsageError when the first line is another kind of record.
@@ -28,17 +28,17 @@ def page_lines(path: str, on_bad: BadLine | None = None) -> Iterator[Page]:
         for number, line in enumerate(iter(stream.readline, b""), 1):
             if not line.strip():
                 continue
-            page = page_of(line, f"{name}:{number}")
+            page = parse_page(line, f"{name}:{number}")
             if isinstance(page, Page):
                 yield page
             else:
                 if first:
                     jsonl.refuse_other_kind(page.detail.partition(": ")[0], Page, page.record)
-                jsonl.tell(on_bad, page)
+                jsonl.report_bad_line(on_bad, page)
             first = False
 
 
-def page_of(line: bytes, name: str) -> Page | Rejected:
+def parse_page(line: bytes, name: str) -> Page | Rejected:
     """The page that a line holds, or why it is none; ``name`` is the line's, for messages."""
     try:
         value = _decoded(line)
@@ -66,10 +66,10 @@ def _decoded(line: bytes) -> object:
 def _whole(value: Any) -> Any:
     """The value with every half of a surrogate pair replaced."""
     if isinstance(value, dict):
-        return {whole(name): _whole(item) for name, item in value.items()}
+        return {join_surrogates(name): _whole(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_whole(item) for item in value]
-    return whole(value) if isinstance(value, str) else value
+    return join_surrogates(value) if isinstance(value, str) else value
 
 
 def _page(value: object) -> Page:

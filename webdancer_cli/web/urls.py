@@ -10,7 +10,7 @@ _ADDRESS = re.compile(r"(https?://)(?:[^/@]*@)?(\[[^\]/]+\]|[^/:\[]+?)\.?(:\d+)?
 """As the parser writes it: scheme, host in ASCII, port if it is not the usual one, path and query."""
 
 
-def canonical(url: str, base: str = "") -> str | None:
+def canonical_url(url: str, base: str = "") -> str | None:
     """The address of an http(s) URL as a browser asks for it (WHATWG, URL), or None if it is not one.
 
     Relative URLs are joined to ``base``. Scheme and host are in lower case and ASCII, dot segments resolved, what must
@@ -40,7 +40,7 @@ _SESSION_IN_PATH = re.compile(r";(\w+)=([^/;?]*)|/\((S)\(([a-z0-9]+)\)\)(?=/)", 
 
 def fingerprint(url: str) -> str:
     """The same for addresses of one page: they differ in escapes, in the order of their parameters, in who came from
-    where (``utm_source``) or in what looks like the token of a session. Takes what ``canonical`` returns.
+    where (``utm_source``) or in what looks like the token of a session. Takes what ``canonical_url`` returns.
     """
     if _PLAIN.fullmatch(url):
         return url
@@ -91,7 +91,7 @@ def _escaped(url: str) -> str:
 _INDEX = re.compile(r"/index\.html?$", re.IGNORECASE)
 
 
-def key(url: str) -> str:
+def page_key(url: str) -> str:
     """What readers take for one page: no scheme, no fragment, no trailing slash, no ``index.html``, no escapes."""
     text = url.strip().partition("#")[0]
     scheme, found, rest = text.partition("://")
@@ -111,7 +111,7 @@ def without_user(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def site(url: str) -> str:
+def site_of(url: str) -> str:
     """Host and port, with "www." left out: pages of the same site have the same."""
     return (urlsplit(url).netloc.rpartition("@")[2]).lower().removeprefix("www.")
 

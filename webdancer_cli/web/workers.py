@@ -23,7 +23,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from webdancer_cli.errors import Outage, Reject, ToolError
-from webdancer_cli.functions import one_line
+from webdancer_cli.user_functions import describe_error
 from webdancer_cli.web.deadline import paused
 
 if sys.platform == "linux":
@@ -44,7 +44,7 @@ OVERLOADED = "overloaded"
 """The reason that blames this machine, and no document."""
 OURS = frozenset([OVERLOADED, "proxy_failure"])
 """Reasons that are not the web's."""
-PRELOADED = ["webdancer_cli.web.documents", "webdancer_cli.web.passages"]
+PRELOADED = ["webdancer_cli.web.extract.documents", "webdancer_cli.text.passages"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """What came of a call: its ``value``, or else why not, as reason and detail. ``spent``: the process is used up."""
 
     value: Any = None
@@ -93,7 +93,7 @@ class Workers:
         job = Job(function, given, about)
         self._put(job)
         with paused():
-            outcome: Outcome = await asyncio.wrap_future(job.future)
+            outcome: JobOutcome = await asyncio.wrap_future(job.future)
         if outcome.no:
             raise Reject(*outcome.no)
         value: Result = outcome.value
@@ -135,12 +135,14 @@ class Workers:
             with self._lock:
                 self._unfinished -= 1
 
-    def _work(self, worker: "Worker | None", job: Job) -> tuple["Worker | None", Outcome]:
+    def _work(self, worker: "Worker | None", job: Job) -> tuple["Worker | None", JobOutcome]:
         """The outcome of a job, and the process if it can be used again."""
         try:
             worker = worker or self._hired()
         except (OSError, EOFError, RuntimeError) as error:
-            return None, Outcome(no=(OVERLOADED, f"{job.about}: no process could be started ({one_line(error)})"))
+            return None, JobOutcome(
+                no=(OVERLOADED, f"{job.about}: no process could be started ({describe_error(error)})")
+            )
         outcome = worker.do(job, self._seconds, self._another)
         if not outcome.spent:
             return worker, outcome
@@ -191,7 +193,7 @@ class Worker:
             self._process.start()
         theirs.close()
 
-    def do(self, job: Job, seconds: float, another: Callable[[], AbstractContextManager[None]]) -> Outcome:
+    def do(self, job: Job, seconds: float, another: Callable[[], AbstractContextManager[None]]) -> JobOutcome:
         """The outcome of a job, within so many seconds of processor time, and many more on the clock.
 
         ``another`` is entered for as long as the job is a slow one.
@@ -203,10 +205,10 @@ class Worker:
                 with another():
                     if not self._pipe.poll(patience):
                         detail = f"{job.about}: not read within {patience:g} seconds: this machine is too busy"
-                        return Outcome(no=(OVERLOADED, detail), spent=True)
-            outcome: Outcome = self._pipe.recv()
+                        return JobOutcome(no=(OVERLOADED, detail), spent=True)
+            outcome: JobOutcome = self._pipe.recv()
         except (OSError, EOFError):
-            return Outcome(no=self._fate(job, seconds), spent=True)
+            return JobOutcome(no=self._fate(job, seconds), spent=True)
         return outcome
 
     def _fate(self, job: Job, seconds: float) -> tuple[str, str]:
@@ -250,18 +252,18 @@ def _serve(pipe: Connection) -> None:
 
 def _done(
     pipe: Connection, function: Callable[..., Any], given: tuple[Any, ...], about: str, seconds: float
-) -> Outcome:
+) -> JobOutcome:
     """The outcome of a call. Whatever it raises is the failure of what it works on."""
     _die_with(pipe, True)
     _allow(seconds)
     try:
-        return Outcome(function(*given), spent=_has_grown())
+        return JobOutcome(function(*given), spent=_has_grown())
     except Reject as reject:
-        return Outcome(no=(reject.reason, reject.detail))
+        return JobOutcome(no=(reject.reason, reject.detail))
     except MemoryError:
-        return Outcome(no=("too_heavy", f"{about}: takes more than {MOST_BYTES >> 20:,} MB of memory"), spent=True)
+        return JobOutcome(no=("too_heavy", f"{about}: takes more than {MOST_BYTES >> 20:,} MB of memory"), spent=True)
     except BaseException as error:
-        return Outcome(no=("extraction_failed", f"{about}: {one_line(error)}"), spent=True)
+        return JobOutcome(no=("extraction_failed", f"{about}: {describe_error(error)}"), spent=True)
     finally:
         _allow(0)
         _die_with(pipe, False)

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from webdancer_cli import config
+from webdancer_cli.data.records import QA, Link, Page
 from webdancer_cli.errors import UsageError
-from webdancer_cli.records import QA, Link, Page
-from webdancer_cli.synthesis.builtin.author import Author
-from webdancer_cli.synthesis.builtin.graph import Waiting
+from webdancer_cli.options import config
+from webdancer_cli.synthesis.builtin.author import BuiltinAuthor
+from webdancer_cli.synthesis.builtin.read.page_graph import WaitList
 from webdancer_cli.synthesis.checks import first_fault
-from webdancer_cli.synthesis.roles import TYPES
+from webdancer_cli.synthesis.protocols import TYPES
 
 
 def write(pages: Iterable[Page], **options: object) -> list[QA]:
-    author = Author(config.Crawlqa(**options))
+    author = BuiltinAuthor(config.CrawlqaOptions(**options))
     return [*(qa for page in pages for qa in author.read(page)), *author.finish()]
 
 
@@ -69,7 +69,7 @@ def test_per_page_and_types_are_kept(plain_pages: list[Page]) -> None:
 
 def test_an_unknown_type_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match="--types riddle: no such type; choose from single_hop, "):
-        Author(config.Crawlqa(types=["riddle"]))
+        BuiltinAuthor(config.CrawlqaOptions(types=["riddle"]))
 
 
 def test_the_seed_decides_and_nothing_else(plain_pages: list[Page], plain_questions: list[QA]) -> None:
@@ -85,7 +85,7 @@ def test_the_order_of_the_pages_does_not_change_the_questions(
 
 
 def test_questions_come_while_pages_come(plain_pages: list[Page]) -> None:
-    author = Author(config.Crawlqa())
+    author = BuiltinAuthor(config.CrawlqaOptions())
     early = [qa for page in plain_pages[:-10] for qa in author.read(page)]
     assert early
     seen = {page.url for page in plain_pages[:-10]}
@@ -152,7 +152,7 @@ def test_single_sentences_are_asked_about_only_where_relations_are_few(plain_que
 
 
 def test_waiting_tells_each_waiter_once_when_its_last_key_arrives() -> None:
-    waiting: Waiting[str] = Waiting()
+    waiting: WaitList[str] = WaitList()
     assert waiting.wait("nothing to wait for", [])
     assert not waiting.wait("ab", ["a", "b"])
     assert list(waiting.arrive("a")) == []

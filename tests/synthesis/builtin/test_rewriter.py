@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from webdancer_cli import config
-from webdancer_cli.records import QA, Page
+from webdancer_cli.data.records import QA, Page
+from webdancer_cli.options import config
 from webdancer_cli.stages.e2hqa import harden
-from webdancer_cli.synthesis.builtin.author import Author
-from webdancer_cli.synthesis.builtin.rewriter import Rewriter
-from webdancer_cli.synthesis.checks import first_fault, mentions
-from webdancer_cli.synthesis.roles import TYPES
+from webdancer_cli.synthesis.builtin.author import BuiltinAuthor
+from webdancer_cli.synthesis.builtin.rewriter import BuiltinRewriter
+from webdancer_cli.synthesis.checks import contains_name, first_fault
+from webdancer_cli.synthesis.protocols import TYPES
 from webdancer_cli.web.corpus import Corpus
 
 ROUNDS = 2
@@ -41,7 +41,11 @@ def corpus(style: str, request: pytest.FixtureRequest) -> str:
 def chains(style: str, corpus: str, request: pytest.FixtureRequest) -> list[list[QA]]:
     """Every question of the world with its harder forms."""
     pages: list[Page] = request.getfixturevalue(f"{style}_pages")
-    author, rewriter, web = Author(config.Crawlqa(per_page=1)), Rewriter(config.E2hqa()), Corpus.load(corpus)
+    author, rewriter, web = (
+        BuiltinAuthor(config.CrawlqaOptions(per_page=1)),
+        BuiltinRewriter(config.E2hqaOptions()),
+        Corpus.load(corpus),
+    )
     questions = [*(qa for page in pages for qa in author.read(page)), *author.finish()]
 
     async def all_of_them() -> list[list[QA]]:
@@ -89,7 +93,7 @@ def test_the_round_is_recorded_and_its_sentence_is_on_its_page(chains: list[list
     for before, after in pairs(chains):
         step = after.chain[-1]
         assert (step.before, step.after) == (before.question, after.question)
-        assert mentions(before.question, step.entity) and not mentions(after.question, step.entity)
+        assert contains_name(before.question, step.entity) and not contains_name(after.question, step.entity)
         assert step.description in after.question and step.sentence in texts[step.url]
         assert first_fault(after, texts) is None
 
@@ -103,7 +107,7 @@ def test_the_description_leads_a_search_to_its_page(chains: list[list[QA]], corp
 async def test_a_question_from_elsewhere_gets_harder_if_the_corpus_knows_its_entity(
     plain_pages: list[Page], plain_corpus: str
 ) -> None:
-    web, rewriter = Corpus.load(plain_corpus), Rewriter(config.E2hqa())
+    web, rewriter = Corpus.load(plain_corpus), BuiltinRewriter(config.E2hqaOptions())
     linked = next(page for page in plain_pages if page.text.startswith(f"{page.title} is a town"))
     qa = QA(question=f"When was {linked.title} founded?", answer="1234", extra={"source": "elsewhere"})
     harder = await rewriter.rewrite(qa, web)
@@ -112,6 +116,6 @@ async def test_a_question_from_elsewhere_gets_harder_if_the_corpus_knows_its_ent
 
 
 async def test_what_nobody_describes_stays(plain_corpus: str) -> None:
-    web, rewriter = Corpus.load(plain_corpus), Rewriter(config.E2hqa())
+    web, rewriter = Corpus.load(plain_corpus), BuiltinRewriter(config.E2hqaOptions())
     assert await rewriter.rewrite(QA(question="Who wrote Emma?", answer="Jane Austen"), web) is None
     assert await rewriter.rewrite(QA(question="what is two and two?", answer="4"), web) is None

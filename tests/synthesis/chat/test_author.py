@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
-from webdancer_cli import config, jsonl
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA, Link, Message, Page, Usage
 from webdancer_cli.errors import BudgetSpent, ModelError
-from webdancer_cli.llm import Reply
+from webdancer_cli.llm.client import Reply
+from webdancer_cli.options import config
 from webdancer_cli.prompts import load
-from webdancer_cli.records import QA, Link, Message, Page, Usage
 from webdancer_cli.synthesis.chat.author import ChatAuthor
 from webdancer_cli.synthesis.checks import first_fault
-from webdancer_cli.synthesis.roles import TYPES, Refused
+from webdancer_cli.synthesis.protocols import TYPES, RefusedQuestion
 
 FILLER = "The rest of the page speaks of the weather, of fairs, and of a bridge that was never finished. " * 3
-Outcome = QA | Refused
+Outcome = QA | RefusedQuestion
 Replies = Callable[[int], str]
 """What is said about the group of a page, by its number."""
 
@@ -83,8 +84,8 @@ class Scripted:
         return Reply(text=said, usage=Usage(calls=1, input_tokens=100, output_tokens=11))
 
 
-def options(**more: Any) -> config.Crawlqa:
-    return config.Crawlqa(**{"model": "scripted", "jobs": 4, **more})
+def options(**more: Any) -> config.CrawlqaOptions:
+    return config.CrawlqaOptions(**{"model": "scripted", "jobs": 4, **more})
 
 
 async def outcomes_of(scripted: Scripted, pages: int, **more: Any) -> list[Outcome]:
@@ -97,7 +98,7 @@ def kept(outcomes: Sequence[Outcome]) -> list[QA]:
 
 
 def reasons(outcomes: Sequence[Outcome]) -> list[str]:
-    return [outcome.reject.reason for outcome in outcomes if isinstance(outcome, Refused)]
+    return [outcome.reject.reason for outcome in outcomes if isinstance(outcome, RefusedQuestion)]
 
 
 def twice(number: int) -> list[dict[str, object]]:
@@ -148,7 +149,7 @@ async def test_no_bad_reply_becomes_a_question_and_each_has_its_reason(lying: tu
     texts = {url(number): page(number).text for number in range(1, 3 * len(BAD) + 1)}
     assert all(first_fault(qa, texts) is None for qa in kept(lying[1]))
     assert reasons(lying[1]) == [reason for reason, _ in BAD]
-    refused = [outcome for outcome in lying[1] if isinstance(outcome, Refused)]
+    refused = [outcome for outcome in lying[1] if isinstance(outcome, RefusedQuestion)]
     assert [outcome.reject.failed for outcome in refused] == [True] * 3 + [False] * (len(BAD) - 3)
     assert [outcome.url for outcome in refused[:3]] == [url(3), url(6), url(9)]
     assert all(outcome.qa and outcome.qa.question for outcome in refused[3:])
@@ -317,7 +318,7 @@ class TestResume:
 
     async def again(self, folder: Path, written: Sequence[QA], pages: int = 4, **more: Any) -> set[int]:
         """The pages that a resumed run asks about."""
-        jsonl.write_all(str(folder / "qa.jsonl"), written)
+        jsonl.write_records(str(folder / "qa.jsonl"), written)
         scripted = Scripted(lambda n: reply(good(n)))
         await outcomes_of(scripted, pages, **{"out": str(folder / "qa.jsonl"), "resume": True, **more})
         return set(scripted.asked)

@@ -6,24 +6,24 @@ import msgspec
 import pytest
 
 from webdancer_cli.prompts import load
-from webdancer_cli.synthesis import sieve
+from webdancer_cli.synthesis import model_checks
 from webdancer_cli.synthesis.chat import author, rewriter, sentence_author
 
 FORMS = {
-    "author.md": (author.Questions, {"types", "answer_words", "boolean", "pages"}),
-    "closed_book.md": (sieve.Recalled, {"question"}),
-    "verify.md": (sieve.Verified, {"question", "answer", "quotes"}),
-    "entity.md": (rewriter.Choice, {"question", "answer", "avoid"}),
-    "query.md": (rewriter.Query, {"question", "entity"}),
-    "rewriter.md": (rewriter.Restructured, {"question", "answer", "entity", "pages", "words"}),
+    "author.md": (author.AuthorReply, {"types", "answer_words", "boolean", "pages"}),
+    "closed_book.md": (model_checks.ClosedBookReply, {"question"}),
+    "verify.md": (model_checks.VerificationReply, {"question", "answer", "quotes"}),
+    "entity.md": (rewriter.EntityChoice, {"question", "answer", "avoid"}),
+    "query.md": (rewriter.QueryReply, {"question", "entity"}),
+    "rewriter.md": (rewriter.RewriteReply, {"question", "answer", "entity", "pages", "words"}),
     "check_rewrite.md": (
-        rewriter.Verdict,
+        rewriter.RewriteVerdict,
         {"entity", "before", "after", "answer", "description", "source"},
     ),
 }
 
 BY_EXAMPLE = {
-    "sentence.md": (sentence_author.Asked, {"title", "sentence"}),
+    "sentence.md": (sentence_author.SentenceAuthorReply, {"title", "sentence"}),
     "read_back.md": (sentence_author.ReadBack, {"sentence", "question"}),
 }
 """Prompts that end with what is asked about, after examples of the same form: small models go on in that form."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli.synthesis.chat.quotes import Quotable
+from webdancer_cli.synthesis.chat.quotes import QuoteFinder
 
 PAGE = "A town.\n\nThe “Old\u00a0Mill” – built\n in 1820 — isn’t far; ½ a mile,\u200b ﬁne walk… Zoe\u0308 lives there."
 
@@ -28,14 +28,14 @@ PAGE = "A town.\n\nThe “Old\u00a0Mill” – built\n in 1820 — isn’t far; 
     ],
 )
 def test_a_quote_is_found_in_the_pages_own_words(quote: str, found: str) -> None:
-    assert Quotable(PAGE).find(quote) == found
+    assert QuoteFinder(PAGE).find(quote) == found
 
 
 @given(st.text(max_size=60), st.data())
 def test_every_part_of_a_text_is_found_in_it(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
     part = text[start : data.draw(st.integers(start, len(text)))]
-    found = Quotable(text).find(part)
+    found = QuoteFinder(text).find(part)
     assert found in text
     if part.strip().isascii() and text.isascii() and part.strip():
         assert found.split() == part.split()
@@ -45,4 +45,4 @@ def test_every_part_of_a_text_is_found_in_it(text: str, data: st.DataObject) -> 
 def test_what_is_found_says_the_same(text: str) -> None:
     plain = unicodedata.normalize("NFKC", text).replace("–", "-").replace("’", "'").replace("“", '"')
     if plain.strip():
-        assert Quotable(text).find(plain) != ""
+        assert QuoteFinder(text).find(plain) != ""

@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from webdancer_cli import config, jsonl
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA, Message, Page, Usage
 from webdancer_cli.errors import BudgetSpent, ModelError
-from webdancer_cli.llm import Chat, Reply
+from webdancer_cli.llm.client import ChatClient, Reply
+from webdancer_cli.llm.structured_output import Unreadable
+from webdancer_cli.options import config
 from webdancer_cli.prompts import load
-from webdancer_cli.records import QA, Message, Page, Usage
-from webdancer_cli.structured import Unreadable
-from webdancer_cli.synthesis.chat import namesakes
+from webdancer_cli.synthesis.chat import aliases
 from webdancer_cli.synthesis.chat.rewriter import ATTEMPTS, ChatRewriter
 from webdancer_cli.tape import Tape
 from webdancer_cli.web.corpus import Corpus
@@ -81,13 +82,13 @@ class Scripted:
 @pytest.fixture
 def web(tmp_path: Path) -> Corpus:
     path = str(tmp_path / "pages.jsonl")
-    jsonl.write_all(path, PAGES)
+    jsonl.write_records(path, PAGES)
     return Corpus.load(path)
 
 
 async def rewrite(web: Corpus, *attempts: Mapping[str, Any], qa: QA = QUESTION) -> tuple[QA | None, ChatRewriter]:
     scripted = Scripted(*attempts)
-    rewriter = ChatRewriter(config.E2hqa(model="scripted"), scripted, load("default"), scripted)
+    rewriter = ChatRewriter(config.E2hqaOptions(model="scripted"), scripted, load("default"), scripted)
     return await rewriter.rewrite(qa, web), rewriter
 
 
@@ -106,7 +107,7 @@ async def test_a_sound_description_replaces_the_entity(web: Corpus) -> None:
 
 async def test_each_role_is_shown_what_it_needs_and_the_judge_last(web: Corpus) -> None:
     scripted = Scripted()
-    await ChatRewriter(config.E2hqa(), scripted, load("default"), scripted).rewrite(QUESTION, web)
+    await ChatRewriter(config.E2hqaOptions(), scripted, load("default"), scripted).rewrite(QUESTION, web)
     assert [part for part, _ in scripted.asked] == ["entity", "query", "rewrite", "judge"]
     judged = scripted.asked[-1][1]
     assert all(text in judged for text in (QUESTION.question, GOOD["question"], "Dolvek", DESCRIPTION, SENTENCE))
@@ -114,7 +115,7 @@ async def test_each_role_is_shown_what_it_needs_and_the_judge_last(web: Corpus) 
 
 async def test_the_judge_may_be_another_model(web: Corpus) -> None:
     writer, judge = Scripted(), Scripted()
-    assert await ChatRewriter(config.E2hqa(), writer, load("default"), judge).rewrite(QUESTION, web)
+    assert await ChatRewriter(config.E2hqaOptions(), writer, load("default"), judge).rewrite(QUESTION, web)
     assert [part for part, _ in judge.asked] == ["judge"] and len(writer.asked) == 3
 
 
@@ -136,13 +137,13 @@ async def test_each_attempt_is_told_apart_on_a_tape(web: Corpus, part: str) -> N
     bad = [{"entity": {"entity": name}, part: NONSENSE} for name in ("Velmora", "mayor", "the")]
     scripted = Numbered(*bad)
     with pytest.raises(Unreadable):
-        await ChatRewriter(config.E2hqa(), scripted, load("default"), scripted).rewrite(QUESTION, web)
+        await ChatRewriter(config.E2hqaOptions(), scripted, load("default"), scripted).rewrite(QUESTION, web)
     assert sorted(set(rollouts)) == [0, 1, 2]
 
 
 async def test_an_entity_that_was_refused_is_not_to_be_chosen_again(web: Corpus) -> None:
     scripted = Scripted({"entity": {"entity": "Dolvek"}}, {"entity": {"entity": "Kemlo"}})
-    rewriter = ChatRewriter(config.E2hqa(), scripted, load("default"), scripted)
+    rewriter = ChatRewriter(config.E2hqaOptions(), scripted, load("default"), scripted)
     assert await rewriter.rewrite(QUESTION, web)
     asked = [prompt for part, prompt in scripted.asked if part == "entity"]
     assert ["Not again" in prompt for prompt in asked] == [False, True, True]
@@ -153,7 +154,7 @@ async def test_a_recorded_rewrite_asks_anew_for_each_attempt_and_is_replayed(web
     """On the tape the attempts differ though their words are the same: the first reply names no entity at all."""
     live: list[str] = []
 
-    class Speaking(Chat):
+    class Speaking(ChatClient):
         async def _asked(self, request: Any, schema: Any) -> Reply:
             live.append("asked")
             return Reply(text="I cannot say.")
@@ -162,7 +163,7 @@ async def test_a_recorded_rewrite_asks_anew_for_each_attempt_and_is_replayed(web
         chat = Speaking("http://127.0.0.1:9/v1", "m", tape=tape)
         for _ in range(2):
             with pytest.raises(Unreadable):
-                await ChatRewriter(config.E2hqa(), chat, load("default"), chat).rewrite(QUESTION, web)
+                await ChatRewriter(config.E2hqaOptions(), chat, load("default"), chat).rewrite(QUESTION, web)
     assert len(live) == 2 * ATTEMPTS  # each is asked to repair it once; the second run hears the tape alone
 
 
@@ -217,7 +218,7 @@ async def test_an_unsound_one_is_counted_tried_again_and_then_given_up(
 
 async def test_what_was_tried_is_not_to_be_chosen_again(web: Corpus) -> None:
     scripted = Scripted({"judge": {**SOUND, "grammatical": False}})
-    await ChatRewriter(config.E2hqa(), scripted, load("default"), scripted).rewrite(QUESTION, web)
+    await ChatRewriter(config.E2hqaOptions(), scripted, load("default"), scripted).rewrite(QUESTION, web)
     asked = [prompt for part, prompt in scripted.asked if part == "entity"]
     assert "Not again: Velmora." not in asked[0] and "Not again: Velmora." in asked[1]
 
@@ -235,7 +236,7 @@ async def test_a_description_that_leads_nowhere_is_refused(web: Corpus) -> None:
             return await web.read(url)
 
     scripted = Scripted()
-    rewriter = ChatRewriter(config.E2hqa(), scripted, load("default"), scripted)
+    rewriter = ChatRewriter(config.E2hqaOptions(), scripted, load("default"), scripted)
     assert await rewriter.rewrite(QUESTION, Lost()) is None
     assert rewriter.failures["not_found_again"] == 1 and "judge" not in [part for part, _ in scripted.asked]
 
@@ -271,7 +272,7 @@ async def test_a_failure_of_the_model_is_no_failed_attempt(web: Corpus, part: st
 async def test_parts_and_initials_of_a_name_count_as_the_name(
     web: Corpus, entity: str, asked: str, after: str, left: bool
 ) -> None:
-    assert bool(namesakes.left(entity, namesakes.names(entity, PAGES), asked, after)) == left
+    assert bool(aliases.remaining_name(entity, aliases.entity_names(entity, PAGES), asked, after)) == left
 
 
 async def test_the_record_survives_its_own_line(web: Corpus) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from webdancer_cli import config
+from webdancer_cli.data.records import QA, Message, Page, Usage
 from webdancer_cli.errors import ModelError, UsageError
-from webdancer_cli.llm import Reply
+from webdancer_cli.llm.client import Reply
+from webdancer_cli.options import config
 from webdancer_cli.prompts import load
-from webdancer_cli.records import QA, Message, Page, Usage
 from webdancer_cli.synthesis.chat.sentence_author import SentenceAuthor, telling_sentences
-from webdancer_cli.synthesis.roles import Refused
+from webdancer_cli.synthesis.protocols import RefusedQuestion
 
 SENTENCE = "The lighthouse of Ossik was built by the mason Edda Morvane in the year 1871."
 FILLER = "It rains there. So they say. The sun is seen less often. " * 5
@@ -39,12 +39,12 @@ class Scripted:
         return Reply(text=said, usage=Usage(calls=1, input_tokens=300, output_tokens=20))
 
 
-async def written(scripted: Scripted, *pages: Page, **more: Any) -> list[QA | Refused]:
+async def written(scripted: Scripted, *pages: Page, **more: Any) -> list[QA | RefusedQuestion]:
     async def stream() -> AsyncIterator[Page]:
         for page in pages or (PAGE,):
             yield page
 
-    options = config.Crawlqa(**{"model": "scripted", "ask": "sentences", **more})
+    options = config.CrawlqaOptions(**{"model": "scripted", "ask": "sentences", **more})
     return [outcome async for outcome in SentenceAuthor(options, scripted, load("default")).write(stream())]
 
 
@@ -80,7 +80,7 @@ def saying(**changes: object) -> str:
 )
 async def test_what_fails_a_check_is_refused_with_its_reason(reason: str, write: str, back: str) -> None:
     (refused,) = await written(Scripted(write, back))
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RefusedQuestion)
     assert (refused.reject.reason, refused.reject.failed) == (reason, False)
 
 
@@ -106,7 +106,7 @@ async def test_a_name_a_number_or_a_word_of_the_title_is_enough_to_know_what_is_
 @pytest.mark.parametrize("failing", [(None, "{}"), (saying(), None)])
 async def test_a_call_that_fails_is_a_failure_of_its_page(failing: tuple[str | None, str | None]) -> None:
     (refused,) = await written(Scripted(*failing))
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RefusedQuestion)
     assert (refused.reject.reason, refused.reject.failed, refused.url) == ("model_error", True, PAGE.url)
 
 
@@ -140,6 +140,6 @@ def test_sentences_with_names_and_numbers_come_first_and_what_leans_on_others_ne
 
 
 def test_other_types_than_one_sentence_can_prove_are_refused() -> None:
-    options = config.Crawlqa(ask="sentences", types=["multi_hop"])
+    options = config.CrawlqaOptions(ask="sentences", types=["multi_hop"])
     with pytest.raises(UsageError, match="--ask sentences"):
         SentenceAuthor(options, Scripted(""), load("default"))

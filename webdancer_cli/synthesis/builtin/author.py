@@ -11,39 +11,39 @@ question carries the sentences that prove it.
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
-from webdancer_cli import config
-from webdancer_cli.records import QA, Page
-from webdancer_cli.synthesis.builtin import wording
-from webdancer_cli.synthesis.builtin.chronology import Chronology
-from webdancer_cli.synthesis.builtin.comparisons import Comparisons
-from webdancer_cli.synthesis.builtin.crossings import Crossings
-from webdancer_cli.synthesis.builtin.facts import Fact
-from webdancer_cli.synthesis.builtin.graph import Graph, Node, Waiting
-from webdancer_cli.synthesis.builtin.sayings import Sayings
+from webdancer_cli.data.records import QA, Page
+from webdancer_cli.options import config
+from webdancer_cli.synthesis.builtin.ask.comparison import ComparisonQuestions
+from webdancer_cli.synthesis.builtin.ask.count_and_intersection import RelationQuestions
+from webdancer_cli.synthesis.builtin.ask.sentence_questions import SentenceQuestions
+from webdancer_cli.synthesis.builtin.ask.temporal import TemporalQuestions
+from webdancer_cli.synthesis.builtin.read import wording
+from webdancer_cli.synthesis.builtin.read.facts import Fact
+from webdancer_cli.synthesis.builtin.read.page_graph import PageGraph, PageNode, WaitList
 from webdancer_cli.synthesis.checks import support_fault, wording_fault
-from webdancer_cli.synthesis.roles import Refused, question_types
-from webdancer_cli.synthesis.signing import sign
+from webdancer_cli.synthesis.protocols import RefusedQuestion, question_types
+from webdancer_cli.synthesis.provenance import signed_question
 
 OTHERS_PER_LIST = 3
 """How long a list is tells little: other questions must be so many times as many."""
 
 
-class Author:
+class BuiltinAuthor:
     """Writes questions while pages arrive: from a page once all it links to is there, from the whole at the end."""
 
     name = config.BUILTIN
 
-    def __init__(self, options: config.Crawlqa):
+    def __init__(self, options: config.CrawlqaOptions):
         self._types = question_types(options.types)
         self._asks_for_lists = "count" in options.types
         self._per_page = options.per_page
         self._seed = options.seed
-        self._graph = Graph()
-        self._for_pages: Waiting[Node] = Waiting()
-        self._for_settled: Waiting[Node] = Waiting()
+        self._graph = PageGraph()
+        self._for_pages: WaitList[PageNode] = WaitList()
+        self._for_settled: WaitList[PageNode] = WaitList()
         self._asked: set[int] = set()
 
-    async def write(self, pages: AsyncIterator[Page]) -> AsyncGenerator[QA | Refused, None]:
+    async def write(self, pages: AsyncIterator[Page]) -> AsyncGenerator[QA | RefusedQuestion, None]:
         """The questions of a stream of pages, each as soon as it can be known to be right."""
         async for page in pages:
             for qa in self.read(page):
@@ -67,28 +67,31 @@ class Author:
             yield from self._settled(node)
         for node in self._for_settled.rest():
             yield from self._ask("multi_hop", node, self._chains)
-        crossing, comparisons = Crossings(self._graph), Comparisons(self._graph, self._seed)
-        chronology, sayings = Chronology(self._graph, crossing), Sayings(self._graph, self._seed)
+        relation_questions, comparisons = RelationQuestions(self._graph), ComparisonQuestions(self._graph, self._seed)
+        chronology, sentence_questions = (
+            TemporalQuestions(self._graph, relation_questions),
+            SentenceQuestions(self._graph, self._seed),
+        )
         for node in self._graph.nodes.values():
-            yield from self._ask("single_hop", node, sayings.singles)
-            yield from self._ask("multi_hop", node, sayings.chains)
-            yield from self._ask("count", node, crossing.counts)
-            yield from self._ask("intersection", node, crossing.intersections)
+            yield from self._ask("single_hop", node, sentence_questions.singles)
+            yield from self._ask("multi_hop", node, sentence_questions.chains)
+            yield from self._ask("count", node, relation_questions.counts)
+            yield from self._ask("intersection", node, relation_questions.intersections)
             yield from self._ask("comparison", node, comparisons.of)
-            yield from self._ask("comparison", node, sayings.compared)
+            yield from self._ask("comparison", node, sentence_questions.compared)
             yield from self._ask("temporal", node, chronology.of)
-            yield from self._ask("temporal", node, sayings.dated)
-            yield from self._ask("single_hop", node, sayings.claimed)
-            yield from self._ask("temporal", node, sayings.timed)
-            yield from self._ask("multi_hop", node, sayings.claim_chains)
-        yield from self._lists(crossing, sayings)
+            yield from self._ask("temporal", node, sentence_questions.dated)
+            yield from self._ask("single_hop", node, sentence_questions.claimed)
+            yield from self._ask("temporal", node, sentence_questions.timed)
+            yield from self._ask("multi_hop", node, sentence_questions.claim_chains)
+        yield from self._lists(relation_questions, sentence_questions)
 
-    def _lists(self, crossing: Crossings, sayings: Sayings) -> Iterator[QA]:
+    def _lists(self, relation_questions: RelationQuestions, sentence_questions: SentenceQuestions) -> Iterator[QA]:
         """How long lists are: few next to all other questions, unless that is what was asked for."""
         lists = [
             qa
             for node in self._graph.nodes.values()
-            for type_, write in (("count", crossing.listed), ("multi_hop", sayings.listed))
+            for type_, write in (("count", relation_questions.listed), ("multi_hop", sentence_questions.listed))
             for qa in self._ask(type_, node, write)
         ]
         others = len(self._asked) - len(lists)
@@ -96,7 +99,7 @@ class Author:
         places = random.Random(f"{self._seed} lists").sample(range(len(lists)), most)
         yield from (lists[place] for place in sorted(places))
 
-    def _settled(self, node: Node) -> Iterator[QA]:
+    def _settled(self, node: PageNode) -> Iterator[QA]:
         yield from self._ask("single_hop", node, self._singles)
         present = [target for target in node.targets if target in self._graph.nodes]
         if self._for_settled.wait(node, present):
@@ -104,7 +107,7 @@ class Author:
         for waiting in self._for_settled.arrive(node.key):
             yield from self._ask("multi_hop", waiting, self._chains)
 
-    def _ask(self, type_: str, node: Node, write: Callable[[Node], Iterator[QA]]) -> Iterator[QA]:
+    def _ask(self, type_: str, node: PageNode, write: Callable[[PageNode], Iterator[QA]]) -> Iterator[QA]:
         """Up to ``per_page`` sound questions of a type about a page, drawn by the seed, in the order of the page."""
         if type_ not in self._types:
             return
@@ -115,7 +118,7 @@ class Author:
                 yield qa
 
     def _is_sound(self, qa: QA) -> bool:
-        return wording_fault(qa) is None and support_fault(qa) is None and not wording.is_knotted(qa.question)
+        return wording_fault(qa) is None and support_fault(qa) is None and not wording.is_clumsy(qa.question)
 
     def _is_new(self, question: str) -> bool:
         digest = hash(question)
@@ -124,25 +127,25 @@ class Author:
         self._asked.add(digest)
         return True
 
-    def _singles(self, node: Node) -> Iterator[QA]:
+    def _singles(self, node: PageNode) -> Iterator[QA]:
         for fact, target in self._one_per_target(node):
-            question = wording.ask_object(fact.relation, node.thing.called, target.thing)
-            yield sign(question, target.name, "single_hop", [node.proof(fact.quote)])
+            question = wording.ask_object(fact.relation, node.topic.called, target.topic)
+            yield signed_question(question, target.name, "single_hop", [node.proof(fact.quote)])
 
-    def _one_per_target(self, node: Node) -> Iterator[tuple[Fact, Node]]:
+    def _one_per_target(self, node: PageNode) -> Iterator[tuple[Fact, PageNode]]:
         """One fact about each page: what a table and a sentence say of it is mostly the same."""
-        by_target: dict[str, list[tuple[Fact, Node]]] = {}
+        by_target: dict[str, list[tuple[Fact, PageNode]]] = {}
         for fact, target in self._graph.functional_facts(node):
             by_target.setdefault(target.key, []).append((fact, target))
         draw = random.Random(f"{self._seed} {node.title}")
         return (draw.choice(facts) for facts in by_target.values())
 
-    def _chains(self, node: Node) -> Iterator[QA]:
+    def _chains(self, node: PageNode) -> Iterator[QA]:
         """Two pages in a row: the relation of a relation."""
         for first, middle in self._graph.functional_facts(node):
-            known = wording.describe_object(first.relation, node.thing.called, middle.thing)
+            known = wording.describe_object(first.relation, node.topic.called, middle.topic)
             for second, target in self._graph.functional_facts(middle):
                 if len({node.name, middle.name, target.name}) == 3:
-                    question = wording.ask_object(second.relation, known, target.thing)
+                    question = wording.ask_object(second.relation, known, target.topic)
                     proofs = [node.proof(first.quote), middle.proof(second.quote)]
-                    yield sign(question, target.name, "multi_hop", proofs)
+                    yield signed_question(question, target.name, "multi_hop", proofs)

@@ -10,20 +10,21 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
-from webdancer_cli import config
+from webdancer_cli.data.records import QA, Page
 from webdancer_cli.errors import ToolError
-from webdancer_cli.records import QA, Page
-from webdancer_cli.synthesis.builtin import entities, wording
-from webdancer_cli.synthesis.builtin.facts import Relation, read_facts
-from webdancer_cli.synthesis.builtin.rosters import read_rosters
-from webdancer_cli.synthesis.builtin.standing import is_name, stands_alone
-from webdancer_cli.synthesis.builtin.statements import KINDS, read_statements, state
-from webdancer_cli.synthesis.checks import fold, mentions, squeeze
-from webdancer_cli.synthesis.hardening import Description, harder_question, is_found_again
-from webdancer_cli.synthesis.things import Thing, describe, is_on
+from webdancer_cli.options import config
+from webdancer_cli.synthesis.builtin import question_entities
+from webdancer_cli.synthesis.builtin.read import wording
+from webdancer_cli.synthesis.builtin.read.facts import Relation, read_facts
+from webdancer_cli.synthesis.builtin.read.link_lists import read_link_lists
+from webdancer_cli.synthesis.builtin.read.statements import KINDS, read_statements, statement_about
+from webdancer_cli.synthesis.checks import contains_name, fold_case, single_spaced
+from webdancer_cli.synthesis.page_topic import Topic, is_on, topic_of
+from webdancer_cli.synthesis.rewrite_checks import Description, harder_question, is_found_again
+from webdancer_cli.synthesis.standalone import is_name, stands_alone
+from webdancer_cli.text.words import sentence_spans
 from webdancer_cli.web import urls
-from webdancer_cli.web.source import Web
-from webdancer_cli.web.words import sentence_spans
+from webdancer_cli.web.protocols import Web
 
 RESULTS = 10
 """Pages looked at for one entity."""
@@ -31,18 +32,18 @@ MOST_WORDS_COMPARED = 15
 """A longer description on one side of "or" hides the other side."""
 
 
-class Rewriter:
+class BuiltinRewriter:
     """Replaces entities by descriptions that relations and lead sentences give."""
 
     name = config.BUILTIN
 
-    def __init__(self, options: config.E2hqa):
+    def __init__(self, options: config.E2hqaOptions):
         self.failures: Counter[str] = Counter()
         self._seed = options.seed
 
     async def rewrite(self, qa: QA, web: Web) -> QA | None:
         """The question one level up; None if no entity in it has a description that holds."""
-        for entity in entities.replaceable(qa):
+        for entity in question_entities.replaceable_names(qa):
             home = await _home(entity, web)
             if home is None:
                 continue
@@ -50,29 +51,33 @@ class Rewriter:
             random.Random(f"{self._seed} {qa.id} {entity}").shuffle(found)
             found.sort(key=lambda description: description.is_gloss)
             for description in found:
-                harder = replaced(qa, entity, description)
+                harder = replace_entity(qa, entity, description)
                 if harder is not None and await is_found_again(description, [home], web):
                     return harder
         return None
 
     async def _descriptions(self, entity: str, home: Page, qa: QA, web: Web) -> AsyncIterator[Description]:
         """What other pages say of the entity; failing that, what its own lead says."""
-        used = {urls.key(proof.url) for proof in qa.evidence} | {urls.key(home.url)}
-        thing, none_yet = describe(home), True
+        used = {urls.page_key(proof.url) for proof in qa.evidence} | {urls.page_key(home.url)}
+        topic, none_yet = topic_of(home), True
         for hit in await web.search(entity, RESULTS):
-            if urls.key(hit.url) not in used and (page := await _read(hit.url, web)):
-                for description in said_of(entity, thing, home, page):
+            if urls.page_key(hit.url) not in used and (page := await _read(hit.url, web)):
+                for description in descriptions_from(entity, topic, home, page):
                     none_yet = False
                     yield description
         if none_yet:
-            for description in said_of(entity, thing, home, home):
+            for description in descriptions_from(entity, topic, home, home):
                 yield description
 
 
 async def _home(entity: str, web: Web) -> Page | None:
     """The page that is about the entity: the first result that bears its name."""
     for hit in await web.search(entity, RESULTS):
-        if entity in hit.title and (page := await _read(hit.url, web)) and fold(describe(page).name) == fold(entity):
+        if (
+            entity in hit.title
+            and (page := await _read(hit.url, web))
+            and fold_case(topic_of(page).name) == fold_case(entity)
+        ):
             return page
     return None
 
@@ -84,34 +89,34 @@ async def _read(url: str, web: Web) -> Page | None:
         return None
 
 
-def said_of(entity: str, thing: Thing, home: Page, page: Page) -> Iterator[Description]:
+def descriptions_from(entity: str, topic: Topic, home: Page, page: Page) -> Iterator[Description]:
     """What a page says of the entity and of nothing else: one value of a relation, or a statement about it.
 
     A thing of which relations are known is told from others by these; a statement might hold for several.
     """
     if page is not home:
-        yield from _related(entity, thing, urls.key(home.url), page)
-    if not (thing.kind and read_facts(home, thing)):
+        yield from _related(entity, topic, urls.page_key(home.url), page)
+    if not (topic.kind and read_facts(home, topic)):
         yield from _stated(entity, home, page)
 
 
-def _related(entity: str, thing: Thing, target: str, page: Page) -> Iterator[Description]:
-    source = describe(page)
-    if not source.kind or all(urls.key(link.url) != target for link in page.links):
+def _related(entity: str, topic: Topic, target: str, page: Page) -> Iterator[Description]:
+    source = topic_of(page)
+    if not source.kind or all(urls.page_key(link.url) != target for link in page.links):
         return
-    listed = {entry.target for roster in read_rosters(page) for entry in roster.entries}
+    listed = {entry.target for link_list in read_link_lists(page) for entry in link_list.entries}
     facts = read_facts(page, source)
     for fact in facts:
         values = {other.target for other in facts if other.relation == fact.relation}
         of_many = fact.relation.takes_many and target in listed
         if fact.target == target and fact.anchor == entity and len(values) == 1 and not of_many:
-            yield Description(_phrase(fact.relation, source, thing), fact.quote, page, entity)
+            yield Description(_phrase(fact.relation, source, topic), fact.quote, page, entity)
 
 
 def _stated(entity: str, home: Page, page: Page) -> Iterator[Description]:
-    target = urls.key(home.url)
-    for statement in read_statements(page, describe(page).name, about=target):
-        if statement.gloss and page is not home and mentions(home.text, statement.gloss):
+    target = urls.page_key(home.url)
+    for statement in read_statements(page, topic_of(page).name, about=target):
+        if statement.gloss and page is not home and contains_name(home.text, statement.gloss):
             continue  # the page says so itself: no other one has to be read for it
         about_it = statement.form == "about" and page is not home and is_on(home.text, entity, statement.answer)
         if statement.description and (statement.answer == entity or about_it):
@@ -123,24 +128,26 @@ def _stated(entity: str, home: Page, page: Page) -> Iterator[Description]:
 def _told(entity: str, target: str, page: Page) -> Iterator[Description]:
     """What a page says of the entity without a link: only where its kind shows that no common word is meant."""
     for start, end in sentence_spans(page.text) if is_name(entity) else ():
-        sentence = squeeze(page.text[start:end])
-        said = state(sentence, entity, target) if entity in sentence and stands_alone(sentence, entity) else None
+        sentence = single_spaced(page.text[start:end])
+        said = (
+            statement_about(sentence, entity, target) if entity in sentence and stands_alone(sentence, entity) else None
+        )
         if said and said.description.startswith(tuple(f"the {kind} that " for kind in KINDS.split("|"))):
             yield Description(said.description, said.quote, page, entity)
 
 
-def _phrase(relation: Relation, source: Thing, thing: Thing) -> str:
-    return wording.describe_object(relation, source.called, thing)
+def _phrase(relation: Relation, source: Topic, topic: Topic) -> str:
+    return wording.describe_object(relation, source.called, topic)
 
 
-def replaced(qa: QA, entity: str, description: Description) -> QA | None:
+def replace_entity(qa: QA, entity: str, description: Description) -> QA | None:
     """The question with the description in the entity's place; None unless that is sound English and no circle."""
     if description.is_gloss and f"the page “{entity}”" not in qa.question:
         return None
     if qa.type == "comparison" and ("," in description.text or len(description.text.split()) > MOST_WORDS_COMPARED):
         return None
-    source = describe(description.page).name
-    if source != entity and mentions(qa.question, source):
+    source = topic_of(description.page).name
+    if source != entity and contains_name(qa.question, source):
         return None
-    question = entities.replace(qa.question, entity, description.text)
-    return harder_question(qa, entity, description, question) if question and not wording.is_knotted(question) else None
+    question = question_entities.replace_name(qa.question, entity, description.text)
+    return harder_question(qa, entity, description, question) if question and not wording.is_clumsy(question) else None

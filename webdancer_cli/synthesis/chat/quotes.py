@@ -21,7 +21,7 @@ _CLUSTER = re.compile(rf"\s+|\S[{_ACCENTS}]*")
 _WRAPPING = re.compile(r"\A(?:[\s\"']|\.{3,})+|(?:[\s\"']|\.{3,})+\Z")
 
 
-class Quotable:
+class QuoteFinder:
     """A page's text in which many quotes are looked for."""
 
     def __init__(self, text: str):

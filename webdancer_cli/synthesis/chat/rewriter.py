@@ -10,20 +10,21 @@ from typing import TypeVar
 
 import msgspec
 
-from webdancer_cli import config, structured
+from webdancer_cli.data.records import QA, Page, Usage
 from webdancer_cli.errors import Reject, ToolError
+from webdancer_cli.llm import structured_output
+from webdancer_cli.llm.budget import add_usage
+from webdancer_cli.options import config
 from webdancer_cli.prompts import PromptSet
-from webdancer_cli.records import QA, Page, Usage
-from webdancer_cli.spending import added
-from webdancer_cli.synthesis.chat import namesakes
-from webdancer_cli.synthesis.chat.groups import numbered
-from webdancer_cli.synthesis.chat.quotes import Quotable
-from webdancer_cli.synthesis.chat.typed import MAX_QUOTE_CHARS
-from webdancer_cli.synthesis.checks import fold, mentions, wording_fault
-from webdancer_cli.synthesis.hardening import Description, harder_question, is_found_again
-from webdancer_cli.web.passages import passages
-from webdancer_cli.web.source import Web
-from webdancer_cli.web.words import content_words
+from webdancer_cli.synthesis.chat import aliases
+from webdancer_cli.synthesis.chat.page_groups import number_pages
+from webdancer_cli.synthesis.chat.quotes import QuoteFinder
+from webdancer_cli.synthesis.chat.type_checks import MAX_QUOTE_CHARS
+from webdancer_cli.synthesis.checks import contains_name, fold_case, wording_fault
+from webdancer_cli.synthesis.rewrite_checks import Description, harder_question, is_found_again
+from webdancer_cli.text.passages import passages
+from webdancer_cli.text.words import content_stems
+from webdancer_cli.web.protocols import Web
 
 RESULTS = 5
 PAGE_CHARS = 2000
@@ -40,17 +41,17 @@ PROMPTS = ("entity.md", "query.md", "rewriter.md", "check_rewrite.md")
 Value = TypeVar("Value")
 
 
-class Choice(msgspec.Struct):
+class EntityChoice(msgspec.Struct):
     """``entity`` is empty if the question names none that could give way."""
 
     entity: str
 
 
-class Query(msgspec.Struct):
+class QueryReply(msgspec.Struct):
     query: str
 
 
-class Restructured(msgspec.Struct):
+class RewriteReply(msgspec.Struct):
     """``page`` counts from 1; 0 says that no page holds a sentence to use."""
 
     page: int
@@ -59,7 +60,7 @@ class Restructured(msgspec.Struct):
     question: str
 
 
-class Verdict(msgspec.Struct):
+class RewriteVerdict(msgspec.Struct):
     one_question: bool
     grammatical: bool
     same_answer: bool
@@ -83,7 +84,11 @@ class ChatRewriter:
     """
 
     def __init__(
-        self, options: config.E2hqa, chat: structured.Completes, prompts: PromptSet, judge: structured.Completes
+        self,
+        options: config.E2hqaOptions,
+        chat: structured_output.ChatModel,
+        prompts: PromptSet,
+        judge: structured_output.ChatModel,
     ):
         self.name = chat.model
         self.failures: Counter[str] = Counter()
@@ -97,13 +102,13 @@ class ChatRewriter:
 
         Raises ModelError when the model cannot be reached, and Unreadable when not one of its replies could be read.
         """
-        faults: list[structured.Unreadable | Reject] = []
-        search = Search()
+        faults: list[structured_output.Unreadable | Reject] = []
+        search = EntitySearch()
         while len(faults) < ATTEMPTS:
             search.attempt = len(faults)
             try:
                 harder = await self._attempt(qa, web, search)
-            except (structured.Unreadable, Reject) as fault:
+            except (structured_output.Unreadable, Reject) as fault:
                 faults.append(fault)
                 self.failures[fault.reason if isinstance(fault, Reject) else "unreadable_reply"] += 1
                 if isinstance(fault, Reject) and fault.reason == "no_entity":
@@ -111,40 +116,40 @@ class ChatRewriter:
                 continue
             harder.prompts, harder.usage = self._prompts, search.usage
             return harder
-        unreadable = [fault for fault in faults if isinstance(fault, structured.Unreadable)]
+        unreadable = [fault for fault in faults if isinstance(fault, structured_output.Unreadable)]
         if len(unreadable) == ATTEMPTS:
             raise unreadable[-1]
         return None
 
-    async def _attempt(self, qa: QA, web: Web, search: "Search") -> QA:
+    async def _attempt(self, qa: QA, web: Web, search: "EntitySearch") -> QA:
         """One entity replaced. Raises Reject with the reason why it cannot be, Unreadable, and ModelError."""
         entity = await self._entity(qa, search)
-        query = await self._asked(self._chat, Query, "query.md", search, question=qa.question, entity=entity)
+        query = await self._asked(self._chat, QueryReply, "query.md", search, question=qa.question, entity=entity)
         pages = await _found(query.query, web)
         reply = await self._asked(
             self._chat,
-            Restructured,
+            RewriteReply,
             "rewriter.md",
             search,
             question=qa.question,
             answer=qa.answer,
             entity=entity,
             words=MAX_DESCRIPTION_WORDS,
-            pages=numbered((page, passages(page.text, f"{entity} {query.query}", PAGE_CHARS)) for page in pages),
+            pages=number_pages((page, passages(page.text, f"{entity} {query.query}", PAGE_CHARS)) for page in pages),
         )
         description = checked_description(reply, qa, entity, query.query, pages)
         harder = checked_question(reply.question.strip(), qa, entity, description, pages, author=self.name)
-        homes = [page for page in pages if namesakes.is_about(page, entity)]
+        homes = [page for page in pages if aliases.is_about(page, entity)]
         if not await _leads_back(description, homes, web):
             raise _fault("not_found_again", description.text)
         await self._judged(harder, qa, entity, description, search)
         return harder
 
-    async def _entity(self, qa: QA, search: "Search") -> str:
+    async def _entity(self, qa: QA, search: "EntitySearch") -> str:
         """An entity that could give way; what cannot is not to be chosen again."""
         avoid = f"- Not again: {'; '.join(search.tried)}.\n" if search.tried else ""
         choice = await self._asked(
-            self._chat, Choice, "entity.md", search, question=qa.question, answer=qa.answer, avoid=avoid
+            self._chat, EntityChoice, "entity.md", search, question=qa.question, answer=qa.answer, avoid=avoid
         )
         entity = choice.entity.strip()
         if not entity:
@@ -152,16 +157,16 @@ class ChatRewriter:
         if entity in search.tried:
             raise _fault("entity_repeated", entity)
         search.tried.append(entity)
-        if any(mentions(entity, answer) or mentions(answer, entity) for answer in (qa.answer, *qa.aliases)):
+        if any(contains_name(entity, answer) or contains_name(answer, entity) for answer in (qa.answer, *qa.aliases)):
             raise _fault("entity_is_answer", entity)
-        if not mentions(qa.question, entity):
+        if not contains_name(qa.question, entity):
             raise _fault("entity_not_in_question", entity)
         return entity
 
-    async def _judged(self, harder: QA, qa: QA, entity: str, description: Description, search: "Search") -> None:
+    async def _judged(self, harder: QA, qa: QA, entity: str, description: Description, search: "EntitySearch") -> None:
         verdict = await self._asked(
             self._judge,
-            Verdict,
+            RewriteVerdict,
             "check_rewrite.md",
             search,
             entity=entity,
@@ -176,14 +181,16 @@ class ChatRewriter:
                 raise _fault(reason, verdict.reason)
 
     async def _asked(
-        self, chat: structured.Completes, kind: type[Value], file: str, search: "Search", **values: object
+        self, chat: structured_output.ChatModel, kind: type[Value], file: str, search: "EntitySearch", **values: object
     ) -> Value:
-        value, usage = await structured.ask_for(chat, kind, self._files[file], rollout=search.attempt, **values)
-        search.usage = added(search.usage, usage)
+        value, usage = await structured_output.ask_for_json(
+            chat, kind, self._files[file], rollout=search.attempt, **values
+        )
+        search.usage = add_usage(search.usage, usage)
         return value
 
 
-class Search:
+class EntitySearch:
     """The search for one entity that can give way: the ``attempt``, counted from 0, which tells apart on a tape what is
     asked in the same words again; the entities ``tried``; and the ``usage`` of all attempts.
     """
@@ -220,25 +227,25 @@ async def _leads_back(description: Description, homes: Sequence[Page], web: Web)
         raise _fault("search_failed", str(error)) from None
 
 
-def checked_description(reply: Restructured, qa: QA, entity: str, query: str, pages: Sequence[Page]) -> Description:
+def checked_description(reply: RewriteReply, qa: QA, entity: str, query: str, pages: Sequence[Page]) -> Description:
     """The description, with the page's own words as its proof. Raises Reject."""
     if not 1 <= reply.page <= len(pages):
         raise _fault("no_description", entity)
     page = pages[reply.page - 1]
-    sentence = Quotable(page.text).find(reply.sentence)
+    sentence = QuoteFinder(page.text).find(reply.sentence)
     if not sentence:
         raise _fault("sentence_not_found", reply.sentence)
     if len(sentence) > MAX_QUOTE_CHARS:
         raise _fault("long_quote", sentence)
-    home = namesakes.is_about(page, entity)
-    if not home and not any(namesakes.mentions(sentence, name) for name in namesakes.names(entity, pages)):
+    home = aliases.is_about(page, entity)
+    if not home and not any(aliases.names_entity(sentence, name) for name in aliases.entity_names(entity, pages)):
         raise _fault("not_about_entity", sentence)
     text = reply.description.strip()
-    if any(mentions(f"{text} {sentence}", name) for name in (qa.answer, *qa.aliases)):
+    if any(contains_name(f"{text} {sentence}", name) for name in (qa.answer, *qa.aliases)):
         raise _fault("answer_in_description", text)
     if not 1 <= len(text.split()) <= MAX_DESCRIPTION_WORDS:
         raise _fault("long_description", text)
-    said, known = content_words(text), content_words(f"{sentence} {page.title}")
+    said, known = content_stems(text), content_stems(f"{sentence} {page.title}")
     if len(said & known) < SUPPORTED_SHARE * len(said):
         raise _fault("unsupported_description", text)
     return Description(text, sentence, page, query)
@@ -248,9 +255,9 @@ def checked_question(
     question: str, qa: QA, entity: str, description: Description, pages: Sequence[Page], *, author: str
 ) -> QA:
     """The record of the harder question. Raises Reject."""
-    if fold(description.text) not in fold(question):
+    if fold_case(description.text) not in fold_case(question):
         raise _fault("description_left_out", question)
-    if named := namesakes.left(entity, namesakes.names(entity, pages), qa.question, question):
+    if named := aliases.remaining_name(entity, aliases.entity_names(entity, pages), qa.question, question):
         raise _fault("entity_left", named)
     if _kept(qa.question, question, entity) < KEPT_SHARE:
         raise _fault("question_changed", question)
@@ -263,8 +270,8 @@ def checked_question(
 
 def _kept(before: str, after: str, entity: str) -> float:
     """The share of a question's words, but for those of the entity, that are still there."""
-    rest = content_words(before) - content_words(entity)
-    return len(rest & content_words(after)) / len(rest) if rest else 1.0
+    rest = content_stems(before) - content_stems(entity)
+    return len(rest & content_stems(after)) / len(rest) if rest else 1.0
 
 
 def _fault(reason: str, detail: str) -> Reject:

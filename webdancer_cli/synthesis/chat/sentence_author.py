@@ -11,19 +11,19 @@ from collections.abc import Iterator
 
 import msgspec
 
-from webdancer_cli import config, structured
+from webdancer_cli.data.records import QA, Evidence, Page, Usage
 from webdancer_cli.errors import Reject, UsageError
+from webdancer_cli.llm import structured_output
+from webdancer_cli.llm.budget import add_usage
+from webdancer_cli.options import config
 from webdancer_cli.prompts import PromptSet
-from webdancer_cli.records import QA, Evidence, Page, Usage
-from webdancer_cli.spending import added
-from webdancer_cli.synthesis import mix
-from webdancer_cli.synthesis.builtin import standing
+from webdancer_cli.synthesis import mix, standalone
 from webdancer_cli.synthesis.chat.author import ChatAuthor
-from webdancer_cli.synthesis.chat.quotes import Quotable
-from webdancer_cli.synthesis.checks import Fault, mentions, squeeze
-from webdancer_cli.synthesis.roles import Refused
-from webdancer_cli.synthesis.signing import sign
-from webdancer_cli.web.words import content_words, sentences
+from webdancer_cli.synthesis.chat.quotes import QuoteFinder
+from webdancer_cli.synthesis.checks import QuestionFault, contains_name, single_spaced
+from webdancer_cli.synthesis.protocols import RefusedQuestion
+from webdancer_cli.synthesis.provenance import signed_question
+from webdancer_cli.text.words import content_stems, sentences
 
 TYPE = "single_hop"
 """What one sentence can prove."""
@@ -41,13 +41,13 @@ _TELLING = re.compile(r"(?<=[\w,)(“\"] )[(“\"]?(?:[A-Z]\w+|\d)|\w@\w|\w[./]\
 """What can be asked for by name, inside a sentence: names, numbers, addresses."""
 
 
-class Asked(msgspec.Struct):
+class SentenceAuthorReply(msgspec.Struct):
     question: str
-    answer: structured.TextOrNumber
+    answer: structured_output.TextOrNumber
 
 
 class ReadBack(msgspec.Struct):
-    answer: structured.TextOrNumber
+    answer: structured_output.TextOrNumber
 
 
 class SentenceAuthor(ChatAuthor):
@@ -56,7 +56,7 @@ class SentenceAuthor(ChatAuthor):
     Raises UsageError where only questions of other types are wanted.
     """
 
-    def __init__(self, options: config.Crawlqa, chat: structured.Completes, prompts: PromptSet):
+    def __init__(self, options: config.CrawlqaOptions, chat: structured_output.ChatModel, prompts: PromptSet):
         super().__init__(options, chat, prompts)
         if TYPE not in self._quotas:
             raise UsageError(f"--ask sentences: writes {TYPE} only, which --types leaves out; name it, or ask pages")
@@ -64,58 +64,58 @@ class SentenceAuthor(ChatAuthor):
         self._prompts = prompts.id_of(WRITE, READ_BACK)
         self._files = prompts.files
 
-    async def _written(self, group: list[Page]) -> list[QA | Refused]:
+    async def _written(self, group: list[Page]) -> list[QA | RefusedQuestion]:
         page, most = group[0], self._quotas[TYPE]
-        written: list[QA | Refused] = []
+        written: list[QA | RefusedQuestion] = []
         for sentence in telling_sentences(page, SENTENCES_A_QUESTION * most):
             written.append(await self._about(sentence, page))
             if sum(isinstance(outcome, QA) for outcome in written) == most:
                 break
         return written
 
-    async def _about(self, sentence: str, page: Page) -> QA | Refused:
+    async def _about(self, sentence: str, page: Page) -> QA | RefusedQuestion:
         """The question on a sentence, or why there is none. Raises ModelError, but for what cannot be read."""
         try:
-            asked, usage = await structured.ask_for(
-                self._chat, Asked, self._files[WRITE], title=squeeze(page.title), sentence=sentence
+            asked, usage = await structured_output.ask_for_json(
+                self._chat, SentenceAuthorReply, self._files[WRITE], title=single_spaced(page.title), sentence=sentence
             )
-        except structured.Unreadable as error:
-            return Refused(Reject("unreadable_reply", str(error), failed=False), url=page.url)
+        except structured_output.Unreadable as error:
+            return RefusedQuestion(Reject("unreadable_reply", str(error), failed=False), url=page.url)
         proof = Evidence(url=page.url, quote=sentence, title=page.title, sha256=page.sha256, fetched_at=page.fetched_at)
-        answer = Quotable(sentence).find(asked.answer) or asked.answer.strip()
-        qa = sign(asked.question.strip(), answer, TYPE, [proof], author=self.name)
+        answer = QuoteFinder(sentence).find(asked.answer) or asked.answer.strip()
+        qa = signed_question(asked.question.strip(), answer, TYPE, [proof], author=self.name)
         qa.prompts, qa.usage = self._prompts, usage
         fault = self._fault(qa, [page]) or _off_the_sentence(qa) or await self._read_back(qa, sentence)
-        return Refused(Reject(fault.reason, fault.detail, failed=False), qa) if fault else qa
+        return RefusedQuestion(Reject(fault.reason, fault.detail, failed=False), qa) if fault else qa
 
-    async def _read_back(self, qa: QA, sentence: str) -> Fault | None:
+    async def _read_back(self, qa: QA, sentence: str) -> QuestionFault | None:
         """Whether the model, shown the question, does not find its answer in the sentence again."""
         try:
-            again, usage = await structured.ask_for(
+            again, usage = await structured_output.ask_for_json(
                 self._chat, ReadBack, self._files[READ_BACK], sentence=sentence, question=qa.question
             )
-        except structured.Unreadable as error:
-            return Fault("answered_otherwise", str(error))
-        qa.usage = added(qa.usage or Usage(), usage)
-        agree = mentions(again.answer, qa.answer) or mentions(qa.answer, again.answer)
-        return None if agree else Fault("answered_otherwise", again.answer)
+        except structured_output.Unreadable as error:
+            return QuestionFault("answered_otherwise", str(error))
+        qa.usage = add_usage(qa.usage or Usage(), usage)
+        agree = contains_name(again.answer, qa.answer) or contains_name(qa.answer, again.answer)
+        return None if agree else QuestionFault("answered_otherwise", again.answer)
 
 
-def _off_the_sentence(qa: QA) -> Fault | None:
+def _off_the_sentence(qa: QA) -> QuestionFault | None:
     """What rules can tell of a question that is about more, or less, than its sentence."""
     if len(qa.answer.split()) > MAX_ANSWER_WORDS:
-        return Fault("long_answer", qa.answer)
+        return QuestionFault("long_answer", qa.answer)
     (proof,) = qa.evidence
-    if not content_words(qa.question) & content_words(proof.quote) - content_words(qa.answer):
-        return Fault("not_about_quote", qa.question)
-    return None if _names_something(qa.question, proof.title) else Fault("names_nothing", qa.question)
+    if not content_stems(qa.question) & content_stems(proof.quote) - content_stems(qa.answer):
+        return QuestionFault("not_about_quote", qa.question)
+    return None if _names_something(qa.question, proof.title) else QuestionFault("names_nothing", qa.question)
 
 
 def _names_something(question: str, title: str) -> bool:
     """Whether a question has a name or a number in it, or a word of the title, also inside another (rsyslogd)."""
     asked = question.casefold()
     return bool(_TELLING.search(question)) or any(
-        word in asked for word in content_words(title) if len(word) >= MIN_LETTERS
+        word in asked for word in content_stems(title) if len(word) >= MIN_LETTERS
     )
 
 
@@ -126,8 +126,8 @@ def telling_sentences(page: Page, most: int) -> list[str]:
 
 
 def _standing(page: Page) -> Iterator[str]:
-    for sentence in dict.fromkeys(map(squeeze, sentences(page.text))):
-        if len(sentence.split()) < MIN_WORDS or standing.leans_on_context(sentence):
+    for sentence in dict.fromkeys(map(single_spaced, sentences(page.text))):
+        if len(sentence.split()) < MIN_WORDS or standalone.leans_on_context(sentence):
             continue
-        if standing.stands_alone(sentence) and standing.is_whole(sentence):
+        if standalone.stands_alone(sentence) and standalone.is_complete_sentence(sentence):
             yield sentence

@@ -1,1 +1,1 @@
-"""Search back ends: one small file per service, behind ``source.Search``."""
+"""Search back ends: one small file per service, behind ``protocols.Search``."""

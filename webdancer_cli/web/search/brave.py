@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from webdancer_cli.web.service import Patience, Service
-from webdancer_cli.web.source import Hit, hit
+from webdancer_cli.web.json_api import JsonApi, Patience
+from webdancer_cli.web.protocols import Hit, make_hit
 
 KEY = "BRAVE_API_KEY"
 URL = "https://api.search.brave.com/res/v1/web/search"
@@ -36,7 +36,7 @@ class _Answer(msgspec.Struct):
     """Missing when nothing was found."""
 
 
-def results_in(value: Any) -> Any:
+def _results_in(value: Any) -> Any:
     if not isinstance(value, dict) or not ("web" in value or "query" in value or value.get("type") == "search"):
         return None
     return value.get("web") or []
@@ -47,12 +47,12 @@ class Brave:
 
     def __init__(self, key: str, url: str = URL, patience: Patience | None = None):
         self._url = url
-        self._service = Service(
+        self._service = JsonApi(
             self.name,
             headers={"X-Subscription-Token": key},
             secrets=[key],
             remedies=REMEDIES,
-            results_in=results_in,
+            results_in=_results_in,
             patience=patience,
         )
 
@@ -75,4 +75,4 @@ def _short(query: str) -> str:
 def _hit(found: _Result) -> Hit:
     """Titles and descriptions come as HTML text; ``page_age`` is a date and a time."""
     title, description = html.unescape(found.title or ""), html.unescape(found.description or "")
-    return hit(title, found.url, description, (found.page_age or "")[:10])
+    return make_hit(title, found.url, description, (found.page_age or "")[:10])

@@ -7,8 +7,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import msgspec
 
 from webdancer_cli.errors import Outage
-from webdancer_cli.web.service import Patience, Service, checked_url
-from webdancer_cli.web.source import Hit, hit
+from webdancer_cli.web.json_api import JsonApi, Patience, checked_url
+from webdancer_cli.web.protocols import Hit, make_hit
 from webdancer_cli.web.urls import without_user
 
 REMEDIES = {
@@ -31,7 +31,7 @@ class _Answer(msgspec.Struct):
     """Which engines failed and why, e.g. ``["google", "timeout"]``."""
 
 
-def results_in(value: Any) -> Any:
+def _results_in(value: Any) -> Any:
     return (value["results"] or []) if isinstance(value, dict) and "results" in value else None
 
 
@@ -43,8 +43,8 @@ class Searxng:
         parts = urlsplit(base)
         self.name = f"searxng={without_user(base)}"
         self._url = f"{base}/search"
-        self._service = Service(
-            self.name, secrets=_secrets(parts), remedies=REMEDIES, results_in=results_in, patience=patience
+        self._service = JsonApi(
+            self.name, secrets=_secrets(parts), remedies=REMEDIES, results_in=_results_in, patience=patience
         )
 
     async def search(self, query: str, results: int) -> list[Hit]:
@@ -53,7 +53,8 @@ class Searxng:
         if not answer.results and answer.unresponsive_engines:
             raise Outage(f"{self.name}: its engines failed: {_engines(answer.unresponsive_engines)}")
         return [
-            hit(found.title, found.url, found.content, (found.publishedDate or "")[:10]) for found in answer.results
+            make_hit(found.title, found.url, found.content, (found.publishedDate or "")[:10])
+            for found in answer.results
         ]
 
     async def aclose(self) -> None:

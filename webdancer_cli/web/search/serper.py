@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from webdancer_cli.web.service import Patience, Service
-from webdancer_cli.web.source import Hit, hit
+from webdancer_cli.web.json_api import JsonApi, Patience
+from webdancer_cli.web.protocols import Hit, make_hit
 
 KEY = "SERPER_API_KEY"
 URL = "https://google.serper.dev/search"
@@ -28,7 +28,7 @@ class _Answer(msgspec.Struct):
     organic: list[_Result] | None = None
 
 
-def results_in(value: Any) -> Any:
+def _results_in(value: Any) -> Any:
     if not isinstance(value, dict) or not {"organic", "searchParameters"} & set(value):
         return None
     return value.get("organic") or []
@@ -39,19 +39,19 @@ class Serper:
 
     def __init__(self, key: str, url: str = URL, patience: Patience | None = None):
         self._url = url
-        self._service = Service(
+        self._service = JsonApi(
             self.name,
             headers={"X-API-KEY": key},
             secrets=[key],
             remedies=REMEDIES,
-            results_in=results_in,
+            results_in=_results_in,
             patience=patience,
         )
 
     async def search(self, query: str, results: int) -> list[Hit]:
         asked = {"q": query, "num": min(results, MOST_RESULTS)}
         answer = await self._service.ask("POST", self._url, _Answer, json=asked)
-        return [hit(found.title, found.link, found.snippet, found.date) for found in answer.organic or []]
+        return [make_hit(found.title, found.link, found.snippet, found.date) for found in answer.organic or []]
 
     async def aclose(self) -> None:
         await self._service.aclose()

@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from webdancer_cli.web.service import Patience, Service
-from webdancer_cli.web.source import Hit, hit
+from webdancer_cli.web.json_api import JsonApi, Patience
+from webdancer_cli.web.protocols import Hit, make_hit
 
 KEY = "TAVILY_API_KEY"
 URL = "https://api.tavily.com/search"
@@ -30,7 +30,7 @@ class _Answer(msgspec.Struct):
     results: list[_Result] | None = None
 
 
-def results_in(value: Any) -> Any:
+def _results_in(value: Any) -> Any:
     return (value["results"] or []) if isinstance(value, dict) and "results" in value else None
 
 
@@ -39,19 +39,19 @@ class Tavily:
 
     def __init__(self, key: str, url: str = URL, patience: Patience | None = None):
         self._url = url
-        self._service = Service(
+        self._service = JsonApi(
             self.name,
             headers={"Authorization": f"Bearer {key}"},
             secrets=[key],
             remedies=REMEDIES,
-            results_in=results_in,
+            results_in=_results_in,
             patience=patience,
         )
 
     async def search(self, query: str, results: int) -> list[Hit]:
         asked = {"query": query, "max_results": min(results, MOST_RESULTS), "search_depth": "basic"}
         answer = await self._service.ask("POST", self._url, _Answer, json=asked)
-        return [hit(found.title, found.url, found.content, found.published_date) for found in answer.results or []]
+        return [make_hit(found.title, found.url, found.content, found.published_date) for found in answer.results or []]
 
     async def aclose(self) -> None:
         await self._service.aclose()

@@ -1,0 +1,85 @@
+"""Questions from sentences, when the whole site is known."""
+
+from webdancer_cli.data.records import QA, Link, Page
+from webdancer_cli.synthesis.builtin.ask.sentence_questions import SentenceQuestions
+from webdancer_cli.synthesis.builtin.read.page_graph import PageGraph
+from webdancer_cli.synthesis.checks import first_fault
+
+
+def page(name: str, text: str, *links: tuple[str, str, str], title: str = "") -> Page:
+    found = [Link(url=f"http://127.0.0.1/{to}.html", text=anchor, sentence=said) for to, anchor, said in links]
+    return Page(url=f"http://127.0.0.1/{name}.html", title=title or name, text=text, links=found)
+
+
+def sentence_questions(*pages: Page) -> tuple[SentenceQuestions, PageGraph]:
+    graph = PageGraph()
+    for each in pages:
+        graph.add(each)
+    return SentenceQuestions(graph, seed=0), graph
+
+
+def asked(pages: list[Page], write: str) -> list[QA]:
+    said, graph = sentence_questions(*pages)
+    found = [qa for node in graph.nodes.values() for qa in getattr(said, write)(node)]
+    assert {first_fault(qa, {page.url: page.text for page in pages}) for qa in found} <= {None}
+    return found
+
+
+MOVES = "The shutil module offers high-level operations on files, such as copying them between folders."
+
+
+def test_a_page_is_called_by_its_name_only_if_no_other_page_has_it() -> None:
+    target = page("shutil", "shutil\nTree copies.")
+    one = page("one", f"Making copies\n{MOVES}", ("shutil", "shutil", MOVES), title="Making copies")
+    assert [qa.answer for qa in asked([target, one], "singles")] == ["shutil"]
+    two = page("two", "Making copies\nSomething else.", title="Making copies")
+    assert asked([target, one, two], "singles") == []
+
+
+def test_a_blank_that_many_pages_could_fill_is_not_asked() -> None:
+    raised = "Callers of the function number {} should expect a TypeError exception from the parser."
+    target = page("TypeError", "TypeError\nA wrong type.")
+    pages = [
+        page(f"p{n}", f"Page {n}\n{said}", ("TypeError", "TypeError", said), title=f"Parsing part {'abcdefg'[n]}")
+        for n in range(7)
+        if (said := raised.format(n).replace("number", f"called f{n}"))
+    ]
+    assert asked([target, *pages[:5]], "singles")
+    assert asked([target, *pages], "singles") == []
+
+
+def test_an_index_explains_and_describes_pages_that_do_not_do_so_themselves() -> None:
+    index = page("index", "Commands\n- fold(1)\n- Wrap long lines.\n- sort(1)\n- Order the lines of a file.",
+                 ("fold", "fold(1)", "fold(1)"), ("sort", "sort(1)", "sort(1)"))  # fmt: skip
+    said = "The width at which lines break is by default that of the sort(1) command in all its modes."
+    fold = page("fold", f"SYNOPSIS\nfold FILE\n{said}", ("sort", "sort(1)", said), title="fold(1)")
+    sort = page("sort", "SYNOPSIS\nsort FILE", title="sort(1)")
+    questions = {qa.question: qa.answer for qa in asked([index, fold, sort], "singles")}
+    assert questions["What is described as “Order the lines of a file”?"] == "sort(1)"
+    (chain,) = asked([index, fold, sort], "chains")
+    assert chain.question.startswith("According to the page on “Wrap long lines”, which command fills the blank")
+    assert (chain.answer, chain.level) == ("sort(1)", 2)
+
+
+def test_a_description_is_of_the_page_only_if_the_page_is_about_it() -> None:
+    said = "The raise statement allows the programmer to force an exception with any message."
+    other = "The finally clause leads the interpreter through the clean-up code of the trace module in all cases."
+    source = page("errors", f"Errors\n{said}", ("statements", "raise", said), title="Errors and exceptions")
+    trace = page("trace", "trace\nTracing.")
+    about_all = page("statements", f"Simple statements\n{other}", ("trace", "trace", other), title="Simple statements")
+    assert asked([source, about_all, trace], "chains") == []
+    on_it = page("statements", f"The raise statement\n{other}", ("trace", "trace", other), title="Raising")
+    assert [qa.answer for qa in asked([source, on_it, trace], "chains")] == ["trace"]
+
+
+def test_two_dated_pages_are_compared() -> None:
+    pages = [page(name, f"{name} — A module of the library\nNew in version {version}.\nIt is small.")
+             for name, version in (("pathlib", "3.4"), ("zoneinfo", "3.10"))]  # fmt: skip
+    for qa in asked(pages, "compared"):
+        assert qa.answer == ("pathlib" if "an earlier version" in qa.question else "zoneinfo")  # 3.10 is after 3.4
+        assert qa.level == 2
+    assert len(asked(pages, "compared")) == 2
+    assert {(qa.question, qa.answer) for qa in asked(pages, "dated")} == {
+        ("In which version was “pathlib” added?", "3.4"),
+        ("In which version was “zoneinfo” added?", "3.10"),
+    }

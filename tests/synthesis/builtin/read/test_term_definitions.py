@@ -1,0 +1,89 @@
+"""Options, settings and their defaults, and abbreviations that are spelled out."""
+
+import pytest
+
+from webdancer_cli.synthesis.builtin.read.abbreviations import read_abbreviations
+from webdancer_cli.synthesis.builtin.read.term_definitions import read_term_statements
+
+
+def said(text: str) -> dict[str, str]:
+    return {found.question: found.answer for found in read_term_statements(text)}
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "answer"),
+    [
+        ("- -p<n>\n- Remove leading parts. The default is 1.", "what is the default value of the option -p", "1"),
+        (
+            "- -d DIR\n--target-dir=DIR\n- Where to put copies. Defaults to /var/cache.",
+            "what is the default value of the option --target-dir",
+            "/var/cache",
+        ),
+        (
+            "queue_size (integer)\nSets how many jobs wait. The default value is 16 bytes.",
+            "what is the default value of queue_size",
+            "16 bytes",
+        ),
+        ("| Default: | QueueLength 512 |", "what is the default value of QueueLength", "512"),
+        (
+            "- --since <date>\n- Show only the entries made later than the date that is given.",
+            "which option shows only the entries made later than the date that is given",
+            "--since",
+        ),
+        (
+            "queue_log (boolean)\nEnables a line in the server log for every job that had to wait.",
+            "which parameter enables a line in the server log for every job that had to wait",
+            "queue_log",
+        ),
+    ],
+)
+def test_what_stands_under_a_term_answers(text: str, question: str, answer: str) -> None:
+    assert said(text)[question] == answer
+
+
+def test_the_other_spelling_of_an_option_is_an_alias() -> None:
+    (found,) = read_term_statements("- -q, --quiet\n- Suppress all output but that of commands which fail at once.")
+    assert (found.answer, found.aliases) == ("--quiet", ("-q",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- -p<n>\n- Remove leading parts. The default is to remove none.",
+        "- -p<n>\n- Remove leading parts. The default is taken from the environment.",
+        "- --ff\n--no-ff\n- Specifies how a merge is handled when the history has not moved at all.",
+        "- -v\n- Show only the entries that it made later, unless you say so.",
+        "- --undo\n- Commit or reset the whole of a transaction that was left open.",
+        "NOTES\nThe default is 1.",
+        "A term of prose\nThe default is 1.",
+    ],
+)
+def test_terms_that_say_too_little_are_left(text: str) -> None:
+    assert said(text) == {}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "short", "full"),
+    [
+        ("We use a Virtual Private Network (VPN) here.", "VPN", "Virtual Private Network"),
+        ("It speaks SNMP (Simple Network Management Protocol) well.", "SNMP", "Simple Network Management Protocol"),
+        ("RAID stands for Redundant Array of Independent Disks.", "RAID", "Redundant Array of Independent Disks"),
+        ("The commits form a directed acyclic graph (DAG).", "DAG", "directed acyclic graph"),
+        ("Use the inter-process communication (IPC) of it.", "IPC", "inter-process communication"),
+    ],
+)
+def test_an_abbreviation_is_spelled_out_by_its_initials(sentence: str, short: str, full: str) -> None:
+    assert [(found.short, found.full) for found in read_abbreviations(sentence)] == [(short, full)]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "He works for the agency (NASA) now.",
+        "It runs on old machines (PDP) too.",
+        "HTTP (the language of the web) is old.",
+        "See the second volume (II) of it.",
+    ],
+)
+def test_what_the_initials_do_not_give_is_no_abbreviation(sentence: str) -> None:
+    assert list(read_abbreviations(sentence)) == []

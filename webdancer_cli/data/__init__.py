@@ -1,0 +1,1 @@
+"""Records between stages: their types, reading and writing them, and carrying them through a stage."""

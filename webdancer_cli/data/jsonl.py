@@ -1,0 +1,421 @@
+"""Reading and writing JSON lines: errors that name file and line, a flush per record, torn lines mended.
+
+The lines are ``jsonlines``', the codec is ``msgspec``. Whatever is opened here is read as UTF-8: a byte-order mark is
+left out, UTF-16 and UTF-32 are converted on the way.
+"""
+
+import codecs
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from stat import S_ISFIFO, S_ISREG
+from tempfile import TemporaryFile
+from typing import IO, Any, NamedTuple, Protocol, TypeVar
+
+import jsonlines
+import msgspec
+
+from webdancer_cli.data.key_set import KeySet
+from webdancer_cli.data.records import AnyRecord, Record, Rejected, WrongShape, from_object, to_object
+from webdancer_cli.errors import ClosedPipe, UsageError, WebdancerError
+from webdancer_cli.text import encoding
+
+STDIN = "-"
+
+MAX_LINE_BYTES = 1 << 28
+"""A longer line is refused rather than read into memory: it is no record, but a file without line breaks."""
+
+BadLine = Callable[[Rejected], None]
+"""Is told of every line that cannot be read. Without one, the first bad line raises UsageError."""
+
+Value = TypeVar("Value")
+
+
+class Line(NamedTuple):
+    """A decoded line: its name ``file:line``, the byte offset where it starts, and its JSON value."""
+
+    name: str
+    offset: int
+    value: object
+
+
+def read_values(source: str, on_bad: BadLine | None = None) -> Iterator[Line]:
+    """The non-empty lines of a file or of stdin ("-"), decoded. A line that is not JSON goes to ``on_bad``.
+
+    Raises UsageError when the file cannot be opened, and when stdin is a terminal (nobody is piping).
+    """
+    with open_input(source) as (name, stream):
+        yield from stream_values(stream, name, on_bad)
+
+
+class LineSource(Protocol):
+    """What lines are read from."""
+
+    def readline(self, limit: int = -1, /) -> bytes: ...
+
+
+def stream_values(stream: LineSource, name: str, on_bad: BadLine | None = None) -> Iterator[Line]:
+    """Like ``read_values``, from a stream that is open already."""
+    lines = _Lines(stream)
+    reader = jsonlines.Reader(lines, loads=_loads)
+    while True:
+        try:
+            value = reader.read(allow_none=True, skip_empty=True)
+        except EOFError:
+            return
+        except (jsonlines.InvalidLineError, _TooLong) as error:
+            detail = f"{name}:{lines.number}: not valid JSON: {error.__cause__ or error}"
+            report_bad_line(on_bad, Rejected(reason="broken_line", detail=detail, record=lines.text()))
+            continue
+        yield Line(f"{name}:{lines.number}", lines.offset, value)
+
+
+class _TooLong(ValueError):
+    pass
+
+
+class _Lines:
+    """Hands a stream to the reader line by line, and knows which line that was."""
+
+    def __init__(self, stream: LineSource):
+        self.number = 0
+        self.offset = stream.skipped_bytes if isinstance(stream, _Begun) else 0
+        self._line = b""
+        self._stream = stream
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> bytes:
+        self.offset += len(self._line)
+        self.number += 1
+        self._line = self._stream.readline(MAX_LINE_BYTES)
+        if not self._line:
+            raise StopIteration
+        if len(self._line) == MAX_LINE_BYTES and not self._line.endswith(b"\n"):
+            self._skip_rest()
+            raise _TooLong(f"a line of more than {MAX_LINE_BYTES} bytes")
+        return self._line
+
+    def _skip_rest(self) -> None:
+        self._line = self._line[:1000]
+        while (part := self._stream.readline(MAX_LINE_BYTES)) and not part.endswith(b"\n"):
+            pass
+
+    def text(self) -> str:
+        """The current line for a person to read."""
+        return self._line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+def _loads(text: str | bytes) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def report_bad_line(on_bad: BadLine | None, rejected: Rejected) -> None:
+    """Hand on what cannot be read. Raises UsageError where nobody listens."""
+    if on_bad is None:
+        raise UsageError(rejected.detail)
+    on_bad(rejected)
+
+
+@contextmanager
+def open_input(source: str) -> Iterator[tuple[str, LineSource]]:
+    """The name for messages and the bytes of a file or of stdin ("-"), as UTF-8 without a mark. Raises UsageError."""
+    if source == STDIN:
+        yield "stdin", to_utf8(_stdin())
+        return
+    with open_bytes(source) as stream:
+        yield source, to_utf8(stream)
+
+
+def to_utf8(stream: LineSource) -> LineSource:
+    """A stream as UTF-8 without a byte-order mark; one that is UTF-8 already is handed through. Offsets of a converted
+    stream are its own, not the file's."""
+    head = stream.readline(_HEAD_BYTES)
+    codec, mark_bytes = encoding.byte_order_mark(head)
+    if codec in ("", "utf-8"):
+        return _Begun(head[mark_bytes:], stream, mark_bytes)
+    return _Converted(head[mark_bytes:], stream, codec)
+
+
+_HEAD_BYTES = 8
+"""Enough to tell the encoding by; a pipe whose first line is shorter is not waited for any longer."""
+_BLOCK_BYTES = 65536
+
+
+def open_utf8(path: str) -> IO[bytes]:
+    """A file to be read at any place, as UTF-8: from behind its byte-order mark, or a converted copy of it that goes
+    when it is closed. Raises UsageError."""
+    stream = open_bytes(path)
+    codec, mark_bytes = encoding.byte_order_mark(stream.read(_HEAD_BYTES))
+    stream.seek(mark_bytes)
+    if codec in ("", "utf-8"):
+        return stream
+    with stream:
+        converted: IO[bytes] = TemporaryFile()  # noqa: SIM115
+        lines = _Converted(b"", stream, codec)
+        while line := lines.readline(_BLOCK_BYTES):
+            converted.write(line)
+    converted.flush()
+    converted.seek(0)
+    return converted
+
+
+class _Begun:
+    """A stream whose first bytes were read already."""
+
+    def __init__(self, head: bytes, stream: LineSource, skipped_bytes: int):
+        self.skipped_bytes = skipped_bytes
+        self._head = head
+        self._stream = stream
+
+    def readline(self, limit: int = -1, /) -> bytes:
+        if not self._head:
+            return self._stream.readline(limit)
+        head, self._head = self._head, b""
+        if 0 <= limit < len(head):
+            head, self._head = head[:limit], head[limit:]
+        if head.endswith(b"\n") or self._head:
+            return head
+        return head + self._stream.readline(limit - len(head) if limit >= 0 else limit)
+
+
+class _Converted:
+    """A stream of UTF-16 or UTF-32 as UTF-8; what cannot be read becomes U+FFFD."""
+
+    def __init__(self, head: bytes, stream: LineSource, codec: str):
+        self._decoder = codecs.getincrementaldecoder(codec)("replace")
+        self._stream = stream
+        self._ahead = self._decoder.decode(head).encode("utf-8", "replace")
+        self._ended = False
+
+    def readline(self, limit: int = -1, /) -> bytes:
+        while not self._ended and b"\n" not in self._ahead and (limit < 0 or len(self._ahead) < limit):
+            block = self._stream.readline(_BLOCK_BYTES)
+            self._ended = not block
+            self._ahead += self._decoder.decode(block, final=self._ended).encode("utf-8", "replace")
+        end = self._ahead.find(b"\n") + 1 or len(self._ahead)
+        end = min(end, limit) if limit >= 0 else end
+        line, self._ahead = self._ahead[:end], self._ahead[end:]
+        return line
+
+
+def open_bytes(source: str) -> IO[bytes]:
+    """The bytes of a file. Raises UsageError."""
+    try:
+        return open(source, "rb")
+    except OSError as error:
+        raise UsageError(f"{source}: {error.strerror}: name a readable JSON lines file") from None
+
+
+def _stdin() -> IO[bytes]:
+    """Standard input, through a buffer of our own.
+
+    A thread may still be waiting in a read when the interpreter shuts down; if that read held the lock of Python's own
+    stdin buffer, the shutdown would end in a fatal error.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("nothing on stdin: pipe JSON lines in, or name a file")
+    try:
+        descriptor = sys.stdin.fileno()
+    except (OSError, ValueError):
+        return sys.stdin.buffer
+    return open(descriptor, "rb", closefd=False)
+
+
+def goes_to_a_pipe(target: str) -> bool:
+    """Whether another process reads what is written to ``target`` while we write it."""
+    try:
+        return target == STDIN and S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def read_records(source: str, kind: type[AnyRecord], on_bad: BadLine | None = None) -> Iterator[AnyRecord]:
+    """Stream the records of a file or of stdin.
+
+    A line that is not JSON, or not this kind of record, goes to ``on_bad`` as a Rejected with the reason
+    ``broken_line`` or ``wrong_shape``; reading goes on. A first line that is clearly another kind of record raises
+    UsageError: the user took the wrong file.
+    """
+    return read_records_as(source, kind, lambda value: from_object(kind, value), on_bad)
+
+
+def read_records_as(
+    source: str, kind: type[Record], convert: Callable[[object], Value], on_bad: BadLine | None = None
+) -> Iterator[Value]:
+    """Like ``read_records``, with a reading of one's own: ``convert`` raises WrongShape for what is not a ``kind``."""
+    first = True
+    for name, _, value in read_values(source, on_bad):
+        if first:
+            refuse_other_kind(name, kind, value)
+        first = False
+        try:
+            record = convert(value)
+        except WrongShape as error:
+            report_bad_line(on_bad, Rejected(reason="wrong_shape", detail=f"{name}: {error}", record=value))
+            continue
+        yield record
+
+
+_MARKS = {
+    "Trajectory": ("messages", "a trajectory (made by `webdancer sample`)"),
+    "QA": ("question", "a question (made by `webdancer crawlqa`)"),
+    "Page": ("text", "a page (made by `webdancer crawlqa --pages`)"),
+}
+
+
+def refuse_other_kind(name: str, kind: type[Record], value: object) -> None:
+    """Raises UsageError for a value that is clearly another kind of record."""
+    mark, wanted = _MARKS.get(kind.__name__, ("", ""))
+    if not mark or not isinstance(value, dict) or mark in value:
+        return
+    other = next((said for field, said in _MARKS.values() if field in value), None)
+    if other:
+        raise UsageError(f"{name}: this is {other}, but the stage takes {wanted}")
+
+
+class LineWriter:
+    """Appends records to a file or stdout, one line and one flush each.
+
+    Without ``append``, what the file held before goes with the first line, or when an empty result is closed: a run
+    that fails before it has anything to write loses nothing.
+    Raises UsageError when the file cannot be opened, ClosedPipe when the reader of stdout has gone, and WebdancerError
+    when a line cannot be written (a full disk).
+    """
+
+    def __init__(self, target: str = STDIN, *, append: bool = False):
+        self.target = target
+        self.count = 0
+        self._stream: IO[bytes] = sys.stdout.buffer if target == STDIN else _open_output(target)
+        self._stale = not append and target != STDIN and S_ISREG(os.fstat(self._stream.fileno()).st_mode)
+        self._lines = jsonlines.Writer(self._stream, dumps=_dumps, flush=True)
+
+    def write(self, record: msgspec.Struct | dict[str, Any]) -> None:
+        self.write_line(_encode(record if isinstance(record, dict) else to_object(record)))
+
+    def write_line(self, line: bytes) -> None:
+        """Write a line that is encoded already, without its line break."""
+        with self._telling():
+            self._begin()
+            self._lines.write(line)
+        self.count += 1
+
+    def _begin(self) -> None:
+        if self._stale:
+            self._stream.truncate(0)
+            self._stale = False
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise ClosedPipe from None
+        except OSError as error:
+            raise WebdancerError(f"{self.target}: {error.strerror}: nothing more could be written") from None
+
+    def close(self, *, failed: bool = False) -> None:
+        if self.target != STDIN:
+            with self._telling():
+                if not failed:
+                    self._begin()
+                self._stream.close()
+
+    def __enter__(self) -> "LineWriter":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.close(failed=kind is not None)
+
+
+def _dumps(line: Any) -> bytes:
+    """Lines reach ``jsonlines`` encoded, since some must keep their bytes (the authors' own lines)."""
+    return line if isinstance(line, bytes) else _encode(line)
+
+
+def _encode(value: Any) -> bytes:
+    """UTF-8 JSON; half a surrogate pair, which UTF-8 cannot hold, becomes a question mark."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _open_output(target: str) -> IO[bytes]:
+    try:
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        return open(target, "ab")
+    except OSError as error:
+        raise UsageError(f"{target}: {error.strerror}: name a file that can be written") from None
+
+
+def cut_torn_line(path: str) -> None:
+    """Cut off a last line that a kill tore; what comes before it is kept."""
+    if not Path(path).is_file():
+        return
+    with open(path, "r+b") as stream:
+        if encoding.byte_order_mark(stream.read(_HEAD_BYTES))[0] not in ("", "utf-8"):
+            raise UsageError(f"{path}: written in UTF-16, which cannot be gone on with: convert it to UTF-8")
+        stream.seek(0, os.SEEK_END)
+        stream.truncate(_last_line_end(stream, stream.tell()))
+
+
+def _last_line_end(stream: IO[bytes], end: int, block: int = 65536) -> int:
+    while end > 0:
+        start = max(0, end - block)
+        stream.seek(start)
+        found = stream.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def recover_written_keys(path: str, key: Callable[[dict[str, Any]], str] | None = None) -> KeySet:
+    """The keys of what an earlier run left in ``path``, after mending it: by default the ids of its records.
+
+    A ``key`` of one's own names the item that a record was made from. An item may have made several records, and the
+    last item may not have made all of its own when it was stopped: its records are cut off, and its key is not among
+    those returned.
+    """
+    if path == STDIN:
+        raise UsageError("--resume needs --out FILE: what went to stdout cannot be read back")
+    cut_torn_line(path)
+    done = KeySet()
+    if not Path(path).is_file():
+        return done
+    last, last_at = None, 0
+    for _, offset, value in read_values(path, _refuse_damaged):
+        this = (key or _id)(value) if isinstance(value, dict) else ""
+        if this != last:
+            if last is not None:
+                done.add(last)
+            last, last_at = this, offset
+    if last is not None and key:
+        os.truncate(path, last_at)
+    elif last is not None:
+        done.add(last)
+    return done
+
+
+def _refuse_damaged(rejected: Rejected) -> None:
+    raise UsageError(f"{rejected.detail}: remove this line, or run without --resume")
+
+
+def _id(value: dict[str, Any]) -> str:
+    return str(value.get("id", ""))
+
+
+def write_records(path: str, records: Iterable[Record]) -> int:
+    """Write all records to a file; the number written."""
+    with LineWriter(path) as writer:
+        for record in records:
+            writer.write(record)
+    return writer.count

@@ -1,0 +1,311 @@
+"""A chat client for any OpenAI-compatible endpoint.
+
+A call gives a reply or raises: an error never becomes text, and silence and junk are errors. What may pass (429, 5xx,
+cut connections, junk) is tried again, bounded in number and in time; what cannot succeed is not. What a failure means
+is told in ``failures``, what a reply holds in ``replies``, what an endpoint takes of a request in ``parameters``.
+"""
+
+import asyncio
+import email.utils
+import os
+import random
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+import httpx
+import msgspec
+
+from webdancer_cli.data.records import Message
+from webdancer_cli.errors import ModelError, ServiceRefused, UsageError
+from webdancer_cli.llm.accepted_parameters import FEWEST_TOKENS
+from webdancer_cli.llm.budget import Ledger
+from webdancer_cli.llm.endpoints import Endpoint, EndpointPool
+from webdancer_cli.llm.replies import ContentFiltered, ErrorInBody, NoReply, parse_body, parse_reply, usage_of
+from webdancer_cli.llm.replies import Reply as Reply
+from webdancer_cli.services import proxies
+from webdancer_cli.services.failures import classify_failure
+from webdancer_cli.tape import SHORTEST_SECRET, Tape, TapeMiss
+from webdancer_cli.text.lenient_json import replace_surrogates
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+REMEDIES = {
+    "key": f"set {KEY_VARIABLE} to a key that is valid there",
+    "account": "add credit to the account, or have its limits raised",
+}
+
+
+class ContextFull(ModelError):
+    """The messages are longer than the model's context; no repetition would help."""
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a call is worth waiting for: one attempt, and all attempts with the pauses between them."""
+
+    attempts: int = 6
+    attempt_seconds: float = 300
+    total_seconds: float = 900
+    first_pause_seconds: float = 0.5
+    longest_pause_seconds: float = 30
+
+    @classmethod
+    def within(cls, seconds: float) -> "Patience":
+        """For a caller who waits so long at most: silence is then a failure of the model, not a slow caller."""
+        total = 0.9 * seconds
+        return cls(total_seconds=total, attempt_seconds=min(cls().attempt_seconds, total))
+
+
+class _Passing(Exception):
+    """A failure that another attempt may not meet. ``wait_seconds`` is what the server asked for."""
+
+    def __init__(self, text: str, wait_seconds: float = 0.0, *, unreachable: bool = False):
+        super().__init__(text)
+        self.wait_seconds = wait_seconds
+        self.unreachable = unreachable
+
+
+class _Busy(_Passing):
+    """The server has too much to do."""
+
+
+class _RequestAdapted(Exception):
+    """The endpoint does not take the request in this form; the next attempt is in another."""
+
+
+class ChatClient:
+    """One model at one endpoint or at several, ``jobs`` calls at once at most. Its key comes from OPENAI_API_KEY.
+
+    Every connection is a client of its own: a pool of httpx looks through all its connections for every request, which
+    with a hundred of them costs more than the request. Chats may share ``EndpointPool``, and with them what these bear.
+    """
+
+    def __init__(
+        self,
+        base_url: str | Sequence[str] | EndpointPool,
+        model: str,
+        *,
+        temperature: float = 0.6,
+        top_p: float = 0.95,
+        max_tokens: int = 2048,
+        repetition_penalty: float = 1.0,
+        jobs: int = 8,
+        patience: Patience | None = None,
+        ledger: Ledger | None = None,
+        tape: Tape | None = None,
+    ):
+        self.model = model
+        self.patience = patience or Patience()
+        self.ledger = ledger or Ledger(model)
+        self._tape = tape
+        if not isinstance(base_url, EndpointPool):
+            base_url = EndpointPool([base_url] if isinstance(base_url, str) else base_url, jobs)
+        self._endpoints = base_url
+        self._sampling: dict[str, float] = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
+        if repetition_penalty != 1:
+            self._sampling["repetition_penalty"] = repetition_penalty
+        self._key = _key()
+        self._ssl = httpx.create_ssl_context()
+        self._refused: ServiceRefused | None = None
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        stop: Sequence[str] = (),
+        *,
+        rollout: int = 0,
+        schema: Mapping[str, Any] | None = None,
+        **sampling: float,
+    ) -> Reply:
+        """The model's next message. Raises ModelError; ContextFull if the messages are too long for the model.
+
+        ``sampling`` is for this call alone, e.g. its seed. ``rollout`` tells apart on the tape what is asked in the
+        same words several times. ``schema`` is the ``response_format`` asked for; a server that knows none of that is
+        asked without. Raises BudgetSpent before a call that may not be made any more, and ServiceRefused when no call
+        can succeed: then no other is made.
+        """
+        sendable = [Message(message.role, replace_surrogates(message.content)) for message in messages]
+        request: dict[str, Any] = {"model": self.model, "messages": sendable, **self._sampling, **sampling}
+        if stop:
+            request["stop"] = list(stop)
+        reply = await self._taped(request, schema, rollout)
+        return msgspec.structs.replace(reply, usage=self.ledger.priced(reply.usage))
+
+    async def _taped(self, request: dict[str, Any], schema: Mapping[str, Any] | None, rollout: int) -> Reply:
+        if self._tape is None:
+            return await self._asked(request, schema)
+        asked = [request, schema, rollout]
+        try:
+            return await self._tape.record_or_replay(
+                "llm", asked, self.model, Reply, lambda: self._asked(request, schema)
+            )
+        except TapeMiss as miss:
+            raise ModelError(str(miss)) from None
+
+    async def _asked(self, request: dict[str, Any], schema: Mapping[str, Any] | None) -> Reply:
+        """Ask for fewer tokens where servers count them as part of a context that is too small for so many."""
+        if schema:
+            request = {**request, "response_format": schema}
+        while True:
+            try:
+                return await self._persistently(request)
+            except ContextFull:
+                if request["max_tokens"] <= FEWEST_TOKENS:
+                    raise
+                request = {**request, "max_tokens": max(FEWEST_TOKENS, request["max_tokens"] // 4)}
+
+    async def _persistently(self, request: dict[str, Any]) -> Reply:
+        """A new attempt has a new seed: what came of the old one would come of it again."""
+        deadline = time.monotonic() + self.patience.total_seconds
+        attempt = 1
+        while True:
+            try:
+                return await self._attempt(request, deadline)
+            except _RequestAdapted:
+                continue
+            except _Passing as failure:
+                pause = max(failure.wait_seconds, self._pause(attempt))
+                if attempt >= self.patience.attempts or time.monotonic() + pause > deadline:
+                    tries = "1 attempt" if attempt == 1 else f"{attempt} attempts"
+                    raise ModelError(f"{self._clean(str(failure))} ({tries})") from None
+                await asyncio.sleep(pause)
+            attempt += 1
+            if "seed" in request:
+                request = {**request, "seed": (request["seed"] + 1) % 2**31}
+
+    async def aclose(self) -> None:
+        for endpoint in self._endpoints.all:
+            while endpoint.idle:
+                await endpoint.idle.pop().aclose()
+
+    def _pause(self, attempt: int) -> float:
+        """Exponential, with up to its half again at random, so that clients who failed together come back apart."""
+        pause = self.patience.first_pause_seconds * 2 ** (attempt - 1)
+        return min(pause, self.patience.longest_pause_seconds) * random.uniform(1.0, 1.5)
+
+    async def _attempt(self, request: dict[str, Any], deadline: float) -> Reply:
+        """One call at the endpoint whose turn it is, which is told how it went."""
+        waiting = asyncio.timeout(deadline - time.monotonic())
+        try:
+            async with waiting, self._endpoints.turn() as endpoint:
+                waiting.reschedule(None)
+                self._check()
+                return await self._call(endpoint, request, deadline)
+        except TimeoutError:
+            raise _Passing("no endpoint had room in time") from None
+
+    def _check(self) -> None:
+        """Raises RunStopped when no further call may be made, or none can succeed: one refusal is enough."""
+        self.ledger.check()
+        if self._refused:
+            raise ServiceRefused(str(self._refused))
+
+    async def _call(self, endpoint: Endpoint, request: dict[str, Any], deadline: float) -> Reply:
+        began = time.monotonic()
+        seconds = min(self.patience.attempt_seconds, deadline - began)
+        try:
+            reply = await self._exchange(endpoint, endpoint.takes(self.model).adapted(request), seconds)
+        except _Busy as busy:
+            endpoint.record_busy(began, busy.wait_seconds)
+            raise
+        except _Passing as failure:
+            endpoint.record_failure(began, unreachable=failure.unreachable)
+            raise
+        endpoint.record_success()
+        return reply
+
+    async def _exchange(self, endpoint: Endpoint, sent: dict[str, Any], seconds: float) -> Reply:
+        body = msgspec.json.encode(sent)
+        try:
+            response = await self._post(endpoint, body, seconds)
+        except TimeoutError:
+            raise _Passing(f"{endpoint.shown}: no reply within {seconds:.3g} seconds") from None
+        except httpx.HTTPError as error:
+            unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            raise _Passing(f"{endpoint.shown}: {said}", unreachable=unreachable) from None
+        if response.status_code != httpx.codes.OK:
+            self._refuse(endpoint, sent, response)
+        try:
+            completion = parse_body(self._without_key(response.content))
+            self.ledger.charge(usage_of(completion), len(body), len(response.content))
+            return parse_reply(completion)
+        except ErrorInBody:
+            self._refuse(endpoint, sent, response)
+        except ContentFiltered as refusal:
+            raise ModelError(self._clean(f"{endpoint.shown}: {refusal}")) from None
+        except NoReply as failure:
+            raise _Passing(f"{endpoint.shown}: {failure}") from None
+
+    async def _post(self, endpoint: Endpoint, body: bytes, seconds: float) -> httpx.Response:
+        """Post over the connection that was used last, so that as few as needed stay open.
+
+        It may have been opened by another chat, with less patience: the limit is each call's own.
+        """
+        client = endpoint.idle.pop() if endpoint.idle else self._connection()
+        try:
+            async with asyncio.timeout(seconds):
+                return await client.post(endpoint.url, content=body, timeout=httpx.Timeout(seconds, connect=10))
+        finally:
+            endpoint.idle.append(client)
+
+    def _connection(self) -> httpx.AsyncClient:
+        authorization = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        return proxies.http_client(
+            headers={"Content-Type": "application/json", **authorization},
+            limits=httpx.Limits(max_connections=1),
+            verify=self._ssl,
+        )
+
+    def _refuse(self, endpoint: Endpoint, sent: dict[str, Any], response: httpx.Response) -> NoReturn:
+        """Raise what a failure means, under whatever status it came."""
+        what = classify_failure(response.status_code, response.content)
+        status = what.status or response.status_code
+        told = f"{endpoint.shown}: HTTP {status}: {what.said}" if what.said else f"{endpoint.shown}: HTTP {status}"
+        told = self._clean(told)
+        if what.is_final:
+            self._refused = ServiceRefused(f"{told}: {REMEDIES[what.kind]}; --resume goes on from there")
+            raise self._refused
+        learnt = endpoint.takes(self.model).learn(what, sent)
+        if learnt is not None:
+            if learnt:
+                self._endpoints.tell(f"{endpoint.shown}: {self.model}: {learnt}")
+            raise _RequestAdapted
+        if what.kind == "too_long":
+            raise ContextFull(told)
+        wait = max(_retry_after(response.headers.get("Retry-After", "")), what.wait_seconds)
+        if what.kind == "busy":
+            raise _Busy(told, wait)
+        if what.kind == "passing" or what.status == 0:
+            raise _Passing(told, wait)
+        hints = {404: ": is the model's name right, and does --base-url end in /v1?"}
+        raise ModelError(f"{told}{hints.get(status, '')}")
+
+    def _clean(self, text: str) -> str:
+        """Servers quote the key that they refuse."""
+        return text.replace(self._key, "***") if self._key else text
+
+    def _without_key(self, content: bytes) -> bytes:
+        """A reply that repeats the key; one too short for a real key is a placeholder, perhaps an ordinary word."""
+        key = self._key.encode()
+        return content.replace(key, b"***") if len(key) >= SHORTEST_SECRET else content
+
+
+def _key() -> str:
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not (key.isascii() and (key.isprintable() or not key)):
+        raise UsageError(f"{KEY_VARIABLE} holds characters that no HTTP header can carry; set it anew")
+    return key
+
+
+def _retry_after(value: str) -> float:
+    """Seconds from a Retry-After header: a number or a date (RFC 9110, 10.2.3); 0 if there is none."""
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        when = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

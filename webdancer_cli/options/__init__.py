@@ -1,0 +1,1 @@
+"""What each command can be told, and where a value comes from."""

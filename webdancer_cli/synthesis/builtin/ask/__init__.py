@@ -1,0 +1,1 @@
+"""Questions by type, made of what was read."""

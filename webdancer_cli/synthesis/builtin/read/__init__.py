@@ -1,0 +1,1 @@
+"""What pages say, read by rule: facts, statements, lists, dates, measures, claims."""

@@ -1,0 +1,70 @@
+"""Abbreviations that a sentence spells out: "a Virtual Private Network (VPN)", "FTP (File Transfer Protocol)"."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from webdancer_cli.synthesis.checks import single_spaced
+from webdancer_cli.synthesis.standalone import word_set
+from webdancer_cli.text.words import sentence_spans
+
+_SHORT = r"[A-Z][A-Za-z]*[A-Z]"
+_FULL = r"[A-Z][\w-]*(?: [A-Za-z][\w-]*){1,6}"
+_VERB = "stands for|means|is short for|short for"
+_BEHIND = re.compile(rf"\((?P<short>{_SHORT})(?: for short)?\)")
+_BEFORE = re.compile(rf"\b(?P<short>{_SHORT}) \((?P<long>{_FULL})\)")
+_STANDS = re.compile(rf"\b(?P<short>{_SHORT}),? (?:{_VERB}) [“\"]?(?P<long>{_FULL})")
+_LINKING = word_set("of the and for in to on a an")
+_MAY_SPELL = re.compile(rf"\([A-Z]|[A-Z],? (?:{_VERB}) ")
+MAX_CHARS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Abbreviation:
+    short: str
+    full: str
+    quote: str
+
+
+def read_abbreviations(text: str) -> Iterator[Abbreviation]:
+    """What a text spells out, each once. The first letters of the words must give the abbreviation."""
+    seen = set()
+    for line in text.splitlines():
+        if not _MAY_SPELL.search(line):
+            continue
+        for start, end in sentence_spans(line):
+            sentence = single_spaced(line[start:end]).removeprefix("- ")
+            for short, full in _spelled(sentence) if len(sentence) <= MAX_CHARS and sentence[-1:] == "." else ():
+                if short not in seen:
+                    seen.add(short)
+                    yield Abbreviation(short, full, sentence)
+
+
+def _spelled(sentence: str) -> Iterator[tuple[str, str]]:
+    for found in _BEHIND.finditer(sentence):
+        words = re.findall(r"[\w-]+", re.split(r"[.,;:()“”\"]", sentence[: found.start()])[-1])
+        if full := _fitting(words[-2 * len(found["short"]) :], found["short"]):
+            yield found["short"], full
+    for pattern in (_BEFORE, _STANDS):
+        for found in pattern.finditer(sentence):
+            words = found["long"].split()
+            for count in range(len(words), 1, -1):
+                if _fitting(words[:count], found["short"]) == " ".join(words[:count]):
+                    yield found["short"], " ".join(words[:count])
+                    break
+
+
+def _fitting(words: list[str], short: str) -> str:
+    """The last words whose first letters are the abbreviation's; small words between them need have none."""
+    at, letters = len(words), list(short.casefold())
+    while letters and at:
+        at -= 1
+        parts = [part for part in words[at].casefold().split("-") if part and part not in _LINKING]
+        initials = [part[0] for part in parts]
+        if len(initials) > 1 and letters[-len(initials) :] == initials:
+            del letters[-len(initials) :]
+        elif initials and letters[-1] == initials[0]:
+            letters.pop()
+        elif words[at].casefold() not in _LINKING:
+            return ""
+    return "" if letters or len(words) - at < 2 else " ".join(words[at:])

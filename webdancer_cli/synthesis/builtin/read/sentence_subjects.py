@@ -1,0 +1,317 @@
+"""Who a sentence speaks of: the page's own subject, something of its, or something that the sentence itself names.
+
+A pronoun, or "the lake", stands for the page's subject only where that is certain: in a row of sentences that all speak
+of it, with nothing else brought in between that the word could mean. Everything else is left unread.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from webdancer_cli.data.records import Page
+from webdancer_cli.synthesis.builtin.read.clauses import PRESENT, is_participle
+from webdancer_cli.synthesis.builtin.read.facts import AUXILIARIES, PAST, SUBJECT
+from webdancer_cli.synthesis.checks import single_spaced
+from webdancer_cli.synthesis.page_topic import ROLES, Topic
+from webdancer_cli.synthesis.standalone import is_plain, stands_alone, word_set
+from webdancer_cli.text.words import sentence_spans
+
+_TIME = (
+    r"(?:(?:\d{1,2} )?[A-Z][a-z]+ (?:\d{1,2}, )?|the (?:spring|summer|autumn|winter) of |early |late )?(?:1\d|20)\d\d"
+)
+_SPAN = r"(?:From|Between) (?:1\d|20)\d\d (?:to|and) (?:1\d|20)\d\d"
+_SETTING = re.compile(rf"^(?P<setting>(?:In|On|Since|During) {_TIME}|{_SPAN}),? (?=\S)")
+_AFTER = re.compile(
+    r"^(?:After|Before|During|With|Following|At|By|Until|As|For) [^,;]{3,70}?,? (?=(?:he|she|it|his|her|its) )"
+)
+_FRONT = re.compile(r"^(?P<front>(?P<participle>[A-Z][a-z]+) (?:in|on|by|at|after|from|near|under) [^,]+), (?=\S)")
+_PARENTHESIS = re.compile(r"^ \([^()]*\)")
+_PARENTHESIS_INSIDE = re.compile(r" \([^()]*\)")
+_APPOSITION = re.compile(r"^, (?:an?|the|which|who|whose) [^,;:]{3,90},(?= [a-z])")
+_LINE = re.compile(r"[.!?]$")
+_HEADING = re.compile(r"[A-Z][a-z]+(?: [a-z]+){0,3}")
+_BRINGS_IN = re.compile(
+    rf"\b(?:an?|another) (?!(?:[a-z]+ )?[a-z]+ of (?:about |around |up to )?\d)(?!(?:[a-z]+ )?{ROLES}\b)"
+    r"(?!(?:year|month|week|day|hour)\b)[a-z]"
+)
+_IS_ITS = re.compile(
+    r"(?P<name>(?:The )?[A-Z][\w’'-]*(?: [A-Z][\w’'-]*){0,4}) (?P<aux>is|was) (?P<pronoun>its|his|her) "
+    r"(?P<noun>[a-z-]+(?: [a-z-]+){0,2})\.$"
+)
+_NAMES_ITS = re.compile(
+    r"(?P<pronoun>[Ii]ts|[Hh]is|[Hh]er) (?P<noun>(?:first|main|best-known|largest|oldest|chief|principal|only|last|most"
+    r" famous|longest|highest)(?: [a-z-]+){1,2}), (?P<name>(?:[Tt]he )?[A-Z][\w’'-]*(?: [A-Z][\w’'-]*){0,4}),"
+    r" (?P<aux>is|was)\b"
+)
+_TWO_NAMES = re.compile(r"\b[A-Z][a-z]+ [A-Z][a-z]+")
+_DEFINES = re.compile(r"^(?:is|was) (?:an?|the|one of)\b")
+_OF_FIRMS = re.compile(r"^(?:was|is|has been) (?:founded|incorporated|headquartered|acquired)\b|^employs\b")
+_NATURAL = word_set(
+    "lake river mountain hill island valley glacier peninsula bay waterfall desert forest plateau volcano plant animal"
+    " species bird fish tree star planet comet"
+)
+_SYNONYMS = {"novel": "novel|book", "mountain": "mountain|peak", "film": "film|movie"}
+_COMPANIES = "company|firm|business|manufacturer|corporation|enterprise"
+_NOUN = r"[a-z][a-z-]*(?: (?!of\b)[a-z][a-z-]*){0,3}"
+_CAP = r"[A-Z][\w.+#’'-]*"
+_CODE = r"(?:/[\w./-]+\w|--?[a-z][\w-]+|[\w.]*\w\(\)|\w+_\w+|[a-z]+[\w-]*\.(?:conf|h|c|py)|[a-z]+(?:-[a-z]+)*\d?)"
+_SORTS = (
+    "file|command|option|directive|module|function|method|class|package|program|parameter|variable|library|protocol|"
+    "directory|format|algorithm|type|tool|utility|server|daemon|project|language|system|branch|table|view|extension|"
+    "distribution|framework|standard|licence|license|editor|shell|compiler|kernel|engine|book|river|town|company|"
+    "interface|routine|opcode|pragma|clause|statement|operator|keyword|object|macro|constant|decorator|attribute|flag|"
+    "error|exception|setting|field|header|catalog|hook"
+)
+_OF = "default|maximum|minimum|original|full|official|first"
+_COMMON = rf"(?:{_CAP}(?: \d)? (?:[a-z]+ ){{1,2}}?|[A-Z][a-z]+ (?:[a-z]+ )?(?=[a-z]+s )[a-z]+)"
+_FREE = re.compile(
+    rf"(?:(?P<sorted>[Tt]he (?P<code>{_CODE}|{_CAP}(?: {_CAP}){{0,2}}) (?:\([^()]*\) )?(?P<sort>{_SORTS})|"
+    rf"[Tt]he (?:{_SORTS}) (?P<last>{_CODE}|{_CAP}))|"
+    rf"(?P<default>[Tt]he (?:{_OF}) (?:[a-z]+ ){{1,3}}(?:of|for) (?:the )?"
+    rf"(?:{_CODE}|{_CAP}(?: {_CAP}){{0,3}})(?: (?:{_SORTS}))?)|"
+    rf"(?P<common>{_COMMON}(?= ?(?:are|is) (?:[a-z]+ed|kept) ))|"
+    rf"(?P<name>(?:[Tt]he )?{_CAP}(?: (?:(?:of|for|and) (?:the )?)?{_CAP}){{0,4}}))(?= [a-z(])"
+)
+"""How a sentence opens that names what it is about; what is common ("Unit files are stored") has no name."""
+_RUN = word_set("command package program utility daemon tool library directive system")
+_ORDINARY = word_set(
+    "first second third fourth last next same new old other main also only whole entire final source target base user"
+    " server client host default current custom standard special simple single graphics text email mail web shell"
+    " file data print printer build test install upgrade backup update setup core kernel boot init control"
+    " software hardware network security support help search mouse display window following above below"
+    " previous correct desired right wrong latter former relevant appropriate recent stable free"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AttributedSentence:
+    """A sentence (``quote``) and whom it is about.
+
+    ``subject`` stands in a question; of the page's subject there is the mark ``facts.SUBJECT``. ``noun`` is what is
+    said to be the subject's ("outflow"). ``setting`` is a time before the subject ("In 1911"). ``named`` tells whether
+    the sentence itself names the subject, and ``name`` is a subject's that is not the page's: what answers.
+    ``called`` is what the page's first sentences call its subject.
+    """
+
+    subject: str
+    predicate: str
+    quote: str
+    own: bool
+    named: bool
+    noun: str = ""
+    setting: str = ""
+    name: str = ""
+    called: str = ""
+
+
+def read_subjects(page: Page, topic: Topic) -> Iterator[AttributedSentence]:
+    """The plain sentences of a page whose subjects are certain, in page order."""
+    anchors = (single_spaced(link.text) for link in page.links)
+    terms = (line[2:] for line in page.text.splitlines() if line.startswith("- "))
+    names = frozenset(name for name in (*anchors, *terms) if " " not in name)
+    reader = _Reader(page.text, topic, names)
+    for line in page.text.splitlines():
+        line = single_spaced(line)
+        if not _LINE.search(line) or line.startswith(("- ", "|", "•", "*")):
+            reader.interrupt(line)
+            continue
+        for start, end in sentence_spans(line):
+            yield from reader.read(line[start:end])
+
+
+class _Reader:
+    """Reads the sentences of a page in order, and remembers whether the last one spoke of the page's subject."""
+
+    def __init__(self, text: str, topic: Topic, names: frozenset[str]):
+        self._text = text
+        self._thing = topic
+        self._on_topic = False
+        self._pronoun = ""
+        self._names = names
+        self._capitals = set(re.findall(r"(?<=[a-z,(] )[A-Z][\w+#-]*", text))
+        self._lower = set(re.findall(r"\b[a-z][\w+#-]*", text))
+        self._called = _names_of(topic, text)
+        spellings = [*self._called, topic.name.partition(" (")[0]]
+        if topic.person and len(topic.name.split()) > 1:
+            spellings.append(topic.name.split()[-1])
+        spelled = "|".join(_any_case(name) for name in dict.fromkeys(spellings) if len(name) > 2)
+        self._name = re.compile(rf"(?:[Tt]he )?(?:{spelled})(?![\w-])") if spelled else None
+        self._kind = self._certain_kind()
+
+    def _certain_kind(self) -> str:
+        """A pattern for "the lake", where no other lake is spoken of; "" if there is one."""
+        kind, name = self._thing.kind, self._thing.name
+        first, of, _ = name.partition(" of ")
+        own = (first if of else name).split()[-1:]
+        if not kind and own and re.search(rf"\b[Tt]he {re.escape(own[0].lower())}\b", self._text.replace(name, "")):
+            kind = own[0].lower()
+        if not kind or self._thing.person:
+            return ""
+        rest = self._text.replace(name, "")
+        title = kind.capitalize()
+        others = (
+            rf"\b[A-Z][a-z]+ {title}\b|\b{title} (?:of )?[A-Z]|\b(?:another|other|second|new|each|every) {kind}\b"
+            rf"|\b{kind}e?s\b"
+        )
+        if re.search(others, rest):
+            return ""
+        return f"(?:{_COMPANIES if kind in _COMPANIES.split('|') else _SYNONYMS.get(kind, kind)})"
+
+    def interrupt(self, line: str) -> None:
+        """A line that is no sentence: after a heading a person is still "she", but "it" may be what it names."""
+        self._on_topic = self._on_topic and self._thing.person and bool(_HEADING.fullmatch(line))
+
+    def read(self, sentence: str) -> Iterator[AttributedSentence]:
+        rest, setting, front = sentence, "", ""
+        if found := _SETTING.match(rest):
+            setting, rest = found["setting"], rest[found.end() :]
+        elif (found := _FRONT.match(rest)) and is_participle(found["participle"].lower()):
+            front, rest = found["front"], rest[found.end() :]
+        elif found := _AFTER.match(rest):
+            rest = rest[found.end() :]
+        own = self._own(rest)
+        if own is None:
+            self._on_topic = self._on_topic and self._thing.person and self._is_still_meant(sentence)
+            if not front:
+                yield from self._free(sentence, rest, setting)
+            return
+        subject, predicate, noun = own
+        if is_plain(sentence):
+            named = any(name in sentence for name in self._called)
+            if front and not noun:
+                verb = "is" if front.startswith("Named") else "was"
+                yield AttributedSentence(
+                    subject, f"{verb} {front[0].lower()}{front[1:]}", sentence, True, named, called=self._called[-1]
+                )
+            predicate = self._with_name(predicate)
+            yield AttributedSentence(subject, predicate, sentence, True, named, noun, setting, called=self._called[-1])
+        stays = self._thing.person or not noun or noun.endswith("s")
+        self._on_topic = stays and (bool(_DEFINES.match(predicate)) or not _BRINGS_IN.search(predicate))
+
+    def _with_name(self, predicate: str) -> str:
+        return re.sub(rf"\bthe {self._kind}\b(?! (?:of|in)\b)", SUBJECT, predicate) if self._kind else predicate
+
+    def _own(self, text: str) -> tuple[str, str, str] | None:
+        """Subject, predicate and noun of a sentence about the page's subject."""
+        whole = self._whole(text)
+        if whole:
+            rest = text[whole:]
+            if found := re.match(rf"['’]s? (?P<noun>{_NOUN}) (?=[a-z])", rest):
+                return self._possessed(found["noun"], rest[found.end() :])
+            for extra in (_PARENTHESIS, _APPOSITION):
+                rest = extra.sub("", rest)
+            return (SUBJECT, rest[1:], "") if rest.startswith(" ") and rest[1:2].islower() else None
+        if (found := _NAMES_ITS.match(text)) and self._is_meant(found["pronoun"], ""):
+            return f"the {found['noun']} of {SUBJECT}", f"{found['aux']} {found['name']}.", found["noun"]
+        possessive = re.match(rf"(?P<pronoun>[Ii]ts|[Hh]is|[Hh]er) (?P<noun>{_NOUN}) (?=[a-z\d])", text)
+        if possessive and self._is_meant(possessive["pronoun"], text[possessive.end() :]):
+            return self._possessed(possessive["noun"], text[possessive.end() :])
+        if (found := _IS_ITS.match(text)) and self._is_meant(found["pronoun"], ""):
+            return (
+                f"the {found['noun']} of {SUBJECT}",
+                f"{found['aux']} {found['name'].replace('The ', 'the ')}.",
+                found["noun"],
+            )
+        if (found := re.match(r"[Vv]ersion (?P<number>\d[\d.]*) (?=[a-z])", text)) and self._on_topic:
+            return f"version {found['number']} of {SUBJECT}", text[found.end() :], ""
+        if found := re.match(rf"[Tt]he (?P<noun>{_NOUN}) of (?=\S)", text):
+            rest = text[found.end() :]
+            if end := self._whole(rest, inside=True):
+                return self._possessed(found["noun"], rest[end:].strip())
+        return None
+
+    def _whole(self, text: str, *, inside: bool = False) -> int:
+        """Where the words for the page's subject end with which a text begins; 0 if it begins otherwise."""
+        if self._name and (found := self._name.match(text)):
+            return found.end()
+        if self._kind and (found := re.match(rf"[Tt]he {self._kind}(?= [a-z]|['’]s )", text)):
+            return found.end()
+        found = None if inside else re.match(r"(?:[Ii]t|[Hh]e|[Ss]he)(?= [a-z])", text)
+        return found.end() if found and self._is_meant(found.group(), text[found.end() + 1 :]) else 0
+
+    def _is_meant(self, pronoun: str, predicate: str) -> bool:
+        """Whether a pronoun is certainly the page's subject."""
+        word = {"its": "it", "his": "he", "her": "she"}.get(pronoun.casefold(), pronoun.casefold())
+        if not self._on_topic or self._thing.person != (word != "it"):
+            return False
+        if word == "it":
+            return not (self._thing.kind in _NATURAL and _OF_FIRMS.match(predicate))
+        self._pronoun = self._pronoun or word
+        return self._pronoun == word
+
+    def _is_still_meant(self, sentence: str) -> bool:
+        """Whether a sentence that is about something else goes on to speak of the person: "is named in his honour"."""
+        pronouns = {"he": "his|him", "she": "her"}.get(self._pronoun, "his|him|her")
+        others = re.sub(self._name, "", sentence) if self._name else sentence
+        return re.search(rf"\b(?:{pronouns})\b", sentence) is not None and not re.search(_TWO_NAMES, others)
+
+    def _possessed(self, noun: str, rest: str) -> tuple[str, str, str] | None:
+        """ "Its north shore lies …": the noun ends where the verb begins."""
+        words = [*noun.split(), *rest.split()]
+        at = next((at for at, word in enumerate(words[:6]) if at and _is_verb(word)), 0)
+        if not at or any(not re.fullmatch(r"[a-z-]+", word) for word in words[:at]):
+            return None
+        owned = " ".join(words[:at])
+        return f"the {owned} of {SUBJECT}", " ".join(words[at:]), owned
+
+    def _free(self, sentence: str, rest: str, setting: str) -> Iterator[AttributedSentence]:
+        """A sentence about something that it names itself."""
+        found = _FREE.match(rest)
+        if not found or not stands_alone(sentence):
+            return
+        predicate = _PARENTHESIS.sub("", rest[found.end() :]).strip()
+        subject = found.group().strip()
+        if found["common"]:
+            lowered = subject if re.search(r"[A-Z\d_]", subject[1:]) else subject[0].lower() + subject[1:]
+            yield AttributedSentence(lowered, predicate, sentence, own=False, named=True, setting=setting)
+            return
+        if found["name"] and not self._is_used_as_name(subject):
+            return
+        if found["sorted"] and not self._is_distinctive(found["code"] or found["last"], found["sort"] or ""):
+            return
+        subject = _PARENTHESIS_INSIDE.sub("", subject)
+        if subject.startswith("The "):
+            subject = f"the {subject[4:]}"
+        noun, name = "default" if found["default"] else "", found["code"] or found["last"] or found["name"] or ""
+        name = "" if setting else name.removeprefix("The ")
+        yield AttributedSentence(
+            subject, predicate, sentence, own=False, named=True, noun=noun, setting=setting, name=name
+        )
+
+    def _is_used_as_name(self, name: str) -> bool:
+        """Whether a capital is more than that of a sentence's first word: the page writes it in the middle of one."""
+        first = name.split()[0]
+        if re.search(r"[A-Z\d_]", first[1:]) or (first == "The" and " " in name):
+            return True
+        return first in self._capitals and first.lower() not in self._lower
+
+    def _is_distinctive(self, name: str, sort: str) -> bool:
+        """Whether a name is none of plain English: it is spelled so, the page has it elsewhere as a name, or has the
+        word only with its noun, and that never in the plural ("access methods")."""
+        if re.search(r"[A-Z\d_./()]|^-|\w-\w+-", name) is not None or name in self._names:
+            return True
+        if sort not in _RUN or name in _ORDINARY or re.search(r"(?:ing|ed|al|ive|able|ary|ous|ful|ern)$", name):
+            return False
+        word = re.escape(name)
+        return re.search(rf"\b{word}\b(?! {sort}\b)(?=[ ,.;])|\b{word} {sort}s\b", self._text) is None
+
+
+def _is_verb(word: str) -> bool:
+    return word in AUXILIARIES or word in PAST or word in PRESENT or (is_participle(word) and word.endswith("ed"))
+
+
+def _names_of(topic: Topic, text: str) -> list[str]:
+    """What the first sentence may call the subject: its name, and "Kestrel" for the Kestrel Protocol, if it does."""
+    short, _, last = topic.name.rpartition(" ")
+    opens = text.removeprefix(topic.name).lstrip()
+    shortened = short and topic.name not in opens[:300] and re.match(rf"(?:The )?{re.escape(short)} is an? ", opens)
+    if len(topic.name.split()) > 1 and topic.name.split()[-1].islower():
+        return [topic.name, topic.name[0].lower() + topic.name[1:]]
+    return [topic.name, short] if shortened and re.search(rf"\b{last.lower()}\b", opens[:300]) else [topic.name]
+
+
+def _any_case(name: str) -> str:
+    """A pattern for a name that may begin a title with a capital only: the Grey-crested warbler."""
+    if len(name.split()) > 1 and name.split()[-1].islower():
+        return f"(?:{name[0]}|{name[0].lower()}){re.escape(name[1:])}"
+    return re.escape(name)

@@ -1,0 +1,237 @@
+"""Statements on any site: a sentence that says something about the one thing it links to, and can stand alone.
+
+On an arbitrary page relations cannot be parsed safely, but a sentence with a link still knows an answer: the name
+behind the link. Where the sentence is *about* that name ("The shutil module offers …"), it becomes a question ("Which
+module offers …?") and a description ("the module that offers …"). Elsewhere it can only be a cloze, and only where the
+words around the blank say what kind of thing is wanted.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, get_args
+
+from webdancer_cli.data.records import Page
+from webdancer_cli.synthesis.checks import fold_case, single_spaced
+from webdancer_cli.synthesis.standalone import (
+    count_telling_words,
+    is_complete_sentence,
+    is_ephemeral,
+    is_gloss,
+    is_name,
+    leans_on_context,
+    shares_telling_word,
+    stands_alone,
+)
+from webdancer_cli.text.words import sentence_spans
+from webdancer_cli.web import urls
+
+Form = Literal["about", "cloze", "blank", "gloss"]
+FORMS = get_args(Form)
+"""How a statement asks, best first; a blank is a cloze whose surroundings do not say what kind of thing is wanted."""
+
+BLANK = "____"
+MIN_TELLING_WORDS = 5
+LEAD_CHARS, LEAD_SENTENCES = 2500, 8
+
+KINDS = (
+    "module|function|class|method|package|command|exception|attribute|type|statement|option|program|protocol|format|"
+    "library|tool|file|variable|macro|structure|operator|keyword|error|constant|decorator|interface|extension|"
+    "algorithm|routine|opcode|object|language|system|company|person|town|city|country|river|book|film|term|feature|clause|pragma|setting|"
+    "page|guide|view|parameter|directive|directory|utility|daemon|catalog|table|script|framework|distribution|header|hook|flag|field"
+)
+_SOME_KIND = re.compile(rf"(?:{KINDS})e?s?$")
+_FUNCTION_WORDS = (
+    "is|are|was|were|can|could|may|might|must|will|would|should|has|have|does|do|if|when|where|while|as|at|by|for|from|in|"
+    "into|of|on|or|and|but|to|with|without|after|before|because|since|so|than|that|which|who|via|instead|rather|using|"
+    "under|until|unless|during|through|such|not"
+)
+_ABOUT_KIND = re.compile(rf"^(?:The|An?) {BLANK} (?P<kind>{KINDS}) (?P<predicate>.+)$")
+_ABOUT_NAME = re.compile(rf"^{BLANK} (?P<predicate>.+)$")
+_ABOUT_APPOSITION = re.compile(rf"^The (?P<kind>{KINDS}) {BLANK} (?P<predicate>.+)$")
+_GUIDED = re.compile(
+    rf"\b(?:the|an?|its) (?:[a-z]+ )?{BLANK} (?P<kind>{KINDS})\b(?=[.,;:)]|$| (?:{_FUNCTION_WORDS})\b)"
+)
+_FREE = re.compile(rf"(?<!\()(?<!\b[Tt]he )(?<!\b[Aa]n )(?<!\b[Aa] ){BLANK}(?=[.;:]|$| (?:{_FUNCTION_WORDS})\b)")
+"""A blank that stands for a noun of its own, and not for the first half of one ("the ____ format string")."""
+_WITHIN = re.compile(
+    rf"\b(?:the|an?) {BLANK} (?P<kind>{KINDS}),? (?:which|that) "
+    r"(?P<predicate>(?!you|we|they|it|the|an?)[^,;:()]{20,})\.$"
+)
+_IN_SERIES = re.compile(rf"{BLANK}(?:,| and| or)|(?:,|\band|\bor)(?: the| an?)? {BLANK}")
+_GLOSSED = re.compile(r"(?P<name>\S+(?: \S+){0,2}) [—–-] (?P<gloss>\S+(?: \S+){2,11})$")
+_VERB = re.compile(r"(?:is|was|can|has|does|lets|[a-z]{3,}s)$")
+_NO_VERBS = (
+    "objects instances subclasses values arguments this users programs applications strings names sometimes always"
+)
+_RAMBLING = re.compile(
+    rf"{BLANK}|;|[a-z]: |\bbecause\b|\bboth,|\bdepending$"
+    r"|^(?:is|was) (?:about|another|one of|similar|the same|also|not|only|still|now)\b"
+    r"|^(?:has|have) (?:also )?(?:received|gained|been (?:significantly|mostly))\b"
+    r"|^(?:has|have) (?:also )?been (?:adapted|updated|improved|extended|reworked)\b(?! to\b)"
+    r"|^(?:can|does|may|must|should)(?: not| also| only)? do\b|\bcertain\b|\ban? (?:[a-z]+ )?an? "
+    r"|, (?:and|but|so|while|yet) (?:the|an?|this|that|is|you|we|now|it|they)\b|\btherefore\b"
+    r"|\bthe (?:appropriate|specific|given|corresponding|specified|resulting|current) |[“\"(]$"
+)
+"""What drifts off, says how a thing differs from one that is not named, or is no English to begin with."""
+MIN_PREDICATE_WORDS = 4
+MAX_HANDY_WORDS = 22
+_DEFINED = re.compile(r"(?:is|was) (?:an?|the) ((?!most|best|same|only|first|example|kind|subclass)[a-z].+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What ``quote`` says of ``answer`` (page ``target``).
+
+    ``question`` asks for the answer and begins in lower case: "which module offers …"; for a cloze "which class fills
+    the blank in “…”"; for a gloss "what is described as “…”". ``description`` is a noun phrase for the answer: "the
+    module that offers …", or the gloss in quotation marks; "" if there is none.
+    """
+
+    target: str
+    answer: str
+    quote: str
+    question: str
+    description: str = ""
+    form: Form = "about"
+
+    @property
+    def gloss(self) -> str:
+        """The gloss without its quotation marks; "" unless the description is one."""
+        return self.description.strip("“”") if self.form == "gloss" else ""
+
+
+def read_statements(page: Page, name: str, about: str = "") -> list[Statement]:
+    """The statements of a page about ``name``, in page order, each answer once, and a gloss apart.
+
+    Better forms win. With ``about``, a URL key, only what is said of that page.
+    """
+    text = single_spaced(page.text)
+    best: dict[tuple[str, bool], Statement] = {}
+    for statement in _all_statements(page, name, about):
+        slot = fold_case(statement.answer), statement.form == "gloss"
+        better = slot not in best or FORMS.index(statement.form) < FORMS.index(best[slot].form)
+        if better and statement.quote in text:
+            best[slot] = statement
+    return list(best.values())
+
+
+def _all_statements(page: Page, name: str, about: str) -> Iterator[Statement]:
+    if not about or urls.page_key(page.url) == about:
+        yield from _own_statements(page, name)
+    yield from _entries(page, about)
+    for link in page.links:
+        target = urls.page_key(link.url)
+        if link.sentence and (not about or target == about):
+            yield from _linked_statements(single_spaced(link.sentence), single_spaced(link.text), target)
+
+
+def _own_statements(page: Page, name: str) -> Iterator[Statement]:
+    """What title and lead of a page say of the page's own subject."""
+    if not is_name(name):
+        return
+    own = urls.page_key(page.url)
+    plain_name = name.partition("(")[0]
+    for start, end in list(sentence_spans(page.text[:LEAD_CHARS]))[:LEAD_SENTENCES]:
+        sentence = single_spaced(page.text[start:end])
+        if sentence.startswith(f"{plain_name} "):
+            yield from _glossed(sentence, sentence, own, plain_name)
+        statement = statement_about(sentence, name, own) if stands_alone(sentence, name) else None
+        if statement and statement.form == "about":
+            yield statement
+
+
+def _entries(page: Page, about: str) -> Iterator[Statement]:
+    """Links that stand on a line of their own, and are explained on the next one, as in an index of commands."""
+    lines = [line.strip() for line in page.text.splitlines() if line.strip()]
+    explained = {line.removeprefix("- "): after for line, after in pairwise(lines)}
+    names = {single_spaced(link.text) for link in page.links}
+    for link in page.links:
+        name, target = single_spaced(link.text), urls.page_key(link.url)
+        after = explained.get(name, "") if not about or target == about else ""
+        if after and after.removeprefix("- ") not in names and 3 <= len(after.split()) <= 14:
+            gloss = after.removeprefix("- ")
+            yield from _glossed(f"{name} — {gloss}", f"{name} {after}", target, name)
+
+
+def _linked_statements(sentence: str, anchor: str, target: str) -> Iterator[Statement]:
+    yield from _glossed(anchor, sentence, target)
+    if sentence.startswith(f"{anchor} "):
+        yield from _glossed(sentence, sentence, target, anchor)
+    if is_name(anchor) and stands_alone(sentence, anchor) and (statement := statement_about(sentence, anchor, target)):
+        yield statement
+
+
+def _glossed(text: str, quote: str, target: str, name: str = "") -> Iterator[Statement]:
+    """ "shutil — High-level file operations", in a title or a table of contents.
+
+    Only what is known to be a ``name`` may be explained in lower case.
+    """
+    found = _GLOSSED.match(text)
+    capital = found and (found["gloss"][0].isupper() or (found["name"] == name and found["gloss"][0].islower()))
+    if found and capital and is_name(found["name"]) and is_gloss(found["gloss"], found["name"]):
+        gloss = f"“{found['gloss'].rstrip('.')}”"
+        yield Statement(target, found["name"], quote, f"what is described as {gloss}", gloss, "gloss")
+
+
+def statement_about(sentence: str, anchor: str, target: str) -> Statement | None:
+    """The statement that a sentence makes of its anchor; None if the rest gives the anchor away or says too little."""
+    pattern = re.compile(rf"(?<![\w.]){re.escape(anchor)}(?![\w(])")
+    if len(pattern.findall(sentence)) != 1:
+        return None
+    blanked = pattern.sub(BLANK, sentence)
+    if shares_telling_word(blanked, anchor) or count_telling_words(blanked) < MIN_TELLING_WORDS:
+        return None
+    question, description = _about(blanked, anchor)
+    if question:
+        return Statement(target, anchor, sentence, question, description)
+    guided = None if " " in anchor and anchor.islower() else _GUIDED.search(blanked)
+    fits = guided or _FREE.search(blanked)
+    if not fits or _IN_SERIES.search(blanked) or leans_on_context(blanked) or not is_complete_sentence(blanked):
+        return None
+    asked = f"which {guided['kind']}" if guided else "what"
+    return Statement(
+        target, anchor, sentence, f"{asked} fills the blank in “{blanked}”", form="cloze" if guided else "blank"
+    )
+
+
+def _about(blanked: str, anchor: str) -> tuple[str, str]:
+    """Question and description, if the sentence is about the blank."""
+    found = _ABOUT_KIND.match(blanked) or _ABOUT_APPOSITION.match(blanked)
+    if found:
+        return _asked(found["kind"], found["predicate"].rstrip(". "))
+    if found := _ABOUT_NAME.match(blanked):
+        return _asked(_kind_by_form(anchor), found["predicate"].rstrip(". "))
+    found = _WITHIN.search(blanked)
+    return _asked(found["kind"], found["predicate"]) if found else ("", "")
+
+
+def is_handy(phrase: str) -> bool:
+    """Whether a phrase may stand in the middle of a question and the reader still knows where it ends."""
+    return len(phrase.split()) <= MAX_HANDY_WORDS and phrase.count(",") <= 1 and not re.search(r"[:;(]", phrase)
+
+
+def _kind_by_form(anchor: str) -> str:
+    """What the spelling of a name says: ``open()`` is a function."""
+    if anchor.endswith("()"):
+        return "method" if re.search(r"[A-Za-z_]\.\w+\(\)$", anchor) and anchor[0].isupper() else "function"
+    if re.search(r"(?:Error|Exception|Warning)$", anchor):
+        return "exception"
+    return ""
+
+
+def _asked(kind: str, predicate: str) -> tuple[str, str]:
+    """Question and description for "the ``kind`` ``predicate``"; "" unless the predicate opens with a verb."""
+    first = predicate.split(" ", 1)[0]
+    if not _VERB.match(first) or first in _NO_VERBS.split() or _SOME_KIND.match(first) or _RAMBLING.search(predicate):
+        return "", ""
+    if count_telling_words(predicate) < MIN_PREDICATE_WORDS:
+        return "", ""
+    defines = not is_ephemeral(predicate) and is_handy(predicate)
+    if kind:
+        return f"which {kind} {predicate}", f"the {kind} that {predicate}" if defines else ""
+    defined = _DEFINED.match(predicate)
+    if defined and defines:
+        return f"what is the name of the {defined[1]}", f"the {defined[1]}"
+    return f"what {predicate}", ""

@@ -1,0 +1,142 @@
+"""Terms on lines of their own and what stands under them: options, settings and their default values.
+
+"--depth=<n>" and then "Create a shallow clone … The default is 1." says what an option does and what it is unless set.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from webdancer_cli.synthesis.builtin.read import wording
+from webdancer_cli.synthesis.checks import single_spaced
+from webdancer_cli.synthesis.standalone import count_telling_words, is_plain, word_set
+from webdancer_cli.text.words import sentence_spans
+
+_OPTION = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
+_TERM = re.compile(
+    r"^(?P<option>--?[A-Za-z])|^(?P<name>[A-Za-z]\w*(?:[._]\w+)+|[A-Z]{3,}(?:_[A-Z]+)*|[A-Z][a-z]+[A-Z]\w+)"
+    r"(?P<type> \((?:boolean|integer|string|enum|floating point)\))?(?:[=\[(<].{0,40})?$"
+)
+MAX_TERM_CHARS = 70
+_UNIT = r"(?:seconds?|minutes?|hours?|days?|bytes|kilobytes|megabytes|milliseconds|[kMG]B)"
+_VALUE = rf"(?P<value>[\"“'‘]?(?:[\w./-]*[\w/]|\.\w+)(?: {_UNIT})?[\"”'’]?)(?![\w.]*\w)"
+_SAID = re.compile(rf"^(?:The default(?: value| setting)? is|Defaults to|Default is|Default:) {_VALUE}(?:[.,;]| \(|$)")
+_ROW = re.compile(
+    r"^\| ?Default(?: value)?:? ?\| ?(?P<term>[A-Za-z]\w*(?:[._]\w+)*[A-Z_.]\w*) "
+    r"(?P<value>[\w./:%-]+(?: [\w./:%-]+)?) ?\|$"
+)
+_NO_VALUE = word_set(
+    "the a an to not no none taken derived set determined that this what same true false empty unset as in on from and"
+    " computed based usually always never currently undefined unlimited whatever specified current"
+)
+_VERBS = word_set(
+    "accept add allow append apply avoid cause change check commit compare compress connect control copy create"
+    " define delete determine detect disable display do dump enable exclude execute exit extract fetch force"
+    " format generate give hide ignore include install invoke keep limit list load lock log make mark merge move"
+    " omit open output override perform preserve prevent print produce prompt prune push read record recurse"
+    " reduce refresh remove rename replace report request require reset restore restrict resume retain return"
+    " rewrite run save search select send separate set show skip sort specify split start stop store strip"
+    " suppress terminate track truncate try turn update use validate verify wait warn write"
+)
+_THIRD = {wording.third_of(verb): verb for verb in _VERBS}
+_AND_VERB = re.compile(rf"\b(?:and|or|then) (?:then |roll )?(?:{'|'.join(sorted(_VERBS))}|back)\b")
+_LEANS = re.compile(
+    r"\b(?:you|your|we|our|they|them|their|it|its|option|also|instead|same|parameter|setting|following|only if|not)\b"
+    r"|[;:“”\"(<]|, (?:and|but|so|then)\b|\b(?:if|when|unless) (?:set|given|specified)\b"
+)
+MIN_WORDS, MAX_WORDS, MIN_TELLING = 6, 26, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """``names`` are its spellings, the longest first; ``sort`` is "option", "parameter" or the like, or ""."""
+
+    names: tuple[str, ...]
+    line: str
+    sort: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TermStatement:
+    """``question`` begins in lower case and ends without its mark; ``aliases`` are other spellings of the answer."""
+
+    question: str
+    answer: str
+    quotes: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+
+
+def read_term_statements(text: str) -> Iterator[TermStatement]:
+    """What a text says under its terms, and in rows that are labelled as defaults."""
+    for term in read_terms(text):
+        called = f"the option {term.names[0]}" if term.sort == "option" else term.names[0]
+        for sentence in term.sentences if term.sort not in ("function", "method") else ():
+            found = _SAID.match(sentence)
+            if found and _is_value(found["value"]):
+                value = found["value"].strip("\"“”'‘’")
+                yield TermStatement(f"what is the default value of {called}", value, (term.line, sentence))
+        if term.sort and (does := _purpose(term.sentences[0])):
+            yield TermStatement(
+                f"which {term.sort} {does}", term.names[0], (term.line, term.sentences[0]), term.names[1:]
+            )
+    for line in map(single_spaced, text.splitlines()):
+        if (row := _ROW.match(line)) and _is_value(row["value"]):
+            yield TermStatement(f"what is the default value of {row['term']}", row["value"], (line.strip("| "),))
+
+
+def read_terms(text: str) -> Iterator[Term]:
+    """The terms of a text with the sentences of the line under each."""
+    raw = [single_spaced(line) for line in text.splitlines() if line.strip()]
+    lines = [line.removeprefix("- ") for line in raw]
+    names: list[str] = []
+    for at, line in enumerate(lines):
+        found = _TERM.match(line) if 0 < len(line) <= MAX_TERM_CHARS and line[-1] not in ".:;" else None
+        if found is None or (line.isalpha() and line.isupper() and raw[at] == line):  # that is a heading
+            names = []
+            continue
+        spelled = _OPTION.findall(re.sub(r"[=\[<].*?(?=,|$)", "", line)) if found["option"] else [found["name"]]
+        names = [*names, *spelled]
+        if found["option"] and not _is_one_option(names):
+            names = []
+            continue
+        under = lines[at + 1] if at + 1 < len(lines) else ""
+        if len(under.split()) < 3 or _TERM.match(under) or not names:
+            continue
+        longest = sorted(dict.fromkeys(names), key=len, reverse=True)
+        sort = "option" if found["option"] else "parameter" if found["type"] else _sort(longest[0], line)
+        sentences = tuple(under[start:end] for start, end in sentence_spans(under))
+        yield Term(tuple(longest), line, sort, sentences)
+        names = []
+
+
+def _sort(name: str, line: str) -> str:
+    """What the spelling says: ``gc.auto`` is a setting, ``File.close()`` a method, and ``File.name`` an attribute."""
+    in_class = re.search(r"(?:^|\.)[A-Z]\w*\.\w+$", name) is not None
+    if line.startswith(f"{name}("):
+        return "method" if in_class else "function"
+    return "" if "." not in name else "attribute" if in_class else "setting"
+
+
+def _is_one_option(names: list[str]) -> bool:
+    """Whether names are the short and the long spelling of one option, or one of them."""
+    long = [name for name in names if name.startswith("--")]
+    short = [name for name in names if re.fullmatch(r"-\w", name)]
+    return len(long) <= 1 and len(short) <= 1 and len(long) + len(short) == len(names)
+
+
+def _purpose(sentence: str) -> str:
+    """ "creates a shallow clone" of "Create a shallow clone."; "" if a sentence says no such thing, or too little."""
+    words = sentence.rstrip(".").split()
+    first = words[0].casefold() if words else ""
+    third = first if first in _THIRD else wording.third_of(first) if first in _VERBS else ""
+    rest = " ".join(words[1:])
+    if first in _VERBS and _AND_VERB.search(rest):
+        return ""  # "Commit or roll back …": one verb alone would be in the third person
+    if not third or not is_plain(sentence) or _LEANS.search(rest) or not MIN_WORDS <= len(words) <= MAX_WORDS:
+        return ""
+    return f"{third} {rest}" if count_telling_words(rest) >= MIN_TELLING else ""
+
+
+def _is_value(value: str) -> bool:
+    return value.casefold() not in _NO_VALUE and not value.endswith(("-", "="))

@@ -1,0 +1,1 @@
+"""What a user sees beside the records: progress on stderr, and exit codes."""

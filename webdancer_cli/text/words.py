@@ -1,0 +1,162 @@
+"""Words and sentences of a text: what search, passages and extraction count and quote.
+
+Words are for matching (folded, stemmed); sentences are verbatim slices of the text, so that they can be quoted.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+_COMMON = """
+    a about after all also am an and any are as at be been being but by can could did do does for from had has
+    have he her hers him his how i if in into is it its me my no nor not of on or our she should so some such than
+    that the their them then there these they this those to was we were what when where which while who whom whose
+    why will with would you your
+"""
+STOPWORDS = frozenset(_COMMON.split())
+"""Words that say nothing about what a question is after."""
+
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:['’][^\W_{_CJK}]+)*")
+
+
+def join_surrogates(text: str) -> str:
+    """The text with pairs of surrogates joined and halves of them replaced: no UTF-8 holds a half."""
+    if _SURROGATE.search(text):
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def fold(text: str) -> str:
+    """The text without case and accents."""
+    text = text.casefold()
+    if text.isascii():
+        return text
+    return "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+
+
+def raw_words(text: str) -> list[str]:
+    """The folded words of a text, in order; a Chinese or Japanese character is a word."""
+    return _WORD.findall(fold(text))
+
+
+def stem(word: str) -> str:
+    """A raw word without possessive, apostrophes and plural ending (the S-stemmer of Harman, 1991)."""
+    if not word.isalnum():
+        word = re.sub("['’]s$", "", word)
+        word = re.sub("['’]", "", word)
+    if len(word) <= 3 or not word.endswith("s"):
+        return word
+    if word.endswith("ies") and not word.endswith(("eies", "aies")):
+        return word[:-3] + "y"
+    if word.endswith(("us", "ss", "aes", "ees", "oes")):
+        return word
+    return word[:-1]
+
+
+def stems(text: str) -> list[str]:
+    """The stems of a text's words, in order."""
+    return [stem(word) for word in raw_words(text)]
+
+
+def content_stems(text: str) -> set[str]:
+    """The stems that carry meaning; all stems if every word is a stop word."""
+    every = raw_words(text)
+    return {stem(word) for word in every if word not in STOPWORDS} or {stem(word) for word in every}
+
+
+def may_hold(text: str, stems: Iterable[str]) -> bool:
+    """A quick look whether a text can have a word with one of these stems: False is certain, True is not."""
+    folded = fold(text).replace("'", "").replace("’", "")
+    return any((stem[:-1] if stem.endswith("y") else stem) in folded for stem in stems)
+
+
+_SPACED = ".!?…‽؟۔।॥։።፧။។"
+"""End a sentence where white space follows."""
+_TIGHT = "。！？｡"
+"""End a sentence wherever they stand."""
+_CLOSING = "\"'”’“‘»›)\\]」』）】》〉］"
+_BRACKETS = r"""
+    \[ (?:[^\[\]\n] | \[[^\[\]\n]{1,40}\]){1,40}+ \] (?:\([^()\s]{1,300}\))?  # [1], [note 2], [[3]](https://...)
+    | ［[^［\n］]{1,40}］ | [【〔(（][\d注註]{1,4}[】〕)）]
+"""
+_SUPERSCRIPT = r"[¹²³⁰⁴-⁹⁻⁽⁾]++(?:[,–][¹²³⁰⁴-⁹]++)*+ | [†‡]"
+_PAGE = r":\ ?\d[\d–-]*"
+_ANOTHER = r"\ (?=\[\d[\d,–-]{0,9}\])"
+_NO_BREAK = r"[\u00a0\u202f\u2009\u200b\u2060]"
+_MARK = rf"(?:{_NO_BREAK}? (?:{_BRACKETS}) (?:{_PAGE})? | {_SUPERSCRIPT}) (?:{_ANOTHER})?"
+_END = re.compile(
+    rf"""
+    (?<![{_SPACED}{_TIGHT}]) (?P<stop>[{_SPACED}{_TIGHT}]++) (?P<close>(?:[\u00a0\u202f]?[{_CLOSING}] | \ »(?=\s|\Z))*+)
+    (?P<marks>(?:(?<=["”’“»])\d{{1,3}}(?:[,–-]\d{{1,3}})*+)?+ (?:{_MARK})*+) (?=\s|\Z)
+    | [{_TIGHT}]++ [”’」』）】》〉］]*+ (?:{_MARK})*+
+    | \n+
+    """,
+    re.VERBOSE,
+)
+"""The end of a sentence, with what belongs to it: closing quotes, and the marks of citations, notes and edits.
+
+A mark stands at the stop, or at the quote that closes after it, without white space. Every part is bounded or gives
+nothing back, so that any text costs no more than its length.
+"""
+_IN_PARENTHESES = re.compile(r"(?:^|[\]\d])[(（]")
+_BEFORE_NOTE = re.compile(r"(?:[^\W\d_]{3}|\d{4})$")
+_REFERENCE = re.compile(
+    r"\b(?:art|cl|paras?|subs|sect?|subsect|regs?|rules?|figs?|eqs?|app|chap|vol|pts?)s?$", re.IGNORECASE
+)
+_CAPITAL_NEXT = re.compile(r"\s+[\"“‘«(]?(\w)")
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(\[“\"'])(?:[A-Z]|[A-Za-z](?:\.[A-Za-z])+|Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|Gen|Col|Capt|Lt|Rev|Hon|No|Nos|Vol|"
+    r"Fig|Inc|Ltd|Co|Corp|vs|cf|ca|approx|etc|eds?|pp?|al)$"
+)
+_LOWER_NEXT = re.compile(r"\s+[a-z0-9]")
+_DIGIT_NEXT = re.compile(r"\s+\d")
+
+
+def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of every sentence. A line end is a sentence end (list items, table rows, headings)."""
+    start = 0
+    for match in _END.finditer(text):
+        if _ends_sentence(text, start, match):
+            yield from _trimmed(text, start, match.end())
+            start = match.end()
+    yield from _trimmed(text, start, len(text))
+
+
+def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
+    stop = match["stop"]
+    if stop is None or stop[0] != ".":
+        return True
+    before = max(start - 1, match.start() - 12, 0)
+    if stop == "." and not match["close"] and _ABBREVIATION.search(text, before, match.start()):
+        return False
+    if _IN_PARENTHESES.search(match["marks"]) and not _is_note(text, before, match):
+        return False
+    following = _LOWER_NEXT.match(text, match.end())
+    return following is None or _DIGIT_NEXT.match(text, match.end()) is not None
+
+
+def _is_note(text: str, before: int, match: re.Match[str]) -> bool:
+    """Whether a number in parentheses is a note to the sentence before it, and not a part of a reference."""
+    following = _CAPITAL_NEXT.match(text, match.end())
+    begins = following is not None and not following[1].islower()
+    word = text[before : match.start()]
+    after_text = bool(match["close"]) or bool(_BEFORE_NOTE.search(word) and not _REFERENCE.search(word))
+    return begins and after_text
+
+
+def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    if start < end:
+        yield start, end
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, as they stand in it."""
+    return [text[start:end] for start, end in sentence_spans(text)]

@@ -1,0 +1,233 @@
+"""Keys and values of many episodes side by side, and attention over them.
+
+Every live episode owns a *slot*: a row of one static buffer per layer, with a length of its own. A step packs the new
+tokens of all rows into a single sequence without padding: first one token of each *single* row, then the *chunks* of
+rows that still have a prompt or an observation to read. The model sees one row of N tokens; only attention knows of
+slots. Grouped-query heads share their keys without a copy.
+
+Shapes: ``_N`` packed tokens, ``_S`` single rows, ``_C`` chunk rows, ``_W`` the longest chunk, ``_L`` cached positions.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AttentionInterface
+
+from webdancer_cli.errors import UsageError
+
+ATTENTION = "webdancer_slots"
+"""Name under which ``attend`` is known to transformers."""
+
+GROWTH = 64
+"""Buffers grow to a multiple of this many positions."""
+
+
+@dataclass
+class KVCache:
+    """Static buffers [slots, kv_heads, length, head_dim] per layer, which grow when a longer or a further row comes.
+
+    Always zeroed: a masked position still meets the values as 0 * v, which must be finite.
+    """
+
+    max_slots: int
+    max_length: int
+    layers: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    slots: int = 0
+    length: int = 0
+
+    def reserve(self, slots: int, length: int) -> None:
+        """Make room for this many slots and positions; amortised by growing by half at least."""
+        if slots > self.slots:
+            self.slots = min(self.max_slots, max(slots, self.slots * 3 // 2))
+        if length > self.length:
+            self.length = min(self.max_length, _round_up(max(length, self.length * 3 // 2)))
+
+    def write(self, layer: int, key: Tensor, value: Tensor, plan: "StepLayout") -> tuple[Tensor, Tensor]:
+        """Store the new tokens' ``[1, kv_heads, N, head_dim]``; the layer's whole buffers."""
+        if layer not in self.layers:
+            self.layers[layer] = (self._empty(key), self._empty(value))
+        keys, values = self.layers[layer]
+        if keys.shape[0] < self.slots or keys.shape[2] < self.length:
+            self.layers[layer] = keys, values = self._grown(keys), self._grown(values)
+        keys[plan.slots_N, :, plan.positions_N] = key[0].transpose(0, 1)
+        values[plan.slots_N, :, plan.positions_N] = value[0].transpose(0, 1)
+        return keys, values
+
+    def _empty(self, like: Tensor) -> Tensor:
+        return like.new_zeros(self.slots, like.shape[1], self.length, like.shape[3])
+
+    def _grown(self, old: Tensor) -> Tensor:
+        new = self._empty(old)
+        new[: old.shape[0], :, : old.shape[2]] = old
+        return new
+
+
+def _round_up(length: int) -> int:
+    return -(-length // GROWTH) * GROWTH
+
+
+class StepLayout:
+    """Where the tokens of one step belong: made once, used by every layer.
+
+    ``starts`` and ``counts`` give, for each row, the first new position and how many tokens are new; rows with one
+    token come first.
+    """
+
+    def __init__(self, slots: Sequence[int], starts: Sequence[int], counts: Sequence[int], device: torch.device):
+        self.singles = sum(count == 1 for count in counts)
+        flat = [
+            (slot, at) for slot, start, n in zip(slots, starts, counts, strict=True) for at in range(start, start + n)
+        ]
+        self.slots_N = torch.tensor([slot for slot, _ in flat], device=device)
+        self.positions_N = torch.tensor([at for _, at in flat], device=device)
+        self._single = _Singles(self.slots_N[: self.singles], self.positions_N[: self.singles])
+        self._chunks = _Chunks(slots[self.singles :], starts[self.singles :], counts[self.singles :], device)
+
+    def attend(self, query: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None) -> Tensor:
+        """Query ``[1, heads, N, head_dim]`` against the rows' own cached positions; ``[1, N, heads, head_dim]``."""
+        query_N = query[0].transpose(0, 1)
+        parts = []
+        if self.singles:
+            parts.append(self._single.attend(query_N[: self.singles], keys, values, scaling, window))
+        if self.singles < len(query_N):
+            parts.append(self._chunks.attend(query_N[self.singles :], keys, values, scaling, window))
+        return (parts[0] if len(parts) == 1 else torch.cat(parts))[None]
+
+
+class _Singles:
+    """Rows with one new token each: plain decoding."""
+
+    def __init__(self, slots_S: Tensor, positions_S: Tensor):
+        self.slots_S = slots_S
+        self.length = int(positions_S.max()) + 1 if len(positions_S) else 0
+        used = int(slots_S.max()) + 1 if len(slots_S) else 0
+        # Copying the keys of few rows is cheaper than attending over many idle ones, and the other way round.
+        self.gathers = 2 * len(slots_S) <= used
+        self.used = used
+        if self.gathers:
+            self._positions = positions_S
+        else:
+            self._positions = positions_S.new_zeros(used)
+            self._positions[slots_S] = positions_S
+        self._masks: dict[int | None, Tensor] = {}
+
+    def attend(
+        self, query_S: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None
+    ) -> Tensor:
+        query_S = query_S.unflatten(1, (keys.shape[1], -1))  # [S, kv_heads, group, head_dim]
+        if self.gathers:
+            keys = keys[:, :, : self.length].index_select(0, self.slots_S)
+            values = values[:, :, : self.length].index_select(0, self.slots_S)
+        else:
+            keys, values = keys[: self.used, :, : self.length], values[: self.used, :, : self.length]
+            spread = query_S.new_zeros(self.used, *query_S.shape[1:])
+            spread[self.slots_S] = query_S
+            query_S = spread
+        out = F.scaled_dot_product_attention(
+            query_S, keys, values, attn_mask=self._mask(query_S, window), scale=scaling
+        )
+        return (out if self.gathers else out[self.slots_S]).flatten(1, 2)
+
+    def _mask(self, like: Tensor, window: int | None) -> Tensor:
+        if window not in self._masks:
+            mask = _causal_mask(self._positions[:, None], self.length, window, like.dtype)
+            self._masks[window] = mask[:, None]  # [rows, 1, 1, L]
+        return self._masks[window]
+
+
+class _Chunks:
+    """Rows with several new tokens: their queries are padded to the longest chunk inside attention only."""
+
+    def __init__(self, slots: Sequence[int], starts: Sequence[int], counts: Sequence[int], device: torch.device):
+        width = max(counts, default=0)
+        self.slots_C = torch.tensor(slots, dtype=torch.long, device=device)
+        self.width = width
+        self.length = max((start + count for start, count in zip(starts, counts, strict=True)), default=0)
+        offsets_W = torch.arange(width, device=device)
+        counts_C = torch.tensor(counts, dtype=torch.long, device=device)
+        self.real_CW = offsets_W[None] < counts_C[:, None]
+        starts_C = torch.tensor(starts, dtype=torch.long, device=device)
+        # A padded query looks at position 0 alone: finite, and thrown away.
+        self._positions_CW = torch.where(self.real_CW, starts_C[:, None] + offsets_W, 0)
+        self._masks: dict[int | None, Tensor] = {}
+
+    def attend(
+        self, query_N: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None
+    ) -> Tensor:
+        kv_heads = keys.shape[1]
+        keys = keys[:, :, : self.length].index_select(0, self.slots_C)
+        values = values[:, :, : self.length].index_select(0, self.slots_C)
+        padded = query_N.new_zeros(*self.real_CW.shape, *query_N.shape[1:])
+        padded[self.real_CW] = query_N
+        grouped = padded.unflatten(2, (kv_heads, -1)).permute(0, 2, 3, 1, 4)  # [C, kv_heads, group, W, head_dim]
+        mask = self._mask(query_N, grouped.shape[2], window)
+        out = F.scaled_dot_product_attention(grouped.flatten(2, 3), keys, values, attn_mask=mask, scale=scaling)
+        out = out.unflatten(2, (-1, self.width)).permute(0, 3, 1, 2, 4).flatten(2, 3)  # [C, W, heads, head_dim]
+        return out[self.real_CW]
+
+    def _mask(self, like: Tensor, group: int, window: int | None) -> Tensor:
+        if window not in self._masks:
+            mask = _causal_mask(self._positions_CW, self.length, window, like.dtype)
+            self._masks[window] = mask.repeat(1, group, 1)[:, None]  # [C, 1, group * W, L]
+        return self._masks[window]
+
+
+def _causal_mask(positions: Tensor, length: int, window: int | None, dtype: torch.dtype) -> Tensor:
+    """Additive mask [rows, queries, length]: a query sees cached positions up to its own, the last ``window`` only."""
+    at_L = torch.arange(length, device=positions.device)
+    seen = at_L <= positions[..., None]
+    if window is not None:
+        seen &= at_L > positions[..., None] - window
+    return torch.zeros(seen.shape, dtype=dtype, device=positions.device).masked_fill_(~seen, float("-inf"))
+
+
+def attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **rest: Any,
+) -> tuple[Tensor, None]:
+    """The attention function that transformers calls in every layer. Raises UsageError for what it does not know."""
+    strange = [name for name in ("softcap", "s_aux", "position_bias") if rest.get(name) is not None]
+    if strange:
+        raise UsageError(
+            f"{type(module).__name__} uses {', '.join(strange)}, which the in-process engine does not know"
+        )
+    plan, cache = _STEP.get()
+    layer = module.layer_idx
+    assert isinstance(layer, int)
+    keys, values = cache.write(layer, key, value, plan)
+    return plan.attend(query, keys, values, scaling, sliding_window), None
+
+
+_STEP: ContextVar[tuple[StepLayout, KVCache]] = ContextVar("the engine's step")
+"""What ``attend`` needs of the step under way. It does not pass through the model: every keyword there is the library's
+to name, and it has taken ours before (transformers 5.24 calls its own cache ``cache``)."""
+
+
+@contextmanager
+def attending(config: Any, plan: StepLayout, cache: KVCache) -> Iterator[None]:
+    """For the time of one forward pass, a module that may also be in training attends over the slots."""
+    usual = config._attn_implementation
+    config._attn_implementation = ATTENTION
+    token = _STEP.set((plan, cache))
+    try:
+        yield
+    finally:
+        _STEP.reset(token)
+        config._attn_implementation = usual
+
+
+def install() -> None:
+    """Make ``attend`` known to transformers; doing it again changes nothing."""
+    AttentionInterface.register(ATTENTION, attend)

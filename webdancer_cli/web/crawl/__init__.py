@@ -1,0 +1,1 @@
+"""Pages of whole sites: by a crawl, from saved files, or from WARC archives."""

@@ -1,0 +1,284 @@
+"""A breadth-first crawl that gives the same pages in the same order every time, however fast which page answers.
+
+Pages are fetched and extracted side by side, but leave in the order of the frontier, and only a page that has left
+adds its links to the frontier. So ``pages.jsonl`` *is* the state of a crawl: with the pages of an interrupted run as
+``known``, the frontier is rebuilt from their links, nothing known is fetched again, and the crawl goes on where it
+stopped.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from rensa import RMinHash
+
+from webdancer_cli.data.records import Page
+from webdancer_cli.errors import Reject
+from webdancer_cli.options import config
+from webdancer_cli.tape import Tape
+from webdancer_cli.web import urls
+from webdancer_cli.web.crawl.frontier import CrawlTarget, FileNames, Frontier, host_of
+from webdancer_cli.web.crawl.near_duplicates import NearDuplicates, minhash_signature
+from webdancer_cli.web.crawl.sitemaps import sitemap_addresses
+from webdancer_cli.web.extract.page_extractor import PageExtractor
+from webdancer_cli.web.extract.page_filter import FilteredPage, PageCriteria, PageRefusal
+from webdancer_cli.web.fetch.fetcher import Fetcher
+
+
+@dataclass(frozen=True)
+class SkippedUrl:
+    """A URL that gave no page, and why.
+
+    ``root`` says that the user named it: that deserves a line of its own, unless it was ``followed``, which is to say
+    that it is no page to keep, but led to others.
+    """
+
+    url: str
+    reason: str
+    detail: str
+    root: bool
+    depth: int
+    followed: bool = False
+
+
+@dataclass(frozen=True)
+class KnownPage:
+    """What a crawl remembers of a page from an earlier run."""
+
+    url: str
+    links: tuple[str, ...]
+    sha256: str
+    signature: RMinHash
+    crawl_delay: float
+
+
+async def crawl(
+    roots: Sequence[str],
+    options: config.CrawlqaOptions,
+    *,
+    known: Iterable[Page] = (),
+    skipped: Callable[[SkippedUrl], None] = lambda skip: None,
+    fetcher: Fetcher | None = None,
+    tape: Tape | None = None,
+) -> AsyncIterator[Page]:
+    """The pages of the roots' sites, breadth first, at most ``max_pages`` of them, links followed to ``max_depth``.
+
+    ``known`` pages are not given again, but count. ``skipped`` is told of every URL that gave no page; its reasons are
+    those of ``Fetcher.get``, those of the gate, and: off_site (a redirect left the sites), denied (by the user's
+    patterns), trap (an endless URL space), host_silent (the host stopped answering), duplicate (the text, or the URL
+    after redirects, was there before), near_duplicate, extraction_failed. Nothing is raised for a single URL. Wrap it
+    in ``contextlib.aclosing`` to stop early without delay.
+    """
+    async with AsyncExitStack() as stack:
+        if fetcher is None:
+            fetcher = await stack.enter_async_context(_fetcher(options, tape))
+        extraction = stack.enter_context(PageExtractor(options.timeout_seconds))
+        run = _Crawl(options, fetcher, extraction, known, skipped)
+        stack.push_async_callback(run.stop)
+        async for page in run.pages(roots):
+            yield page
+
+
+def _fetcher(options: config.CrawlqaOptions, tape: Tape | None) -> Fetcher:
+    return Fetcher(
+        per_host=options.per_host,
+        delay_seconds=options.delay_seconds,
+        timeout_seconds=options.timeout_seconds,
+        allow_private=options.allow_private,
+        contact=options.contact,
+        tape=tape,
+    )
+
+
+class _Crawl:
+    """The state of one crawl: the frontier, what is under way, and what was seen."""
+
+    def __init__(
+        self,
+        options: config.CrawlqaOptions,
+        fetcher: Fetcher,
+        extraction: PageExtractor,
+        known: Iterable[Page],
+        skipped: Callable[[SkippedUrl], None],
+    ):
+        self._options = options
+        self._fetcher = fetcher
+        self._extraction = extraction
+        self._known = _by_url(known)
+        self._skipped = skipped
+        self._frontier = Frontier(options.max_depth, options.allow, options.deny, options.per_host)
+        self._under_way: deque[tuple[CrawlTarget, asyncio.Task[FilteredPage | KnownPage]]] = deque()
+        self._texts: set[str] = set()
+        self._silent: Counter[str] = Counter()
+        self._files = FileNames()
+        self._similar = NearDuplicates(options.similarity)
+        self._terms = PageCriteria(options.min_chars, tuple(options.lang))
+
+    async def pages(self, roots: Sequence[str]) -> AsyncIterator[Page]:
+        for root in roots:
+            self._add_root(root)
+        if self._options.sitemap:
+            for root in roots:
+                await self._add_sitemaps(root)
+        kept = 0
+        while kept < self._options.max_pages and self._start_more():
+            target, task = self._under_way.popleft()
+            try:
+                page = self._accepted(target, await self._arrived(target, task))
+            except Reject as reject:
+                self._skip(target, reject)
+                self._count_silence(target, reject)
+                continue
+            finally:
+                self._frontier.arrived(target)
+            kept += 1
+            if isinstance(page, Page):
+                yield page
+
+    async def stop(self) -> None:
+        tasks = [task for _, task in self._under_way]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _add_root(self, root: str) -> None:
+        url = urls.canonical_url(root)
+        if url is None:
+            self._skipped(SkippedUrl(root, "bad_url", f"{root}: not an http or https URL", root=True, depth=0))
+        else:
+            self._frontier.add_root(url)
+
+    async def _add_sitemaps(self, root: str) -> None:
+        """Queue what the sitemaps of a root's site list, as if the root linked to it."""
+        target = CrawlTarget(urls.canonical_url(root) or root, 0)
+        try:
+            async for url in sitemap_addresses(target.url, self._fetcher, self._tell_sitemap):
+                self._follow([url], target)
+        except Reject as reject:
+            self._tell_sitemap(target.url, reject)
+
+    def _tell_sitemap(self, url: str, reject: Reject) -> None:
+        """The user asked for it: what cannot be read of a sitemap deserves a line, like a root."""
+        self._skipped(SkippedUrl(url, reject.reason, reject.detail, root=True, depth=0, followed=not reject.failed))
+
+    def _start_more(self) -> bool:
+        """Keep requests under way; False when there is nothing left to do."""
+        while len(self._under_way) < MOST_UNDER_WAY and (target := self._frontier.take()):
+            self._under_way.append((target, asyncio.create_task(self._visit(target))))
+        return bool(self._under_way)
+
+    async def _visit(self, target: CrawlTarget) -> FilteredPage | KnownPage:
+        if target.url in self._known:
+            return self._known[target.url]
+        self._files.check(target.url)
+        fetched = await self._fetcher.get(target.url)
+        reading = await self._extraction.read(fetched, self._terms)
+        reading.page.depth = target.depth
+        reading.page.fetched_at = fetched.fetched_at
+        if fetched.crawl_delay:
+            reading.page.extra["crawl_delay"] = fetched.crawl_delay
+        if fetched.url != target.url:
+            reading.page.extra["requested_url"] = target.url
+        return reading
+
+    async def _arrived(
+        self, target: CrawlTarget, task: "asyncio.Task[FilteredPage | KnownPage]"
+    ) -> FilteredPage | KnownPage:
+        """What came of a visit. What is told by its name is so whether or not it had been asked for already."""
+        try:
+            arrived = await task
+        except Reject as reject:
+            self._files.check(target.url)
+            if reject.reason == "not_html":
+                self._files.note(target.url, is_file=True)
+            raise
+        self._files.check(target.url)
+        self._files.note(target.url, is_file=False)
+        return arrived
+
+    def _accepted(self, target: CrawlTarget, arrived: FilteredPage | KnownPage) -> Page | KnownPage:
+        """Check a page that has arrived and follow its links. Raises Reject when it is not to be kept."""
+        page = arrived if isinstance(arrived, KnownPage) else arrived.page
+        self._silent[host_of(target)] = 0
+        self._frontier.pace(page.url, max(_crawl_delay(page), self._options.delay_seconds))
+        self._check_redirect(target, page)
+        if isinstance(arrived, FilteredPage) and arrived.refusal:
+            raise self._refused(target, arrived.page, arrived.refusal)
+        if page.sha256 in self._texts:
+            raise Reject("duplicate", f"{page.url}: the same text as an earlier page")
+        self._texts.add(page.sha256)
+        self._follow(_targets(page), target)
+        if self._options.similarity < 1 and self._similar.check_and_add(_signature(page)) and isinstance(page, Page):
+            raise Reject("near_duplicate", f"{page.url}: nearly the same text as an earlier page")
+        return page
+
+    def _count_silence(self, target: CrawlTarget, reject: Reject) -> None:
+        """Give up a host that does not answer any more, or every URL of it would cost a time limit."""
+        host = host_of(target)
+        self._silent[host] = self._silent[host] + 1 if reject.reason in _SILENCE else 0
+        if self._silent[host] == MOST_SILENT:
+            silence = f"{host}: {MOST_SILENT} requests in a row without an answer; it is left alone"
+            for left in self._frontier.drop(host):
+                self._skip(left, Reject("host_silent", silence))
+
+    def _refused(self, target: CrawlTarget, page: Page, refusal: PageRefusal) -> Reject:
+        """No page to keep. Where its links are followed it is a way to others, and no failure."""
+        if refusal.follow:
+            self._follow(_targets(page), target, deeper=0 if refusal.parts else 1)
+        return Reject(refusal.reason, refusal.detail, failed=not (refusal.follow and page.links))
+
+    def _check_redirect(self, target: CrawlTarget, page: Page | KnownPage) -> None:
+        if page.url == target.url:
+            return
+        if target.root:
+            self._frontier.allow(page.url)
+        if not self._frontier.on_site(page.url):
+            raise Reject("off_site", f"{target.url}: redirects to {page.url}")
+        if not (target.root or self._frontier.wanted(page.url)):
+            raise Reject("denied", f"{target.url}: redirects to {page.url}, which --allow or --deny leave out")
+        if not self._frontier.mark_seen(page.url):
+            raise Reject("duplicate", f"{target.url}: redirects to {page.url}, met before")
+
+    def _follow(self, links: Iterable[str], source: CrawlTarget, deeper: int = 1) -> None:
+        for url in links:
+            try:
+                self._frontier.add(url, source.depth + deeper)
+            except Reject as reject:
+                self._skip(CrawlTarget(url, source.depth + deeper), reject)
+
+    def _skip(self, target: CrawlTarget, reject: Reject) -> None:
+        followed = not reject.failed
+        self._skipped(
+            SkippedUrl(target.url, reject.reason, reject.detail, target.root, target.depth, followed=followed)
+        )
+
+
+def _signature(page: Page | KnownPage) -> RMinHash:
+    return page.signature if isinstance(page, KnownPage) else minhash_signature(page.text)
+
+
+def _crawl_delay(page: Page | KnownPage) -> float:
+    return page.crawl_delay if isinstance(page, KnownPage) else float(page.extra.get("crawl_delay", 0.0))
+
+
+def _targets(page: Page | KnownPage) -> tuple[str, ...]:
+    return page.links if isinstance(page, KnownPage) else tuple(link.url for link in page.links)
+
+
+def _by_url(pages: Iterable[Page]) -> dict[str, KnownPage]:
+    """Known pages by the URL that the frontier has for them: the one before redirects."""
+    found: dict[str, KnownPage] = {}
+    for page in pages:
+        links = tuple(link.url for link in page.links)
+        requested = str(page.extra.get("requested_url", page.url))
+        found[requested] = KnownPage(page.url, links, page.sha256, _signature(page), _crawl_delay(page))
+    return found
+
+
+_SILENCE = frozenset(["timeout", "connection_failed", "connection_broken", "proxy_failure"])
+MOST_SILENT = 10
+"""After so many requests in a row without an answer, a host is left alone."""
+
+MOST_UNDER_WAY = 256

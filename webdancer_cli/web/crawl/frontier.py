@@ -1,0 +1,204 @@
+"""Which URL a crawl visits next: breadth first, the hosts in turn, each URL once, no endless paths."""
+
+import heapq
+import re
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
+
+from webdancer_cli.errors import Reject
+from webdancer_cli.web import urls
+
+
+@dataclass(frozen=True)
+class CrawlTarget:
+    """A URL of the frontier."""
+
+    url: str
+    depth: int
+    root: bool = False
+
+
+LONGEST_URL = 2000
+DEEPEST_PATH = 20
+MOST_QUERIES = 200
+"""How many query strings of one path are followed."""
+MOST_DATES = 400
+"""How many days, weeks and months of one calendar are followed: of paths that end in a date, and differ only there."""
+TURN_SECONDS = 0.02
+"""What a turn of a host counts at least, beside one that is asked every few seconds."""
+AHEAD_PER_REQUEST = 4
+"""URLs of a host taken ahead for each request to it at once: pages leave in order, and some answer late."""
+AHEAD_SECONDS = 1.0
+"""Of a host with a pace, no more URLs are taken ahead than it can be asked for in this time, or others would wait."""
+_FILE_NAME = re.compile(
+    r"[^/]*\.(7z|avi|bin|bmp|bz2|css|csv|dmg|docx?|epub|exe|flac|gif|gz|ico|iso|jar|jpe?g|js|json|m4a|mkv|mov|mp3|mp4|"
+    r"mpe?g|msi|odt|ogg|pdf|png|pptx?|rar|rpm|deb|svg|tar|tgz|tiff?|ttf|txt|wav|webm|webp|whl|wmv|woff2?|xlsx?|xml|xz|"
+    r"zip)$",
+    re.IGNORECASE,
+)
+"""Names that a file may have, or a page about it: "Node.js", "File:Map.png"."""
+MOST_FILES = 20
+"""After so many files in a row, and no page, the others of this folder with this ending are not asked for."""
+
+
+class FileNames:
+    """What the names of a folder have turned out to stand for, where they look like names of files.
+
+    Only a server can tell whether a name is a page's, but a gallery of ten thousand pictures need not be asked for.
+    """
+
+    def __init__(self) -> None:
+        self._files: Counter[tuple[str, str]] = Counter()
+
+    def check(self, url: str) -> None:
+        """Raises Reject ``not_html`` for a URL among those that have all been files so far."""
+        kind = self._kind(url)
+        if kind and self._files[kind] >= MOST_FILES:
+            raise Reject("not_html", f"{url}: by its name a file, as were {MOST_FILES} before it")
+
+    def note(self, url: str, *, is_file: bool) -> None:
+        """What a URL was. What was in doubt stays as it is once it is settled: the order of answers must not matter."""
+        kind = self._kind(url)
+        if kind and self._files[kind] < MOST_FILES:
+            self._files[kind] = self._files[kind] + 1 if is_file else 0
+
+    def _kind(self, url: str) -> tuple[str, str] | None:
+        head = url.partition("?")[0]
+        found = _FILE_NAME.search(head)
+        return (head[: found.start()], found.group(1).lower()) if found else None
+
+
+_DATE_AT_END = re.compile(r"/(?:19|20)\d\d(?:(?:[/-]\d{1,2}){1,2}|[/-]w\d{1,2})/?$", re.IGNORECASE)
+
+
+class Frontier:
+    """URLs to visit: breadth first within a host, the hosts in turn, each URL once, only on the roots' sites.
+
+    A host that wants to be asked seldom has its turn so much less often. Turns follow a clock of their own, not that
+    on the wall, or the order of pages would depend on which host answers first.
+    """
+
+    def __init__(self, max_depth: int, allow: Sequence[str] = (), deny: Sequence[str] = (), per_host: int = 4):
+        self._max_depth = max_depth
+        self._allow = allow
+        self._deny = deny
+        self._queues: dict[str, deque[CrawlTarget]] = {}
+        self._ahead = AHEAD_PER_REQUEST * per_host
+        self._turns: list[tuple[float, int, str]] = []
+        """As a heap: when a host's turn is, a number that keeps the order, and the host."""
+        self._has_turn: set[str] = set()
+        self._under_way: Counter[str] = Counter()
+        self._now = 0.0
+        self._given = 0
+        self._paces: dict[str, float] = {}
+        self._sites: set[str] = set()
+        self._seen: set[str] = set()
+        self._queries: Counter[str] = Counter()
+        self._dates: Counter[str] = Counter()
+
+    def pace(self, url: str, seconds: float) -> None:
+        """The host of a URL is asked once in so many seconds."""
+        self._paces[urlsplit(url).netloc] = seconds
+
+    def add_root(self, url: str) -> None:
+        self.allow(url)
+        if self.mark_seen(url):
+            self._put(CrawlTarget(url, 0, root=True))
+
+    def allow(self, url: str) -> None:
+        """Count the site of a URL among the sites to crawl."""
+        self._sites.add(urls.site_of(url))
+
+    def on_site(self, url: str) -> bool:
+        return urls.site_of(url) in self._sites
+
+    def wanted(self, url: str) -> bool:
+        """Whether the user's patterns let a URL in."""
+        allowed = not self._allow or any(fnmatchcase(url, pattern) for pattern in self._allow)
+        return allowed and not any(fnmatchcase(url, pattern) for pattern in self._deny)
+
+    def mark_seen(self, url: str) -> bool:
+        """Whether a URL was never met before; from now on it was."""
+        before = len(self._seen)
+        self._seen.add(urls.fingerprint(url))
+        return len(self._seen) > before
+
+    def add(self, url: str, depth: int) -> None:
+        """Queue a link, unless it is too deep, leads elsewhere, or was met. Raises Reject: denied, trap."""
+        if depth > self._max_depth or not self.on_site(url) or not self.mark_seen(url):
+            return
+        if not self.wanted(url):
+            raise Reject("denied", f"{url}: left out by --allow or --deny")
+        self._check_trap(url)
+        self._put(CrawlTarget(url, depth))
+
+    def _check_trap(self, url: str) -> None:
+        path, mark, _ = url.partition("?")
+        segments = path.split("/")[3:]
+        if len(url) > LONGEST_URL or len(segments) > DEEPEST_PATH or _repeats(segments):
+            raise Reject("trap", f"{url[:200]}: an endless path")
+        self._queries[path] += bool(mark)
+        if self._queries[path] > MOST_QUERIES:
+            raise Reject("trap", f"{url}: more than {MOST_QUERIES} query strings of one path")
+        if date := _DATE_AT_END.search(path):
+            self._dates[path[: date.start()]] += 1
+            if self._dates[path[: date.start()]] > MOST_DATES:
+                raise Reject("trap", f"{url}: more than {MOST_DATES} dates of one calendar")
+
+    def _put(self, target: CrawlTarget) -> None:
+        host = host_of(target)
+        self._queues.setdefault(host, deque()).append(target)
+        self._give_turn(host)
+
+    def _give_turn(self, host: str) -> None:
+        """Unless it has one, or has nothing waiting."""
+        if host in self._has_turn or not self._queues.get(host):
+            return
+        self._has_turn.add(host)
+        self._given += 1
+        turn = self._now + max(self._paces.get(host, 0.0), TURN_SECONDS)
+        heapq.heappush(self._turns, (turn, self._given, host))
+
+    def _is_full(self, host: str) -> bool:
+        return self._under_way[host] >= self._room(host)
+
+    def _room(self, host: str) -> int:
+        """How many URLs of a host may be under way."""
+        pace = self._paces.get(host, 0.0)
+        return max(1, min(self._ahead, int(AHEAD_SECONDS / pace))) if pace else self._ahead
+
+    def take(self) -> CrawlTarget | None:
+        """The next URL; None when there is none, or none before others have ``arrived``."""
+        if not self._turns or self._is_full(self._turns[0][2]):
+            return None
+        self._now, _, host = heapq.heappop(self._turns)
+        self._has_turn.remove(host)
+        self._under_way[host] += 1
+        target = self._queues[host].popleft()
+        self._give_turn(host)
+        return target
+
+    def arrived(self, target: CrawlTarget) -> None:
+        """A URL that was taken is dealt with."""
+        self._under_way[host_of(target)] -= 1
+
+    def drop(self, host: str) -> list[CrawlTarget]:
+        """Forget what waits for a host."""
+        left = list(self._queues.pop(host, ()))
+        self._turns = [turn for turn in self._turns if turn[2] != host]
+        heapq.heapify(self._turns)
+        self._has_turn.discard(host)
+        return left
+
+
+def host_of(target: CrawlTarget) -> str:
+    return urlsplit(target.url).netloc
+
+
+def _repeats(segments: Sequence[str]) -> bool:
+    """Whether a path goes round in circles: one named segment four times, as in ``/a/b/a/b/a/b/a/``."""
+    counts = Counter(segment for segment in segments if segment)
+    return any(count >= 4 for count in counts.values())

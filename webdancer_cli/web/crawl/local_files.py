@@ -1,0 +1,127 @@
+"""Pages of what was fetched earlier, in folders of saved pages and WARC files, through the gate of the crawl."""
+
+import asyncio
+import mimetypes
+import os
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from webdancer_cli.data.records import Page
+from webdancer_cli.errors import Reject
+from webdancer_cli.web.crawl import warc
+from webdancer_cli.web.crawl.near_duplicates import NearDuplicates, minhash_signature
+from webdancer_cli.web.extract.page_extractor import PageExtractor
+from webdancer_cli.web.extract.page_filter import FilteredPage, PageCriteria
+from webdancer_cli.web.fetch import media_types
+from webdancer_cli.web.fetch.decompression import decompress
+from webdancer_cli.web.fetch.fetcher import MAX_BYTES, FetchedDocument
+
+FOLDER_URL = "http://localhost/"
+"""Where the files of a folder are said to be: their links need a base to resolve against."""
+
+AHEAD = 32
+"""Documents read at once."""
+
+
+async def read_local_pages(
+    paths: Iterable[str], terms: PageCriteria, similarity: float, refused: Callable[[Reject], None]
+) -> AsyncGenerator[Page, None]:
+    """The pages of folders and WARC files, each text once; ``refused`` is told of every document that is none."""
+    kept = _Kept(similarity)
+    with PageExtractor() as extraction:
+        under_way: deque[tuple[FetchedDocument, asyncio.Task[FilteredPage]]] = deque()
+        for source in _sources(paths):
+            if isinstance(source, Reject):
+                refused(source)
+                continue
+            under_way.append((source, asyncio.create_task(extraction.read(source, terms))))
+            if len(under_way) == AHEAD and (page := await _next(under_way, kept, refused)):
+                yield page
+        while under_way:
+            if page := await _next(under_way, kept, refused):
+                yield page
+
+
+def _sources(paths: Iterable[str]) -> Iterator[FetchedDocument | Reject]:
+    """What the paths hold, and why the rest of it is no page."""
+    for path in paths:
+        if warc.is_warc(path):
+            yield from warc.read_warc(path)
+        else:
+            yield from _folder(Path(path))
+
+
+def _folder(folder: Path) -> Iterator[FetchedDocument | Reject]:
+    """The pages and archives below a folder, whatever their names, in the order of their paths."""
+    for file in sorted(folder.rglob("*")):
+        if warc.is_warc(str(file)):
+            yield from warc.read_warc(str(file))
+        elif not file.is_dir():
+            try:
+                yield _saved(file, FOLDER_URL + quote(os.fsencode(file.relative_to(folder).as_posix())))
+            except Reject as reject:
+                yield reject
+
+
+_NAMES = mimetypes.MimeTypes()
+"""What names stand for, wherever this runs: the system's own lists are not asked."""
+
+_SOURCES = dict.fromkeys([".md", ".markdown", ".rst", ".ts", ".tsx", ".jsx", ".vue", ".rb", ".go", ".rs"], "text/plain")
+"""Names of texts that may begin like a page, and are none."""
+
+
+def _saved(file: Path, url: str) -> FetchedDocument:
+    """The document that a file holds, if a look inside shows a page. Raises Reject."""
+    said = _NAMES.guess_type(file.name.lower())[0] or _SOURCES.get(file.suffix.lower(), "application/octet-stream")
+    try:
+        with open(file, "rb") as stream:
+            head = stream.read(media_types.HEAD_BYTES)
+            packed = head.startswith(warc.GZIP)
+            if not packed and (kind := media_types.detect_media_type(said, head)) not in media_types.HTML_TYPES:
+                raise Reject("not_html", f"{file}: is {kind}")
+            body = head + stream.read(MAX_BYTES + 1 - len(head))
+    except OSError as error:
+        raise Reject("unreadable", f"{file}: {error.strerror}") from None
+    if packed:
+        body = decompress(body, "gzip", MAX_BYTES + 1, str(file))
+        if (kind := media_types.detect_media_type(said, body)) not in media_types.HTML_TYPES:
+            raise Reject("not_html", f"{file}: is {kind}, compressed")
+    if len(body) > MAX_BYTES:
+        raise Reject("too_large", f"{file}: more than {MAX_BYTES:,} bytes")
+    return FetchedDocument(url=url, requested_url=url, content_type="text/html", body=body, fetched_at="")
+
+
+async def _next(
+    under_way: "deque[tuple[FetchedDocument, asyncio.Task[FilteredPage]]]",
+    kept: "_Kept",
+    refused: Callable[[Reject], None],
+) -> Page | None:
+    source, task = under_way.popleft()
+    try:
+        reading = await task
+        if reading.refusal:
+            raise Reject(reading.refusal.reason, reading.refusal.detail)
+        kept.check(reading.page)
+    except Reject as reject:
+        refused(reject)
+        return None
+    reading.page.fetched_at = source.fetched_at
+    return reading.page
+
+
+class _Kept:
+    """The texts kept so far."""
+
+    def __init__(self, similarity: float):
+        self._texts: set[str] = set()
+        self._similar = NearDuplicates(similarity) if similarity < 1 else None
+
+    def check(self, page: Page) -> None:
+        """Raises Reject ``duplicate`` or ``near_duplicate``."""
+        if page.sha256 in self._texts:
+            raise Reject("duplicate", f"{page.url}: the same text as an earlier page")
+        self._texts.add(page.sha256)
+        if self._similar and self._similar.check_and_add(minhash_signature(page.text)):
+            raise Reject("near_duplicate", f"{page.url}: nearly the same text as an earlier page")

@@ -1,0 +1,1 @@
+"""``--web live``: search and reading for the tools, while an episode runs."""

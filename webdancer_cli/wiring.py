@@ -1,0 +1,288 @@
+"""Who takes part in a run, opened from its options: models, judges, policies, the web, and what is told on stderr.
+
+Heavy imports, and those that a run may not need, stand inside the functions: ``--help`` must not wait for torch.
+"""
+
+import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from webdancer_cli.errors import EXIT_OK, UsageError
+from webdancer_cli.options import config
+from webdancer_cli.terminal.exit_codes import is_first_rank
+
+if TYPE_CHECKING:
+    from webdancer_cli.agent.episode import Policy
+    from webdancer_cli.agent.summariser import Summariser
+    from webdancer_cli.data.pipeline import Progress, RunStats
+    from webdancer_cli.grading.critic import Critic
+    from webdancer_cli.grading.exact_match import Judge
+    from webdancer_cli.llm.chat_pool import ChatPool
+    from webdancer_cli.llm.client import ChatClient, Patience
+    from webdancer_cli.prompts import PromptSet
+    from webdancer_cli.synthesis.protocols import QuestionRewriter, QuestionWriter
+    from webdancer_cli.tape import Tape
+    from webdancer_cli.web.live.live_web import LiveWeb
+    from webdancer_cli.web.live.recorded_web import RecordedWeb
+
+SHOWN_CHARS = 300
+"""What is shown of the last failure; all of it stands in the rejects."""
+
+
+@dataclass(frozen=True)
+class CommandRun:
+    """One run of one command, and what it tells the user on stderr."""
+
+    command: str
+    quiet: bool = False
+
+    def say(self, line: str) -> None:
+        if not self.quiet and is_first_rank():
+            print(f"webdancer {self.command}: {line}", file=sys.stderr, flush=True)
+
+    def table(self, text: str) -> None:
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def plan(self, options: config.CallOptions, chat_pool: "ChatPool") -> int:
+        """What the run would do. On stderr, even if quiet: it was asked for."""
+        from webdancer_cli import dry_run
+
+        print(f"webdancer {self.command}: {dry_run.plan_run(options).table(chat_pool)}", file=sys.stderr, flush=True)
+        return EXIT_OK
+
+    def progress(self) -> "AbstractContextManager[Progress | None]":
+        from webdancer_cli.terminal import progress
+
+        return progress.show_progress(self.command, quiet=self.quiet or not is_first_rank())
+
+    def end(self, stats: "RunStats", chat_pool: "ChatPool | None" = None) -> int:
+        """Sum up: what became of the records, what the calls took, and why the run stopped early, if it did."""
+        self.say(stats.summary())
+        if stats.last_failure:
+            self.say(f"the last failure: {' '.join(stats.last_failure.split())[:SHOWN_CHARS]}")
+        if stats.remark:
+            self.say(stats.remark)
+        for line in chat_pool.summaries() if chat_pool else []:
+            self.say(line)
+        if stats.stopped and is_first_rank():
+            print(f"webdancer {self.command}: stopped: {stats.stopped}", file=sys.stderr, flush=True)
+        return stats.exit_code
+
+
+Result = TypeVar("Result")
+
+
+def run_stage(stage: Coroutine[Any, Any, Result], *players: object) -> Result:
+    """Run the stage; then close what its players hold open, in the event loop that opened it."""
+    import asyncio  # half of what --help would cost
+
+    async def whole() -> Result:
+        try:
+            return await stage
+        finally:
+            for player in players:
+                if close := getattr(player, "aclose", None):
+                    await close()
+
+    return asyncio.run(whole())
+
+
+def open_web(options: config.EpisodeOptions, tape: "Tape | None" = None) -> "LiveWeb | RecordedWeb | None":
+    """The live web, or None: then ``--web`` names a corpus."""
+    if options.web == config.LIVE:
+        from webdancer_cli.web.live.live_web import open_live
+        from webdancer_cli.web.live.recorded_web import RecordedWeb
+
+        live = open_live(options, asks=tape is None or tape.mode != "replay")
+        return RecordedWeb(live, tape) if tape else live
+    if options.search:
+        raise UsageError(f"--search {options.search}: searches the live web; add --web live")
+    return None
+
+
+@contextmanager
+def open_chats(options: config.CallOptions, jobs: int, run: CommandRun) -> "Iterator[ChatPool]":
+    """The models of a run, and its tape if it has one.
+
+    The date that a policy is told is the tape's, unless the user gave another.
+    """
+    from webdancer_cli.llm.chat_pool import ChatPool
+
+    if not options.tape or options.dry_run:
+        yield ChatPool(options, jobs, tell=run.say)
+        return
+    from webdancer_cli.tape import Tape
+
+    with Tape(options.tape, options.tape_mode) as tape:
+        if isinstance(options, config.EpisodeOptions) and options.date is None:
+            options.date = tape.date
+        yield ChatPool(options, jobs, tape, run.say)
+        run.say(f"{options.tape}: {tape.summary()}")
+
+
+def _writing_chat(options: config.WriterOptions, role: str, chat_pool: "ChatPool") -> "ChatClient | None":
+    """The endpoint that writes questions, or None: then the built-in rules do. A checkpoint cannot."""
+    _refuse_nameless("--model", options.model, options.base_url)
+    if options.base_url:
+        return chat_pool.chat(
+            role,
+            options.model,
+            options.base_url,
+            temperature=options.temperature,
+            top_p=options.top_p,
+        )
+    if options.model != config.BUILTIN:
+        raise UsageError(f"--model {options.model}: a model as {role} needs --base-url; or take --model builtin")
+    return None
+
+
+def _refuse_nameless(flag: str, model: str | None, base_urls: list[str]) -> None:
+    if base_urls and model in (None, config.BUILTIN):
+        where = flag.replace("model", "base-url")
+        raise UsageError(f"{where} {base_urls[0]}: which of its models? Name it with {flag}")
+
+
+def open_author(options: config.CrawlqaOptions, chat_pool: "ChatPool", run: CommandRun) -> "QuestionWriter":
+    if chat := _writing_chat(options, "author", chat_pool):
+        from webdancer_cli.synthesis.chat.author import ChatAuthor
+        from webdancer_cli.synthesis.chat.sentence_author import SentenceAuthor
+
+        author = SentenceAuthor if options.ask == "sentences" else ChatAuthor
+        return author(options, chat, _prompts(options.prompts))
+    if options.ask == "sentences":
+        raise UsageError("--ask sentences: needs a model to ask; name one with --model and --base-url")
+    run.say(
+        "--model builtin: questions are written by rules, several about a page of facts, one about two or three "
+        "pages of a manual, hardly any about essays; a model writes more: --model NAME --base-url URL"
+    )
+    from webdancer_cli.synthesis.builtin.author import BuiltinAuthor
+
+    return BuiltinAuthor(options)
+
+
+def open_rewriter(options: config.E2hqaOptions, chat_pool: "ChatPool", run: CommandRun) -> "QuestionRewriter":
+    if chat := _writing_chat(options, "rewriter", chat_pool):
+        from webdancer_cli.synthesis.chat.rewriter import ChatRewriter
+
+        return ChatRewriter(options, chat, _prompts(options.prompts), open_checker(options, chat_pool) or chat)
+    run.say("--model builtin: entities are described by rules from the pages found")
+    from webdancer_cli.synthesis.builtin.rewriter import BuiltinRewriter
+
+    return BuiltinRewriter(options)
+
+
+def _prompts(name_or_dir: str) -> "PromptSet":
+    from webdancer_cli import prompts
+
+    return prompts.load(name_or_dir)
+
+
+def open_policy(
+    options: "config.SampleOptions | config.EvalOptions", chat_pool: "ChatPool", run: CommandRun
+) -> "Policy":
+    """The demonstrator, a chat endpoint, or a checkpoint."""
+    _refuse_nameless("--model", options.model, options.base_url)
+    if options.base_url:
+        return _chat_policy(options, chat_pool)
+    if options.cot == "long" or options.repetition_penalty != 1:
+        raise UsageError("--cot long and --repetition-penalty are for endpoints; name one with --base-url")
+    if options.model == config.BUILTIN:
+        run.say("--model builtin: the demonstrator follows each question's evidence; no model answers")
+        from webdancer_cli.agent.demonstrator import Demonstrator
+
+        return Demonstrator(options)
+    from webdancer_cli.training.token_policy import open_token_policy
+
+    return open_token_policy(options, run.say)
+
+
+def _chat_policy(options: "config.SampleOptions | config.EvalOptions", chat_pool: "ChatPool") -> "Policy":
+    from webdancer_cli.agent.chat_policy import ChatPolicy
+    from webdancer_cli.llm.client import Patience
+
+    chat = chat_pool.chat(
+        "teacher",
+        options.model,
+        options.base_url,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        max_tokens=options.max_turn_tokens,
+        repetition_penalty=options.repetition_penalty,
+        patience=Patience.within(options.turn_seconds),
+    )
+    return ChatPolicy(options, chat)
+
+
+def open_summariser(options: "config.SampleOptions | config.EvalOptions", chat_pool: "ChatPool") -> "Summariser | None":
+    """The model that reads pages for the policy, or None: then the pages' own sentences are shown."""
+    from webdancer_cli.agent.summariser import TIME_SHARE, Summariser
+    from webdancer_cli.llm.client import Patience
+
+    model, own_urls = options.summariser_model, options.summariser_base_url
+    patience = Patience.within(TIME_SHARE * options.tool_seconds)
+    if chat := _second_chat("summariser", model, own_urls, options.base_url, chat_pool, patience):
+        from webdancer_cli import prompts
+
+        return Summariser(chat, prompts.load_for(options), options.tool_seconds)
+    return None
+
+
+def open_judge(options: config.JudgeOptions, chat_pool: "ChatPool") -> "Judge | None":
+    """The model that judges answers, or None: then they are matched by rule."""
+    if chat := _judging_chat(options, chat_pool):
+        from webdancer_cli.grading.model_judge import ModelJudge
+
+        return ModelJudge(chat, _prompts(getattr(options, "prompts", "default")))
+    return None
+
+
+def open_critic(options: config.FilterOptions, chat_pool: "ChatPool") -> "Critic | None":
+    """The model that judges a trajectory's quality."""
+    if chat := _judging_chat(options, chat_pool):
+        from webdancer_cli.grading.critic import Critic
+
+        return Critic(chat, _prompts(options.prompts))
+    return None
+
+
+def open_checker(options: config.WriterOptions, chat_pool: "ChatPool") -> "ChatClient | None":
+    """The model that checks questions, at temperature 0: the judge, or else the one that writes."""
+    if chat := _judging_chat(options, chat_pool):
+        return chat
+    return chat_pool.chat("judge", options.model, options.base_url) if options.base_url else None
+
+
+def _judging_chat(options: config.JudgeOptions, chat_pool: "ChatPool") -> "ChatClient | None":
+    urls = getattr(options, "base_url", [])
+    return chat_pool.chats.get("judge") or _second_chat(
+        "judge", options.judge_model, options.judge_base_url, urls, chat_pool
+    )
+
+
+def _second_chat(
+    role: str,
+    model: str | None,
+    own_urls: list[str],
+    default_urls: list[str],
+    chat_pool: "ChatPool",
+    patience: "Patience | None" = None,
+) -> "ChatClient | None":
+    """A model beside the main one, at an endpoint of its own or at the same."""
+    _refuse_nameless(f"--{role}-model", model, own_urls)
+    if not model:
+        return None
+    if not (own_urls or default_urls):
+        raise UsageError(f"--{role}-model {model}: at which endpoint? Name it with --{role}-base-url")
+    return chat_pool.chat(role, model, own_urls or default_urls, patience=patience)
+
+
+def report_failures(run: CommandRun, summariser: "Summariser | None", judge: "Judge | None") -> None:
+    """What a model of the second row failed to do ends no run, and must not pass unnoticed."""
+    if summariser and summariser.failures:
+        shown = "which showed the pages' own sentences instead"
+        run.say(f"the summariser gave no readable note on {summariser.failures} visits, {shown}")
+    if failures := getattr(judge, "failures", 0):
+        run.say(f"{failures} answers stay unjudged; the last because: {getattr(judge, 'last_failure', '')}")
