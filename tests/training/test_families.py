@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from published_tokenizers import TOKENIZERS, folder
+from published_tokenizers import TOKENIZERS, chat_template, folder
 from tiny_models import byte_level
 from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
@@ -16,9 +16,9 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from webdancer_cli.data.records import Message
 from webdancer_cli.errors import UsageError
-from webdancer_cli.training.chat_templates import difference
 from webdancer_cli.training.models import load_tokenizer
 from webdancer_cli.training.renderer import Renderer, Tokens
+from webdancer_cli.training.template_derivation import difference
 from webdancer_cli.transcript.grammar import TAGS
 
 CHATML = ["<|im_start|>", "<|im_end|>"]
@@ -61,7 +61,11 @@ def opened(name: str) -> PreTrainedTokenizerBase:
     found = folder(name)
     if found is None:
         pytest.skip(f"the tokenizer {name} was not fetched: python tests/published_tokenizers.py")
-    return load_tokenizer(str(found))
+    tokenizer = load_tokenizer(str(found))
+    if TOKENIZERS[name].template:
+        tokenizer.chat_template = chat_template(TOKENIZERS[name].template)
+        tokenizer.add_special_tokens({"additional_special_tokens": list(TOKENIZERS[name].control)})
+    return tokenizer
 
 
 def page(text: str) -> str:
@@ -95,6 +99,8 @@ def test_what_is_trained_is_what_a_server_makes_of_the_conversation(family: Call
         chat = [{"role": message.role, "content": message.content} for message in messages]
         assert tokens.ids == tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False), repr(text)
         assert tokenizer.decode(tokens.ids) == tokenizer.apply_chat_template(chat, tokenize=False)
+        opened = tokenizer.apply_chat_template(chat[:4], add_generation_prompt=True, return_dict=False)
+        assert renderer.prompt(messages[:4]) == opened, "an episode in progress, its first thought kept"
         end = renderer.template.end
         assert [tokenizer.decode(run) for run in trainable_runs(tokens)] == [CALL + end, ANSWER + end]
         grown = renderer.prompt(messages[:2]) + renderer.turn(CALL) + renderer.observation(messages[3].content)
@@ -155,11 +161,29 @@ def test_a_family_that_cannot_be_used_is_refused_with_the_reason(name: str) -> N
 texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Co", "Cn")), max_size=40)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FRAMED_BY_THEIR_OWN = {
+    "gemma2": ("<start_of_turn>model\n", "<end_of_turn>"),
+    "gemma3": ("<start_of_turn>model\n", "<end_of_turn>"),
+    "mistral-nemo": ("[/INST]", "</s>"),
+    "deepseek-v3": ("<｜Assistant｜>", "<｜end▁of▁sentence｜>"),
+    "command-r-plus": ("<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>", "<|END_OF_TURN_TOKEN|>"),
+    "gpt-4o": ("<|start|>assistant<|channel|>final<|message|>", "<|end|>"),
+}
+
+
+@pytest.mark.parametrize("name", FRAMED_BY_THEIR_OWN)
+def test_a_family_is_trained_in_the_frame_of_its_own_template(family: Callable, name: str) -> None:
+    tokenizer, renderer = family(name)
+    opening, end = FRAMED_BY_THEIR_OWN[name]
+    assert tokenizer.decode(renderer.prompt([Message("user", "When?")])).endswith(opening)
+    assert tokenizer.decode(renderer.turn("Now.")) == "Now." + end and tokenizer.eos_token == end
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=texts, around=st.sampled_from(["{}", "\n{}\n", "- {}.\n\n", "  {}  "]))
 @example(text="", around="\n\n\n{}")
 def test_any_page_without_control_strings_is_trained_as_it_is_served(family: Callable, text: str, around: str) -> None:
-    for name in ("qwen3", "llama3.1", "gemma3"):
+    for name in ("qwen3", "llama3.1", "gemma3", "mistral-nemo", "deepseek-v3", "gpt-4o"):
         tokenizer, renderer = family(name)
         content = around.format(text)
         if any(token.content in content for token in tokenizer.added_tokens_decoder.values() if "<" in token.content):
@@ -234,7 +258,7 @@ def test_a_conversation_begins_as_in_the_models_own_template(template: str | Non
     tokenizer = byte_level(["<s>", *CHATML], [], "<|im_end|>")
     tokenizer.bos_token, tokenizer.chat_template = "<s>", template
     renderer = Renderer(tokenizer)
-    assert renderer.template.begin == begin
+    assert renderer.template.joints["", "user"] == begin + "<|im_start|>user\n"
     ids = renderer.prompt([Message("user", "q")])
     if template:
         chat = [{"role": "user", "content": "q"}]

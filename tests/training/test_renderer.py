@@ -72,7 +72,7 @@ def test_trainable_is_exactly_what_the_assistant_wrote(renderers: list[Renderer]
 def test_no_text_becomes_a_control_token(renderers: list[Renderer], messages: list[Message]) -> None:
     for renderer in renderers:
         ids = renderer.encode(messages).ids
-        control = {renderer._ids[token] for token in renderer.template.control}
+        control = {renderer._ids[token] for token in renderer.control}
         frame = renderer.encode([Message(message.role, "") for message in messages]).ids
         assert [token for token in ids if token in control] == [token for token in frame if token in control]
         assert sum(token in renderer.stop_ids - {renderer._ids.get("<|im_start|>")} for token in ids) == len(messages)
@@ -94,9 +94,7 @@ def test_an_episode_grows_into_its_own_encoding(renderers: list[Renderer], messa
 @given(messages=conversations())
 def test_the_text_survives(renderers: list[Renderer], messages: list[Message]) -> None:
     for renderer in renderers:
-        template = renderer.template
-        turns = [template.opening.format(role=m.role) + m.content + template.end for m in messages]
-        assert whole_text(renderer, renderer.encode(messages)) == template.begin + template.between.join(turns)
+        assert whole_text(renderer, renderer.encode(messages)) == renderer.written(messages)
 
 
 @pytest.mark.parametrize("wrap", [render_response, "<tool_response>\n{}\n</tool_response>".format])

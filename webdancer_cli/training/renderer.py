@@ -8,8 +8,9 @@ Each part of a conversation may hold some of the tokenizer's added tokens and no
 - what the web wrote, inside ``<tool_response>``: only those that are no markup at all, such as a run of line breaks. So
   no page can become a control token or a tag, whatever it spells.
 
-Turns are encoded one by one. So ``encode`` of a conversation is the concatenation of what ``prompt``, ``turn`` and
-``observation`` give on the way, and an episode in progress never has to be encoded again.
+What stands between two assistant turns is encoded in one piece, and each assistant turn in one of its own. So
+``encode`` of a conversation is the concatenation of what ``prompt``, ``turn`` and ``observation`` give on the way, and
+an episode in progress never has to be encoded again.
 """
 
 import re
@@ -22,8 +23,9 @@ from transformers import PreTrainedTokenizerBase
 
 from webdancer_cli.data.records import Message
 from webdancer_cli.errors import UsageError
-from webdancer_cli.training.chat_templates import choose, with_own_beginning
+from webdancer_cli.training.chat_templates import START, Template
 from webdancer_cli.training.segments import Part, SegmentEncoder, TokenSet
+from webdancer_cli.training.template_derivation import template_for
 from webdancer_cli.transcript.grammar import TAGS
 
 ASSISTANT: Literal["assistant"] = "assistant"
@@ -49,9 +51,9 @@ class Tokens:
 class Renderer:
     """Turns messages into ids under one chat template.
 
-    Raises UsageError when the tokenizer has no fast form, or the tokens of no known template, when it would make a
-    control token out of plain text, or gives other ids to a conversation than this renderer does: what is trained has
-    to be what is served.
+    Raises UsageError when the tokenizer has no fast form, or neither a chat template that is a frame nor the tokens of
+    a known family, when it would make a control token out of plain text, or gives other ids to a conversation than
+    this renderer does: what is trained has to be what is served.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str = "auto"):
@@ -62,60 +64,76 @@ class Renderer:
         self._whole = backend
         self._encoder = SegmentEncoder(backend, _is_ordinary)
         markup = [token for token in self._encoder.tokens if not _is_ordinary(token)]
-        self._frame = TokenSet(markup)
-        self._written = TokenSet(filter(_may_be_written, markup))
-        self._web = TokenSet([])
         self._ids = self._encoder.ids
-        self.template = with_own_beginning(choose(template, self._ids, name), tokenizer)
+        framing = [token.content for token in markup if not _GRAMMAR.fullmatch(token.content)]
+        self.template = template_for(tokenizer, framing, template, name)
+        self._frame = TokenSet(markup)
+        self.control = _control(self.template, self._frame)
+        """The added tokens of the frame."""
+        special = {token.content for token in markup if token.special and not _GRAMMAR.fullmatch(token.content)}
+        self._control_ids = frozenset(self._ids[content] for content in self.control | special)
+        self._written = TokenSet(token for token in markup if _may_be_written(token, self.control))
+        self._web = TokenSet([])
         self.end_id = self._ids[self.template.end]
         stops = {self._ids[token] for token in self.template.stops if token in self._ids}
         self.stop_ids = frozenset({self.end_id, *stops, *_known(tokenizer.eos_token_id)})
-        self._begin = self._encoder.encode([(self.template.begin, self._frame)])
-        self._assistant = self._encoder.encode([self._opening(ASSISTANT)])
-        self._between = self._joint()
+        self.closing_ids = self.stop_ids if self._opens_after_end() else frozenset({self.end_id})
+        """The stop tokens after which a turn is over. In some families (GLM) the end token opens the next turn, too:
+        then it has to stand after any other."""
         self._forbid_control(name)
         check_ids(self, tokenizer, name)
 
     def encode(self, messages: Sequence[Message]) -> Tokens:
-        """A whole conversation. Trainable are the assistant turns: their content and the end token, nothing else."""
-        tokens = Tokens()
-        tokens.extend(self._begin, False)
-        for number, message in enumerate(messages):
-            if number:
-                tokens.extend(self._between, False)
-            if message.role == ASSISTANT:
-                tokens.extend(self._assistant, False)
-                tokens.extend(self.turn(message.content), True)
-            else:
-                tokens.extend(self._told(message), False)
+        """A whole conversation. Trainable are the assistant turns: their content and the end token, nothing else.
+
+        Raises UnknownTurnOrder, as ``prompt`` does, where the family has no form for the order of the turns.
+        """
+        tokens, last = self._encode(messages)
+        if last and last[-1].role != ASSISTANT:
+            tokens.extend(self._told(last, self.template.tails.get(last[-1].role, "")), False)
         return tokens
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """A conversation up to and including the opening of the assistant turn that comes next."""
-        between = self._between if messages else []
-        return self.encode(messages).ids + between + self._assistant
+        tokens, last = self._encode(messages)
+        role = last[-1].role if last else START
+        return tokens.ids + self._told(last, self.template.joint(role, ASSISTANT))
 
     def turn(self, content: str) -> list[int]:
         """An assistant turn after its opening: content and end token, as a policy would sample it."""
         return [*self._encoder.encode([(content, self._written)]), self.end_id]
 
+    def tokens_within(self, content: str, start: int, end: int) -> range:
+        """Those tokens of an assistant turn that hold a part of ``content[start:end]``, by their place in the turn."""
+        ids, before, until = (self.turn(text)[:-1] for text in (content, content[:start], content[:end]))
+        last = _shared(ids, until)
+        return range(_shared(ids, before), last if last == len(until) else last + 1)
+
     def observation(self, content: str, *, closed: bool = True) -> list[int]:
         """What follows a sampled turn: a user message and the opening of the next assistant turn.
 
-        ``closed`` says whether the sampled ids end with one of ``stop_ids``; if not, the end token comes first.
+        ``closed`` says whether the sampled ids end with one of ``closing_ids``; if not, the end token comes first.
         """
-        ids = [*self._between, *self._told(Message("user", content)), *self._between, *self._assistant]
+        after = [Message(ASSISTANT, ""), Message("user", content)]
+        ids = self._told(after, self.template.joint("user", ASSISTANT))
         return ids if closed else [self.end_id, *ids]
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of a sampled turn, without the stop token that ends it. Broken UTF-8 becomes U+FFFD."""
         closed = bool(ids) and ids[-1] in self.stop_ids
-        return self._whole.decode(list(ids[:-1] if closed else ids), skip_special_tokens=False)
+        return self.decode(ids[:-1] if closed else ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of any ids, control tokens included."""
+        return self._whole.decode(list(ids), skip_special_tokens=False)
+
+    def is_control(self, id: int) -> bool:
+        """Whether a token is one that no text can become: of the frame, or special."""
+        return id in self._control_ids
 
     def written(self, messages: Sequence[Message]) -> str:
         """The text of a conversation in the template: what a server hands to the tokenizer."""
-        turns = [self._opening(message.role)[0] + message.content + self.template.end for message in messages]
-        return self.template.begin + self.template.between.join(turns)
+        return self.template.text(messages)
 
     def dress(self, tokenizer: PreTrainedTokenizerBase) -> None:
         """Make ``tokenizer`` one that serves what was trained: this chat template, and its end token as EOS."""
@@ -127,28 +145,49 @@ class Renderer:
         """The added tokens that a policy may write."""
         return list(self._written.tokens)
 
-    def _joint(self) -> list[int]:
-        """What stands between two turns: the control tokens around it may take its spaces."""
-        opening, frame = self._opening(ASSISTANT)
-        ids = self._encoder.encode([(self.template.end + self.template.between + opening, frame)])
-        return ids[1 : len(ids) - len(self._assistant)]
+    def _encode(self, messages: Sequence[Message]) -> tuple[Tokens, list[Message]]:
+        """The ids up to the end of the last assistant turn; and that turn, with those that come after it."""
+        tokens, since = Tokens(), list[Message]()
+        for message in messages:
+            if message.role == ASSISTANT:
+                role = since[-1].role if since else START
+                tokens.extend(self._told(since, self.template.joint(role, ASSISTANT)), False)
+                tokens.extend(self.turn(message.content), True)
+                since = []
+            since.append(message)
+        return tokens, since
 
-    def _told(self, message: Message) -> list[int]:
-        """A turn of someone else: opening, content and end in one piece, since text may join across their edges."""
+    def _told(self, messages: Sequence[Message], tail: str) -> list[int]:
+        """What stands before a turn of the policy: others' turns in one piece with all that frames them, since text may
+        join across their edges, and the tokens of the frame may take the spaces beside them.
+
+        ``messages`` may begin with the assistant turn before, whose content and end token are left out.
+        """
+        parts: list[Part] = []
+        last = START
+        for number, message in enumerate(messages):
+            if number or message.role != ASSISTANT:
+                parts += [(self.template.joint(last, message.role), self._frame), *self._content(message)]
+            last = message.role
+        ids = self._encoder.encode([*parts, (tail, self._frame)])
+        after_turn = bool(messages) and messages[0].role == ASSISTANT
+        return ids[1:] if after_turn else ids  # the end token is the turn's own
+
+    def _content(self, message: Message) -> list[Part]:
         response = _RESPONSE.fullmatch(message.content) if message.role == "user" else None
-        content: list[Part] = [(message.content, self._written)]
-        if response is not None:
-            opening, inner, closing = response.groups()
-            content = [(opening, self._written), (inner, self._web), (closing, self._written)]
-        return self._encoder.encode([self._opening(message.role), *content, (self.template.end, self._frame)])
+        if response is None:
+            return [(message.content, self._written)]
+        opening, inner, closing = response.groups()
+        return [(opening, self._written), (inner, self._web), (closing, self._written)]
 
-    def _opening(self, role: str) -> Part:
-        return self.template.opening.format(role=role), self._frame
+    def _opens_after_end(self) -> bool:
+        following = self.template.joints["assistant", "user"].removeprefix(self.template.end)
+        return any(token is not None for _, token in self._frame.split(following))
 
     def _forbid_control(self, name: str) -> None:
         """Some vocabularies hold special tokens as ordinary words too; then text could become one."""
         special = {token.content for token in self._encoder.tokens if token.special} - set(self.writable)
-        special |= {*self.template.control, *self.template.stops} & self._ids.keys()
+        special |= self.control | (self.template.stops & self._ids.keys())
         for allowed in (self._written, self._web):
             ids = set(self._encoder.encode([("".join(f"a{token} {token}\n" for token in sorted(special)), allowed)]))
             token = next((token for token in sorted(special) if self._ids[token] in ids), None)
@@ -205,11 +244,24 @@ def _comparable(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
     return "".join(text.split()) if eats else text
 
 
-def _may_be_written(token: AddedToken) -> bool:
-    """The grammar's tags; other added tokens unless they are special or look like control tokens."""
+def _shared(ids: Sequence[int], others: Sequence[int]) -> int:
+    """How many ids two lists begin with in common."""
+    apart = (at for at, pair in enumerate(zip(ids, others, strict=False)) if pair[0] != pair[1])
+    return next(apart, min(len(ids), len(others)))
+
+
+def _control(template: Template, tokens: TokenSet) -> frozenset[str]:
+    """The added tokens of the frame; a tag of the grammar is none, even where a family's own prompt names it."""
+    frame = "\0".join([*template.joints.values(), *template.tails.values()])
+    found = {token.content for _, token in tokens.split(frame) if token is not None}
+    return frozenset(content for content in found if not _GRAMMAR.fullmatch(content))
+
+
+def _may_be_written(token: AddedToken, control: frozenset[str]) -> bool:
+    """The grammar's tags; other added tokens unless they are special, of the frame, or look like control tokens."""
     if _GRAMMAR.fullmatch(token.content):
         return True
-    return not token.special and not _CONTROL_LIKE.search(token.content)
+    return not token.special and token.content not in control and not _CONTROL_LIKE.search(token.content)
 
 
 def _is_ordinary(token: AddedToken) -> bool:

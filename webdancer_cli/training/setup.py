@@ -9,10 +9,10 @@ from webdancer_cli.data.pipeline import Progress, Say, say_nothing
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import SftOptions, TrainingOptions
 from webdancer_cli.training import checkpoint
-from webdancer_cli.training.chat_templates import difference
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.models import ModelDescription, describe, load_tokenizer, missing_rows
 from webdancer_cli.training.renderer import Renderer
+from webdancer_cli.training.template_derivation import difference
 
 UNLIMITED = 32768
 """Longest sequence of a model that knows no limit, in tokens."""

@@ -13,11 +13,11 @@ from webdancer_cli.data.pipeline import Say, say_nothing
 from webdancer_cli.data.records import QA, Message, Usage, content_id
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
-from webdancer_cli.training.chat_templates import difference
 from webdancer_cli.training.engine import Engine, SamplingParams
 from webdancer_cli.training.engine_check import check_engine
 from webdancer_cli.training.models import describe, load_model, load_tokenizer, missing_rows
 from webdancer_cli.training.renderer import Renderer, Tokens
+from webdancer_cli.training.template_derivation import difference
 from webdancer_cli.training.transformers_engine import TransformersEngine
 
 
@@ -91,7 +91,7 @@ class TokenSession:
         read = len(self.tokens.ids)
         self.tokens.extend(sample.ids, True)
         self.logprobs += sample.logprobs
-        self._closed = sample.ids[-1] in self._policy.renderer.stop_ids
+        self._closed = sample.ids[-1] in self._policy.renderer.closing_ids
         self._turn += 1
         usage = Usage(calls=1, input_tokens=read, output_tokens=len(sample.ids), cached_tokens=sample.cached)
         return Completion(text=self._policy.renderer.text(sample.ids), finish=sample.finish, usage=usage)
@@ -109,7 +109,7 @@ def open_token_policy(options: config.SampleOptions | config.EvalOptions, say: S
     tokenizer = load_tokenizer(options.model)
     renderer = Renderer(tokenizer)
     if told := difference(renderer.template, tokenizer):
-        say(f"the model's own chat template has {told}")
+        say(f"the model's own chat template {told}")
     plain = describe(options.model)
     if missing := missing_rows(plain, tokenizer):
         raise UsageError(
