@@ -264,10 +264,15 @@ def sft(options: config.SftOptions, run: CommandRun) -> int:
     \b
     webdancer sft --data sft.jsonl --model nano --out checkpoints/sft
     webdancer sft --data sft.jsonl --model Qwen/Qwen2.5-7B --lora-rank 32 --out checkpoints/sft
+    webdancer sft --data sft.jsonl --model nano --show-masks 2
     torchrun --nproc-per-node 2 -m webdancer_cli sft --data sft.jsonl --model nano --out checkpoints/sft
     """
     from webdancer_cli.stages import sft as stage
 
+    if options.show_masks:
+        text, stats = stage.masks(options, coloured=run.coloured)
+        run.show(text)
+        return run.end(stats)
     with run.progress() as progress:
         stats = stage.run(options, progress, say=run.say)
     return run.end(stats)

@@ -3,6 +3,7 @@
 Heavy imports, and those that a run may not need, stand inside the functions: ``--help`` must not wait for torch.
 """
 
+import os
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -47,11 +48,21 @@ class CommandRun:
             print(text, file=sys.stderr, flush=True)
 
     def plan(self, options: config.CallOptions, chat_pool: "ChatPool") -> int:
-        """What the run would do. On stderr, even if quiet: it was asked for."""
+        """What the run would do."""
         from webdancer_cli import dry_run
 
-        print(f"webdancer {self.command}: {dry_run.plan_run(options).table(chat_pool)}", file=sys.stderr, flush=True)
+        self.show(f"webdancer {self.command}: {dry_run.plan_run(options).table(chat_pool)}")
         return EXIT_OK
+
+    def show(self, text: str) -> None:
+        """What the run is for, told to people. On stderr, even if quiet: it was asked for."""
+        if is_first_rank():
+            print(text, file=sys.stderr, flush=True)
+
+    @property
+    def coloured(self) -> bool:
+        """Whether people see colours: on a terminal, unless NO_COLOR is set (no-color.org)."""
+        return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 
     def progress(self) -> "AbstractContextManager[Progress | None]":
         from webdancer_cli.terminal import progress

@@ -2,12 +2,14 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from tiny_models import byte_level
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from webdancer_cli.data import jsonl
@@ -99,6 +101,61 @@ def test_what_cannot_be_learned_is_left_out_and_counted(data: Path) -> None:
     assert stats.counts == {"in": 6, "trained on": 4}
     assert stats.reasons == {"broken_line": 1, "too_long": 1, "no_assistant_turn": 1}
     assert stats.exit_code == 1
+
+
+def test_what_is_too_long_may_be_cut_and_is_counted(data: Path) -> None:
+    long = trajectory("Elst")
+    long.messages += [Message("user", "Sure?"), Message("assistant", "<think>\n" + "long " * 300 + "\n</think>")]
+    jsonl.write_records(str(data), [trajectory("Arlen"), long])
+    renderer = Renderer(load_tokenizer("nano"))
+    dataset = sft.read_dataset(options(data, overlong="truncate"), renderer, 200)
+    assert dataset.stats.summary() == "2 in, 1 truncated, 2 trained on"
+    assert list(dataset.examples[1].ids) == renderer.encode(long.messages[:2]).ids
+    assert sft.read_dataset(options(data), renderer, 200).stats.summary() == "2 in, 1 trained on (too_long 1)"
+
+
+def test_an_order_of_turns_that_the_family_has_no_form_for_is_counted(data: Path) -> None:
+    """Gemma's template has no form for two questions in a row."""
+    tokenizer = byte_level(["<bos>", "<end_of_turn>", "<start_of_turn>"], [], "<end_of_turn>")
+    tokenizer.chat_template = (
+        "<bos>{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('no') }}"
+        "{% endif %}<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}"
+        "{% if add_generation_prompt %}<start_of_turn>assistant\n{% endif %}"
+    )
+    twice = trajectory("Elst")
+    twice.messages.insert(0, Message("user", "Ready?"))
+    jsonl.write_records(str(data), [trajectory("Arlen"), twice])
+    assert (
+        sft.read_dataset(options(data), Renderer(tokenizer), 999).stats.summary() == "2 in, 1 trained on (turn_order 1)"
+    )
+
+
+def test_masks_are_shown_of_the_first_examples_and_nothing_is_trained(data: Path) -> None:
+    shown, stats = sft.masks(options(data, show_masks=2, train_on="answers"), coloured=False)
+    assert stats.summary() == "2 in, 2 shown" and not (data.parent / "out").exists()
+    assert [town for town in TOWNS if f"⟦<answer>\n{town}\n</answer>⟨<|im_end|>⟩⟧" in shown] == TOWNS[:2]
+
+
+@pytest.mark.slow
+def test_masks_go_to_stderr_coloured_on_a_terminal_alone(data: Path, environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "webdancer_cli", "sft", "--data", str(data), "--show-masks", "1", "--quiet"]
+    command += ["--out", str(data.parent / "out")]
+
+    def on_a_terminal(**variables: str) -> str:
+        keyboard, terminal = pty.openpty()
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, env=environment | variables)
+        os.close(terminal)
+        shown = os.read(keyboard, 65536).decode()
+        os.close(keyboard)
+        assert (done.returncode, done.stdout) == (0, b"")
+        return shown
+
+    piped = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (piped.returncode, piped.stdout) == (0, "") and "⟦<think>" in piped.stderr and "\x1b" not in piped.stderr
+    coloured = on_a_terminal()
+    assert "\x1b[32m" in coloured and "⟦" not in coloured
+    assert on_a_terminal(NO_COLOR="1").replace("\r\n", "\n") == piped.stderr
+    assert not (data.parent / "out").exists()
 
 
 def test_limit_uses_the_first_records_only(data: Path) -> None:

@@ -418,6 +418,14 @@ class SftOptions(TrainingOptions):
     """Trajectories per optimizer step, over all ranks."""
     warmup: Fraction = 0.05
     """Share of the steps in which the learning rate rises linearly; it then falls by a cosine to a tenth."""
+    train_on: Literal["all", "last", "answers"] = "all"
+    """What bears loss: "all" turns of the policy, its "last" one, or its "answers" alone (their tags, and the end of
+    that turn)."""
+    overlong: Literal["drop", "truncate"] = "drop"
+    """What becomes of a trajectory longer than ``max_length``: "drop" leaves it out, "truncate" cuts it after the last
+    turn of the policy that fits. Both are counted."""
+    show_masks: NonNegativeInt = 0
+    """Show so many examples on stderr, what bears loss in them marked, and train nothing."""
 
 
 @dataclass(kw_only=True)

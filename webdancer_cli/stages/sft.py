@@ -12,10 +12,13 @@ from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import SftOptions
 from webdancer_cli.training import checkpoint
 from webdancer_cli.training.batches import Example
+from webdancer_cli.training.chat_templates import UnknownTurnOrder
 from webdancer_cli.training.distributed import join_process_group
-from webdancer_cli.training.models import check_dtype
+from webdancer_cli.training.example_selection import NothingToLearn, select_tokens
+from webdancer_cli.training.mask_view import mask_view
+from webdancer_cli.training.models import check_dtype, describe, load_tokenizer
 from webdancer_cli.training.renderer import Renderer
-from webdancer_cli.training.setup import set_up
+from webdancer_cli.training.setup import longest, set_up
 from webdancer_cli.training.sft import train_sft
 from webdancer_cli.transcript.released_format import read_trajectories
 
@@ -45,11 +48,24 @@ def run(options: SftOptions, progress: Progress | None = None, *, say: Say = say
     return dataset.stats
 
 
-def read_dataset(options: SftOptions, renderer: Renderer, max_length: int) -> Dataset:
+def masks(options: SftOptions, *, coloured: bool) -> tuple[str, RunStats]:
+    """The first ``options.show_masks`` examples as people read them, rendered as for training; nothing is written.
+
+    Raises UsageError as ``run`` does, for the tokenizer and the data.
+    """
+    _check(options)
+    renderer = Renderer(load_tokenizer(options.model))
+    dataset = read_dataset(options, renderer, longest(options, describe(options.model)), at_most=options.show_masks)
+    dataset.stats.counts["shown"] = dataset.stats.counts.pop("trained on")
+    return mask_view(dataset.examples, renderer, coloured=coloured), dataset.stats
+
+
+def read_dataset(options: SftOptions, renderer: Renderer, max_length: int, at_most: int | None = None) -> Dataset:
     """Render the trajectories of ``options.data``: this toolkit's records, or the authors' ChatML lines.
 
-    Left out and counted: lines that cannot be read, trajectories longer than ``max_length`` tokens, and those in which
-    the policy says nothing.
+    Left out and counted: lines that cannot be read, trajectories longer than ``max_length`` tokens (unless they are
+    cut), those without anything that bears loss, and those whose turns the family has no form for. Stops at ``at_most``
+    examples.
     """
     stats = RunStats()
     stats.counts["in"] = 0
@@ -63,13 +79,24 @@ def read_dataset(options: SftOptions, renderer: Renderer, max_length: int) -> Da
     for trajectory in islice(read_trajectories(options.data, broken), options.limit):
         stats.counts["in"] += 1
         digest.update(msgspec.json.encode(to_object(trajectory)))
-        example = Example.of(renderer.encode(trajectory.messages))
-        if len(example.ids) > max_length:
-            stats.reasons["too_long"] += 1
-        elif not example.loss_tokens:
-            stats.reasons["no_assistant_turn"] += 1
+        try:
+            example, cut = select_tokens(
+                renderer,
+                trajectory.messages,
+                train_on=options.train_on,
+                overlong=options.overlong,
+                max_length=max_length,
+            )
+        except NothingToLearn as reason:
+            stats.reasons[str(reason)] += 1
+        except UnknownTurnOrder:
+            stats.reasons["turn_order"] += 1
         else:
             examples.append(example)
+            if cut:
+                stats.counts["truncated"] += 1
+            if len(examples) == at_most:
+                break
     stats.counts["trained on"] = len(examples)
     if not examples:
         raise UsageError(f"{_named(options.data)}: nothing to learn from: {stats.summary()}")

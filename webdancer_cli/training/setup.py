@@ -54,8 +54,8 @@ def set_up(options: TrainingOptions, world: ProcessGroup, say: Say, progress: Pr
         f"{renderer.template.name}; its tokens' ids, weights and configuration are as they should be"
     ]
     if told:
-        seen.append(f"its own chat template has {told}; the checkpoint is saved with the one it is trained on")
-    length = _max_length(options, plain)
+        seen.append(f"its own chat template {told}; the checkpoint is saved with the one it is trained on")
+    length = longest(options, plain)
     say, progress = (say, progress) if world.is_main else (say_nothing, None)
     return TrainingSetup(plain, tokenizer, renderer, length, out, world, say, progress, seen)
 
@@ -70,7 +70,8 @@ def _check_vocabulary(options: TrainingOptions, plain: ModelDescription, tokeniz
         )
 
 
-def _max_length(options: TrainingOptions, plain: ModelDescription) -> int:
+def longest(options: TrainingOptions, plain: ModelDescription) -> int:
+    """The longest sequence that is trained on. Raises UsageError for one that the model does not have."""
     own = plain.max_length or UNLIMITED
     if options.max_length is not None and plain.max_length and options.max_length > own:
         raise UsageError(f"--max-length {options.max_length}: {options.model} can be trained on {own} positions")
