@@ -1,4 +1,7 @@
-"""A random Qwen with the tokenizer that was published for it learns one episode by heart, and plays it back everywhere.
+"""A random Qwen with a published tokenizer learns one episode by heart, and plays it back everywhere.
+
+Two of the tokenizers are its own. Mistral's has turns that are framed otherwise, by what its chat template was found to
+write: no roles, and the system message in the first question.
 
 Whoever serves the saved folder has to make the same ids of the same conversation, and stop where the episode stops.
 """
@@ -28,6 +31,7 @@ from webdancer_cli.training.renderer import Renderer
 
 RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
 KINDS = {"qwen3": (Qwen3Config, Qwen3ForCausalLM), "qwen2.5": (Qwen2Config, Qwen2ForCausalLM)}
+KINDS |= {"mistral-nemo": (Qwen3Config, Qwen3ForCausalLM)}
 SHAPE = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
 SHAPE |= {"num_key_value_heads": 1, "max_position_embeddings": 2048, "tie_word_embeddings": True}
 EPISODE = ["--prompts", "compact", "--max-calls", "4", "--max-turn-tokens", "96", "--max-context-tokens", "2048"]
@@ -63,7 +67,7 @@ def taught(world: Path, run_cli: RunCli, tmp_path_factory: pytest.TempPathFactor
         tokenizer = AutoTokenizer.from_pretrained(source)
         config, kind = KINDS[name]
         torch.manual_seed(0)
-        head = {"head_dim": 32} if name == "qwen3" else {}  # vLLM's attention on the CPU knows few widths
+        head = {"head_dim": 32} if config is Qwen3Config else {}  # vLLM's attention on the CPU knows few widths
         kind(config(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, **SHAPE, **head)).save_pretrained(
             folder
         )

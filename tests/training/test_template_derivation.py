@@ -31,6 +31,7 @@ GRANITE = "<|start_of_role|> <|end_of_role|> <|end_of_text|>"
 PHI = "<|endoftext|> <|system|> <|user|> <|assistant|> <|end|>"
 MISTRAL = "<s> </s> [INST] [/INST] [SYSTEM_PROMPT] [/SYSTEM_PROMPT]"
 EXAONE = "[BOS] [|system|] [|user|] [|assistant|] [|endofturn|]"
+MARKED = {"cohere": COHERE, "llama3": LLAMA3, "phi3_5": PHI, "qwen3_instruct_2507": CHATML}
 THOUGHTS = "leaves out earlier thoughts"
 TRIMS = "trims contents"
 NO_SYSTEM = "has no system message"
@@ -338,6 +339,32 @@ def test_a_turn_that_stops_otherwise_is_closed_where_its_end_token_opens_the_nex
     assert ends_by_itself.closing_ids == ends_by_itself.stop_ids
     observed = ends_with_the_next.observation("x", closed=False)
     assert observed == [ends_with_the_next.end_id, *ends_with_the_next.observation("x")]
+
+
+@pytest.mark.parametrize(
+    ("name", "also_there"),
+    [
+        ("cohere", set()),
+        ("llama3", set()),
+        ("gemma3", {"\n"}),
+        ("phi3_5", {"\n"}),
+        ("qwen3_instruct_2507", {"\n"}),
+        ("deepseekv3", {"<｜Assistant｜>"}),
+    ],
+)
+def test_an_independent_mask_differs_in_text_that_no_policy_writes_alone(name: str, also_there: set[str]) -> None:
+    """The templates with marks of what bears loss that other training code has: the line break after a turn, and the
+    opening of one, bear loss there."""
+    tokens = FAMILIES[name].tokens if name in FAMILIES else MARKED[name]
+    renderer, theirs = Renderer(tokenizer_of(name, tokens)), tokenizer_of(f"{name}_training", tokens)
+    messages = [message for message in EPISODE[:3] if message.role != "assistant"] + [Message("assistant", "In 1904.")]
+    messages += [Message("user", "Sure?"), Message("assistant", "Yes.")]
+    marked = theirs.apply_chat_template(chat(messages), return_assistant_tokens_mask=True, return_dict=True)
+    ours = renderer.encode(messages)
+    assert marked["input_ids"][: len(ours.ids)] == ours.ids
+    pairs = list(zip(ours.ids, ours.trainable, marked["assistant_masks"], strict=False))
+    assert all(their for _, our, their in pairs if our)
+    assert {renderer.decode([id]) for id, our, their in pairs if their and not our} == also_there
 
 
 def test_an_order_of_turns_without_a_form_is_named() -> None:
