@@ -196,7 +196,7 @@ class Renderer:
 
 
 def check_ids(renderer: Renderer, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
-    """Hold the renderer against the tokenizer itself: every token that a policy may write, and a whole conversation.
+    """Hold the renderer against the tokenizer itself: every token that a policy may write, and whole conversations.
 
     Raises UsageError where they differ. Takes milliseconds.
     """
@@ -211,14 +211,19 @@ def check_ids(renderer: Renderer, tokenizer: PreTrainedTokenizerBase, name: str)
             f"the tokenizer of {name} adds or drops spaces at the edges of turns (it reads a conversation as "
             f"{decoded[:40]!r}): a vocabulary that puts a space before every text cannot be used"
         )
-    served = tokenizer.encode(renderer.written(PROBE), add_special_tokens=False)
-    if rendered != served:
-        at = next((at for at, pair in enumerate(zip(rendered, served, strict=False)) if pair[0] != pair[1]), 0)
-        parts = (tokenizer.decode(ids[at : at + 4]) for ids in (rendered, served))
-        raise UsageError(
-            f"the tokenizer of {name} joins text across the edges of turns: {' is served as '.join(map(repr, parts))}, "
-            "so what is trained would not be what is served; it cannot be used"
+    for probe in (PROBE, *(_with_edges(edge) for edge in _EDGES)):
+        rendered, served = (
+            renderer.encode(probe).ids,
+            tokenizer.encode(renderer.written(probe), add_special_tokens=False),
         )
+        if rendered != served:
+            at = next((at for at, pair in enumerate(zip(rendered, served, strict=False)) if pair[0] != pair[1]), 0)
+            parts = (tokenizer.decode(ids[at : at + 4]) for ids in (rendered, served))
+            raise UsageError(
+                f"the tokenizer of {name} joins text across the edges of turns: "
+                f"{' is served as '.join(map(repr, parts))}, so what is trained would not be what is served; "
+                "it cannot be used"
+            )
 
 
 PROBE = [
@@ -229,6 +234,14 @@ PROBE = [
     Message(ASSISTANT, "<think>\nSo.\n</think>\n<answer>\n1904\n</answer>"),
 ]
 """A conversation that is encoded whole when a renderer is made."""
+
+_EDGES = ("", " ", "\n", " a ", "\n\na\n\n", "\t日本 🙂", ".")
+"""Contents with which text could join across the edges of others' turns."""
+
+
+def _with_edges(edge: str) -> list[Message]:
+    reply, page = PROBE[2], f"<tool_response>\n{edge}\n</tool_response>"
+    return [Message("system", edge), Message("user", edge), reply, Message("user", page), reply, Message("user", edge)]
 
 
 def _first_apart(renderer: Renderer, tokenizer: PreTrainedTokenizerBase) -> str:
