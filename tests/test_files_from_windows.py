@@ -127,14 +127,14 @@ def test_nothing_is_appended_to_a_file_in_utf_16(tmp_path: Path) -> None:
     path = saved("utf-16", "\r\n")(tmp_path / "out.jsonl", lines({"id": "a"}))
     before = Path(path).read_bytes()
     with pytest.raises(UsageError, match="UTF-16"):
-        jsonl.recover_written_keys(path)
+        jsonl.prepare_resume(path)
     assert Path(path).read_bytes() == before
 
 
 def test_behind_a_mark_the_last_item_is_cut_off_at_its_start(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"id": "a"}\n{"id": "b"}\n')
-    jsonl.recover_written_keys(str(path), key=lambda value: str(value["id"]))
+    jsonl.prepare_resume(str(path), key=lambda value: str(value["id"]))
     assert path.read_bytes() == b'\xef\xbb\xbf{"id": "a"}\n'
 
 

@@ -214,7 +214,8 @@ def test_a_reader_that_went_away_closes_the_pipe(monkeypatch: pytest.MonkeyPatch
 )
 def test_a_torn_last_line_is_cut_off(tmp_path: Path, data: bytes, mended: bytes) -> None:
     path = written_to(tmp_path, data)
-    done = jsonl.recover_written_keys(path)
+    jsonl.prepare_resume(path)
+    done = jsonl.earlier_keys(path)
     assert len(done) == bool(mended)
     assert ("a" in done) == bool(mended)
     assert Path(path).read_bytes() == mended
@@ -223,17 +224,18 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path, data: bytes, mended: bytes)
 def test_a_damaged_earlier_line_is_named_with_a_remedy(tmp_path: Path) -> None:
     path = written_to(tmp_path, b'{"id": "a"}\n{{\n{"id": "c"}\n')
     with pytest.raises(UsageError, match=f"{path}:2: .*remove this line, or run without --resume"):
-        jsonl.recover_written_keys(path)
+        jsonl.earlier_keys(path)
 
 
 def test_what_went_to_stdout_cannot_be_resumed() -> None:
     with pytest.raises(UsageError, match="--resume needs --out FILE"):
-        jsonl.recover_written_keys("-")
+        jsonl.prepare_resume("-")
 
 
 def test_with_a_key_the_records_of_the_last_item_are_cut_off(tmp_path: Path) -> None:
     data = b'{"id": 1, "page": "p"}\n{"id": 2, "page": "q"}\n{"id": 3, "page": "q"}\n'
     path = written_to(tmp_path, data)
-    done = jsonl.recover_written_keys(path, key=lambda value: value["page"])
+    jsonl.prepare_resume(path, key=lambda value: value["page"])
+    done = jsonl.earlier_keys(path, key=lambda value: value["page"])
     assert "p" in done and len(done) == 1
     assert Path(path).read_bytes() == data.splitlines(keepends=True)[0]

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from webdancer_cli.data import jsonl, pipeline
 from webdancer_cli.data.records import QA, Rejected
 from webdancer_cli.errors import BudgetSpent, Reject, ServiceRefused, UsageError
+from webdancer_cli.ordered_map import Stopped
 
 
 class Item(msgspec.Struct):
@@ -400,7 +401,7 @@ async def test_an_item_that_is_stopped_in_its_middle_gives_what_it_has(
     tmp_path: Path, cause: BudgetSpent | ServiceRefused
 ) -> None:
     async def halved(item: Item) -> list[Item]:
-        raise pipeline.Stopped(cause, [item])
+        raise Stopped(cause, [item])
 
     output = pipeline.RecordWriter("test", str(tmp_path / "out"))
     with output:

@@ -3,6 +3,9 @@
 import asyncio
 import json
 import re
+import shutil
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
@@ -23,7 +26,8 @@ from webdancer_cli.options import config
 from webdancer_cli.stages import crawlqa, world
 from webdancer_cli.synthesis.builtin.author import BuiltinAuthor
 from webdancer_cli.synthesis.chat.author import ChatAuthor
-from webdancer_cli.synthesis.protocols import QuestionWriter, RefusedQuestion
+from webdancer_cli.synthesis.protocols import QuestionGroup, QuestionWriter, RefusedQuestion
+from webdancer_cli.synthesis.resume import Earlier
 
 PAGES = 50
 
@@ -147,11 +151,10 @@ def test_what_the_author_refuses_is_told_with_its_reason(whole: tuple[Path, RunS
     class Refusing:
         name = "refusing"
 
-        async def write(self, pages):  # type: ignore[no-untyped-def]
+        async def write(self, pages, earlier):  # type: ignore[no-untyped-def]
             async for page in pages:
-                yield RefusedQuestion(
-                    Reject("answer_unsupported", "Dolvek", failed=False), QA(question=page.title, answer="x")
-                )
+                reject = Reject("answer_unsupported", "Dolvek", failed=False)
+                yield QuestionGroup([RefusedQuestion(reject, QA(question=page.title, answer="x"))])
 
     stats = run(options(tmp_path, str(whole[0] / "pages.jsonl")), Refusing())
     assert stats.reasons["answer_unsupported"] == stats.counts["pages"] and stats.exit_code == 0
@@ -168,14 +171,14 @@ class Writing:
         self.given = 0
         self._outcomes = outcomes
 
-    async def write(self, pages: AsyncIterator[Page]) -> AsyncGenerator[QA | RefusedQuestion, None]:
+    async def write(self, pages: AsyncIterator[Page], earlier: Earlier) -> AsyncGenerator[QuestionGroup, None]:
         async for _ in pages:
             pass
         for outcome in self._outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
             self.given += 1
-            yield outcome
+            yield QuestionGroup([outcome])
 
 
 def asked(number: int, type: str = "single_hop") -> QA:
@@ -518,3 +521,37 @@ def test_a_model_that_finds_nothing_in_pages_may_be_asked_about_sentences(
 def test_a_run_that_finds_enough_has_nothing_to_remark(tmp_path: Path) -> None:
     stats = run(options(tmp_path, prose_site(tmp_path, *map(LAKE.format, range(3)))))
     assert (stats.remark, stats.counts["pages"]) == ("", 3) and stats.counts["out"] >= 3
+
+
+AUDITED = """
+import sys
+from webdancer_cli.cli import run_command
+
+def tell(event, given):
+    if event == "open" and str(given[0]) == "out.jsonl" and given[1] == "r":
+        print("read", file=sys.stderr)
+
+sys.addaudithook(tell)
+sys.exit(run_command(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["crawlqa", "pages.jsonl", "--mix", "single_hop=1"],
+        ["e2hqa", "--data", "qa.jsonl"],
+        ["e2hqa", "--data", "qa.jsonl", "--keep-chain"],
+        ["lint", "--data", "qa.jsonl"],
+    ],
+    ids=" ".join,
+)
+def test_what_an_earlier_run_wrote_is_read_once(
+    command: list[str], whole: tuple[Path, RunStats], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    shutil.copy(whole[0] / "pages.jsonl", tmp_path)
+    for name in ("qa.jsonl", "out.jsonl"):
+        jsonl.write_records(str(tmp_path / name), questions(whole[0])[:5])
+    call = [sys.executable, "-c", AUDITED, *command, "--out", "out.jsonl", "--resume"]
+    done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stderr.splitlines().count("read") == 1, done.stderr

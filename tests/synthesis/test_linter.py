@@ -22,7 +22,7 @@ def linter(**more: object) -> Linter:
 def reasons(*questions: tuple[str, str], **more: object) -> list[list[str]]:
     """The reasons for each of some questions with their answers."""
     judge = linter(**more)
-    return [[fault.reason for fault in judge.faults(QA(question=q, answer=a))] for q, a in questions]
+    return [[fault.reason for fault in judge.examine(QA(question=q, answer=a))] for q, a in questions]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_an_evaluation_question_shorter_than_a_run_is_looked_for_as_a_whole(aske
 def test_every_file_that_has_the_run_is_named_and_counted() -> None:
     judge = linter(evaluation=evaluation(a="Who wrote Emma?", b="Who wrote “Emma”?\nWho wrote it?", c="Who?"))
     for question in ("Who wrote Emma?", "Who wrote it?", "Who painted it?"):
-        judge.faults(QA(question=question, answer="Jane Austen"))
+        judge.examine(QA(question=question, answer="Jane Austen"))
     values = judge.report.values()
     assert values["contaminated_by"] == {"b": 2, "a": 1}
     assert values["contaminated_shares"] == {"b": 0.6667, "a": 0.3333}
@@ -137,7 +137,7 @@ def test_the_report_counts_and_measures() -> None:
         ("Is Dolvek the mayor?", "yes", "single_hop"),  # 4 words, 1
         ("Who is named in the article?", "Ada of Kemlo", "count"),  # 6 words, 3
     ]:
-        judge.faults(QA(question=question, answer=answer, type=kind, level=1))
+        judge.examine(QA(question=question, answer=answer, type=kind, level=1))
     assert judge.report.values() == {
         "questions": 3,
         "good": 2,
@@ -169,7 +169,7 @@ def test_the_defects_of_the_released_questions_are_found() -> None:
     of_the_page = {68, 72, 99, 109, 113, 114, 116, 122, 123, 124, 130, 133, 135}
     bad = error_pages | yes_no | letters | own_answer | of_the_page
     judge = linter()
-    flagged = {nth for nth, qa in enumerate(jsonl.read_records(str(RELEASED), QA), 1) if judge.faults(qa)}
+    flagged = {nth for nth, qa in enumerate(jsonl.read_records(str(RELEASED), QA), 1) if judge.examine(qa)}
     assert len(bad) == 44
     assert flagged == bad - {109}  # "... listed under NSADAB in the database with access restrictions": no tell
 
@@ -186,7 +186,7 @@ def test_the_released_trajectories_have_other_questions_with_the_same_defects() 
     )
     questions = {t.qa.question.strip(): t.qa for t in released_format.read_trajectories(str(TRAJECTORIES))}
     judge = linter()
-    flagged = {question: faults for question, qa in questions.items() if (faults := judge.faults(qa))}
+    flagged = {question: faults for question, qa in questions.items() if (faults := judge.examine(qa))}
     yes_no = {question for question, qa in questions.items() if qa.answer in ("Yes", "No")}
     assert (len(questions), len(yes_no)) == (135, 32)
     assert set(flagged) == yes_no | {question for question in questions if question.startswith(begin_bad)}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webdancer_cli.data.records import QA
-from webdancer_cli.errors import Reject, UsageError
+from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
 from webdancer_cli.synthesis import mix
 from webdancer_cli.synthesis.mix import Mix, parse, quotas, shares_of
@@ -24,11 +24,12 @@ def passed(mixed: Mix, kinds: str) -> str:
     names = {"s": "single_hop", "m": "multi_hop", "c": "count"}
     out = ""
     for number, letter in enumerate(kinds):
-        try:
-            out += "".join(ready.type[0] for ready in mixed.pass_on(qa(names[letter], number)))
-        except Reject as surplus:
+        asked = qa(names[letter], number)
+        if surplus := mixed.surplus(asked):
             assert (surplus.reason, surplus.failed) == ("over_share", False)
             out += "!"
+        else:
+            out += "".join(ready.type[0] for ready in mixed.pass_on(asked))
     return out
 
 
@@ -52,11 +53,11 @@ def test_what_an_earlier_run_wrote_counts() -> None:
 def test_waiting_is_bounded_and_what_waits_at_the_end_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mix, "MOST_WAITING", 2)
     mixed = Mix(TWO_TO_ONE)
-    assert passed(mixed, "mmmm") == "m!" and [each.question for each in mixed.rest()] == [
+    assert passed(mixed, "mmmm") == "m!" and [each.question for each, _ in mixed.finish()] == [
         "Which multi_hop, 1?",
         "Which multi_hop, 2?",
     ]
-    assert list(mixed.rest()) == []
+    assert list(mixed.finish()) == []
 
 
 @given(st.lists(st.sampled_from("smc"), max_size=120), st.lists(st.integers(1, 5), min_size=3, max_size=3))
@@ -76,7 +77,7 @@ def test_at_every_moment_each_type_is_less_than_one_question_ahead_of_its_share(
             assert all(out[name] < share * out.total() + 1 for name, share in shares.items())
         # Nothing waits that could go: each waiting type has reached its share of one question more.
         assert all(out[name] >= shares[name] * (out.total() + 1) for name, left in waiting.items() if left)
-    assert Counter(each.type for each in mixed.rest()) == +waiting
+    assert Counter(each.type for each, _ in mixed.finish()) == +waiting
 
 
 @pytest.mark.parametrize(

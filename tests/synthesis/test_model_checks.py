@@ -1,17 +1,16 @@
-"""What is known by heart, or not proved by its quotes, goes; everything else stays, in its order."""
+"""What is known by heart, or not proved by its quotes, does not pass."""
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from webdancer_cli.data.records import QA, Evidence, Message, Usage
-from webdancer_cli.errors import ModelError, Reject
+from webdancer_cli.errors import ModelError
 from webdancer_cli.llm.client import Reply
-from webdancer_cli.options import config
 from webdancer_cli.prompts import load
-from webdancer_cli.synthesis.model_checks import ModelChecks, ModelFilter, UncheckedQuestion
+from webdancer_cli.synthesis.model_checks import ModelChecks
 from webdancer_cli.synthesis.protocols import RefusedQuestion
 
 
@@ -37,56 +36,38 @@ def qa(name: str) -> QA:
     return QA(question=f"Who is {name}?", answer=f"The {name.upper()}", aliases=[f"{name}-1"])
 
 
-async def sifted(
-    judge: Remembering, *outcomes: QA | RefusedQuestion | UncheckedQuestion
-) -> list[QA | RefusedQuestion | UncheckedQuestion]:
-    async def stream() -> AsyncIterator[QA | RefusedQuestion | UncheckedQuestion]:
-        for outcome in outcomes:
-            yield outcome
-
-    checks = ModelChecks(judge, load("default")).chosen(config.CrawlqaOptions(closed_book=True))
-    return [outcome async for outcome in ModelFilter(checks, jobs=2).check(stream())]
+async def passed(judge: Remembering, name: str) -> QA | RefusedQuestion:
+    return await ModelChecks(judge, load("default"), closed_book=True, verify=False).passed(qa(name))
 
 
-def shown(outcomes: Sequence[QA | RefusedQuestion | UncheckedQuestion]) -> list[str]:
-    names = [one.question[7] if isinstance(one, QA) else "" for one in outcomes]
-    return [
-        name or (one.reject.reason if isinstance(one, RefusedQuestion) else "unasked")
-        for name, one in zip(names, outcomes, strict=True)
-    ]
+@pytest.mark.parametrize("known", ["a", "The A", "A-1"])
+async def test_what_is_known_by_heart_is_refused(known: str) -> None:
+    refused = await passed(Remembering({"a": known}), "a")
+    assert isinstance(refused, RefusedQuestion) and (refused.reject.reason, refused.reject.failed) == (
+        "closed_book",
+        False,
+    )
 
 
-async def test_what_is_known_by_heart_goes_and_all_else_stays_in_its_order() -> None:
-    refused = RefusedQuestion(Reject("yes_no", failed=False), qa("d"))
-    outcomes = await sifted(Remembering({"a": "a"}), qa("a"), refused, qa("b"), qa("c"))
-    assert shown(outcomes) == ["closed_book", "yes_no", "b", "c"]
+@pytest.mark.parametrize("known", ["", "not b"])
+async def test_what_is_not_known_passes_as_it_is(known: str) -> None:
+    question = await passed(Remembering({"b": known}), "b")
+    assert isinstance(question, QA) and (question.id, question.usage) == (qa("b").id, Usage())
 
 
-async def test_an_outage_is_a_failure_of_that_question_only() -> None:
-    outcomes = await sifted(Remembering({}, fails="b"), qa("a"), qa("b"), qa("c"))
-    assert shown(outcomes) == ["a", "model_error", "c"]
-    assert isinstance(outcomes[1], RefusedQuestion) and outcomes[1].reject.failed and outcomes[1].qa == qa("b")
-
-
-async def test_an_alias_is_an_answer_and_a_failed_page_passes() -> None:
-    failed = RefusedQuestion(Reject("model_error", "HTTP 500"), url="http://a.test/")
-    outcomes = await sifted(Remembering({"a": "A-1", "b": "not b"}), qa("a"), failed, qa("b"))
-    assert shown(outcomes) == ["closed_book", "model_error", "b"]
-
-
-async def test_what_is_not_to_be_asked_about_passes_unasked() -> None:
-    outcomes = await sifted(Remembering({"a": "a"}, fails="b"), UncheckedQuestion(qa("a")), UncheckedQuestion(qa("b")))
-    assert shown(outcomes) == ["unasked", "unasked"]
+async def test_an_outage_is_a_failure_of_that_question() -> None:
+    refused = await passed(Remembering({}, fails="b"), "b")
+    assert isinstance(refused, RefusedQuestion) and refused.reject.failed and refused.qa == qa("b")
 
 
 class Strict:
-    """Finds one point of three to fail, and says what it was shown."""
+    """Finds nothing wrong, unless told to, and says what it was shown."""
 
     model = "strict"
 
-    def __init__(self, **holds: bool):
+    def __init__(self, **said: bool | str):
         self.shown = ""
-        self._said = {"proved": True, "only_answer": True, "clear": True, "reason": "so", **holds}
+        self._said = {"answer": "", "proved": True, "only_answer": True, "clear": True, "reason": "so", **said}
 
     async def complete(self, messages: Sequence[Message], **_: object) -> Reply:
         self.shown = messages[0].content
@@ -102,12 +83,24 @@ class Strict:
         ({"clear": False}, "unclear"),
     ],
 )
-async def test_a_question_that_its_quotes_do_not_prove_is_left_out(holds: dict[str, bool], reason: str | None) -> None:
+async def test_a_question_that_its_quotes_do_not_prove_is_refused(holds: dict[str, bool], reason: str | None) -> None:
     judge = Strict(**holds)
-    (check,) = ModelChecks(judge, load("default")).chosen(config.CrawlqaOptions(verify=True))
     asked = qa("a")
     asked.evidence = [Evidence(url="http://a.test/", title="A", quote="The A is who.")]
-    reject, usage = await check(asked)
-    assert (reject.reason if reject else None) == reason and usage.input_tokens == 7
+    outcome = await ModelChecks(judge, load("default"), closed_book=False, verify=True).passed(asked)
     assert "1. A: The A is who." in judge.shown and "Who is a?" in judge.shown and "\nThe A\n" in judge.shown
-    assert reject is None or not reject.failed
+    assert asked.usage == Usage(calls=1, input_tokens=7)
+    if reason is None:
+        assert outcome is asked
+    else:
+        assert isinstance(outcome, RefusedQuestion) and outcome.qa is asked
+        assert (outcome.reject.reason, outcome.reject.failed) == (reason, False)
+
+
+async def test_the_cheaper_check_comes_first_and_its_no_is_the_last_word() -> None:
+    judge = Strict()
+    outcome = await ModelChecks(judge, load("default"), closed_book=True, verify=True).passed(qa("a"))
+    assert isinstance(outcome, QA) and outcome.usage == Usage(calls=2, input_tokens=14) and "quotes" in judge.shown
+    judge = Strict(answer="The A")
+    outcome = await ModelChecks(judge, load("default"), closed_book=True, verify=True).passed(qa("a"))
+    assert isinstance(outcome, RefusedQuestion) and "from memory" in judge.shown

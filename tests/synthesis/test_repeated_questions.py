@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli.data.jsonl import write_records
+from webdancer_cli.data.jsonl import read_records, write_records
 from webdancer_cli.data.records import QA
 from webdancer_cli.errors import WebdancerError
 from webdancer_cli.synthesis.checks import fold_case
@@ -19,7 +19,7 @@ ASKED = "Which town by the northern sea was founded by the first mayor of Velmor
 
 
 def reason(repeats: Repeats, question: str, answer: str = "Kemlo", **more: object) -> str:
-    fault = repeats.fault(QA(question=question, answer=answer, **more))
+    fault = repeats.add_unless_found(QA(question=question, answer=answer, **more))
     return fault.reason if fault else ""
 
 
@@ -38,8 +38,8 @@ def test_copies_and_near_copies_are_found_and_templates_are_not() -> None:
 def test_a_fault_names_the_question_that_was_there_before() -> None:
     with Repeats(0.7) as repeats:
         first = QA(question=ASKED, answer="Kemlo", id="mine")
-        repeats.fault(first)
-        fault = repeats.fault(QA(question=ASKED.replace("first", "very first"), answer="Kemlo"))
+        repeats.add_unless_found(first)
+        fault = repeats.add_unless_found(QA(question=ASKED.replace("first", "very first"), answer="Kemlo"))
         assert fault and fault.detail == f"of mine: {ASKED.replace('first', 'very first')}"
 
 
@@ -86,7 +86,8 @@ def test_what_an_earlier_run_wrote_may_come_once_again_as_itself(tmp_path: Path)
     earlier = str(tmp_path / "out.jsonl")
     write_records(earlier, [QA(question=ASKED, answer="Kemlo")])
     with Repeats(0.7) as repeats:
-        repeats.recall(earlier)
+        for qa in read_records(earlier, QA):
+            repeats.recall(qa)
         assert reason(repeats, ASKED.replace("first", "very first")) == "near_duplicate"  # before it has come again
         assert reason(repeats, ASKED, "Tarsk") == "duplicate"  # another record: another id
         assert [reason(repeats, ASKED), reason(repeats, ASKED)] == ["", "duplicate"]
@@ -96,23 +97,40 @@ def test_recalling_a_file_with_copies_is_no_error(tmp_path: Path) -> None:
     earlier = str(tmp_path / "out.jsonl")
     write_records(earlier, [QA(question=ASKED, answer="Kemlo")] * 2)
     with Repeats(0.7) as repeats:
-        repeats.recall(earlier)
+        for qa in read_records(earlier, QA):
+            repeats.recall(qa)
         assert [reason(repeats, ASKED), reason(repeats, ASKED)] == ["", "duplicate"]
 
 
-def test_what_is_forgotten_makes_no_later_one_a_repeat() -> None:
-    near = ASKED.replace("first", "very first")
+FIRST, NEAR = QA(question=ASKED, answer="Kemlo"), QA(question=ASKED.replace("first", "very first"), answer="Kemlo")
+
+
+def test_what_is_refused_makes_no_later_one_a_repeat() -> None:
     with Repeats(0.7) as repeats:
-        for _ in range(2):
-            assert [reason(repeats, ASKED), reason(repeats, ASKED), reason(repeats, near)] == [
-                "",
-                "duplicate",
-                "near_duplicate",
-            ]
-            repeats.forget(QA(question=ASKED, answer="another"))  # was never met
-            assert reason(repeats, ASKED) == "duplicate"
-            repeats.forget(QA(question=ASKED, answer="Kemlo"))
-        assert [reason(repeats, near), reason(repeats, ASKED)] == ["", "near_duplicate"]
+        place = repeats.next_place()
+        assert repeats.offer(FIRST, place)
+        assert [reason(repeats, FIRST.question), reason(repeats, NEAR.question)] == ["duplicate", "near_duplicate"]
+        repeats.refuse(place)
+        assert not repeats.offer(FIRST, repeats.next_place()) and not repeats.offer(NEAR, repeats.next_place())
+        assert [reason(repeats, NEAR.question), reason(repeats, FIRST.question)] == ["", "near_duplicate"]
+
+
+def test_a_question_repeats_only_what_stands_before_it() -> None:
+    with Repeats(0.7) as repeats:
+        before, place = repeats.next_place(), repeats.next_place()
+        assert repeats.offer(FIRST, place)
+        assert repeats.find(FIRST, before) is repeats.find(NEAR, before) is None
+        assert repeats.find(FIRST) and repeats.find(NEAR)
+        repeats.add(FIRST, before)  # the same question twice: of one it is not known yet whether it will be kept
+        repeats.refuse(place)
+        assert repeats.find(FIRST, place) and repeats.find(NEAR, place)
+
+
+def test_looking_for_a_question_changes_nothing() -> None:
+    with Repeats(0.7) as repeats:
+        assert [repeats.find(QA(question=ASKED, answer="Kemlo")) for _ in range(2)] == [None, None]
+        repeats.recall(QA(question=ASKED, answer="Kemlo"))
+        assert [repeats.find(QA(question=ASKED, answer="Kemlo")) for _ in range(2)] == [None, None]
 
 
 def test_questions_without_words_are_told_apart() -> None:

@@ -56,11 +56,11 @@ def test_fewer_items_than_shares_reach_late_owners_too() -> None:
 
 def test_a_roster_by_hand() -> None:
     # Of 8 in cycles of 3, places 0 and 2 hold 0 2 | 3 5 | 6.
-    roster = Roster(size=8, cycle=3, places=(2, 0))
-    assert len(roster) == 5
-    assert [roster.rank(number) for number in range(5)] == [0, 2, 3, 5, 6]
-    assert [roster.number(rank) for rank in range(10)] == [0, None, 1, 2, None, 3, 4, None, None, None]
-    assert [roster.before(rank) for rank in (0, 1, 3, 6, 8, 100)] == [0, 1, 2, 4, 5, 5]
+    link_list = Roster(size=8, cycle=3, places=(2, 0))
+    assert len(link_list) == 5
+    assert [link_list.rank(number) for number in range(5)] == [0, 2, 3, 5, 6]
+    assert [link_list.number(rank) for rank in range(10)] == [0, None, 1, 2, None, 3, 4, None, None, None]
+    assert [link_list.before(rank) for rank in (0, 1, 3, 6, 8, 100)] == [0, 1, 2, 4, 5, 5]
 
 
 @given(sizes, st.integers(1, 40), seeds)

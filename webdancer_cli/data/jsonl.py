@@ -31,6 +31,9 @@ MAX_LINE_BYTES = 1 << 28
 BadLine = Callable[[Rejected], None]
 """Is told of every line that cannot be read. Without one, the first bad line raises UsageError."""
 
+Key = Callable[[dict[str, Any]], str]
+"""The key of the item that a record, as a JSON object, was made from."""
+
 Value = TypeVar("Value")
 
 
@@ -378,31 +381,53 @@ def _last_line_end(stream: IO[bytes], end: int, block: int = 65536) -> int:
     return 0
 
 
-def recover_written_keys(path: str, key: Callable[[dict[str, Any]], str] | None = None) -> KeySet:
-    """The keys of what an earlier run left in ``path``, after mending it: by default the ids of its records.
+def prepare_resume(path: str, key: Key | None = None) -> None:
+    """Make the file of an earlier run fit to be gone on with: a last line that a kill tore is cut off.
 
     A ``key`` of one's own names the item that a record was made from. An item may have made several records, and the
-    last item may not have made all of its own when it was stopped: its records are cut off, and its key is not among
-    those returned.
+    last item may not have made all of its own when it was stopped: its records are cut off, too. Raises UsageError.
     """
     if path == STDIN:
         raise UsageError("--resume needs --out FILE: what went to stdout cannot be read back")
     cut_torn_line(path)
-    done = KeySet()
-    if not Path(path).is_file():
-        return done
-    last, last_at = None, 0
-    for _, offset, value in read_values(path, _refuse_damaged):
-        this = (key or _id)(value) if isinstance(value, dict) else ""
-        if this != last:
-            if last is not None:
-                done.add(last)
-            last, last_at = this, offset
-    if last is not None and key:
-        os.truncate(path, last_at)
-    elif last is not None:
-        done.add(last)
-    return done
+    if key and Path(path).is_file():
+        with open(path, "r+b") as stream:
+            stream.truncate(_last_item_start(stream, key))
+
+
+def _last_item_start(stream: IO[bytes], key: Key) -> int:
+    """Where the records begin that have the key of the last one; read from the end."""
+    head_bytes = encoding.byte_order_mark(stream.read(_HEAD_BYTES))[1]
+    start = stream.seek(0, os.SEEK_END)
+    last: str | None = None
+    while start > head_bytes:
+        line_start = max(head_bytes, _last_line_end(stream, start - 1))
+        stream.seek(line_start)
+        line = stream.read(start - line_start)
+        try:
+            this = last if not line.strip() else _key_of(_loads(line), key)
+        except ValueError:  # damaged: whoever reads the file names the line
+            break
+        if this != last and last is not None:
+            break
+        last, start = this, line_start
+    return start
+
+
+def _key_of(value: object, key: Key | None) -> str:
+    return (key or _id)(value) if isinstance(value, dict) else ""
+
+
+def earlier_keys(path: str, key: Key | None = None) -> KeySet:
+    """The keys of what an earlier run left in ``path``: by default the ids of its records. Raises UsageError."""
+    lines = read_values(path, _refuse_damaged) if Path(path).is_file() else ()
+    return KeySet(_key_of(line.value, key) for line in lines)
+
+
+def resume(path: str, kind: type[AnyRecord], key: Key | None = None) -> Iterator[AnyRecord]:
+    """``prepare_resume``, and then the records that an earlier run left in ``path``. Raises UsageError."""
+    prepare_resume(path, key)
+    return read_records(path, kind, _refuse_damaged) if Path(path).is_file() else iter(())
 
 
 def _refuse_damaged(rejected: Rejected) -> None:

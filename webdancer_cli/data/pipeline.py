@@ -9,23 +9,26 @@ a hash each.
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from webdancer_cli.data import sealed
-from webdancer_cli.data.jsonl import STDIN, LineWriter, recover_written_keys
+from webdancer_cli.data import jsonl, sealed
+from webdancer_cli.data.jsonl import STDIN, LineWriter
 from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.data.records import QA, Rejected, to_object
-from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, Reject, RunStopped, ServiceRefused
+from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, BudgetSpent, Reject
+from webdancer_cli.ordered_map import ordered_map
 
 Item = TypeVar("Item")
-
-
 Result = TypeVar("Result")
+
+
+HELD_PER_JOB = 4
+"""One slow item at the head holds up neither the others nor the memory."""
 
 
 class Progress(Protocol):
@@ -75,7 +78,8 @@ class RecordWriter:
 
     With ``resume`` the records of an earlier run stay (``done`` holds their keys) and new ones are appended. The
     rejects file is written anew: what was rejected before is tried again, so it always speaks of what ``out`` lacks.
-    ``key`` maps an output record to the key of the item it was made from, where that is not the record's own id.
+    ``key`` maps an output record to the key of the item it was made from, where that is not the record's own id. A
+    stage that has to know more of an earlier run reads it back itself, once, and gives the keys as ``done``.
     """
 
     def __init__(
@@ -85,10 +89,14 @@ class RecordWriter:
         rejects: str | None = None,
         *,
         resume: bool = False,
-        key: Callable[[dict[str, Any]], str] | None = None,
+        key: jsonl.Key | None = None,
+        done: KeySet | None = None,
     ):
+        if resume and done is None:
+            jsonl.prepare_resume(out, key)
+            done = jsonl.earlier_keys(out, key)
         self.stage = stage
-        self.done = recover_written_keys(out, key) if resume else KeySet()
+        self.done = KeySet() if done is None else done
         self.writer = LineWriter(out, append=resume)
         self._rejects = LineWriter(rejects) if rejects else None
         self.stats = RunStats()
@@ -136,15 +144,6 @@ class RecordWriter:
         self.close(failed=kind is not None)
 
 
-class Stopped(Exception):
-    """What ``work`` raises when ``cause`` stops the run in the middle of an item: ``finished`` is written first."""
-
-    def __init__(self, cause: RunStopped, finished: Sequence[msgspec.Struct]):
-        super().__init__(str(cause))
-        self.cause = cause
-        self.finished = finished
-
-
 async def run_pipeline(
     items: Iterable[Item],
     work: Callable[[Item], Awaitable[Sequence[msgspec.Struct | dict[str, Any]]]],
@@ -162,119 +161,38 @@ async def run_pipeline(
     run itself is cancelled (Ctrl-C): the file ends with a whole record, and ``--resume`` does the rest.
 
     On BudgetSpent and on ServiceRefused nothing new is begun; what can still be finished is, and written. Then
-    ``stats.stopped`` says why the budget ended the run, and ServiceRefused is raised. ``work`` says by Stopped what it
-    has of an item.
+    ``stats.stopped`` says why the budget ended the run, and ServiceRefused is raised. ``work`` says by ``ordered_map.Stopped``
+    what it has of an item.
     """
-    window = _Window(jobs)
-    feeder = asyncio.create_task(_feed(items, work, output, window, key))
-    feeder.add_done_callback(lambda _: window.close())
     finished = 0
+    fresh = _fresh(items, output, key)
     try:
-        async for item, task in window.results():
-            try:
-                for record in await _outcome(task):
-                    output.write(record)
-            except Reject as reject:
-                output.reject(reject, _as_struct(item), key(item) if key else "")
-            if window.stop:
-                feeder.cancel()
-            finished += 1
-            if progress:
-                progress.step(finished, total, output.stats.summary())
-        await _end(window.stop, feeder, output.stats)
-    finally:
-        feeder.cancel()
-        await asyncio.gather(feeder, *window.cancel(), return_exceptions=True)
+        async with aclosing(fresh), aclosing(ordered_map(fresh, work, jobs, held_per_job=HELD_PER_JOB)) as worked_on:
+            async for item, task in worked_on:
+                try:
+                    for record in task.result():
+                        output.write(record)
+                except Reject as reject:
+                    output.reject(reject, _as_struct(item), key(item) if key else "")
+                finished += 1
+                if progress:
+                    progress.step(finished, total, output.stats.summary())
+    except BudgetSpent as stop:
+        output.stats.stopped = str(stop)
     return output.stats
 
 
-async def _outcome(task: asyncio.Task[Any]) -> Sequence[msgspec.Struct | dict[str, Any]]:
-    """The records of an item; of one in whose middle the run was stopped, those that it had."""
-    try:
-        records: Sequence[msgspec.Struct | dict[str, Any]] = await task
-    except Stopped as stopped:
-        return stopped.finished
-    except RunStopped:
-        return []
-    return records
-
-
-async def _end(stop: RunStopped | None, feeder: asyncio.Task[None], stats: RunStats) -> None:
-    """All that was begun is written. Raises ServiceRefused, and what the input raised."""
-    if isinstance(stop, ServiceRefused):
-        raise stop
-    if stop:
-        stats.stopped = str(stop)
-    else:
-        await feeder
-
-
-class _Window:
-    """The items from the one that is written next to the one that was read last, in order, each with its task.
-
-    At most ``jobs`` are worked on at a time; at most four times as many are alive, so that one slow item at the head
-    holds up neither the others nor the memory. Once there is a reason to ``stop``, none of them is begun any more.
-    """
-
-    def __init__(self, jobs: int):
-        self.stop: RunStopped | None = None
-        self.working = asyncio.Semaphore(jobs)
-        self._room = asyncio.Semaphore(4 * jobs)
-        self._entries: asyncio.Queue[tuple[Any, asyncio.Task[Any]] | None] = asyncio.Queue()
-        self._head: asyncio.Task[Any] | None = None
-
-    async def add(self, item: Any, work: Callable[[Any], Awaitable[Any]]) -> None:
-        """Start on an item as soon as there is room."""
-        await self._room.acquire()
-        self._entries.put_nowait((item, asyncio.create_task(self._bounded(work, item))))
-
-    async def _bounded(self, work: Callable[[Any], Awaitable[Any]], item: Any) -> Any:
-        async with self.working:
-            if self.stop:
-                raise Stopped(self.stop, [])
-            try:
-                return await work(item)
-            except RunStopped as stop:
-                self.stop = stop
-                raise
-            except Stopped as stopped:
-                self.stop = stopped.cause
-                raise
-
-    def close(self) -> None:
-        self._entries.put_nowait(None)
-
-    async def results(self) -> AsyncIterator[tuple[Any, asyncio.Task[Any]]]:
-        while (entry := await self._entries.get()) is not None:
-            self._head = entry[1]
-            yield entry
-            self._room.release()
-
-    def cancel(self) -> list[asyncio.Task[Any]]:
-        """Cancel all that is under way; the tasks that are still to be waited for."""
-        tasks = [self._head] if self._head else []
-        while not self._entries.empty():
-            entry = self._entries.get_nowait()
-            tasks += [entry[1]] if entry else []
-        for task in tasks:
-            task.cancel()
-        return tasks
-
-
-async def _feed(
-    items: Iterable[Item],
-    work: Callable[[Item], Awaitable[Any]],
-    output: RecordWriter,
-    window: _Window,
-    key: Callable[[Item], str] | None,
-) -> None:
+async def _fresh(
+    items: Iterable[Item], output: RecordWriter, key: Callable[[Item], str] | None
+) -> AsyncGenerator[Item, None]:
+    """The items that are to be worked on, counted."""
     async with aclosing(iterate_in_thread(items)) as arrived:
         async for item in arrived:
             output.stats.counts["in"] += 1
             if key and key(item) in output.done:
                 output.stats.counts["already done"] += 1
             else:
-                await window.add(item, work)
+                yield item
 
 
 async def gather_or_cancel(works: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:

@@ -1,5 +1,6 @@
 """``webdancer e2hqa``: questions in, harder questions out; the answer stays."""
 
+from collections.abc import Mapping
 from functools import reduce
 from typing import Any
 
@@ -31,7 +32,7 @@ async def run(options: config.E2hqaOptions, rewriter: QuestionRewriter, progress
         raise UsageError(f"--out {options.out}: that is the corpus; name another file")
     refuse_idle_judge(options)
     web = Corpus.load(options.web)
-    with Repeats(config.LintOptions.similarity) as met, Outlet(options, met) as output:
+    with Repeats(config.LintOptions.similarity) as repeats, Outlet(options, repeats) as output:
 
         async def work(qa: QA) -> list[QA]:
             try:
@@ -112,31 +113,26 @@ class Outlet(RecordWriter):
     last one are cut off, since some of its levels may be missing; otherwise it has one record, which is whole.
     """
 
-    def __init__(self, options: config.E2hqaOptions, met: Repeats):
+    def __init__(self, options: config.E2hqaOptions, repeats: Repeats):
+        self._repeats = repeats
+        self._ids, done = KeySet(), KeySet()
         key = origin if options.keep_chain else None
-        super().__init__("e2hqa", options.out, options.rejects, resume=options.resume, key=key)
-        self._met = met
-        self._written = KeySet()
-        if options.resume:
-            self._written = jsonl.recover_written_keys(options.out)
-            self.done = _origins(options.out)
-        if len(self._written):
-            met.recall(options.out)
+        for qa in jsonl.resume(options.out, QA, key) if options.resume else ():
+            self._ids.add(qa.id)
+            done.add(origin({"id": qa.id, "parent": qa.parent, **qa.extra}))
+            repeats.recall(qa)
+        super().__init__("e2hqa", options.out, options.rejects, resume=options.resume, done=done)
 
     def write(self, record: Any) -> None:
-        if not self._written.add(record.id):
+        if not self._ids.add(record.id):
             self.stats.counts["duplicates"] += 1
-        elif fault := self._met.fault(record):
+        elif fault := self._repeats.add_unless_found(record):
             self.reject(Reject(fault.reason, fault.detail, failed=False), record, record.id)
         else:
             super().write(record)
 
 
-def _origins(out: str) -> KeySet:
-    return KeySet(origin(value) for _, _, value in jsonl.read_values(out) if isinstance(value, dict))
-
-
-def origin(record: dict[str, Any]) -> str:
+def origin(record: Mapping[str, Any]) -> str:
     """The id of the question that a record was made from: the record itself, if it passed as it was."""
     passed = record.get(UNCHANGED) is True or not record.get("parent")
     return str(record.get("id" if passed else "parent", ""))

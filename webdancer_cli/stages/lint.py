@@ -4,7 +4,9 @@ from pathlib import Path
 
 import msgspec
 
+from webdancer_cli.data import jsonl
 from webdancer_cli.data.jsonl import STDIN
+from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats
 from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA
@@ -24,12 +26,12 @@ def run(options: config.LintOptions, progress: Progress | None = None) -> tuple[
     _check(options)
     evaluation = _evaluation(options)
     with (
-        RecordWriter("lint", options.out, options.rejects, resume=options.resume) as output,
-        Repeats(options.similarity) as met,
+        Repeats(options.similarity) as repeats,
+        RecordWriter(
+            "lint", options.out, options.rejects, resume=options.resume, done=_read_earlier(options, repeats)
+        ) as output,
     ):
-        if len(output.done):
-            met.recall(options.out)
-        linter = Linter(met, evaluation=evaluation, allow_boolean=options.allow_boolean)
+        linter = Linter(repeats, evaluation=evaluation, allow_boolean=options.allow_boolean)
         questions = read_questions(options.data, output.reject_line, SealTerms(options.reveal, options.canary))
         for qa in take_shard(questions, options.shard, options.limit, lambda qa: qa.id):
             output.stats.counts["in"] += 1
@@ -40,9 +42,18 @@ def run(options: config.LintOptions, progress: Progress | None = None) -> tuple[
         return output.stats, linter.report
 
 
+def _read_earlier(options: config.LintOptions, repeats: Repeats) -> KeySet:
+    """The ids of what an earlier run kept, which is remembered in ``repeats``."""
+    ids = KeySet()
+    for qa in jsonl.resume(options.out, QA) if options.resume else ():
+        ids.add(qa.id)
+        repeats.recall(qa)
+    return ids
+
+
 def _judge(qa: QA, linter: Linter, output: RecordWriter) -> None:
     """A decision, not a failure: the exit code stays 0. Every fault stands in the detail, the first is the reason."""
-    faults = linter.faults(qa)
+    faults = linter.examine(qa)
     if faults:
         detail = "; ".join(f"{fault.reason}: {' '.join(fault.detail.split())}" for fault in faults)
         output.reject(Reject(faults[0].reason, detail, failed=False), qa, qa.id)

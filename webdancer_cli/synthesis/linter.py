@@ -147,12 +147,12 @@ class Linter:
         self._allow_boolean = allow_boolean
         self.report = LintReport()
 
-    def faults(self, qa: QA) -> list[QuestionFault]:
-        """Everything wrong with a question; only one that is good on its own can make a later one a duplicate."""
+    def examine(self, qa: QA) -> list[QuestionFault]:
+        """Count a question; everything wrong with it. Only one that is good on its own makes later ones duplicates."""
         shared = self._evaluation.shared(qa.question) if self._evaluation else {}
         found = [*wording_faults(qa, allow_boolean=self._allow_boolean)]
         found += [QuestionFault("contaminated", f"{file} has: {run}") for file, run in shared.items()]
-        if not found and (repeated := self._repeats.fault(qa)):
+        if not found and (repeated := self._repeats.add_unless_found(qa)):
             found = [repeated]
         self.report.add(qa, found, shared)
         return found

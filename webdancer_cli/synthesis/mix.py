@@ -70,15 +70,21 @@ class Mix:
         self._out = Counter({name: (out or {}).get(name, 0) for name in self._shares})
         self._waiting: dict[str, deque[QA]] = {name: deque() for name in self._shares}
 
+    def surplus(self, qa: QA) -> Reject | None:
+        """Why a question has no place in the output, now that it comes; None if it may go on, or wait."""
+        if not self._shares:
+            return None
+        if qa.type not in self._shares:
+            return _surplus(f"{qa.type or 'no type'} has no share")
+        if len(self._waiting[qa.type]) >= MOST_WAITING:
+            return _surplus(f"{MOST_WAITING} of type {qa.type} wait already")
+        return None
+
     def pass_on(self, qa: QA) -> Iterator[QA]:
-        """The questions that may go out now that this one has come. Raises Reject ``over_share`` if it is surplus."""
+        """The questions that may go out now that this one has come, which is no surplus."""
         if not self._shares:
             yield qa
             return
-        if qa.type not in self._shares:
-            raise surplus(f"{qa.type or 'no type'} has no share")
-        if len(self._waiting[qa.type]) >= MOST_WAITING:
-            raise surplus(f"{MOST_WAITING} of type {qa.type} wait already")
         self._waiting[qa.type].append(qa)
         while (name := self._next()) is not None:
             self._out[name] += 1
@@ -93,12 +99,13 @@ class Mix:
         name = max(lacking, key=lambda name: lacking[name], default=None)
         return name if name is not None and lacking[name] > 0 else None
 
-    def rest(self) -> Iterator[QA]:
+    def finish(self) -> Iterator[tuple[QA, Reject]]:
         """What waits in vain, when no more will come."""
         for waiting in self._waiting.values():
-            yield from waiting
-            waiting.clear()
+            while waiting:
+                qa = waiting.popleft()
+                yield qa, _surplus(f"{qa.type} had its share")
 
 
-def surplus(detail: str) -> Reject:
+def _surplus(detail: str) -> Reject:
     return Reject("over_share", detail, failed=False)

@@ -4,10 +4,6 @@
 is one whose answer does not follow from its quotes, in the eyes of a model that is shown nothing else.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
-
 import msgspec
 
 from webdancer_cli.data.records import QA, Usage
@@ -15,26 +11,11 @@ from webdancer_cli.errors import ModelError, Reject
 from webdancer_cli.grading import exact_match
 from webdancer_cli.llm.budget import add_usage
 from webdancer_cli.llm.structured_output import ChatModel, TextOrNumber, ask_for_json
-from webdancer_cli.options import config
 from webdancer_cli.prompts import PromptSet
-from webdancer_cli.synthesis.ordered_map import in_order
-from webdancer_cli.synthesis.protocols import RefusedQuestion
+from webdancer_cli.synthesis.protocols import Outcome, RefusedQuestion
 
-Outcome = QA | RefusedQuestion
-
-
-@dataclass(frozen=True)
-class UncheckedQuestion:
-    """A question that the model is not asked about on the way: it is there already, or came before.
-
-    Whether it must be asked about after all is known when that one has been decided on.
-    """
-
-    qa: QA
-
-
-Check = Callable[[QA], Awaitable[tuple[Reject | None, Usage]]]
-"""Why a question cannot pass, if it cannot, and what it took to find out. Raises ModelError and RunStopped."""
+Verdict = tuple[Reject | None, Usage]
+"""Why a question cannot pass, if it cannot, and what it took to find out."""
 
 
 class ClosedBookReply(msgspec.Struct):
@@ -53,25 +34,36 @@ class VerificationReply(msgspec.Struct):
 
 
 class ModelChecks:
-    """The questions that a model is asked about a question."""
+    """The checks of a model that were asked for, the cheaper one first."""
 
-    def __init__(self, judge: ChatModel, prompts: PromptSet):
+    def __init__(self, judge: ChatModel, prompts: PromptSet, *, closed_book: bool, verify: bool):
         self._judge = judge
         self._prompts = prompts.files
+        wanted = ((self.closed_book, closed_book), (self.verify, verify))
+        self._checks = [check for check, is_wanted in wanted if is_wanted]
 
-    def chosen(self, options: config.CrawlqaOptions) -> list[Check]:
-        """The cheaper one first."""
-        wanted = ((self.closed_book, options.closed_book), (self.verify, options.verify))
-        return [check for check, is_wanted in wanted if is_wanted]
+    async def passed(self, qa: QA) -> Outcome:
+        """The question with what the checks took, or why it did not pass. Raises RunStopped."""
+        for check in self._checks:
+            try:
+                reject, usage = await check(qa)
+            except ModelError as error:
+                return RefusedQuestion(Reject("model_error", str(error)), qa)
+            qa.usage = add_usage(qa.usage or Usage(), usage)
+            if reject:
+                return RefusedQuestion(reject, qa)
+        return qa
 
-    async def closed_book(self, qa: QA) -> tuple[Reject | None, Usage]:
+    async def closed_book(self, qa: QA) -> Verdict:
+        """Raises ModelError and RunStopped."""
         reply, usage = await ask_for_json(
             self._judge, ClosedBookReply, self._prompts["closed_book.md"], question=qa.question
         )
         knows = exact_match.match_answer(reply.answer, qa.answer, qa.aliases).outcome == "correct"
         return Reject("closed_book", reply.answer, failed=False) if knows else None, usage
 
-    async def verify(self, qa: QA) -> tuple[Reject | None, Usage]:
+    async def verify(self, qa: QA) -> Verdict:
+        """Raises ModelError and RunStopped."""
         quotes = "\n".join(f"{place}. {proof.title}: {proof.quote}" for place, proof in enumerate(qa.evidence, 1))
         said, usage = await ask_for_json(
             self._judge,
@@ -84,34 +76,3 @@ class ModelChecks:
         faults = {"not_proved": said.proved, "other_answers": said.only_answer, "unclear": said.clear}
         fault = next((name for name, holds in faults.items() if not holds), None)
         return Reject(fault, said.reason, failed=False) if fault else None, usage
-
-
-class ModelFilter:
-    """Asks a model about each question of a stream, about ``jobs`` of them at once."""
-
-    def __init__(self, checks: Sequence[Check], jobs: int):
-        self._checks = checks
-        self._jobs = jobs
-
-    async def check(
-        self, outcomes: AsyncIterator[Outcome | UncheckedQuestion]
-    ) -> AsyncGenerator[Outcome | UncheckedQuestion, None]:
-        """The same outcomes, but for the questions that did not pass. Raises RunStopped."""
-        async with aclosing(in_order(outcomes, self._sifted, self._jobs)) as sifted:
-            async for outcome in sifted:
-                yield outcome
-
-    async def _sifted(self, outcome: Outcome | UncheckedQuestion) -> Outcome | UncheckedQuestion:
-        return await self.asked(outcome) if isinstance(outcome, QA) else outcome
-
-    async def asked(self, qa: QA) -> Outcome:
-        """The question, or why it did not pass. Raises RunStopped."""
-        for check in self._checks:
-            try:
-                reject, usage = await check(qa)
-            except ModelError as error:
-                return RefusedQuestion(Reject("model_error", str(error)), qa)
-            qa.usage = add_usage(qa.usage or Usage(), usage)
-            if reject:
-                return RefusedQuestion(reject, qa)
-        return qa

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from webdancer_cli.data.records import QA, Page
 from webdancer_cli.errors import Reject, UsageError
+from webdancer_cli.synthesis.resume import Earlier
 from webdancer_cli.web.protocols import Web
 
 TYPES = ("single_hop", "multi_hop", "count", "intersection", "comparison", "temporal")
@@ -29,13 +30,31 @@ class RefusedQuestion:
     url: str = ""
 
 
+Outcome = QA | RefusedQuestion
+
+
+@dataclass(frozen=True)
+class QuestionGroup:
+    """What an author writes at one go: the sound questions and the refused ones, in the order of their writing.
+
+    ``key`` names what was asked about, where asking again costs something: the records carry it, and a resumed run
+    leaves out what is all there. It is "" where nothing is saved by that. ``already`` counts the questions of the group
+    that are not among the ``outcomes``, since an earlier run wrote them.
+    """
+
+    outcomes: Sequence[Outcome]
+    key: str = ""
+    already: int = 0
+
+
 class QuestionWriter(Protocol):
     """Writes questions from pages."""
 
     name: str
 
-    def write(self, pages: AsyncIterator[Page]) -> AsyncGenerator[QA | RefusedQuestion, None]:
-        """The questions of a stream of pages, in an order that the pages and the seed decide.
+    def write(self, pages: AsyncIterator[Page], earlier: Earlier) -> AsyncGenerator[QuestionGroup, None]:
+        """The questions of a stream of pages, in an order that the pages and the seed decide; ``earlier`` tells what
+        need not be asked about again.
 
         Raises RunStopped, after all that can still be given.
         """

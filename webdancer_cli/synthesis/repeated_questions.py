@@ -16,8 +16,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from math import ceil
+from typing import Literal
 
-from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA
 from webdancer_cli.errors import WebdancerError
 from webdancer_cli.synthesis.checks import QuestionFault, fold_case
@@ -32,9 +32,15 @@ _SCHEMA = f"""
     PRAGMA synchronous = OFF;
     PRAGMA temp_store = FILE;
     PRAGMA cache_size = -{CACHE_KIB};
-    CREATE TABLE met (nth INTEGER PRIMARY KEY, wording INTEGER UNIQUE, id TEXT, pairs BLOB, awaited INTEGER);
-    CREATE TABLE holders (pair INTEGER, nth INTEGER, PRIMARY KEY (pair, nth)) WITHOUT ROWID;
+    CREATE TABLE met (
+        place INTEGER PRIMARY KEY, wording INTEGER, id TEXT, pairs BLOB, awaited INTEGER, offered INTEGER, kept INTEGER
+    );
+    CREATE INDEX by_wording ON met (wording);
+    CREATE TABLE holders (pair INTEGER, place INTEGER, PRIMARY KEY (pair, place)) WITHOUT ROWID;
 """
+Among = Literal["offered", "kept"]
+"""Which questions are looked through."""
+
 _NAME = re.compile(r"(?<!^)(?<![.!?]\s)\b[A-Z][\w'’-]*|\d[\d.,]*\d|\d")
 _LOWER = (1 << 40) - 1
 _ROUNDING = 1e-9
@@ -42,71 +48,107 @@ _ROUNDING = 1e-9
 
 
 class Repeats:
-    """Remembers questions. Ask about those that are good on their own: a refused one makes no later one a duplicate.
+    """Remembers questions. Add those that are good on their own: a refused one makes no later one a duplicate.
 
-    To be used in the thread that made it. Raises WebdancerError when the folder for temporary files is full.
+    Each has a place in the order of their coming, and repeats only what stands before it. To be used in the thread that
+    made it. Raises WebdancerError when the folder for temporary files is full.
     """
 
     def __init__(self, similarity: float):
         self._similarity = similarity
         self._counts = array("L", [0]) * COUNTERS
+        self._last_place = 0
         with _telling():
             self._database = sqlite3.connect("")
             self._database.executescript(_SCHEMA)
 
-    def recall(self, path: str) -> None:
-        """Count what an earlier run wrote to ``path`` as met. Each of its records may come once again, as itself."""
-        for qa in jsonl.read_records(path, QA):
-            with _telling():
-                self._keep(qa, _wording(qa), _pairs(qa), awaited=True)
+    def next_place(self) -> int:
+        """A place behind all that were given."""
+        self._last_place += 1
+        return self._last_place
 
-    def fault(self, qa: QA) -> QuestionFault | None:
-        """``duplicate`` or ``near_duplicate`` if the question was met before; if not, it is from now on."""
+    def recall(self, qa: QA) -> None:
+        """Add what an earlier run wrote: it may come once again, as itself."""
         with _telling():
-            wording = _wording(qa)
-            found = self._database.execute("SELECT id, awaited FROM met WHERE wording = ?", (wording,)).fetchone()
-            if found and found == (qa.id, True):
-                self._database.execute("UPDATE met SET awaited = FALSE WHERE wording = ?", (wording,))
-                return None
-            if found:
-                return QuestionFault("duplicate", f"of {found[0]}: {qa.question}")
-            pairs = _pairs(qa)
-            if alike := self._alike(pairs):
-                return QuestionFault("near_duplicate", f"of {alike}: {qa.question}")
-            self._keep(qa, wording, pairs, awaited=False)
+            if not self._same(qa, self._last_place + 1, "kept"):
+                self._insert(qa, _pairs(qa), self.next_place(), awaited=True, offered=True)
+
+    def find(self, qa: QA, place: int | None = None) -> QuestionFault | None:
+        """``duplicate`` or ``near_duplicate`` if a question before a ``place`` (before now) is the same, or nearly."""
+        with _telling():
+            return self._fault(qa, _pairs(qa), self._last_place + 1 if place is None else place, "kept")
+
+    def add(self, qa: QA, place: int | None = None) -> None:
+        """Remember a question at its ``place`` (behind all others)."""
+        with _telling():
+            self._add(qa, _pairs(qa), self.next_place() if place is None else place)
+
+    def add_unless_found(self, qa: QA) -> QuestionFault | None:
+        """Remember a question unless it repeats one; then say which."""
+        with _telling():
+            pairs, place = _pairs(qa), self.next_place()
+            if fault := self._fault(qa, pairs, place, "kept"):
+                return fault
+            self._add(qa, pairs, place)
             return None
 
-    def forget(self, qa: QA) -> None:
-        """As if a question had not been met: it was refused after all."""
+    def offer(self, qa: QA, place: int) -> bool:
+        """Remember a question of which it is not known yet whether it will be kept, unless it repeats another that was
+        offered, kept or not; whether it was new."""
         with _telling():
-            row = (_wording(qa), qa.id)
-            found = self._database.execute("SELECT nth FROM met WHERE wording = ? AND id = ?", row).fetchone()
-            if found:
-                holders = [(pair, *found) for pair in _pairs(qa)]
-                self._database.executemany("DELETE FROM holders WHERE pair = ? AND nth = ?", holders)
-                self._database.execute("DELETE FROM met WHERE nth = ?", found)
+            pairs = _pairs(qa)
+            is_new = not self._fault(qa, pairs, place, "offered")
+            if is_new:
+                self._insert(qa, pairs, place, offered=True)
+            return is_new
 
-    def _alike(self, pairs: set[int]) -> str | None:
-        """The id of the earliest question that is nearly the same."""
+    def refuse(self, place: int) -> None:
+        """The question that was offered at a place is not kept."""
+        with _telling():
+            self._database.execute("UPDATE met SET kept = FALSE WHERE place = ?", (place,))
+
+    def _fault(self, qa: QA, pairs: set[int], place: int, among: Among) -> QuestionFault | None:
+        if (same := self._same(qa, place, among)) and same == (qa.id, True):
+            return None
+        if same:
+            return QuestionFault("duplicate", f"of {same[0]}: {qa.question}")
+        if alike := self._alike(pairs, place, among):
+            return QuestionFault("near_duplicate", f"of {alike}: {qa.question}")
+        return None
+
+    def _same(self, qa: QA, place: int, among: Among) -> tuple[str, bool] | None:
+        """The id of the first question before a place in the same words, and whether it may come again as itself."""
+        query = f"SELECT id, awaited FROM met WHERE wording = ? AND place < ? AND {among} ORDER BY place LIMIT 1"
+        found: tuple[str, bool] | None = self._database.execute(query, (_wording(qa), place)).fetchone()
+        return found
+
+    def _alike(self, pairs: set[int], place: int, among: Among) -> str | None:
+        """The id of the first question before a place that is nearly the same."""
         telling = self._telling(pairs)
-        holders = f"SELECT nth FROM holders WHERE pair IN ({','.join('?' * len(telling))})"
-        candidates = self._database.execute(f"SELECT id, pairs FROM met WHERE nth IN ({holders}) ORDER BY nth", telling)
+        holders = f"SELECT place FROM holders WHERE pair IN ({','.join('?' * len(telling))}) AND place < {place}"
+        candidates = self._database.execute(
+            f"SELECT id, pairs FROM met WHERE place IN ({holders}) AND {among} ORDER BY place", telling
+        )
         return next((id for id, packed in candidates if jaccard(pairs, array("q", packed)) >= self._similarity), None)
+
+    def _add(self, qa: QA, pairs: set[int], place: int) -> None:
+        if self._same(qa, place, "kept") == (qa.id, True):
+            row = (_wording(qa), qa.id)
+            self._database.execute("UPDATE met SET awaited = FALSE WHERE wording = ? AND id = ?", row)
+        else:
+            self._insert(qa, pairs, place)
+
+    def _insert(self, qa: QA, pairs: set[int], place: int, *, awaited: bool = False, offered: bool = False) -> None:
+        row = (place, _wording(qa), qa.id, array("q", pairs).tobytes(), awaited, offered, True)
+        self._database.execute(f"INSERT INTO met VALUES ({','.join('?' * len(row))})", row)
+        self._database.executemany("INSERT INTO holders VALUES (?, ?)", [(pair, place) for pair in sorted(pairs)])
+        for pair in pairs:
+            self._counts[pair % COUNTERS] += 1
 
     def _telling(self, pairs: set[int]) -> list[int]:
         """The rarest pairs, as many as every question that is nearly the same must have one of."""
         enough = len(pairs) - ceil(self._similarity * len(pairs) - _ROUNDING) + 1
         return sorted(pairs, key=lambda pair: self._counts[pair % COUNTERS])[:enough]
-
-    def _keep(self, qa: QA, wording: int, pairs: set[int], *, awaited: bool) -> None:
-        row = (wording, qa.id, array("q", pairs).tobytes(), awaited)
-        kept = self._database.execute("INSERT OR IGNORE INTO met VALUES (NULL, ?, ?, ?, ?)", row)
-        if kept.rowcount:
-            self._database.executemany(
-                "INSERT INTO holders VALUES (?, ?)", [(pair, kept.lastrowid) for pair in sorted(pairs)]
-            )
-            for pair in pairs:
-                self._counts[pair % COUNTERS] += 1
 
     def close(self) -> None:
         self._database.close()

@@ -291,8 +291,8 @@ class Atlas:
         return bisect_right(range(self.counts["company"]), latest, key=lambda company: self.born(self.founder(company)))
 
 
-def _owned(roster: Roster, dealt: Dealt, person: int) -> list[int]:
-    number = roster.number(person)
+def _owned(link_list: Roster, dealt: Dealt, person: int) -> list[int]:
+    number = link_list.number(person)
     return [] if number is None else dealt.items(number)
 
 

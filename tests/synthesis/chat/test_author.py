@@ -3,12 +3,10 @@
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA, Link, Message, Page, Usage
 from webdancer_cli.errors import BudgetSpent, ModelError
 from webdancer_cli.llm.client import Reply
@@ -16,10 +14,10 @@ from webdancer_cli.options import config
 from webdancer_cli.prompts import load
 from webdancer_cli.synthesis.chat.author import ChatAuthor
 from webdancer_cli.synthesis.checks import first_fault
-from webdancer_cli.synthesis.protocols import TYPES, RefusedQuestion
+from webdancer_cli.synthesis.protocols import TYPES, Outcome, QuestionGroup, RefusedQuestion
+from webdancer_cli.synthesis.resume import Earlier, mark_group
 
 FILLER = "The rest of the page speaks of the weather, of fairs, and of a bridge that was never finished. " * 3
-Outcome = QA | RefusedQuestion
 Replies = Callable[[int], str]
 """What is said about the group of a page, by its number."""
 
@@ -88,9 +86,19 @@ def options(**more: Any) -> config.CrawlqaOptions:
     return config.CrawlqaOptions(**{"model": "scripted", "jobs": 4, **more})
 
 
+async def groups_of(scripted: Scripted, pages: int, earlier: Sequence[QA] = (), **more: Any) -> list[QuestionGroup]:
+    author, before = ChatAuthor(options(**more), scripted, load("default")), Earlier()
+    for qa in earlier:
+        before.add(qa)
+    return [group async for group in author.write(stream([page(number + 1) for number in range(pages)]), before)]
+
+
 async def outcomes_of(scripted: Scripted, pages: int, **more: Any) -> list[Outcome]:
-    author = ChatAuthor(options(**more), scripted, load("default"))
-    return [outcome async for outcome in author.write(stream([page(number + 1) for number in range(pages)]))]
+    return [outcome for group in await groups_of(scripted, pages, **more) for outcome in group.outcomes]
+
+
+async def written_by(author: ChatAuthor, *pages: Page) -> list[Outcome]:
+    return [outcome async for group in author.write(stream(pages), Earlier()) for outcome in group.outcomes]
 
 
 def kept(outcomes: Sequence[Outcome]) -> list[QA]:
@@ -224,7 +232,7 @@ async def test_a_quote_is_kept_as_the_page_words_it() -> None:
         options(), Scripted(lambda n: reply({**good(1), "evidence": quoting((1, said))})), load("default")
     )
     pages = [Page(url=url(1), title="Town1", text=text)]
-    (qa,) = kept([outcome async for outcome in author.write(stream(pages))])
+    (qa,) = kept(await written_by(author, *pages))
     assert qa.evidence[0].quote == shown
 
 
@@ -250,7 +258,7 @@ async def test_the_examples_in_the_prompts_pass_their_own_checks(name: str) -> N
     author = ChatAuthor(
         options(), Scripted(lambda n: f'{{"questions": [{example}]}}' if n == 1 else reply()), load("default")
     )
-    outcomes = [outcome async for outcome in author.write(stream(pages))]
+    outcomes = await written_by(author, *pages)
     assert [qa.type for qa in kept(outcomes)] == [name], outcomes
 
 
@@ -272,7 +280,7 @@ async def test_yes_no_questions_pass_if_asked_for() -> None:
     pages = [Page(url=url(1), title="Town1", text=f"No mayor is called Ada. {FILLER}")]
     for allowed in (False, True):
         author = ChatAuthor(options(allow_boolean=allowed), Scripted(lambda n: reply(question)), load("default"))
-        outcomes = [outcome async for outcome in author.write(stream(pages))]
+        outcomes = await written_by(author, *pages)
         assert len(kept(outcomes)) == allowed and reasons(outcomes) == ([] if allowed else ["yes_no"])
 
 
@@ -294,7 +302,7 @@ async def test_a_page_with_next_to_no_text_is_not_shown() -> None:
     scripted = Scripted(lambda n: reply())
     author = ChatAuthor(options(), scripted, load("default"))
     empty = Page(url="http://127.0.0.1/", title="Just a moment…", text="Checking your browser.")
-    assert [outcome async for outcome in author.write(stream([empty]))] == [] and scripted.asked == {}
+    assert await written_by(author, empty) == [] and scripted.asked == {}
 
 
 async def test_what_can_be_finished_is_given_before_the_budget_ends_the_stream() -> None:
@@ -308,40 +316,43 @@ async def test_what_can_be_finished_is_given_before_the_budget_ends_the_stream()
     scripted, given = Rich(lambda n: reply(good(n))), []
     author = ChatAuthor(options(jobs=1), scripted, load("default"))
     with pytest.raises(BudgetSpent):
-        async for outcome in author.write(stream([page(number) for number in range(1, 30)])):
-            given.append(outcome)
+        async for group in author.write(stream([page(number) for number in range(1, 30)]), Earlier()):
+            given += group.outcomes
     assert [qa.answer for qa in kept(given)] == ["Mayor1", "Mayor2"]
 
 
 class TestResume:
     """Pages whose questions are in ``out`` are not paid for twice."""
 
-    async def again(self, folder: Path, written: Sequence[QA], pages: int = 4, **more: Any) -> set[int]:
+    async def again(self, written: Sequence[QA], pages: int = 4, **more: Any) -> set[int]:
         """The pages that a resumed run asks about."""
-        jsonl.write_records(str(folder / "qa.jsonl"), written)
         scripted = Scripted(lambda n: reply(good(n)))
-        await outcomes_of(scripted, pages, **{"out": str(folder / "qa.jsonl"), "resume": True, **more})
+        await groups_of(scripted, pages, written, **more)
         return set(scripted.asked)
 
-    async def first(self, say: Callable[[int], str | None] = lambda n: reply(good(n))) -> list[QA]:
-        return kept(await outcomes_of(Scripted(say), 3))
+    async def first(self, say: Callable[[int], str | None] = lambda n: reply(good(n)), **more: Any) -> list[QA]:
+        """What a first run leaves of three pages."""
+        groups = await groups_of(Scripted(say), 3, **more)
+        for group in groups:
+            mark_group(kept(group.outcomes), group.key, len(kept(group.outcomes)))
+        return [qa for group in groups for qa in kept(group.outcomes)]
 
-    async def test_only_new_pages_are_asked_about(self, tmp_path: Path) -> None:
-        assert await self.again(tmp_path, await self.first()) == {4}
+    async def test_only_new_pages_are_asked_about(self) -> None:
+        assert await self.again(await self.first()) == {4}
 
-    async def test_another_model_prompt_or_type_asks_again(self, tmp_path: Path) -> None:
-        assert await self.again(tmp_path, await self.first(), types=["single_hop"]) == {1, 2, 3, 4}
+    async def test_another_model_prompt_or_type_asks_again(self) -> None:
+        assert await self.again(await self.first(), types=["single_hop"]) == {1, 2, 3, 4}
 
-    async def test_with_a_tape_nothing_is_skipped(self, tmp_path: Path) -> None:
-        assert await self.again(tmp_path, await self.first(), tape="run.tape") == {1, 2, 3, 4}
+    async def test_with_a_tape_nothing_is_skipped(self) -> None:
+        assert await self.again(await self.first(), tape="run.tape") == {1, 2, 3, 4}
 
-    async def test_a_group_that_was_written_in_part_is_asked_about_again(self, tmp_path: Path) -> None:
+    async def test_a_group_that_was_written_in_part_is_asked_about_again(self) -> None:
         two = await self.first(lambda n: reply(good(n), {**good(n), "question": f"Who rules Town{n}?"}))
-        assert await self.again(tmp_path, two[:-1]) == {3, 4}
-        assert await self.again(tmp_path, two[:-1], mix=["single_hop=1"], types=["single_hop"]) == {1, 2, 3, 4}
+        assert await self.again(two[:-1]) == {3, 4}
+        assert await self.again(two[:-1], mix=["single_hop=1"], types=["single_hop"]) == {1, 2, 3, 4}
 
-    async def test_with_a_mix_what_was_begun_counts_as_done(self, tmp_path: Path) -> None:
+    async def test_with_a_mix_what_was_begun_counts_as_done(self) -> None:
         mixed = {"mix": ["single_hop=1"]}
         say = lambda n: reply(good(n), {**good(n), "question": f"Who rules Town{n}?"})  # noqa: E731
-        written = kept(await outcomes_of(Scripted(say), 3, **mixed))
-        assert await self.again(tmp_path, written[:-1], **mixed) == {4}
+        written = await self.first(say, **mixed)
+        assert await self.again(written[:-1], **mixed) == {4}

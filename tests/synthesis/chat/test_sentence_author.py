@@ -13,6 +13,7 @@ from webdancer_cli.options import config
 from webdancer_cli.prompts import load
 from webdancer_cli.synthesis.chat.sentence_author import SentenceAuthor, telling_sentences
 from webdancer_cli.synthesis.protocols import RefusedQuestion
+from webdancer_cli.synthesis.resume import Earlier
 
 SENTENCE = "The lighthouse of Ossik was built by the mason Edda Morvane in the year 1871."
 FILLER = "It rains there. So they say. The sun is seen less often. " * 5
@@ -45,7 +46,8 @@ async def written(scripted: Scripted, *pages: Page, **more: Any) -> list[QA | Re
             yield page
 
     options = config.CrawlqaOptions(**{"model": "scripted", "ask": "sentences", **more})
-    return [outcome async for outcome in SentenceAuthor(options, scripted, load("default")).write(stream())]
+    groups = SentenceAuthor(options, scripted, load("default")).write(stream(), Earlier())
+    return [outcome async for group in groups for outcome in group.outcomes]
 
 
 async def test_a_question_has_the_rules_sentence_as_its_quote_and_the_pages_provenance() -> None:

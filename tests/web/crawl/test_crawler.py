@@ -12,7 +12,7 @@ from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Reject
 from webdancer_cli.options import config
-from webdancer_cli.web.crawl.crawler import SkippedUrl, crawl
+from webdancer_cli.web.crawl.crawler import KnownPage, SkippedUrl, crawl
 from webdancer_cli.web.crawl.frontier import CrawlTarget, Frontier
 from webdancer_cli.web.urls import canonical_url
 
@@ -32,7 +32,9 @@ async def crawled(
 ) -> tuple[list[Page], dict[str, str], list[SkippedUrl]]:
     """The pages, the reason for every URL skipped, and the whole list of those."""
     skips: list[SkippedUrl] = []
-    pages = [page async for page in crawl(roots, options(**more), known=known or (), skipped=skips.append)]
+    pages = [
+        page async for page in crawl(roots, options(**more), known=map(KnownPage.of, known or ()), skipped=skips.append)
+    ]
     return pages, {skip.url: skip.reason for skip in skips}, skips
 
 

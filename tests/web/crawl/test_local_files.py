@@ -1,5 +1,6 @@
 """Pages out of WARC files and folders: what is a page there, and what is not."""
 
+import asyncio
 import gzip
 import io
 import zlib
@@ -277,3 +278,12 @@ async def test_saved_pages_are_read_by_the_rules_for_charsets(tmp_path: Path, co
     (tmp_path / "a.htm").write_bytes(f"<html>{head}<title>奥林</title><p>{text}</p>".encode(codec))
     pages, _ = await read(str(tmp_path))
     assert [page.title for page in pages] == ["奥林"] and text in pages[0].text
+
+
+async def test_whoever_has_enough_pages_leaves_no_document_behind(tmp_path: Path) -> None:
+    for number in range(50):
+        (tmp_path / f"{number:02}.html").write_text(f"<title>P{number}</title><main><p>{f'Page {number}. ' * 30}</p>")
+    found = local_files.read_local_pages([str(tmp_path)], PageCriteria(), 1.0, lambda reject: None)
+    assert (await anext(found)).title == "P0"
+    await found.aclose()
+    assert asyncio.all_tasks() == {asyncio.current_task()}

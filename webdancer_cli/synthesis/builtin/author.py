@@ -21,8 +21,9 @@ from webdancer_cli.synthesis.builtin.read import wording
 from webdancer_cli.synthesis.builtin.read.facts import Fact
 from webdancer_cli.synthesis.builtin.read.page_graph import PageGraph, PageNode, WaitList
 from webdancer_cli.synthesis.checks import support_fault, wording_fault
-from webdancer_cli.synthesis.protocols import RefusedQuestion, question_types
+from webdancer_cli.synthesis.protocols import QuestionGroup, question_types
 from webdancer_cli.synthesis.provenance import signed_question
+from webdancer_cli.synthesis.resume import Earlier
 
 OTHERS_PER_LIST = 3
 """How long a list is tells little: other questions must be so many times as many."""
@@ -43,13 +44,14 @@ class BuiltinAuthor:
         self._for_settled: WaitList[PageNode] = WaitList()
         self._asked: set[int] = set()
 
-    async def write(self, pages: AsyncIterator[Page]) -> AsyncGenerator[QA | RefusedQuestion, None]:
-        """The questions of a stream of pages, each as soon as it can be known to be right."""
+    async def write(self, pages: AsyncIterator[Page], earlier: Earlier) -> AsyncGenerator[QuestionGroup, None]:
+        """The questions of a stream of pages, each as soon as it can be known to be right. They cost nothing, so that
+        each is a group by itself, and those that an earlier run wrote are written again."""
         async for page in pages:
             for qa in self.read(page):
-                yield qa
+                yield QuestionGroup([qa])
         for qa in self.finish():
-            yield qa
+            yield QuestionGroup([qa])
 
     def read(self, page: Page) -> Iterator[QA]:
         """Take a page in; the questions that it completes."""

@@ -9,16 +9,17 @@ from webdancer_cli.data.records import QA, Evidence, Page, Usage, content_id
 from webdancer_cli.errors import ModelError, Reject
 from webdancer_cli.llm import structured_output
 from webdancer_cli.options import config
+from webdancer_cli.ordered_map import ordered_map
 from webdancer_cli.prompts import PromptSet, fill
-from webdancer_cli.synthesis import mix, resume
+from webdancer_cli.synthesis import mix
 from webdancer_cli.synthesis.chat import page_groups
 from webdancer_cli.synthesis.chat.quotes import QuoteFinder
 from webdancer_cli.synthesis.chat.type_checks import type_faults
 from webdancer_cli.synthesis.chat.usage_split import split_usage
 from webdancer_cli.synthesis.checks import MAX_ANSWER_WORDS, QuestionFault, first_fault
-from webdancer_cli.synthesis.ordered_map import in_order
-from webdancer_cli.synthesis.protocols import RefusedQuestion
+from webdancer_cli.synthesis.protocols import Outcome, QuestionGroup, RefusedQuestion
 from webdancer_cli.synthesis.provenance import signed_question
+from webdancer_cli.synthesis.resume import Earlier
 from webdancer_cli.web import urls
 
 MIN_PAGE_CHARS = 200
@@ -58,41 +59,39 @@ class ChatAuthor:
             fill(prompts.files[f"author_{name}.md"], count=count) for name, count in self._quotas.items()
         )
 
-    async def write(self, pages: AsyncIterator[Page]) -> AsyncGenerator[QA | RefusedQuestion, None]:
+    async def write(self, pages: AsyncIterator[Page], earlier: Earlier) -> AsyncGenerator[QuestionGroup, None]:
         """The questions of a stream of pages, in the order of the pages.
 
         A page whose questions an earlier run wrote is shown beside others only.
         """
-        done = self._done()
+        done = self._done(earlier)
         found = page_groups.PageGroups(MIN_PAGE_CHARS).of(pages)
         fresh = (group async for group in found if self._key(group[0]) not in done)
-        async with aclosing(in_order(fresh, self._outcomes, self._options.jobs)) as answered:
-            async for outcomes in answered:
-                for outcome in outcomes:
-                    yield outcome
+        async with aclosing(ordered_map(fresh, self._group, self._options.jobs)) as written:
+            async for _, task in written:
+                yield task.result()
 
-    def _done(self) -> set[str]:
+    def _done(self, earlier: Earlier) -> set[str]:
         """The groups that need not be asked about again. With a tape all are: that costs nothing, and makes the run the
         same. With a mix, what waited for its share when a run was stopped is lost rather than paid for twice.
         """
-        if not self._options.resume or self._options.tape:
-            return set()
-        return resume.Earlier(self._options.out).groups(begun=bool(self._options.mix))
+        return set() if self._options.tape else earlier.groups(begun=bool(self._options.mix))
 
     def _key(self, head: Page) -> str:
         """What has to be the same for a page not to be asked about again: model, prompts, page, and what is wanted."""
         return content_id(self.name, self._prompts, urls.page_key(head.url), head.text, *self._quotas.items())
 
-    async def _outcomes(self, group: list[Page]) -> list[QA | RefusedQuestion]:
+    async def _group(self, pages: list[Page]) -> QuestionGroup:
+        """What the model writes about a group of pages; its failure, which is tried again. Raises RunStopped."""
         try:
-            written = await self._written(group)
+            return QuestionGroup(await self._written(pages), self._key(pages[0]))
         except structured_output.Unreadable as error:
-            return [RefusedQuestion(Reject("unreadable_reply", str(error)), url=group[0].url)]
+            reject = Reject("unreadable_reply", str(error))
         except ModelError as error:
-            return [RefusedQuestion(Reject("model_error", str(error)), url=group[0].url)]
-        return resume.marked(written, self._key(group[0]))
+            reject = Reject("model_error", str(error))
+        return QuestionGroup([RefusedQuestion(reject, url=pages[0].url)])
 
-    async def _written(self, group: list[Page]) -> list[QA | RefusedQuestion]:
+    async def _written(self, group: list[Page]) -> list[Outcome]:
         """What the model writes about a group, checked. Raises ModelError and RunStopped."""
         reply, usage = await self._asked(group)
         return list(self._verified(reply.questions, usage, group))
@@ -108,9 +107,7 @@ class ChatAuthor:
             pages=page_groups.number_pages(zip(group, page_groups.fit_group(group), strict=True)),
         )
 
-    def _verified(
-        self, questions: list[AuthoredQuestion], usage: Usage, group: list[Page]
-    ) -> Iterator[QA | RefusedQuestion]:
+    def _verified(self, questions: list[AuthoredQuestion], usage: Usage, group: list[Page]) -> Iterator[Outcome]:
         """The questions as records, or why they cannot be; each carries its share of the call."""
         texts = [QuoteFinder(page.text) for page in group]
         for written, share in zip(questions, split_usage(usage, len(questions)), strict=True):

@@ -21,7 +21,7 @@ from webdancer_cli.synthesis import mix, standalone
 from webdancer_cli.synthesis.chat.author import ChatAuthor
 from webdancer_cli.synthesis.chat.quotes import QuoteFinder
 from webdancer_cli.synthesis.checks import QuestionFault, contains_name, single_spaced
-from webdancer_cli.synthesis.protocols import RefusedQuestion
+from webdancer_cli.synthesis.protocols import Outcome, RefusedQuestion
 from webdancer_cli.synthesis.provenance import signed_question
 from webdancer_cli.text.words import content_stems, sentences
 
@@ -64,16 +64,16 @@ class SentenceAuthor(ChatAuthor):
         self._prompts = prompts.id_of(WRITE, READ_BACK)
         self._files = prompts.files
 
-    async def _written(self, group: list[Page]) -> list[QA | RefusedQuestion]:
+    async def _written(self, group: list[Page]) -> list[Outcome]:
         page, most = group[0], self._quotas[TYPE]
-        written: list[QA | RefusedQuestion] = []
+        written: list[Outcome] = []
         for sentence in telling_sentences(page, SENTENCES_A_QUESTION * most):
             written.append(await self._about(sentence, page))
             if sum(isinstance(outcome, QA) for outcome in written) == most:
                 break
         return written
 
-    async def _about(self, sentence: str, page: Page) -> QA | RefusedQuestion:
+    async def _about(self, sentence: str, page: Page) -> Outcome:
         """The question on a sentence, or why there is none. Raises ModelError, but for what cannot be read."""
         try:
             asked, usage = await structured_output.ask_for_json(

@@ -7,8 +7,8 @@ stopped.
 """
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from rensa import RMinHash
 from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Reject
 from webdancer_cli.options import config
+from webdancer_cli.ordered_map import TasksInOrder
 from webdancer_cli.tape import Tape
 from webdancer_cli.web import urls
 from webdancer_cli.web.crawl.frontier import CrawlTarget, FileNames, Frontier, host_of
@@ -45,24 +46,32 @@ class SkippedUrl:
 
 @dataclass(frozen=True)
 class KnownPage:
-    """What a crawl remembers of a page from an earlier run."""
+    """What a crawl remembers of a page from an earlier run. ``requested_url`` is the one before redirects, which the
+    frontier has for it."""
 
     url: str
+    requested_url: str
     links: tuple[str, ...]
     sha256: str
     signature: RMinHash
     crawl_delay: float
+
+    @classmethod
+    def of(cls, page: Page) -> "KnownPage":
+        requested = str(page.extra.get("requested_url", page.url))
+        links = tuple(link.url for link in page.links)
+        return cls(page.url, requested, links, page.sha256, minhash_signature(page.text), _crawl_delay(page))
 
 
 async def crawl(
     roots: Sequence[str],
     options: config.CrawlqaOptions,
     *,
-    known: Iterable[Page] = (),
+    known: Iterable[KnownPage] = (),
     skipped: Callable[[SkippedUrl], None] = lambda skip: None,
     fetcher: Fetcher | None = None,
     tape: Tape | None = None,
-) -> AsyncIterator[Page]:
+) -> AsyncGenerator[Page, None]:
     """The pages of the roots' sites, breadth first, at most ``max_pages`` of them, links followed to ``max_depth``.
 
     ``known`` pages are not given again, but count. ``skipped`` is told of every URL that gave no page; its reasons are
@@ -76,7 +85,7 @@ async def crawl(
             fetcher = await stack.enter_async_context(_fetcher(options, tape))
         extraction = stack.enter_context(PageExtractor(options.timeout_seconds))
         run = _Crawl(options, fetcher, extraction, known, skipped)
-        stack.push_async_callback(run.stop)
+        stack.push_async_callback(run.under_way.cancel)
         async for page in run.pages(roots):
             yield page
 
@@ -100,16 +109,16 @@ class _Crawl:
         options: config.CrawlqaOptions,
         fetcher: Fetcher,
         extraction: PageExtractor,
-        known: Iterable[Page],
+        known: Iterable[KnownPage],
         skipped: Callable[[SkippedUrl], None],
     ):
         self._options = options
         self._fetcher = fetcher
         self._extraction = extraction
-        self._known = _by_url(known)
+        self._known = {page.requested_url: page for page in known}
         self._skipped = skipped
         self._frontier = Frontier(options.max_depth, options.allow, options.deny, options.per_host)
-        self._under_way: deque[tuple[CrawlTarget, asyncio.Task[FilteredPage | KnownPage]]] = deque()
+        self.under_way: TasksInOrder[CrawlTarget, FilteredPage | KnownPage] = TasksInOrder()
         self._texts: set[str] = set()
         self._silent: Counter[str] = Counter()
         self._files = FileNames()
@@ -124,9 +133,9 @@ class _Crawl:
                 await self._add_sitemaps(root)
         kept = 0
         while kept < self._options.max_pages and self._start_more():
-            target, task = self._under_way.popleft()
+            target, visit = await anext(self.under_way)
             try:
-                page = self._accepted(target, await self._arrived(target, task))
+                page = self._accepted(target, self._arrived(target, visit))
             except Reject as reject:
                 self._skip(target, reject)
                 self._count_silence(target, reject)
@@ -136,12 +145,6 @@ class _Crawl:
             kept += 1
             if isinstance(page, Page):
                 yield page
-
-    async def stop(self) -> None:
-        tasks = [task for _, task in self._under_way]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _add_root(self, root: str) -> None:
         url = urls.canonical_url(root)
@@ -165,9 +168,9 @@ class _Crawl:
 
     def _start_more(self) -> bool:
         """Keep requests under way; False when there is nothing left to do."""
-        while len(self._under_way) < MOST_UNDER_WAY and (target := self._frontier.take()):
-            self._under_way.append((target, asyncio.create_task(self._visit(target))))
-        return bool(self._under_way)
+        while len(self.under_way) < MOST_UNDER_WAY and (target := self._frontier.take()):
+            self.under_way.begin(target, self._visit(target))
+        return bool(self.under_way)
 
     async def _visit(self, target: CrawlTarget) -> FilteredPage | KnownPage:
         if target.url in self._known:
@@ -183,12 +186,12 @@ class _Crawl:
             reading.page.extra["requested_url"] = target.url
         return reading
 
-    async def _arrived(
-        self, target: CrawlTarget, task: "asyncio.Task[FilteredPage | KnownPage]"
+    def _arrived(
+        self, target: CrawlTarget, visit: "asyncio.Task[FilteredPage | KnownPage]"
     ) -> FilteredPage | KnownPage:
         """What came of a visit. What is told by its name is so whether or not it had been asked for already."""
         try:
-            arrived = await task
+            arrived = visit.result()
         except Reject as reject:
             self._files.check(target.url)
             if reject.reason == "not_html":
@@ -210,7 +213,7 @@ class _Crawl:
             raise Reject("duplicate", f"{page.url}: the same text as an earlier page")
         self._texts.add(page.sha256)
         self._follow(_targets(page), target)
-        if self._options.similarity < 1 and self._similar.check_and_add(_signature(page)) and isinstance(page, Page):
+        if self._options.similarity < 1 and not self._similar.add(_signature(page)) and isinstance(page, Page):
             raise Reject("near_duplicate", f"{page.url}: nearly the same text as an earlier page")
         return page
 
@@ -238,7 +241,7 @@ class _Crawl:
             raise Reject("off_site", f"{target.url}: redirects to {page.url}")
         if not (target.root or self._frontier.wanted(page.url)):
             raise Reject("denied", f"{target.url}: redirects to {page.url}, which --allow or --deny leave out")
-        if not self._frontier.mark_seen(page.url):
+        if not self._frontier.note(page.url):
             raise Reject("duplicate", f"{target.url}: redirects to {page.url}, met before")
 
     def _follow(self, links: Iterable[str], source: CrawlTarget, deeper: int = 1) -> None:
@@ -265,16 +268,6 @@ def _crawl_delay(page: Page | KnownPage) -> float:
 
 def _targets(page: Page | KnownPage) -> tuple[str, ...]:
     return page.links if isinstance(page, KnownPage) else tuple(link.url for link in page.links)
-
-
-def _by_url(pages: Iterable[Page]) -> dict[str, KnownPage]:
-    """Known pages by the URL that the frontier has for them: the one before redirects."""
-    found: dict[str, KnownPage] = {}
-    for page in pages:
-        links = tuple(link.url for link in page.links)
-        requested = str(page.extra.get("requested_url", page.url))
-        found[requested] = KnownPage(page.url, links, page.sha256, _signature(page), _crawl_delay(page))
-    return found
 
 
 _SILENCE = frozenset(["timeout", "connection_failed", "connection_broken", "proxy_failure"])

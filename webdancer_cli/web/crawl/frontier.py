@@ -90,7 +90,7 @@ class Frontier:
         self._turns: list[tuple[float, int, str]] = []
         """As a heap: when a host's turn is, a number that keeps the order, and the host."""
         self._has_turn: set[str] = set()
-        self._under_way: Counter[str] = Counter()
+        self.under_way: Counter[str] = Counter()
         self._now = 0.0
         self._given = 0
         self._paces: dict[str, float] = {}
@@ -105,7 +105,7 @@ class Frontier:
 
     def add_root(self, url: str) -> None:
         self.allow(url)
-        if self.mark_seen(url):
+        if self.note(url):
             self._put(CrawlTarget(url, 0, root=True))
 
     def allow(self, url: str) -> None:
@@ -120,15 +120,15 @@ class Frontier:
         allowed = not self._allow or any(fnmatchcase(url, pattern) for pattern in self._allow)
         return allowed and not any(fnmatchcase(url, pattern) for pattern in self._deny)
 
-    def mark_seen(self, url: str) -> bool:
-        """Whether a URL was never met before; from now on it was."""
+    def note(self, url: str) -> bool:
+        """Count a URL as met; whether it was new."""
         before = len(self._seen)
         self._seen.add(urls.fingerprint(url))
         return len(self._seen) > before
 
     def add(self, url: str, depth: int) -> None:
         """Queue a link, unless it is too deep, leads elsewhere, or was met. Raises Reject: denied, trap."""
-        if depth > self._max_depth or not self.on_site(url) or not self.mark_seen(url):
+        if depth > self._max_depth or not self.on_site(url) or not self.note(url):
             return
         if not self.wanted(url):
             raise Reject("denied", f"{url}: left out by --allow or --deny")
@@ -163,7 +163,7 @@ class Frontier:
         heapq.heappush(self._turns, (turn, self._given, host))
 
     def _is_full(self, host: str) -> bool:
-        return self._under_way[host] >= self._room(host)
+        return self.under_way[host] >= self._room(host)
 
     def _room(self, host: str) -> int:
         """How many URLs of a host may be under way."""
@@ -176,14 +176,14 @@ class Frontier:
             return None
         self._now, _, host = heapq.heappop(self._turns)
         self._has_turn.remove(host)
-        self._under_way[host] += 1
+        self.under_way[host] += 1
         target = self._queues[host].popleft()
         self._give_turn(host)
         return target
 
     def arrived(self, target: CrawlTarget) -> None:
         """A URL that was taken is dealt with."""
-        self._under_way[host_of(target)] -= 1
+        self.under_way[host_of(target)] -= 1
 
     def drop(self, host: str) -> list[CrawlTarget]:
         """Forget what waits for a host."""

@@ -1,19 +1,19 @@
 """Pages of what was fetched earlier, in folders of saved pages and WARC files, through the gate of the crawl."""
 
-import asyncio
 import mimetypes
 import os
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from urllib.parse import quote
 
 from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Reject
+from webdancer_cli.ordered_map import ordered_map
 from webdancer_cli.web.crawl import warc
 from webdancer_cli.web.crawl.near_duplicates import NearDuplicates, minhash_signature
 from webdancer_cli.web.extract.page_extractor import PageExtractor
-from webdancer_cli.web.extract.page_filter import FilteredPage, PageCriteria
+from webdancer_cli.web.extract.page_filter import PageCriteria
 from webdancer_cli.web.fetch import media_types
 from webdancer_cli.web.fetch.decompression import decompress
 from webdancer_cli.web.fetch.fetcher import MAX_BYTES, FetchedDocument
@@ -31,26 +31,33 @@ async def read_local_pages(
     """The pages of folders and WARC files, each text once; ``refused`` is told of every document that is none."""
     kept = _Kept(similarity)
     with PageExtractor() as extraction:
-        under_way: deque[tuple[FetchedDocument, asyncio.Task[FilteredPage]]] = deque()
-        for source in _sources(paths):
+
+        async def read(source: FetchedDocument | Reject) -> Page:
+            """Raises Reject."""
             if isinstance(source, Reject):
-                refused(source)
-                continue
-            under_way.append((source, asyncio.create_task(extraction.read(source, terms))))
-            if len(under_way) == AHEAD and (page := await _next(under_way, kept, refused)):
-                yield page
-        while under_way:
-            if page := await _next(under_way, kept, refused):
-                yield page
+                raise source
+            reading = await extraction.read(source, terms)
+            if reading.refusal:
+                raise Reject(reading.refusal.reason, reading.refusal.detail)
+            reading.page.fetched_at = source.fetched_at
+            return reading.page
+
+        async with aclosing(ordered_map(_sources(paths), read, AHEAD, held_per_job=1)) as documents:
+            async for _, reading in documents:
+                try:
+                    page = reading.result()
+                    kept.add(page)
+                except Reject as reject:
+                    refused(reject)
+                else:
+                    yield page
 
 
-def _sources(paths: Iterable[str]) -> Iterator[FetchedDocument | Reject]:
+async def _sources(paths: Iterable[str]) -> AsyncIterator[FetchedDocument | Reject]:
     """What the paths hold, and why the rest of it is no page."""
     for path in paths:
-        if warc.is_warc(path):
-            yield from warc.read_warc(path)
-        else:
-            yield from _folder(Path(path))
+        for source in warc.read_warc(path) if warc.is_warc(path) else _folder(Path(path)):
+            yield source
 
 
 def _folder(folder: Path) -> Iterator[FetchedDocument | Reject]:
@@ -93,24 +100,6 @@ def _saved(file: Path, url: str) -> FetchedDocument:
     return FetchedDocument(url=url, requested_url=url, content_type="text/html", body=body, fetched_at="")
 
 
-async def _next(
-    under_way: "deque[tuple[FetchedDocument, asyncio.Task[FilteredPage]]]",
-    kept: "_Kept",
-    refused: Callable[[Reject], None],
-) -> Page | None:
-    source, task = under_way.popleft()
-    try:
-        reading = await task
-        if reading.refusal:
-            raise Reject(reading.refusal.reason, reading.refusal.detail)
-        kept.check(reading.page)
-    except Reject as reject:
-        refused(reject)
-        return None
-    reading.page.fetched_at = source.fetched_at
-    return reading.page
-
-
 class _Kept:
     """The texts kept so far."""
 
@@ -118,10 +107,10 @@ class _Kept:
         self._texts: set[str] = set()
         self._similar = NearDuplicates(similarity) if similarity < 1 else None
 
-    def check(self, page: Page) -> None:
-        """Raises Reject ``duplicate`` or ``near_duplicate``."""
+    def add(self, page: Page) -> None:
+        """Remember a page's text. Raises Reject ``duplicate`` or ``near_duplicate``."""
         if page.sha256 in self._texts:
             raise Reject("duplicate", f"{page.url}: the same text as an earlier page")
         self._texts.add(page.sha256)
-        if self._similar and self._similar.check_and_add(minhash_signature(page.text)):
+        if self._similar and not self._similar.add(minhash_signature(page.text)):
             raise Reject("near_duplicate", f"{page.url}: nearly the same text as an earlier page")

@@ -26,7 +26,7 @@ class NearDuplicates:
         self._index = RMinHashDeduplicator(similarity, PERMUTATIONS, True)
         self._size = 0
 
-    def check_and_add(self, found: RMinHash) -> bool:
-        """Whether something similar was there before; if not, this is remembered."""
+    def add(self, found: RMinHash) -> bool:
+        """Remember a signature, unless something similar is there; whether it was new."""
         self._size += 1
-        return not self._index.add(str(self._size), found)
+        return self._index.add(str(self._size), found)
