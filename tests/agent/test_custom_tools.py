@@ -106,12 +106,12 @@ def test_a_faulty_argument_is_named(arguments: dict[str, Any], said: str) -> Non
     assert fault and fault.startswith("convert: ") and said in fault
 
 
-async def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
+async def test_half_a_surrogate_pair_is_replaced() -> None:
     def smile(times: int) -> str:
         """Smiles."""
         return "\ud83d" * times
 
-    assert await CustomTool("smile", smile).call({"times": 2}) == "??"
+    assert await CustomTool("smile", smile).call({"times": 2}) == "\ufffd\ufffd"
 
 
 async def test_async_functions_are_awaited_and_others_leave_the_event_loop_alone() -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from webdancer_cli.agent.demonstrator import (
     Demonstrator,
-    contains_name_words,
     shared_words,
     shown_excerpt,
     subject_of_title,
@@ -20,6 +19,7 @@ from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA, Evidence, Page, Rewrite, Trajectory
 from webdancer_cli.options import config
 from webdancer_cli.prompts import load
+from webdancer_cli.text.names import mentions
 from webdancer_cli.transcript.grammar import ToolCall, is_well_formed, parse_turn, render_turn
 from webdancer_cli.web.corpus import Corpus
 
@@ -215,7 +215,7 @@ def test_reading_results_and_pages() -> None:
     results = "1. [A [b]](http://x/a_(c))\nDate published: today\n\n2. [D](http://x/d)"
     assert (title_in_results(results, "http://x/a_(c)"), title_in_results(results, "http://x/d")) == ("A [b]", "D")
     assert title_in_results(results, "http://x/a") is None
-    assert contains_name_words("the Twin\ntown of Kemlo.", "twin town") and not contains_name_words("Kemlos", "Kemlo")
+    assert mentions("the Twin\ntown of Kemlo.", "twin town") and not mentions("Kemlos", "Kemlo")
     assert shown_excerpt("x  a\nb. y", "a b.", "") == "a b."
     assert shown_excerpt("The key is here. …", "Not shown. The key is here.", "key") == "The key is here."
     assert shown_excerpt("nothing", "Not shown. The key is here.", "key") is None

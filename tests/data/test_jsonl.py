@@ -166,7 +166,7 @@ def test_every_record_is_there_as_soon_as_it_is_written(tmp_path: Path) -> None:
 def test_half_a_surrogate_pair_does_not_stop_a_writer(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     jsonl.write_records(str(path), [QA(question="a\ud83db", answer="42")])
-    assert b'"a?b"' in path.read_bytes()
+    assert "a\ufffdb".encode() in path.read_bytes()
 
 
 def test_an_encoded_line_keeps_its_bytes(tmp_path: Path) -> None:

@@ -423,13 +423,13 @@ async def test_chats_that_share_endpoints_keep_their_own_patience() -> None:
     listener.close()
 
 
-async def test_half_a_surrogate_pair_is_sent_as_a_question_mark(tmp_path: Path) -> None:
+async def test_half_a_surrogate_pair_is_sent_as_a_replacement_character(tmp_path: Path) -> None:
     async with serving(said("hi")) as server:
         with Tape(str(tmp_path / "t")) as tape:
             chat = ChatClient(server.url, "a-model", tape=tape)
             assert (await chat.complete([Message("user", "smile \ud83d 😀")])).text == "hi"
             await chat.aclose()
-    assert server.requests[0][1]["messages"] == [{"role": "user", "content": "smile ? 😀"}]
+    assert server.requests[0][1]["messages"] == [{"role": "user", "content": "smile \ufffd 😀"}]
 
 
 async def test_a_tape_answers_in_the_place_of_the_endpoint_and_costs_nothing(tmp_path: Path) -> None:

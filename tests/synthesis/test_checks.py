@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webdancer_cli.data.records import QA, Evidence
-from webdancer_cli.synthesis.checks import contains_name, contains_quote, first_fault, support_fault, wording_fault
+from webdancer_cli.synthesis.checks import contains_quote, first_fault, support_fault, wording_fault
 
 URL = "http://127.0.0.1/velmora"
 TEXT = "Velmora is a town.  The mayor\nof Velmora is Dolvek. It has three bridges."
@@ -82,12 +82,6 @@ def test_a_quote_is_found_whatever_the_white_space(words: list[str], data: st.Da
     assert contains_quote(text, " ".join(words[start:end]))
 
 
-def test_names_are_found_as_whole_words_only() -> None:
-    assert contains_name("Is it C++?", "c++")
-    assert not contains_name("The Dolveks are a family.", "Dolvek")
-    assert not contains_name("anything", "")
-
-
 def test_a_span_of_years_is_supported_by_a_year_of_each_of_two_quotes() -> None:
     born, founded = (
         Evidence(url=URL, quote=quote) for quote in ("Ada was born in 1900.", "Oldis was founded in 1930.")
@@ -138,11 +132,6 @@ def test_letters_of_an_answer_that_stand_apart_do_not_give_it_away() -> None:
     quote = "日本的首都是东京。"
     apart = qa("京城在东边的是日本的哪座城市？", "东京", evidence=[Evidence(url=URL, quote=quote)])
     assert first_fault(apart, {URL: quote}) is None
-
-
-def test_a_name_among_letters_without_spaces_is_found_and_one_within_a_word_is_not() -> None:
-    assert contains_name("住在Velmora的人", "velmora") and contains_name("東京都に住む", "東京")
-    assert not contains_name("住在Velmoras的人", "Velmora") and not contains_name("x2東", "2")
 
 
 @pytest.mark.parametrize(

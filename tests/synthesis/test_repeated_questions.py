@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from webdancer_cli.data.jsonl import read_records, write_records
 from webdancer_cli.data.records import QA
 from webdancer_cli.errors import WebdancerError
-from webdancer_cli.synthesis.checks import fold_case
 from webdancer_cli.synthesis.repeated_questions import Repeats, jaccard
+from webdancer_cli.text.spacing import fold
 from webdancer_cli.text.words import raw_words
 
 ASKED = "Which town by the northern sea was founded by the first mayor of Velmora in the year 1720?"
@@ -79,7 +79,7 @@ def test_exactly_what_the_definition_says_is_found(texts: list[list[str]], simil
 
 def pairs(text: list[str]) -> set[int]:
     words = raw_words(" ".join(text))
-    return {hash(fold_case(" ".join(pair))) for pair in pairwise(words)} or {0}
+    return {hash(fold(" ".join(pair))) for pair in pairwise(words)} or {0}
 
 
 def test_what_an_earlier_run_wrote_may_come_once_again_as_itself(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli.text.words import content_stems, join_surrogates, may_hold, sentence_spans, sentences, stems
+from webdancer_cli.text.words import content_stems, may_hold, sentence_pieces, sentence_spans, sentences, stems
 
 
 @pytest.mark.parametrize(
@@ -164,6 +164,12 @@ def test_a_long_run_of_dots_costs_no_more_than_its_length() -> None:
     assert time.perf_counter() - start < 2
 
 
-def test_halves_of_surrogate_pairs_are_replaced_and_pairs_are_joined() -> None:
-    assert join_surrogates("a \ud83d b \ud83d\ude00 c \ude00") == "a \ufffd b \U0001f600 c \ufffd"
-    assert join_surrogates("plain") == "plain"
+@given(st.text(alphabet="ab .!?\n。東“”", max_size=60))
+def test_the_pieces_of_a_text_are_its_sentences_and_together_the_text(text: str) -> None:
+    pieces = list(sentence_pieces(text))
+    assert "".join(pieces) == text
+    assert [piece.strip() for piece in pieces if piece.strip()] == sentences(text)
+
+
+def test_a_rare_character_of_chinese_is_a_word_as_others_are() -> None:
+    assert stems("東京") == ["東", "京"] and stems("𠮷野") == ["𠮷", "野"]

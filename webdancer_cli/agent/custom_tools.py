@@ -14,7 +14,8 @@ from typing import Any, get_type_hints
 import msgspec
 
 from webdancer_cli.errors import ToolError, UsageError
-from webdancer_cli.text.lenient_json import NotJson, decode, replace_surrogates
+from webdancer_cli.text.lenient_json import NotJson, decode
+from webdancer_cli.text.surrogates import mend_surrogates
 from webdancer_cli.user_functions import UserFunction, describe_error, load_function
 
 RESERVED = ("search", "visit")
@@ -130,8 +131,8 @@ def _schema(name: str, function: Callable[..., Any], arguments: type[msgspec.Str
 def _text(value: Any) -> str:
     """Text as it is, anything else as JSON, or as Python shows it."""
     if isinstance(value, str):
-        return replace_surrogates(value)
+        return mend_surrogates(value)
     try:
         return msgspec.json.encode(value).decode()
     except (TypeError, ValueError):
-        return replace_surrogates(str(value))
+        return mend_surrogates(str(value))

@@ -17,6 +17,7 @@ from webdancer_cli.data.records import QA, Evidence, Message
 from webdancer_cli.options import config
 from webdancer_cli.prompts import DemonstratorWording, fill, load
 from webdancer_cli.synthesis.checks import years_passed
+from webdancer_cli.text.names import mentions
 from webdancer_cli.text.words import STOPWORDS, content_stems, sentences
 from webdancer_cli.transcript.grammar import ToolCall, Turn, escape_tags, render_turn, response_text
 
@@ -100,7 +101,7 @@ class Expert:
             if not (yield from self._learn(evidence, escape_tags(key))):
                 return False
         return self._follows() or any(
-            contains_name_words(text, escape_tags(answer))
+            mentions(text, escape_tags(answer))
             for text in (*self._facts, *self._pages.values())
             for answer in (self._qa.answer, *self._qa.aliases)
         )
@@ -154,7 +155,7 @@ class Expert:
 
     def _asks_for(self, title: str) -> bool:
         name = subject_of_title(Evidence(url="", quote="", title=title))
-        return contains_name_words(self._question, name) or contains_name_words(self._resolved_question(), name)
+        return mentions(self._question, name) or mentions(self._resolved_question(), name)
 
     def _look_around(self) -> Step:
         """A question without provenance: search it, open the first result, and see whether the answer is there."""
@@ -165,9 +166,7 @@ class Expert:
         page = Evidence(url=first[1], quote="")
         yield from self._read(page, self._question, self._wording.visit)
         about = content_stems(self._question)
-        telling = (
-            text for text in sentences(self._pages[page.url]) if contains_name_words(text, escape_tags(self._qa.answer))
-        )
+        telling = (text for text in sentences(self._pages[page.url]) if mentions(text, escape_tags(self._qa.answer)))
         self._facts += [text for text in telling if about & content_stems(text)][:1]
         return bool(self._facts)
 
@@ -212,19 +211,19 @@ class Expert:
     def _topic(self, evidence: Evidence) -> str:
         """The question's own words for what this page is read for: those that its quote has, too."""
         shared = shared_words(self._question, evidence.quote, subject_of_title(evidence))
-        return " ".join(shared or query_words(self._question))
+        return " ".join(shared or search_words(self._question))
 
     def _knows(self, name: str) -> bool:
         """Whether a person could know a name by now: from the question, or from a page that was read."""
-        return bool(name) and any(contains_name_words(text, name) for text in (self._question, *self._pages.values()))
+        return bool(name) and any(mentions(text, name) for text in (self._question, *self._pages.values()))
 
     def _queries(self, evidence: Evidence) -> list[str]:
         """What to search for, best first, in words that a person has by now."""
         name, queries = subject_of_title(evidence), []
         if self._knows(name):
             queries = [name, f"{name} {self._topic(evidence)}"]
-        queries += [said for said in self._descriptions(evidence.url) if contains_name_words(self._question, said)]
-        queries += [self._resolved_question(), " ".join(query_words(self._question)), self._topic(evidence)]
+        queries += [said for said in self._descriptions(evidence.url) if mentions(self._question, said)]
+        queries += [self._resolved_question(), " ".join(search_words(self._question)), self._topic(evidence)]
         return list(dict.fromkeys(query for query in queries if query))
 
     def _resolved_question(self) -> str:
@@ -234,10 +233,10 @@ class Expert:
             facts = facts[: len(self._qa.chain)]
         for rewrite in reversed(self._qa.chain):
             name, description = escape_tags(rewrite.entity), escape_tags(rewrite.description)
-            if description in question and any(contains_name_words(fact, name) for fact in facts):
+            if description in question and any(mentions(fact, name) for fact in facts):
                 question = question.replace(description, name)
-                facts = [fact for fact in facts if not contains_name_words(fact, name)]
-        words = query_words(question)
+                facts = [fact for fact in facts if not mentions(fact, name)]
+        words = search_words(question)
         for fact in facts:
             words = substitute_fact(words, fact)
         return " ".join(words)
@@ -264,22 +263,16 @@ def parse_results(results: str) -> list[tuple[str, str]]:
     return re.findall(r"^\d+\. \[(.*)\]\((\S+)\)$", results, re.MULTILINE)
 
 
-def contains_name_words(text: str, name: str) -> bool:
-    """Whether a text holds a name as whole words, whatever its case and spacing."""
-    pattern = r"\s+".join(re.escape(word) for word in name.split())
-    return bool(pattern) and re.search(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE) is not None
-
-
 def shown_excerpt(shown: str, quote: str, key: str) -> str | None:
     """The quote, if it was shown; failing that its sentence with the key, if that was; else None. On one line."""
     seen, whole = " ".join(shown.split()), " ".join(quote.split())
     if whole and whole in seen:
         return whole
-    parts = (" ".join(sentence.split()) for sentence in sentences(quote) if contains_name_words(sentence, key))
+    parts = (" ".join(sentence.split()) for sentence in sentences(quote) if mentions(sentence, key))
     return next((part for part in parts if part in seen), None)
 
 
-def query_words(text: str) -> list[str]:
+def search_words(text: str) -> list[str]:
     """A text without its small words, as one types it into a search box."""
     bare = (part.strip(".,;:?!\"'()[]“”‘’«»") for part in text.split())
     return [word for word in bare if word and word.casefold() not in SMALL_WORDS]
@@ -288,7 +281,7 @@ def query_words(text: str) -> list[str]:
 def shared_words(question: str, quote: str, name: str) -> list[str]:
     """The question's words that the quote has and the name has not, in the question's order."""
     wanted = content_stems(quote) - content_stems(name)
-    return list(dict.fromkeys(word for word in query_words(question) if content_stems(word) & wanted))
+    return list(dict.fromkeys(word for word in search_words(question) if content_stems(word) & wanted))
 
 
 def substitute_fact(words: Sequence[str], fact: str) -> list[str]:
@@ -297,7 +290,7 @@ def substitute_fact(words: Sequence[str], fact: str) -> list[str]:
     "birthplace twin town Linvelo" and "The twin town of Linvelo is Falkeli." give "birthplace Falkeli".
     """
     known = content_stems(" ".join(words))
-    news = [word for word in query_words(fact) if not content_stems(word) <= known]
+    news = [word for word in search_words(fact) if not content_stems(word) <= known]
     covered = [at for at, word in enumerate(words) if content_stems(word) <= content_stems(fact)]
     if not news or not covered:
         return list(words)

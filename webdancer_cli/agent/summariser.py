@@ -14,7 +14,7 @@ from webdancer_cli.data.records import Page
 from webdancer_cli.errors import ModelError, Outage
 from webdancer_cli.llm.structured_output import Aside, ChatModel, Unreadable, ask_for_json
 from webdancer_cli.prompts import PromptSet
-from webdancer_cli.text.words import sentence_spans
+from webdancer_cli.text.words import sentence_pieces
 from webdancer_cli.web.page_passages import passages_of_page
 from webdancer_cli.web.workers import Workers
 
@@ -92,6 +92,5 @@ def _pieces(text: str, chars: int) -> Iterator[str]:
         if len(line) <= chars:
             yield line
             continue
-        ends = [end for _, end in sentence_spans(line)][:-1]
-        for start, end in zip([0, *ends], [*ends, len(line)], strict=True):
-            yield from (line[at : min(at + chars, end)] for at in range(start, end, chars))
+        for sentence in sentence_pieces(line):
+            yield from (sentence[at : at + chars] for at in range(0, len(sentence), chars))

@@ -16,6 +16,7 @@ from webdancer_cli.data.pipeline import gather_or_cancel
 from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Outage, ToolError, UsageError
 from webdancer_cli.prompts import PromptSet, fill
+from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans
 from webdancer_cli.transcript.grammar import ToolCall
 from webdancer_cli.web.deadline import within
@@ -170,7 +171,7 @@ class Tools:
         wording, short = self._settings.search, cut_line(hit.snippet, self.caps.snippet_chars)
         date = fill(wording.date, date=hit.date) if hit.date else ""
         snippet = fill(wording.snippet, snippet=short) if short else ""
-        title = single_line(hit.title)
+        title = squeeze(hit.title)
         return fill(wording.entry, rank=rank, title=title, url=hit.url, date=date, snippet=snippet)
 
     async def _visit(self, url: str, goal: str, seconds: float) -> str:
@@ -213,13 +214,9 @@ def _strings(value: object) -> list[str]:
     return [text for text in texts if text] if len(texts) == len(items) else []
 
 
-def single_line(text: str) -> str:
-    return " ".join(text.split())
-
-
 def cut_line(text: str, chars: int) -> str:
     """At most ``chars`` characters on one line, cut at a word, with a mark where something is missing."""
-    text = single_line(text)
+    text = squeeze(text)
     if len(text) <= chars:
         return text
     return text[:chars].rsplit(" ", 1)[0] + " ..." if chars else ""
@@ -227,7 +224,7 @@ def cut_line(text: str, chars: int) -> str:
 
 def page_lead(page: Page, chars: int = 300) -> str:
     """What a page is about: its title and its first sentence, where pages introduce their subject."""
-    title = single_line(page.title)
-    spans = (single_line(page.text[start:end]) for start, end in sentence_spans(page.text))
+    title = squeeze(page.title)
+    spans = (squeeze(page.text[start:end]) for start, end in sentence_spans(page.text))
     first = next((sentence for sentence in spans if sentence != title), "")
     return f"{title}: {cut_line(first, chars)}"

@@ -22,6 +22,7 @@ from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.data.records import AnyRecord, Record, Rejected, WrongShape, from_object, to_object
 from webdancer_cli.errors import ClosedPipe, UsageError, WebdancerError
 from webdancer_cli.text import encoding
+from webdancer_cli.text.surrogates import mend_surrogates
 
 STDIN = "-"
 
@@ -344,11 +345,11 @@ def _dumps(line: Any) -> bytes:
 
 
 def _encode(value: Any) -> bytes:
-    """UTF-8 JSON; half a surrogate pair, which UTF-8 cannot hold, becomes a question mark."""
+    """UTF-8 JSON; half a surrogate pair, which UTF-8 cannot hold, becomes U+FFFD."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(value), ensure_ascii=False).encode("utf-8", "replace")
+        return mend_surrogates(json.dumps(msgspec.to_builtins(value), ensure_ascii=False)).encode()
 
 
 def _open_output(target: str) -> IO[bytes]:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from webdancer_cli.data.records import Message
+from webdancer_cli.text.scripts import HAN_AND_KANA, SOUTHEAST_ASIAN
 
-_WITHOUT_SPACES = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WITHOUT_SPACES = SOUTHEAST_ASIAN + HAN_AND_KANA
 _CHARACTER = re.compile(rf"[{_WITHOUT_SPACES}]")
 _WORD = re.compile(rf"[{_WITHOUT_SPACES}]|[^\s{_WITHOUT_SPACES}]+")
 

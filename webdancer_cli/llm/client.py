@@ -27,7 +27,7 @@ from webdancer_cli.llm.replies import Reply as Reply
 from webdancer_cli.services import proxies
 from webdancer_cli.services.failures import classify_failure
 from webdancer_cli.tape import SHORTEST_SECRET, Tape, TapeMiss
-from webdancer_cli.text.lenient_json import replace_surrogates
+from webdancer_cli.text.surrogates import mend_surrogates
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 REMEDIES = {
@@ -124,7 +124,7 @@ class ChatClient:
         asked without. Raises BudgetSpent before a call that may not be made any more, and ServiceRefused when no call
         can succeed: then no other is made.
         """
-        sendable = [Message(message.role, replace_surrogates(message.content)) for message in messages]
+        sendable = [Message(message.role, mend_surrogates(message.content)) for message in messages]
         request: dict[str, Any] = {"model": self.model, "messages": sendable, **self._sampling, **sampling}
         if stop:
             request["stop"] = list(stop)

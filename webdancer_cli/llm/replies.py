@@ -13,7 +13,7 @@ import msgspec
 
 from webdancer_cli.data.records import Usage
 from webdancer_cli.services.failures import find_error, json_values
-from webdancer_cli.text.lenient_json import replace_surrogates
+from webdancer_cli.text.surrogates import mend_surrogates
 from webdancer_cli.transcript.grammar import TAGS, escape_json_tags, escape_tags, render_call
 from webdancer_cli.transcript.tool_calls import ToolCall
 
@@ -95,7 +95,7 @@ def parse_reply(body: Body) -> Reply:
     return Reply(
         text=text,
         thought=thought,
-        trace=replace_surrogates(trace) if isinstance(trace, str) else "",
+        trace=mend_surrogates(trace) if isinstance(trace, str) else "",
         finish=finish,
         usage=usage_of(body),
     )
@@ -224,7 +224,7 @@ class _Said:
         """Text and thought. What is said beside calls in fields of their own is the thought before them."""
         text, thought = "".join(self._texts), "\n".join(filter(str.strip, self._thoughts))
         if not self._calls or "<tool_call>" in text:
-            return replace_surrogates(text), replace_surrogates(thought)
+            return mend_surrogates(text), mend_surrogates(thought)
         calls = "\n".join(self._calls)
         if text.strip() and any(f"<{tag}>" in text or f"</{tag}>" in text for tag in TAGS):
             text = f"{text.rstrip()}\n{calls}"
@@ -232,7 +232,7 @@ class _Said:
             text, thought = calls, f"{thought}\n{text.strip()}"
         else:
             text = f"<think>\n{escape_tags(text.strip())}\n</think>\n{calls}" if text.strip() else calls
-        return replace_surrogates(text), replace_surrogates(thought)
+        return mend_surrogates(text), mend_surrogates(thought)
 
 
 def _plain(value: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from webdancer_cli.text.lenient_json import replace_surrogates
+from webdancer_cli.text.surrogates import mend_surrogates
 
 Kind = Literal["key", "account", "content", "too_long", "busy", "passing", "request", "other"]
 """Who can mend it, and how.
@@ -68,7 +68,7 @@ def classify_failure(status: int, content: bytes | str, echoes: Iterable[str] = 
     return Failure(
         kind="account" if said.quota_is_spent else _kind(own_status, words, texts or codes, wait),
         status=own_status,
-        said=replace_surrogates(" ".join(" ".join(said.texts or said.codes).split())[:SHOWN_CHARS]),
+        said=mend_surrogates(" ".join(" ".join(said.texts or said.codes).split())[:SHOWN_CHARS]),
         words=words,
         names=tuple(dict.fromkeys(said.names)),
         wait_seconds=wait,

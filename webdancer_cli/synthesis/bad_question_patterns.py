@@ -2,6 +2,8 @@
 
 import re
 
+from webdancer_cli.text.months import ANY_MONTH
+
 _PAGE_WORDS = "page|article|passage|text|document|paragraph|excerpt|snippet|website|webpage|blog post|table|list"
 _FIGURE = "author|section|page|text|article|figure|chart|graph|diagram|image|picture|photo|map"
 _LEFT_OPEN = r"(?! (?:of|for|by|in|on|about|titled|that|which|where|who)\b| ?“)"
@@ -106,13 +108,9 @@ _LETTERED = "letter|vitamin|grade|note|key|chord|symbol|abbreviation|language|un
 ASKS_FOR_LETTER = re.compile(rf"\b(?:which|what)\b(?: [\w’'-]+){{0,5}} (?:{_LETTERED})\b", re.IGNORECASE)
 """Where a bare letter may be the true answer."""
 
-MONTHS = (
-    "January|February|March|April|May|June|July|August|September|October|November|December|Januar|Februar|März|Mai|Juni|"
-    "Juli|Oktober|Dezember|janvier|février|mars|avril|mai|juin|juillet|août|septembre|octobre|novembre|décembre"
-)
-"""As they are written: ``may`` and ``march`` are verbs."""
 DATED_OR_BROKEN = re.compile(
-    rf"\b\d{{1,2}}(?:st|nd|rd|th|er|\.)? (?:of )?(?:{MONTHS})\b|\b(?:{MONTHS}) \d{{1,2}}(?:st|nd|rd|th)?(?![\w,]\d)\b|"
+    rf"\b\d{{1,2}}(?:st|nd|rd|th|er|\.)? (?:of )?(?:{ANY_MONTH})\b|"
+    rf"\b(?:{ANY_MONTH}) \d{{1,2}}(?:st|nd|rd|th)?(?![\w,]\d)\b|"
     r"\d{1,4}[-/]\d{1,2}[-/]\d{1,4}|\d+(?:[.:]\d+)+|\d{1,4}[年月日时時]"
 )
 """Days, dates, times and broken numbers: these digits count nothing. For texts in their own case: May, but not may."""

@@ -27,7 +27,8 @@ from webdancer_cli.synthesis.bad_question_patterns import (
     YES_NO,
 )
 from webdancer_cli.text import numbers
-from webdancer_cli.text.name_boundaries import has_unspaced, whole_word_pattern
+from webdancer_cli.text.names import has_unspaced, mentions
+from webdancer_cli.text.spacing import fold, squeeze
 from webdancer_cli.text.words import content_stems, raw_words, stems
 
 ABOUT_THEIR_ANSWER = ("comparison", "intersection")
@@ -90,7 +91,7 @@ def wording_faults(qa: QA, *, allow_boolean: bool = False) -> Iterator[QuestionF
         yield QuestionFault("yes_no", qa.answer)
     if _offers_choices(qa):
         yield QuestionFault("multiple_choice", qa.answer)
-    elif names_answer(qa):
+    elif names_its_answer(qa):
         yield QuestionFault("answer_in_question", qa.answer)
 
 
@@ -107,7 +108,7 @@ def _question_faults(question: str) -> Iterator[QuestionFault]:
 
 
 def _answer_faults(answer: str) -> Iterator[QuestionFault]:
-    plain = fold_case(answer).rstrip(".")
+    plain = fold(answer).rstrip(".")
     if not plain:
         yield QuestionFault("empty_answer", answer)
     if NO_ANSWER.fullmatch(plain):
@@ -118,7 +119,7 @@ def _answer_faults(answer: str) -> Iterator[QuestionFault]:
 
 def answers_whether(qa: QA) -> bool:
     """Whether an answer is yes or no, with or without a word more."""
-    plain = fold_case(qa.answer)
+    plain = fold(qa.answer)
     if plain.rstrip(".") in YES_NO:
         return True
     return bool(YES_BUT.match(plain) and ASKS_WHETHER.search(qa.question.strip()))
@@ -130,12 +131,12 @@ def _offers_choices(qa: QA) -> bool:
     return bool(CHOICE.fullmatch(qa.answer.strip())) and not ASKS_FOR_LETTER.search(qa.question)
 
 
-def names_answer(qa: QA) -> bool:
+def names_its_answer(qa: QA) -> bool:
     """Whether a question names its answer, or all words of it, without having to."""
     if qa.type == "comparison" or (EITHER_OR.search(qa.question.strip()) and COMPARES.search(qa.question)):
         return False
     answer = _bare(qa.answer)
-    if not re.fullmatch(r"[^\W\d]", answer) and contains_name(qa.question, answer):
+    if not re.fullmatch(r"[^\W\d]", answer) and mentions(qa.question, answer):
         return True
     if has_unspaced(answer):
         return False  # its letters may stand anywhere: they are no words
@@ -153,11 +154,11 @@ def _supported(qa: QA) -> bool:
     titles = [evidence.title for evidence in qa.evidence] if qa.type in ABOUT_THEIR_ANSWER else []
     number = parse_count(qa.answer)
     if number is None:
-        return any(contains_name(text, qa.answer) for text in (*quotes, *titles))
+        return any(mentions(text, qa.answer) for text in (*quotes, *titles))
     if qa.type == "temporal" and years_passed(number, quotes):
         return True
     if qa.type != "count":
-        return any(contains_name(text, qa.answer) for text in (*quotes, *titles)) or _stated(number, quotes)
+        return any(mentions(text, qa.answer) for text in (*quotes, *titles)) or _stated(number, quotes)
     counted = len(quotes) - len(qa.chain)  # a rewrite adds one quote that describes
     return number == counted or _stated(number, [DATED_OR_BROKEN.sub("; ", quote) for quote in quotes])
 
@@ -181,25 +182,9 @@ def years_passed(years: int, quotes: list[str]) -> bool:
     return any(abs(one - other) == years for a, b in combinations(stated, 2) for one in a for other in b)
 
 
-def fold_case(text: str) -> str:
-    """Lower case, single spaces."""
-    return " ".join(text.casefold().split())
-
-
-def single_spaced(text: str) -> str:
-    """Single spaces, as quotes are compared."""
-    return " ".join(text.split())
-
-
 def contains_quote(text: str, quote: str) -> bool:
     """Whether a quote stands in a text, up to whitespace."""
-    return bool(quote.strip()) and single_spaced(quote) in single_spaced(text)
-
-
-def contains_name(text: str, name: str) -> bool:
-    """Whether a name stands in a text as whole words, in any case; in Chinese, Japanese and the like, wherever."""
-    name, text = fold_case(name), fold_case(text)
-    return bool(name) and name in text and re.search(whole_word_pattern(name), text) is not None
+    return bool(quote.strip()) and squeeze(quote) in squeeze(text)
 
 
 def without_quotations(text: str) -> str:

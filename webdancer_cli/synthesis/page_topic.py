@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 
 from webdancer_cli.data.records import Page
-from webdancer_cli.synthesis.checks import contains_name, single_spaced
+from webdancer_cli.text.names import mentions
+from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans, stem
 
 _PERSONS = """
@@ -75,7 +76,7 @@ OPENING_CHARS = 200
 def is_on(opening: str, page_name: str, name: str) -> bool:
     """Whether a page with this ``opening`` is about what others call ``name``: "the page on the function that …"."""
     bare = name.removesuffix("()")
-    return name == page_name or contains_name(opening[:OPENING_CHARS], bare)
+    return name == page_name or mentions(opening[:OPENING_CHARS], bare)
 
 
 def topic_of(page: Page) -> Topic:
@@ -109,7 +110,7 @@ def lead_of(lead: list[str], name: str) -> str:
 def lead_sentences(text: str) -> list[str]:
     """The first sentences of a text, whitespace folded."""
     spans = sentence_spans(text[:2000])
-    return [single_spaced(text[start:end]) for (start, end), _ in zip(spans, range(LEAD_SENTENCES), strict=False)]
+    return [squeeze(text[start:end]) for (start, end), _ in zip(spans, range(LEAD_SENTENCES), strict=False)]
 
 
 def page_name(title: str, lead: str = "") -> str:

@@ -20,7 +20,8 @@ from typing import Literal
 
 from webdancer_cli.data.records import QA
 from webdancer_cli.errors import WebdancerError
-from webdancer_cli.synthesis.checks import QuestionFault, fold_case
+from webdancer_cli.synthesis.checks import QuestionFault
+from webdancer_cli.text.spacing import fold
 from webdancer_cli.text.words import raw_words
 
 CACHE_KIB = 8192
@@ -186,6 +187,6 @@ def _pairs(qa: QA) -> set[int]:
     The upper bits are those of the label, so that the pairs of a question stand together in the index.
     """
     names = sorted({name.casefold() for name in _NAME.findall(" ".join(qa.question.split()))})
-    label = "|".join([fold_case(qa.answer), str(qa.level), *names])
+    label = "|".join([fold(qa.answer), str(qa.level), *names])
     upper = hash(label) & ~_LOWER
     return {upper | hash((label, *pair)) & _LOWER for pair in pairwise(raw_words(qa.question))} or {upper}

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from webdancer_cli.data.records import QA, Evidence, Page, Rewrite
 from webdancer_cli.options import config
-from webdancer_cli.synthesis.checks import contains_name, fold_case, wording_fault
+from webdancer_cli.synthesis.checks import wording_fault
+from webdancer_cli.text.names import mentions
+from webdancer_cli.text.spacing import fold
 from webdancer_cli.web import urls
 from webdancer_cli.web.protocols import Web
 
@@ -37,9 +39,9 @@ def harder_question(
     None if the entity is still there, if question, description or its sentence give the answer away, or if the wording
     has a fault.
     """
-    if contains_name(question, entity) or fold_case(question) == fold_case(qa.question):
+    if mentions(question, entity) or fold(question) == fold(qa.question):
         return None
-    if any(contains_name(f"{description.text} {description.sentence}", name) for name in (qa.answer, *qa.aliases)):
+    if any(mentions(f"{description.text} {description.sentence}", name) for name in (qa.answer, *qa.aliases)):
         return None
     page = description.page
     harder = QA(

@@ -2,7 +2,7 @@
 
 import re
 
-from webdancer_cli.synthesis.checks import fold_case
+from webdancer_cli.text.spacing import fold
 from webdancer_cli.text.words import STOPWORDS, raw_words
 
 MIN_CHARS, MAX_CHARS = 45, 260
@@ -113,9 +113,7 @@ def is_name(anchor: str) -> bool:
     if not 3 <= len(anchor) <= 50 or len(anchor.split()) > 5 or _NO_NAME.search(anchor):
         return False
     generic = {word.strip() for word in _GENERIC.split("|")}
-    return fold_case(anchor) not in generic and any(
-        word not in STOPWORDS and len(word) > 1 for word in raw_words(anchor)
-    )
+    return fold(anchor) not in generic and any(word not in STOPWORDS and len(word) > 1 for word in raw_words(anchor))
 
 
 def shares_telling_word(rest: str, anchor: str) -> bool:

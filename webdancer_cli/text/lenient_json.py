@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from webdancer_cli.text.surrogates import mend_surrogates
+
 DEEPEST = 200
 """Brackets inside brackets; what is nested deeper is no message of a model."""
 
@@ -26,11 +28,6 @@ class ParsedValue(NamedTuple):
     start: int
     end: int
     repairs: list[str]
-
-
-def replace_surrogates(text: str) -> str:
-    """Half a surrogate pair cannot be written as UTF-8: it becomes a question mark."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def decode(text: str) -> tuple[Any, list[str]]:
@@ -177,7 +174,7 @@ class _Reader:
         try:
             value, end = _STRICT.raw_decode(self._text, start)
             encoded = json.dumps(value, ensure_ascii=False, allow_nan=False)
-            if replace_surrogates(encoded) == encoded:
+            if mend_surrogates(encoded) == encoded:
                 return ParsedValue(value, start, end, [])
         except (ValueError, RecursionError):
             pass
@@ -365,7 +362,7 @@ class _Reader:
         if "\\" in text:
             text = _ESCAPE.sub(lambda match: self._escaped(match, opening), text)
             text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")  # joins pairs
-        written = replace_surrogates(text)
+        written = mend_surrogates(text)
         if written != text:
             self._mend("lone_surrogate")
         return written

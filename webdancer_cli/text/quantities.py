@@ -7,14 +7,14 @@ after ``CAPITAL``. Only what is unambiguous is rewritten: ``05/06/1821`` stays a
 import re
 from calendar import monthrange
 
+from webdancer_cli.text.months import MONTHS
 from webdancer_cli.text.numbers import without_zeros
 
 CAPITAL = "\ue000"
 PER = "\u2215"
 """The stroke in km/h, which is no mark between words."""
 
-_MONTH_NAMES = "january february march april may june july august september october november december"
-_MONTHS = {name[:size]: at + 1 for at, name in enumerate(_MONTH_NAMES.split()) for size in (3, len(name))}
+_MONTHS = {name[:size].lower(): at for at, name in enumerate(MONTHS, 1) for size in (3, len(name))}
 _MONTHS |= {"sept": 9}
 _MONTH = r"(?<![^\W\d])(" + "|".join(sorted(_MONTHS, key=len, reverse=True)) + r")\b\.?"
 _DAY = r"(\d{1,2})(?:st|nd|rd|th)?"

@@ -7,6 +7,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+from webdancer_cli.text.scripts import HAN_AND_KANA
+
 _COMMON = """
     a about after all also am an and any are as at be been being but by can could did do does for from had has
     have he her hers him his how i if in into is it its me my no nor not of on or our she should so some such than
@@ -16,21 +18,10 @@ _COMMON = """
 STOPWORDS = frozenset(_COMMON.split())
 """Words that say nothing about what a question is after."""
 
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:['’][^\W_{_CJK}]+)*")
+_WORD = re.compile(rf"[{HAN_AND_KANA}]|[^\W_{HAN_AND_KANA}]+(?:['’][^\W_{HAN_AND_KANA}]+)*")
 
 
-def join_surrogates(text: str) -> str:
-    """The text with pairs of surrogates joined and halves of them replaced: no UTF-8 holds a half."""
-    if _SURROGATE.search(text):
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
-
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def fold(text: str) -> str:
+def unaccented(text: str) -> str:
     """The text without case and accents."""
     text = text.casefold()
     if text.isascii():
@@ -40,7 +31,7 @@ def fold(text: str) -> str:
 
 def raw_words(text: str) -> list[str]:
     """The folded words of a text, in order; a Chinese or Japanese character is a word."""
-    return _WORD.findall(fold(text))
+    return _WORD.findall(unaccented(text))
 
 
 def stem(word: str) -> str:
@@ -70,7 +61,7 @@ def content_stems(text: str) -> set[str]:
 
 def may_hold(text: str, stems: Iterable[str]) -> bool:
     """A quick look whether a text can have a word with one of these stems: False is certain, True is not."""
-    folded = fold(text).replace("'", "").replace("’", "")
+    folded = unaccented(text).replace("'", "").replace("’", "")
     return any((stem[:-1] if stem.endswith("y") else stem) in folded for stem in stems)
 
 
@@ -160,3 +151,9 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 def sentences(text: str) -> list[str]:
     """The sentences of a text, as they stand in it."""
     return [text[start:end] for start, end in sentence_spans(text)]
+
+
+def sentence_pieces(text: str) -> Iterator[str]:
+    """The sentences of a text with what stands between them: together they are the text."""
+    ends = [end for _, end in sentence_spans(text)][:-1]
+    return (text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True))

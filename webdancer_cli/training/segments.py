@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable
 
 from tokenizers import AddedToken, Tokenizer
 
+from webdancer_cli.text.surrogates import mend_surrogates
+
 Part = tuple[str, "TokenSet"]
 """Some text, and the added tokens that may come out of it, besides those that may stand in any text."""
 
@@ -69,7 +71,7 @@ class SegmentEncoder:
         ids: list[int] = []
         stretch, last = "", None
         for text, allowed in parts:
-            for before, token in allowed.split(valid_unicode(text)):
+            for before, token in allowed.split(mend_surrogates(text)):
                 stretch += before
                 if token is not None:
                     ids += [*self._ordinary_text(stretch, last, token), self.ids[token.content]]
@@ -93,8 +95,3 @@ class SegmentEncoder:
             return []
         ids: list[int] = self._plain.encode(_START + text, add_special_tokens=False).ids
         return ids[1:]
-
-
-def valid_unicode(text: str) -> str:
-    """JSON can smuggle in lone surrogates, which no tokenizer can encode."""
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

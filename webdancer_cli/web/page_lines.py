@@ -13,7 +13,7 @@ import msgspec
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.jsonl import BadLine
 from webdancer_cli.data.records import Link, Page, Rejected, WrongShape, from_object
-from webdancer_cli.text.words import join_surrogates
+from webdancer_cli.text.surrogates import mend_surrogates
 
 _OPTIONAL = {field.name: field.type for field in msgspec.structs.fields(Page) if not field.required}
 
@@ -60,16 +60,16 @@ def _decoded(line: bytes) -> object:
     try:
         return msgspec.json.decode(line)
     except (ValueError, RecursionError):
-        return _whole(json.loads(line.decode("utf-8", "replace"), strict=False, parse_constant=lambda _: None))
+        return _mended(json.loads(line.decode("utf-8", "replace"), strict=False, parse_constant=lambda _: None))
 
 
-def _whole(value: Any) -> Any:
+def _mended(value: Any) -> Any:
     """The value with every half of a surrogate pair replaced."""
     if isinstance(value, dict):
-        return {join_surrogates(name): _whole(item) for name, item in value.items()}
+        return {mend_surrogates(name): _mended(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_whole(item) for item in value]
-    return join_surrogates(value) if isinstance(value, str) else value
+        return [_mended(item) for item in value]
+    return mend_surrogates(value) if isinstance(value, str) else value
 
 
 def _page(value: object) -> Page:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from webdancer_cli.text.months import MONTHS
 from webdancer_cli.world.atlas import OCCUPATIONS, Atlas
 from webdancer_cli.world.plain_world import Entity, WorldFact
 
@@ -9,10 +10,6 @@ Row = tuple[str, str | None, str | int | None]
 """(relation, kind, rank in that kind), or (relation, None, the value itself). A value of None: not for this one."""
 
 SEAS = "the Grey Sea", "the Sea of Larks", "the Outer Sound", "the Amber Gulf", "the Long Strait"
-MONTHS = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
 
 
 class Almanac:

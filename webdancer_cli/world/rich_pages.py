@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from webdancer_cli.world.almanac import MONTHS, Almanac
+from webdancer_cli.text.months import MONTHS
+from webdancer_cli.world.almanac import Almanac
 from webdancer_cli.world.arithmetic import mix, tag
 from webdancer_cli.world.document import Article, Section, Sentence, TextRun, sentence
 from webdancer_cli.world.plain_world import Entity, WorldFact

@@ -12,8 +12,9 @@ from webdancer_cli.options import config
 from webdancer_cli.stages.e2hqa import harden
 from webdancer_cli.synthesis.builtin.author import BuiltinAuthor
 from webdancer_cli.synthesis.builtin.rewriter import BuiltinRewriter
-from webdancer_cli.synthesis.checks import contains_name, first_fault
+from webdancer_cli.synthesis.checks import first_fault
 from webdancer_cli.synthesis.protocols import TYPES
+from webdancer_cli.text.names import mentions
 from webdancer_cli.web.corpus import Corpus
 
 ROUNDS = 2
@@ -93,7 +94,7 @@ def test_the_round_is_recorded_and_its_sentence_is_on_its_page(chains: list[list
     for before, after in pairs(chains):
         step = after.chain[-1]
         assert (step.before, step.after) == (before.question, after.question)
-        assert contains_name(before.question, step.entity) and not contains_name(after.question, step.entity)
+        assert mentions(before.question, step.entity) and not mentions(after.question, step.entity)
         assert step.description in after.question and step.sentence in texts[step.url]
         assert first_fault(after, texts) is None
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from webdancer_cli.data.records import QA
 from webdancer_cli.synthesis.builtin.read.statements import KINDS
-from webdancer_cli.synthesis.checks import contains_name
 from webdancer_cli.synthesis.page_topic import page_name
+from webdancer_cli.text.names import mentions
 from webdancer_cli.text.words import STOPWORDS
 
 _SPAN = re.compile(
@@ -29,9 +29,7 @@ def replaceable_names(qa: QA) -> Iterator[str]:
     trusted = bool(qa.evidence)
     seen: set[str] = set()
     for name in _named(qa):
-        if name in seen or any(
-            contains_name(name, answer) or contains_name(answer, name) for answer in (qa.answer, *qa.aliases)
-        ):
+        if name in seen or any(mentions(name, answer) or mentions(answer, name) for answer in (qa.answer, *qa.aliases)):
             continue
         seen.add(name)
         if replace_name(qa.question, name, "something", trusted=trusted):
@@ -41,7 +39,7 @@ def replaceable_names(qa: QA) -> Iterator[str]:
 def _named(qa: QA) -> Iterator[str]:
     for proof in qa.evidence:
         name = page_name(proof.title)
-        if contains_name(qa.question, name):
+        if mentions(qa.question, name):
             yield name
     yield from (found[1] for found in _QUOTED.finditer(qa.question))
     bare = _QUOTED.sub("“”", qa.question)

@@ -18,10 +18,11 @@ from webdancer_cli.synthesis.builtin.read import wording
 from webdancer_cli.synthesis.builtin.read.facts import Relation, read_facts
 from webdancer_cli.synthesis.builtin.read.link_lists import read_link_lists
 from webdancer_cli.synthesis.builtin.read.statements import KINDS, read_statements, statement_about
-from webdancer_cli.synthesis.checks import contains_name, fold_case, single_spaced
 from webdancer_cli.synthesis.page_topic import Topic, is_on, topic_of
 from webdancer_cli.synthesis.rewrite_checks import Description, harder_question, is_found_again
 from webdancer_cli.synthesis.standalone import is_name, stands_alone
+from webdancer_cli.text.names import mentions
+from webdancer_cli.text.spacing import fold, squeeze
 from webdancer_cli.text.words import sentence_spans
 from webdancer_cli.web import urls
 from webdancer_cli.web.protocols import Web
@@ -73,11 +74,7 @@ class BuiltinRewriter:
 async def _home(entity: str, web: Web) -> Page | None:
     """The page that is about the entity: the first result that bears its name."""
     for hit in await web.search(entity, RESULTS):
-        if (
-            entity in hit.title
-            and (page := await _read(hit.url, web))
-            and fold_case(topic_of(page).name) == fold_case(entity)
-        ):
+        if entity in hit.title and (page := await _read(hit.url, web)) and fold(topic_of(page).name) == fold(entity):
             return page
     return None
 
@@ -116,7 +113,7 @@ def _related(entity: str, topic: Topic, target: str, page: Page) -> Iterator[Des
 def _stated(entity: str, home: Page, page: Page) -> Iterator[Description]:
     target = urls.page_key(home.url)
     for statement in read_statements(page, topic_of(page).name, about=target):
-        if statement.gloss and page is not home and contains_name(home.text, statement.gloss):
+        if statement.gloss and page is not home and mentions(home.text, statement.gloss):
             continue  # the page says so itself: no other one has to be read for it
         about_it = statement.form == "about" and page is not home and is_on(home.text, entity, statement.answer)
         if statement.description and (statement.answer == entity or about_it):
@@ -128,7 +125,7 @@ def _stated(entity: str, home: Page, page: Page) -> Iterator[Description]:
 def _told(entity: str, target: str, page: Page) -> Iterator[Description]:
     """What a page says of the entity without a link: only where its kind shows that no common word is meant."""
     for start, end in sentence_spans(page.text) if is_name(entity) else ():
-        sentence = single_spaced(page.text[start:end])
+        sentence = squeeze(page.text[start:end])
         said = (
             statement_about(sentence, entity, target) if entity in sentence and stands_alone(sentence, entity) else None
         )
@@ -147,7 +144,7 @@ def replace_entity(qa: QA, entity: str, description: Description) -> QA | None:
     if qa.type == "comparison" and ("," in description.text or len(description.text.split()) > MOST_WORDS_COMPARED):
         return None
     source = topic_of(description.page).name
-    if source != entity and contains_name(qa.question, source):
+    if source != entity and mentions(qa.question, source):
         return None
     question = question_entities.replace_name(qa.question, entity, description.text)
     return harder_question(qa, entity, description, question) if question and not wording.is_clumsy(question) else None

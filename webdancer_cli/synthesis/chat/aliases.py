@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterable
 
 from webdancer_cli.data.records import Page
-from webdancer_cli.synthesis import checks
-from webdancer_cli.synthesis.checks import fold_case
 from webdancer_cli.synthesis.page_topic import page_name
-from webdancer_cli.text.name_boundaries import whole_word_pattern
+from webdancer_cli.text.names import mentions, whole_words
+from webdancer_cli.text.spacing import fold
 from webdancer_cli.text.words import STOPWORDS, sentence_spans
 
 _GLOSS = re.compile(r"\s*\([^)]*\)")
@@ -19,7 +18,7 @@ LEAD_CHARS = 1000
 
 def is_about(page: Page, entity: str) -> bool:
     """Whether a page is about the entity: its title names it and nothing else, but for a gloss or the site's name."""
-    return fold_case(entity) in {fold_case(title) for title in _titles(page)}
+    return fold(entity) in {fold(title) for title in _titles(page)}
 
 
 def entity_names(entity: str, pages: Iterable[Page]) -> set[str]:
@@ -30,11 +29,11 @@ def entity_names(entity: str, pages: Iterable[Page]) -> set[str]:
     return whole | {initials for name in whole if (initials := _initials(name))}
 
 
-def names_entity(text: str, name: str) -> bool:
+def is_named(text: str, name: str) -> bool:
     """Whether a text names it; initials must be capitals, or "IT" would stand in every other sentence."""
     if name.isupper():
-        return re.search(whole_word_pattern(name), text) is not None
-    return checks.contains_name(text, name)
+        return re.search(whole_words(name), text) is not None
+    return mentions(text, name)
 
 
 def remaining_name(entity: str, variants: Iterable[str], before: str, after: str) -> str:
@@ -42,7 +41,7 @@ def remaining_name(entity: str, variants: Iterable[str], before: str, after: str
 
     A single word of a name (a surname) counts where it is capitalised and did not stand elsewhere in the question.
     """
-    if named := next((name for name in sorted(variants) if names_entity(after, name)), ""):
+    if named := next((name for name in sorted(variants) if is_named(after, name)), ""):
         return named
     others = set(_WORD.findall(re.sub(re.escape(entity), " ", before, flags=re.IGNORECASE)))
     parts = [word for word in _WORD.findall(entity) if word[0].isupper() and word.casefold() not in STOPWORDS]

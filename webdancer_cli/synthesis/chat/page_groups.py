@@ -13,7 +13,7 @@ from functools import cached_property
 
 from webdancer_cli.data.records import Page
 from webdancer_cli.llm.budget import BYTES_PER_TOKEN
-from webdancer_cli.text.words import sentence_spans
+from webdancer_cli.text.words import sentence_pieces
 from webdancer_cli.web import urls
 
 MOST_PAGES = 6
@@ -157,8 +157,7 @@ def _parts(text: str, most_tokens: int) -> Iterator[str]:
         if approximate_tokens(paragraph) <= most_tokens:
             yield paragraph
             continue
-        ends = [end for _, end in sentence_spans(paragraph)][:-1]
-        yield from (paragraph[a:b] for a, b in zip([0, *ends], [*ends, len(paragraph)], strict=True))
+        yield from sentence_pieces(paragraph)
 
 
 def _joined(parts: list[str], chosen: set[int]) -> str:

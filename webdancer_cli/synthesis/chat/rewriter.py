@@ -20,9 +20,11 @@ from webdancer_cli.synthesis.chat import aliases
 from webdancer_cli.synthesis.chat.page_groups import number_pages
 from webdancer_cli.synthesis.chat.quotes import QuoteFinder
 from webdancer_cli.synthesis.chat.type_checks import MAX_QUOTE_CHARS
-from webdancer_cli.synthesis.checks import contains_name, fold_case, wording_fault
+from webdancer_cli.synthesis.checks import wording_fault
 from webdancer_cli.synthesis.rewrite_checks import Description, harder_question, is_found_again
+from webdancer_cli.text.names import mentions
 from webdancer_cli.text.passages import passages
+from webdancer_cli.text.spacing import fold
 from webdancer_cli.text.words import content_stems
 from webdancer_cli.web.protocols import Web
 
@@ -157,9 +159,9 @@ class ChatRewriter:
         if entity in search.tried:
             raise _fault("entity_repeated", entity)
         search.tried.append(entity)
-        if any(contains_name(entity, answer) or contains_name(answer, entity) for answer in (qa.answer, *qa.aliases)):
+        if any(mentions(entity, answer) or mentions(answer, entity) for answer in (qa.answer, *qa.aliases)):
             raise _fault("entity_is_answer", entity)
-        if not contains_name(qa.question, entity):
+        if not mentions(qa.question, entity):
             raise _fault("entity_not_in_question", entity)
         return entity
 
@@ -238,10 +240,10 @@ def checked_description(reply: RewriteReply, qa: QA, entity: str, query: str, pa
     if len(sentence) > MAX_QUOTE_CHARS:
         raise _fault("long_quote", sentence)
     home = aliases.is_about(page, entity)
-    if not home and not any(aliases.names_entity(sentence, name) for name in aliases.entity_names(entity, pages)):
+    if not home and not any(aliases.is_named(sentence, name) for name in aliases.entity_names(entity, pages)):
         raise _fault("not_about_entity", sentence)
     text = reply.description.strip()
-    if any(contains_name(f"{text} {sentence}", name) for name in (qa.answer, *qa.aliases)):
+    if any(mentions(f"{text} {sentence}", name) for name in (qa.answer, *qa.aliases)):
         raise _fault("answer_in_description", text)
     if not 1 <= len(text.split()) <= MAX_DESCRIPTION_WORDS:
         raise _fault("long_description", text)
@@ -255,7 +257,7 @@ def checked_question(
     question: str, qa: QA, entity: str, description: Description, pages: Sequence[Page], *, author: str
 ) -> QA:
     """The record of the harder question. Raises Reject."""
-    if fold_case(description.text) not in fold_case(question):
+    if fold(description.text) not in fold(question):
         raise _fault("description_left_out", question)
     if named := aliases.remaining_name(entity, aliases.entity_names(entity, pages), qa.question, question):
         raise _fault("entity_left", named)

@@ -20,9 +20,11 @@ from webdancer_cli.prompts import PromptSet
 from webdancer_cli.synthesis import mix, standalone
 from webdancer_cli.synthesis.chat.author import ChatAuthor
 from webdancer_cli.synthesis.chat.quotes import QuoteFinder
-from webdancer_cli.synthesis.checks import QuestionFault, contains_name, single_spaced
+from webdancer_cli.synthesis.checks import QuestionFault
 from webdancer_cli.synthesis.protocols import Outcome, RefusedQuestion
 from webdancer_cli.synthesis.provenance import signed_question
+from webdancer_cli.text.names import mentions
+from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import content_stems, sentences
 
 TYPE = "single_hop"
@@ -77,7 +79,7 @@ class SentenceAuthor(ChatAuthor):
         """The question on a sentence, or why there is none. Raises ModelError, but for what cannot be read."""
         try:
             asked, usage = await structured_output.ask_for_json(
-                self._chat, SentenceAuthorReply, self._files[WRITE], title=single_spaced(page.title), sentence=sentence
+                self._chat, SentenceAuthorReply, self._files[WRITE], title=squeeze(page.title), sentence=sentence
             )
         except structured_output.Unreadable as error:
             return RefusedQuestion(Reject("unreadable_reply", str(error), failed=False), url=page.url)
@@ -97,7 +99,7 @@ class SentenceAuthor(ChatAuthor):
         except structured_output.Unreadable as error:
             return QuestionFault("answered_otherwise", str(error))
         qa.usage = add_usage(qa.usage or Usage(), usage)
-        agree = contains_name(again.answer, qa.answer) or contains_name(qa.answer, again.answer)
+        agree = mentions(again.answer, qa.answer) or mentions(qa.answer, again.answer)
         return None if agree else QuestionFault("answered_otherwise", again.answer)
 
 
@@ -126,7 +128,7 @@ def telling_sentences(page: Page, most: int) -> list[str]:
 
 
 def _standing(page: Page) -> Iterator[str]:
-    for sentence in dict.fromkeys(map(single_spaced, sentences(page.text))):
+    for sentence in dict.fromkeys(map(squeeze, sentences(page.text))):
         if len(sentence.split()) < MIN_WORDS or standalone.leans_on_context(sentence):
             continue
         if standalone.stands_alone(sentence) and standalone.is_complete_sentence(sentence):

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from itertools import permutations
 
 from webdancer_cli.data.records import QA, Evidence
-from webdancer_cli.synthesis.bad_question_patterns import ASKS, MONTHS
-from webdancer_cli.synthesis.checks import QuestionFault, contains_name, fold_case, parse_count
-from webdancer_cli.text.name_boundaries import whole_word_pattern
+from webdancer_cli.synthesis.bad_question_patterns import ASKS
+from webdancer_cli.synthesis.checks import QuestionFault, parse_count
+from webdancer_cli.text.months import ANY_MONTH
+from webdancer_cli.text.names import mentions, whole_words
+from webdancer_cli.text.spacing import fold
 from webdancer_cli.text.words import STOPWORDS
 
 MIN_QUOTE_WORDS = 3
@@ -22,7 +24,7 @@ _JOINT = (
 )
 _YES_NO_OPENING = re.compile(r"\W*(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should)\b", re.I)
 _TIME = re.compile(
-    rf"\b(?:{MONTHS})\b|(?<![\w.,])[12]\d{{3}}s?(?![\w,]|\.\d)|\b\d{{1,4}} ?(?:AD|BC|CE|BCE)\b|\bAD \d|"
+    rf"\b(?:{ANY_MONTH})\b|(?<![\w.,])[12]\d{{3}}s?(?![\w,]|\.\d)|\b\d{{1,4}} ?(?:AD|BC|CE|BCE)\b|\bAD \d|"
     r"\d{1,2}[./-]\d{1,2}[./-]\d|\b\d{1,2}:\d\d\b|[年月日时時]|世[纪紀]|"
     r"\b(?i:spring|summer|autumn|winter|century|centuries|decades?|years?|months?|weeks?|days?|hours?|minutes?|jahr\w*|"
     r"before|after|since|until|during|first|last|earlier|later|earliest|latest|oldest|newest)\b"
@@ -32,7 +34,7 @@ _TIME = re.compile(
 
 def type_faults(qa: QA) -> Iterator[QuestionFault]:
     """Everything that keeps a question from being of its type. Its evidence is in the order of reading."""
-    quotes = [fold_case(proof.quote) for proof in qa.evidence]
+    quotes = [fold(proof.quote) for proof in qa.evidence]
     if repeated := next((one for one, other in permutations(quotes, 2) if one in other), ""):
         yield QuestionFault("repeated_quote", repeated)
     for quote in quotes:
@@ -59,7 +61,7 @@ def _multi_hop(qa: QA) -> Iterator[QuestionFault]:
         yield QuestionFault("wrong_level", f"multi_hop from {qa.level} page")
         return
     *earlier, last = qa.evidence
-    if contains_name(earlier[0].quote, qa.answer) or not contains_name(last.quote, qa.answer):
+    if mentions(earlier[0].quote, qa.answer) or not mentions(last.quote, qa.answer):
         yield QuestionFault("wrong_order", f"{qa.answer} must stand in the last quote and not in the first")
     elif not any(_bridge(proof, last, qa.question) for proof in earlier):
         yield QuestionFault("no_bridge", "no page names what the question describes and a later one is about")
@@ -82,17 +84,15 @@ def _count(qa: QA) -> Iterator[QuestionFault]:
 
 
 def _intersection(qa: QA) -> Iterator[QuestionFault]:
-    telling = [
-        proof for proof in qa.evidence if contains_name(proof.quote, qa.answer) or contains_name(proof.title, qa.answer)
-    ]
+    telling = [proof for proof in qa.evidence if mentions(proof.quote, qa.answer) or mentions(proof.title, qa.answer)]
     if len(telling) < 2:
         yield QuestionFault("no_intersection", f"{len(telling)} of {len(qa.evidence)} quotes speak of {qa.answer}")
 
 
 def _comparison(qa: QA) -> Iterator[QuestionFault]:
-    answer = whole_word_pattern(fold_case(qa.answer))
+    answer = whole_words(fold(qa.answer))
     joined = rf"{_JOINT}\s*(?:the |a |an )?{answer}|{answer}\s*(?:{_JOINT}|{ASKS.pattern})"
-    if not re.search(joined, fold_case(qa.question)) or _YES_NO_OPENING.match(qa.question):
+    if not re.search(joined, fold(qa.question)) or _YES_NO_OPENING.match(qa.question):
         yield QuestionFault("not_a_comparison", f"{qa.answer} is not one of several that the question names")
         return
     others = capitalised(qa.question) - capitalised(qa.answer)
@@ -109,7 +109,7 @@ def _temporal(qa: QA) -> Iterator[QuestionFault]:
 def capitalised(text: str) -> set[str]:
     """The words of a text that may be names, folded."""
     found = (word for word in _CAPITALISED.findall(text) if word[0].isupper())
-    return {fold_case(word) for word in found} - STOPWORDS
+    return {fold(word) for word in found} - STOPWORDS
 
 
 _RULES: dict[str, Callable[[QA], Iterator[QuestionFault]]] = {

@@ -58,7 +58,7 @@ def blocks_of(tree: LexborHTMLParser) -> Iterator[Block]:
             owner, texts, squeezed, anchors, boilerplate = block, [], 0, [], frame.holds(block)
         if is_text:
             texts.append(node.text_content or "")
-            squeezed += len(without_spaces(texts[-1]))
+            squeezed += len(unspaced(texts[-1]))
         else:
             anchors.append(Anchor(node, squeezed, " ".join((node.text() or _alt(node)).split())))
     yield _block(owner, texts, boilerplate, anchors)
@@ -66,10 +66,10 @@ def blocks_of(tree: LexborHTMLParser) -> Iterator[Block]:
 
 def _block(owner: LexborNode | None, texts: list[str], boilerplate: bool, anchors: list[Anchor]) -> Block:
     text = " ".join(unmarked("".join(texts)).split())
-    return Block(owner, text, without_spaces(text), boilerplate, anchors)
+    return Block(owner, text, unspaced(text), boilerplate, anchors)
 
 
-def without_spaces(text: str) -> str:
+def unspaced(text: str) -> str:
     return "".join(text.split())
 
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from webdancer_cli.data.records import Page
-from webdancer_cli.text.words import join_surrogates
+from webdancer_cli.text.surrogates import mend_surrogates
 from webdancer_cli.web.extract import page_filter
 from webdancer_cli.web.extract.page_filter import FilteredPage, HtmlDocument, PageCriteria
 from webdancer_cli.web.extract.pdf import pdf_text
@@ -31,7 +31,7 @@ def read_document(document: FetchedDocument | HtmlDocument, terms: PageCriteria)
         return page_filter.read_and_filter(document, terms)
     if is_html(document):
         return page_filter.read_and_filter(
-            HtmlDocument(join_surrogates(document.text()), document.url, document.headers), terms
+            HtmlDocument(mend_surrogates(document.text()), document.url, document.headers), terms
         )
     return FilteredPage(_page(document))
 
@@ -39,9 +39,9 @@ def read_document(document: FetchedDocument | HtmlDocument, terms: PageCriteria)
 def _page(fetched: FetchedDocument) -> Page:
     """The page of a document that is no HTML."""
     if _is_pdf(fetched):
-        title, text = map(join_surrogates, pdf_text(fetched.body, fetched.url))
+        title, text = map(mend_surrogates, pdf_text(fetched.body, fetched.url))
     else:
-        text = join_surrogates(fetched.text())
+        text = mend_surrogates(fetched.text())
         text = _json(text) if fetched.content_type in JSON_TYPES else text.strip()
         title = _heading(text) if fetched.content_type in MARKDOWN_TYPES else ""
     sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

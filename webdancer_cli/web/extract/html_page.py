@@ -13,7 +13,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from webdancer_cli.data.records import Link, Page
 from webdancer_cli.web import urls
-from webdancer_cli.web.extract.blocks import BLANK, LINE_END, Block, blocks_of, unmarked, without_spaces
+from webdancer_cli.web.extract.blocks import BLANK, LINE_END, Block, blocks_of, unmarked, unspaced
 from webdancer_cli.web.extract.boilerplate import strip_boilerplate, strip_frame_lines
 from webdancer_cli.web.extract.fact_boxes import restore_fact_boxes
 from webdancer_cli.web.extract.json_ld import structured_text
@@ -92,7 +92,7 @@ _LINE_ENDS = re.compile(r"(<[^>]*>)|\r?\n")
 def _main_text(html: str, blocks: "list[Block]") -> str:
     inner = strip_boilerplate(html)
     text = _trafilatura(inner, fast=True)
-    if len(without_spaces(text)) < ENOUGH * sum(map(_prose, blocks)) or len(text) < SHORT_CHARS:
+    if len(unspaced(text)) < ENOUGH * sum(map(_prose, blocks)) or len(text) < SHORT_CHARS:
         text = max(text, _trafilatura(inner, fast=False), key=len) or _visible_text(inner)
     return strip_frame_lines(text)
 
@@ -107,7 +107,7 @@ def _with_structured(text: str, structured: str) -> str:
 
 def _prose(block: "Block") -> int:
     """The letters of a block outside links."""
-    linked = sum(len(without_spaces(anchor.label)) for anchor in block.anchors)
+    linked = sum(len(unspaced(anchor.label)) for anchor in block.anchors)
     return 0 if block.boilerplate else max(0, len(block.squeezed) - linked)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser
 
-from webdancer_cli.text.words import join_surrogates
+from webdancer_cli.text.surrogates import mend_surrogates
 from webdancer_cli.web.extract.blocks import blocks_of
 
 _TEXTS = ("articleBody", "text", "recipeIngredient")
@@ -70,6 +70,6 @@ def _strings(value: Any) -> Iterator[str]:
 def _plain(text: str) -> str:
     """Without markup and entities, a line for each paragraph."""
     if _TAG.search(text):
-        return "\n".join(block.text for block in blocks_of(LexborHTMLParser(join_surrogates(text))) if block.text)
-    lines = (" ".join(line.split()) for line in join_surrogates(html.unescape(text)).splitlines())
+        return "\n".join(block.text for block in blocks_of(LexborHTMLParser(mend_surrogates(text))) if block.text)
+    lines = (" ".join(line.split()) for line in mend_surrogates(html.unescape(text)).splitlines())
     return "\n".join(filter(None, lines))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from webdancer_cli.text.words import sentence_spans
-from webdancer_cli.web.extract.blocks import Block, without_spaces
+from webdancer_cli.web.extract.blocks import Block, unspaced
 
 KEY_CHARS = 30
 """What is not a whole line of the main text is looked for by so many characters around its anchor."""
@@ -34,7 +34,7 @@ class MainText:
     def __init__(self, text: str, blocks: Sequence[Block], *, anchors: bool = True):
         """``anchors``: whether these are looked for, or whole blocks alone."""
         self._text = text
-        self._squeezed = without_spaces(text)
+        self._squeezed = unspaced(text)
         self._runs = [match.start() for match in re.finditer(r"\S+", text)]
         self._squeezed_runs = list(accumulate(map(len, text.split()), initial=0))
         self._spans = list(sentence_spans(text)) if anchors else []
@@ -69,7 +69,7 @@ class MainText:
         places: dict[str, int] = {}
         at = 0
         for line in self._text.splitlines():
-            squeezed = without_spaces(line)
+            squeezed = unspaced(line)
             body = squeezed.lstrip("-|")
             places.setdefault(body.rstrip("|"), at + len(squeezed) - len(body))
             label, colon, value = body.partition(":")
@@ -109,11 +109,11 @@ class MainText:
 
     def sentence(self, block: Block, anchor_at: int, label: str) -> str:
         """The sentence of the main text that holds an anchor, or "" if the anchor is not in the main text."""
-        place = self._locate(block, anchor_at, len(without_spaces(label)))
+        place = self._locate(block, anchor_at, len(unspaced(label)))
         if place is None or not label:
             return ""
         sentence, squeezed = self._sentence_at(self._position(place))
-        return sentence if without_spaces(label) in squeezed else ""
+        return sentence if unspaced(label) in squeezed else ""
 
     def _sentence_at(self, position: int) -> tuple[str, str]:
         """The sentence at a place in the text, without the marks of lists and tables; and squeezed."""
@@ -122,7 +122,7 @@ class MainText:
             start, end = self._spans[at]
             fits = end - start <= LONGEST_SENTENCE
             sentence = re.sub(r"^(?:[-|] )+|\s*\|$", "", self._text[start:end]) if fits else ""
-            self._sentences[at] = sentence, without_spaces(sentence)
+            self._sentences[at] = sentence, unspaced(sentence)
         return self._sentences[at]
 
     def _position(self, place: int) -> int:

@@ -6,7 +6,7 @@ It returns results, best first: objects or mappings with ``title`` and ``url``, 
 import msgspec
 
 from webdancer_cli.errors import Outage, ServiceRefused, ToolError
-from webdancer_cli.text.lenient_json import replace_surrogates
+from webdancer_cli.text.surrogates import mend_surrogates
 from webdancer_cli.user_functions import UserFunction, describe_error, load_function
 from webdancer_cli.web.protocols import Hit
 
@@ -42,4 +42,4 @@ class CustomSearch:
 
 
 def _encodable(hit: Hit) -> Hit:
-    return Hit(**{name: replace_surrogates(text) for name, text in msgspec.structs.asdict(hit).items()})
+    return Hit(**{name: mend_surrogates(text) for name, text in msgspec.structs.asdict(hit).items()})

@@ -16,10 +16,11 @@ from webdancer_cli.synthesis.builtin.read.dated_statements import DatedStatement
 from webdancer_cli.synthesis.builtin.read.facts import SUBJECT
 from webdancer_cli.synthesis.builtin.read.page_graph import PageGraph, PageNode
 from webdancer_cli.synthesis.builtin.read.statements import FORMS, Statement
-from webdancer_cli.synthesis.checks import contains_name, fold_case
 from webdancer_cli.synthesis.page_topic import is_on
 from webdancer_cli.synthesis.provenance import signed_question
 from webdancer_cli.synthesis.standalone import shares_telling_word
+from webdancer_cli.text.names import mentions
+from webdancer_cli.text.spacing import fold
 
 AskedOf = Callable[[PageNode, Statement], Iterator[tuple[str, str, tuple[str, ...]]]]
 """Question, answer and quotes of what can be asked of a page that a statement describes."""
@@ -43,7 +44,7 @@ class SentenceQuestions:
         self._seed = seed
         nodes = list(graph.nodes.values())
         self._pages_with = Counter(
-            answer for node in nodes for answer in {fold_case(said.answer) for said in node.statements}
+            answer for node in nodes for answer in {fold(said.answer) for said in node.statements}
         )
         self._glosses = Counter(said.question for node in nodes for said in node.statements if said.form == "gloss")
         self._glossed: dict[str, list[tuple[PageNode, Statement]]] = defaultdict(list)
@@ -55,7 +56,7 @@ class SentenceQuestions:
                 elif said.form == "gloss" and self._is_askable(said):
                     self._glossed[said.target].append((node, said))
         self._answered = Counter(
-            answer for node in nodes for answer in {fold_case(claim.answer) for claim in node.claims if claim.is_name}
+            answer for node in nodes for answer in {fold(claim.answer) for claim in node.claims if claim.is_name}
         )
         self._first_to_say = {
             claim.question: node.key
@@ -115,7 +116,7 @@ class SentenceQuestions:
         yield from self._of_described(node, self._lists_of)
 
     def _of_described(self, node: PageNode, asked_of: AskedOf) -> Iterator[QA]:
-        glosses = [entry for entry in self._glossed[node.key] if not contains_name(node.opening, entry[1].gloss)]
+        glosses = [entry for entry in self._glossed[node.key] if not mentions(node.opening, entry[1].gloss)]
         for source, described in [*self._descriptions[node.key], *glosses]:
             if source is node or not self._describes(described, node):
                 continue
@@ -156,7 +157,7 @@ class SentenceQuestions:
         asked |= {(dated.quote, dated.when) for dated in node.dated}
         for claim in node.claims:
             new = claim.by_time == by_time and (claim.quotes[-1], claim.answer) not in asked
-            if claim.is_name and self._answered[fold_case(claim.answer)] >= COMMON_SUBJECT:
+            if claim.is_name and self._answered[fold(claim.answer)] >= COMMON_SUBJECT:
                 continue
             if self._first_to_say.get(claim.question, node.key) != node.key:
                 continue
@@ -174,8 +175,8 @@ class SentenceQuestions:
             for claim in middle.claims:
                 question = f"{claim.question.replace(SUBJECT, known)}?"
                 names = (node.name, middle.name)
-                told = any(contains_name(question, middle.name) or contains_name(claim.answer, name) for name in names)
-                leads_back = contains_name(claim.question, node.name) or shares_telling_word(known, claim.answer)
+                told = any(mentions(question, middle.name) or mentions(claim.answer, name) for name in names)
+                leads_back = mentions(claim.question, node.name) or shares_telling_word(known, claim.answer)
                 if claim.own and not claim.is_name and not told and not leads_back:
                     said = (fact.quote,) if node.name in fact.quote or not node.lead else (node.lead, fact.quote)
                     proofs = [*map(node.proof, said), *map(middle.proof, claim.quotes)]
@@ -227,7 +228,7 @@ class SentenceQuestions:
         if said.form == "gloss":
             return self._glosses[said.question] == 1 and said.answer == target.name
         asks_for_more = said.form == "about" and not said.question.startswith("which exception ")
-        return asks_for_more or self._pages_with[fold_case(said.answer)] < COMMON
+        return asks_for_more or self._pages_with[fold(said.answer)] < COMMON
 
     def _in_context(self, node: PageNode, said: Statement) -> str:
         """The question of a statement, naming its page unless that is the answer; "" if the page has no good name."""
@@ -250,8 +251,8 @@ def _spelled(node: PageNode, claim: Claim) -> str:
 
 def _circular(answer: str, described: Statement, node: PageNode) -> bool:
     """Whether a chain leads back to where it began: its answer is the page that is described, or describes it."""
-    named = any(contains_name(name, answer) or contains_name(answer, name) for name in (node.name, described.answer))
-    return named or contains_name(described.description, answer)
+    named = any(mentions(name, answer) or mentions(answer, name) for name in (node.name, described.answer))
+    return named or mentions(described.description, answer)
 
 
 def _best_form(statements: list[Statement]) -> list[Statement]:

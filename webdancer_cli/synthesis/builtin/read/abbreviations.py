@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from webdancer_cli.synthesis.checks import single_spaced
 from webdancer_cli.synthesis.standalone import word_set
+from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans
 
 _SHORT = r"[A-Z][A-Za-z]*[A-Z]"
@@ -33,7 +33,7 @@ def read_abbreviations(text: str) -> Iterator[Abbreviation]:
         if not _MAY_SPELL.search(line):
             continue
         for start, end in sentence_spans(line):
-            sentence = single_spaced(line[start:end]).removeprefix("- ")
+            sentence = squeeze(line[start:end]).removeprefix("- ")
             for short, full in _spelled(sentence) if len(sentence) <= MAX_CHARS and sentence[-1:] == "." else ():
                 if short not in seen:
                     seen.add(short)

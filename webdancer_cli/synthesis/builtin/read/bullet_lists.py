@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from webdancer_cli.data.records import Page
-from webdancer_cli.synthesis.checks import NUMBER_WORDS, single_spaced
+from webdancer_cli.synthesis.checks import NUMBER_WORDS
+from webdancer_cli.text.spacing import squeeze
 
 MIN_ITEMS, MAX_ITEMS = 3, 12
 _BULLET = re.compile(r"^(?:[-*•]|\d+[.)])\s+(?P<item>\S.{0,200})$")
@@ -36,7 +37,7 @@ class BulletList:
 
 def read_bullet_lists(page: Page) -> list[BulletList]:
     """The lists of a page whose introduction names what is listed, but not how many there are."""
-    lines = [single_spaced(line) for line in page.text.splitlines()]
+    lines = [squeeze(line) for line in page.text.splitlines()]
     return [bullet_list for at in range(len(lines)) if (bullet_list := _listing(lines, at))]
 
 

@@ -23,9 +23,10 @@ from webdancer_cli.synthesis.builtin.read.facts import SUBJECT
 from webdancer_cli.synthesis.builtin.read.sentence_subjects import AttributedSentence, read_subjects
 from webdancer_cli.synthesis.builtin.read.statements import statement_about
 from webdancer_cli.synthesis.builtin.read.term_definitions import read_term_statements
-from webdancer_cli.synthesis.checks import contains_name, single_spaced
 from webdancer_cli.synthesis.page_topic import Topic, lead_of, lead_sentences
 from webdancer_cli.synthesis.standalone import is_ephemeral, shares_telling_word, word_set
+from webdancer_cli.text.names import mentions
+from webdancer_cli.text.spacing import squeeze
 
 MAX_CLAIMS = 30
 """Claims of one page at most: no more are drawn from."""
@@ -93,7 +94,7 @@ class Claim:
 
 def read_claims(page: Page, topic: Topic) -> list[Claim]:
     """The claims of a page about ``thing``, in page order, each answer to a verb once."""
-    text = single_spaced(page.text)
+    text = squeeze(page.text)
     found: dict[tuple[str, ...], Claim] = {}
     for claim, about in _all_claims(page, topic):
         if all(quote and quote in text for quote in claim.quotes) and is_fair(claim, topic):
@@ -123,7 +124,7 @@ def _in_plural(found: re.Match[str]) -> str:
 
 def _from_rows(page: Page, topic: Topic, lead: str) -> Iterator[Claim]:
     """Rows and lines with a label, as in a box of facts: "Surface area | 42 km²", "Release date: 2023-08-10"."""
-    for line in map(single_spaced, page.text[:LABELLED_CHARS].splitlines()):
+    for line in map(squeeze, page.text[:LABELLED_CHARS].splitlines()):
         row = _ROW.match(line)
         value = kind_of(row["cell"] or row["rest"]) if row else None
         label = (row["row"] or row["line"]).casefold() if row else ""
@@ -152,8 +153,8 @@ def is_fair(claim: Claim, topic: Topic) -> bool:
     question = claim.question.replace(SUBJECT, topic.name)
     if _POINTS.search(question):
         return False
-    told = shares_telling_word(question, _ASKED_FOR.sub("", claim.answer)) or contains_name(question, claim.answer)
-    asks_back = not claim.is_name and contains_name(claim.answer, topic.name)
+    told = shares_telling_word(question, _ASKED_FOR.sub("", claim.answer)) or mentions(question, claim.answer)
+    asks_back = not claim.is_name and mentions(claim.answer, topic.name)
     return not told and not asks_back and SUBJECT not in claim.answer
 
 

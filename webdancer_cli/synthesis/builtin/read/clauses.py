@@ -14,12 +14,12 @@ from webdancer_cli.synthesis.builtin.read import wording
 from webdancer_cli.synthesis.builtin.read.facts import PAST, SUBJECT
 from webdancer_cli.synthesis.page_topic import ROLES
 from webdancer_cli.synthesis.standalone import word_set
+from webdancer_cli.text.months import MONTH
 from webdancer_cli.text.numbers import SMALL
 
 Kind = Literal["year", "time", "size", "number", "version", "code", "name", "phrase"]
 Form = Literal["passive", "active", "copula"]
 
-_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _UNITS = (
     "metre|meter|kilometre|kilometer|centimetre|centimeter|millimetre|millimeter|mile|foot|feet|inch|inches|yard|"
     "hectare|acre|tonne|ton|kilogram|gram|pound|litre|liter|gallon|byte|kilobyte|megabyte|gigabyte|terabyte|bit|"
@@ -36,7 +36,7 @@ _SIZE = (
 )
 _YEAR = r"(?:1[0-9]|20)\d\d"
 _TIME = (
-    rf"(?:(?:early|late|mid) )?(?:(?:\d{{1,2}} )?(?:{_MONTHS})(?: \d{{1,2}},)? |"
+    rf"(?:(?:early|late|mid) )?(?:(?:\d{{1,2}} )?(?:{MONTH})(?: \d{{1,2}},)? |"
     rf"(?:the )?(?:spring|summer|autumn|fall|winter)(?: of)? |the )?{_YEAR}s?|{_YEAR}-[01]\d-[0-3]\d"
 )
 _VERSION = (
@@ -225,7 +225,7 @@ def _is_present(verb: str) -> bool:
 
 def _words(text: str) -> list[str]:
     """The words of a text, marks between clauses apart from them; a comma inside a date stays."""
-    text = re.sub(rf"\b({_MONTHS}) (\d{{1,2}}), (?={_YEAR})", rf"\1 \2,{_GLUE}", text.rstrip(". "))
+    text = re.sub(rf"\b({MONTH}) (\d{{1,2}}), (?={_YEAR})", rf"\1 \2,{_GLUE}", text.rstrip(". "))
     return [word for word in re.sub(r"([,;:)])(?=\s|$)|(?<=\s)(\()", r" \1\2 ", text).split(" ") if word]
 
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from webdancer_cli.data.records import Page
-from webdancer_cli.synthesis.checks import single_spaced
 from webdancer_cli.synthesis.standalone import count_telling_words, is_name, stands_alone
+from webdancer_cli.text.months import MONTH
+from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans
 
-_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
-_DATE = rf"(?:the )?(?:(?:early|late|mid|\d{{1,2}}) )?(?:(?:{_MONTHS})(?: \d{{1,2}},?)? )?(?P<year>(?:19|20)\d\d)"
+_DATE = rf"(?:the )?(?:(?:early|late|mid|\d{{1,2}}) )?(?:(?:{MONTH})(?: \d{{1,2}},?)? )?(?P<year>(?:19|20)\d\d)"
 _VERSION = (
     r"(?:the )?(?:(?P<product>[A-Z][\w/+-]*(?: [A-Z][\w/+-]*)?) )?(?:version |release )?(?P<version>v?\d+(?:\.\d+)+)"
 )
@@ -67,7 +67,7 @@ def read_dated(page: Page, name: str) -> list[DatedStatement]:
 
 def _from_sentences(text: str) -> Iterator[DatedStatement]:
     for start, end in sentence_spans(text):
-        sentence = single_spaced(text[start:end])
+        sentence = squeeze(text[start:end])
         found = _HAPPENED.match(sentence.rstrip(".")) if any(map(str.isdigit, sentence)) else None
         if found and stands_alone(sentence) and _is_telling(found["subject"]):
             yield _dated(found, sentence)
@@ -97,7 +97,7 @@ def _dated(found: re.Match[str], sentence: str) -> DatedStatement:
 
 def _from_top(text: str, name: str) -> Iterator[DatedStatement]:
     """ "New in version 3.4." under the title of a page."""
-    lines = [single_spaced(line) for line in text[:600].splitlines() if line.strip()][:4]
+    lines = [squeeze(line) for line in text[:600].splitlines() if line.strip()][:4]
     if not lines or not is_name(name) or not lines[0].startswith(name) or _VAGUE.search(name):
         return
     for at, line in enumerate(lines[1:], 1):

@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 
 from webdancer_cli.data.records import Page
-from webdancer_cli.synthesis.checks import single_spaced
 from webdancer_cli.synthesis.page_topic import Topic
+from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.web import urls
 
 _AUXILIARIES = "is are was were has have had"
@@ -91,10 +91,10 @@ def read_facts(page: Page, topic: Topic) -> list[Fact]:
     """
     if not topic.name:
         return []
-    text, own = single_spaced(page.text), urls.page_key(page.url)
+    text, own = squeeze(page.text), urls.page_key(page.url)
     found: dict[tuple[Relation, str], Fact] = {}
     for link in sorted(page.links, key=lambda link: "|" in link.sentence):
-        quote, anchor, target = single_spaced(link.sentence), single_spaced(link.text), urls.page_key(link.url)
+        quote, anchor, target = squeeze(link.sentence), squeeze(link.text), urls.page_key(link.url)
         if quote and target != own and anchor != topic.name and quote in text:
             relation = relation_in(quote, topic, anchor)
             if relation:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from webdancer_cli.data.records import Page
-from webdancer_cli.synthesis.checks import single_spaced
+from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.web import urls
 
 MIN_ENTRIES = 2
@@ -58,7 +58,7 @@ def _noun_phrase(heading: str) -> str:
 
 def _lists(text: str) -> Iterator[tuple[str, list[str]]]:
     """Every heading that names something in the plural, with the bulleted lines right under it."""
-    lines = [single_spaced(line) for line in text.splitlines()]
+    lines = [squeeze(line) for line in text.splitlines()]
     for at, line in enumerate(lines):
         if _HEADING.fullmatch(line) and _PLURAL.search(line):
             items = []
@@ -70,8 +70,8 @@ def _lists(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _entries(page: Page, items: list[str]) -> Iterator[LinkListEntry]:
-    by_quote = {single_spaced(link.sentence): link for link in reversed(page.links) if link.sentence}
+    by_quote = {squeeze(link.sentence): link for link in reversed(page.links) if link.sentence}
     for item in items:
         link = by_quote.get(item)
-        if link is not None and item.startswith(single_spaced(link.text)):
-            yield LinkListEntry(urls.page_key(link.url), single_spaced(link.text), item)
+        if link is not None and item.startswith(squeeze(link.text)):
+            yield LinkListEntry(urls.page_key(link.url), squeeze(link.text), item)

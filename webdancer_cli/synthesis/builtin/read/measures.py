@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from webdancer_cli.data.records import Page
-from webdancer_cli.synthesis.checks import single_spaced
 from webdancer_cli.synthesis.page_topic import Topic, lead_of, lead_sentences
+from webdancer_cli.text.months import MONTH
+from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans
 
 
@@ -56,8 +57,7 @@ _SIZES = {
     "elevation": ("has the higher elevation", "has the lower elevation"),
 }
 _COUNTED = "bridges employees inhabitants members pages poems scenes seats speakers students visitors"
-_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
-_YEAR = rf"(?:(?:\d{{1,2}} )?(?:{_MONTHS}) (?:\d{{1,2}}, )?)?(?P<year>[12]\d{{3}})"
+_YEAR = rf"(?:(?:\d{{1,2}} )?(?:{MONTH}) (?:\d{{1,2}}, )?)?(?P<year>[12]\d{{3}})"
 _NUMBER = r"(?P<number>\d{1,3}(?:,\d{3})+|\d+)(?: (?P<unit>[a-z]+(?: [a-z]+)?))?"
 _VALUE = re.compile(rf"{_YEAR}|{_NUMBER}")
 _ROW = re.compile(r"^\|? ?(?P<label>[A-Z][a-z]+(?: [a-z]+){0,5}) ?[|:] ?(?P<value>[^|]+?) ?\|?$")
@@ -92,7 +92,7 @@ def _named(quote: str, name: str, lead: str) -> tuple[str, ...]:
 
 
 def _from_rows(text: str) -> Iterator[tuple[Attribute, int, str]]:
-    for line in map(single_spaced, text.splitlines()):
+    for line in map(squeeze, text.splitlines()):
         row = _ROW.match(line)
         if row and (stated := _stated(row["label"].lower(), row["value"])):
             yield *stated, line.strip("| ")
@@ -100,7 +100,7 @@ def _from_rows(text: str) -> Iterator[tuple[Attribute, int, str]]:
 
 def _from_sentences(text: str, topic: Topic) -> Iterator[tuple[Attribute, int, str]]:
     for start, end in sentence_spans(text) if topic.name else ():
-        quote = single_spaced(text[start:end])
+        quote = squeeze(text[start:end])
         if topic.name in quote and re.search(r"\d", quote) and (stated := _said(quote, topic.name)):
             yield *stated, quote
 

@@ -17,9 +17,9 @@ from webdancer_cli.synthesis.builtin.read.facts import Fact, Relation, read_fact
 from webdancer_cli.synthesis.builtin.read.link_lists import LinkList, read_link_lists
 from webdancer_cli.synthesis.builtin.read.measures import Measure, read_measures
 from webdancer_cli.synthesis.builtin.read.statements import Statement, read_statements
-from webdancer_cli.synthesis.checks import single_spaced
 from webdancer_cli.synthesis.page_topic import OPENING_CHARS, Topic, lead_of, lead_sentences, topic_of
 from webdancer_cli.synthesis.standalone import is_name
+from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.web import urls
 
 MANY_TIES = 1.5
@@ -79,7 +79,7 @@ def read_node(page: Page) -> PageNode:
         else set()
     )
     if not node.facts and not node.link_lists:
-        node.opening = single_spaced(page.text[:OPENING_CHARS])
+        node.opening = squeeze(page.text[:OPENING_CHARS])
         node.statements = read_statements(page, topic.name)
         node.bullet_lists = read_bullet_lists(page)
         node.dated = read_dated(page, topic.name)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from webdancer_cli.data.records import Page
 from webdancer_cli.synthesis.builtin.read.clauses import PRESENT, is_participle
 from webdancer_cli.synthesis.builtin.read.facts import AUXILIARIES, PAST, SUBJECT
-from webdancer_cli.synthesis.checks import single_spaced
 from webdancer_cli.synthesis.page_topic import ROLES, Topic
 from webdancer_cli.synthesis.standalone import is_plain, stands_alone, word_set
+from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans
 
 _TIME = (
@@ -106,12 +106,12 @@ class AttributedSentence:
 
 def read_subjects(page: Page, topic: Topic) -> Iterator[AttributedSentence]:
     """The plain sentences of a page whose subjects are certain, in page order."""
-    anchors = (single_spaced(link.text) for link in page.links)
+    anchors = (squeeze(link.text) for link in page.links)
     terms = (line[2:] for line in page.text.splitlines() if line.startswith("- "))
     names = frozenset(name for name in (*anchors, *terms) if " " not in name)
     reader = _Reader(page.text, topic, names)
     for line in page.text.splitlines():
-        line = single_spaced(line)
+        line = squeeze(line)
         if not _LINE.search(line) or line.startswith(("- ", "|", "•", "*")):
             reader.interrupt(line)
             continue

@@ -13,7 +13,6 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 from webdancer_cli.data.records import Page
-from webdancer_cli.synthesis.checks import fold_case, single_spaced
 from webdancer_cli.synthesis.standalone import (
     count_telling_words,
     is_complete_sentence,
@@ -24,6 +23,7 @@ from webdancer_cli.synthesis.standalone import (
     shares_telling_word,
     stands_alone,
 )
+from webdancer_cli.text.spacing import fold, squeeze
 from webdancer_cli.text.words import sentence_spans
 from webdancer_cli.web import urls
 
@@ -107,10 +107,10 @@ def read_statements(page: Page, name: str, about: str = "") -> list[Statement]:
 
     Better forms win. With ``about``, a URL key, only what is said of that page.
     """
-    text = single_spaced(page.text)
+    text = squeeze(page.text)
     best: dict[tuple[str, bool], Statement] = {}
     for statement in _all_statements(page, name, about):
-        slot = fold_case(statement.answer), statement.form == "gloss"
+        slot = fold(statement.answer), statement.form == "gloss"
         better = slot not in best or FORMS.index(statement.form) < FORMS.index(best[slot].form)
         if better and statement.quote in text:
             best[slot] = statement
@@ -124,7 +124,7 @@ def _all_statements(page: Page, name: str, about: str) -> Iterator[Statement]:
     for link in page.links:
         target = urls.page_key(link.url)
         if link.sentence and (not about or target == about):
-            yield from _linked_statements(single_spaced(link.sentence), single_spaced(link.text), target)
+            yield from _linked_statements(squeeze(link.sentence), squeeze(link.text), target)
 
 
 def _own_statements(page: Page, name: str) -> Iterator[Statement]:
@@ -134,7 +134,7 @@ def _own_statements(page: Page, name: str) -> Iterator[Statement]:
     own = urls.page_key(page.url)
     plain_name = name.partition("(")[0]
     for start, end in list(sentence_spans(page.text[:LEAD_CHARS]))[:LEAD_SENTENCES]:
-        sentence = single_spaced(page.text[start:end])
+        sentence = squeeze(page.text[start:end])
         if sentence.startswith(f"{plain_name} "):
             yield from _glossed(sentence, sentence, own, plain_name)
         statement = statement_about(sentence, name, own) if stands_alone(sentence, name) else None
@@ -146,9 +146,9 @@ def _entries(page: Page, about: str) -> Iterator[Statement]:
     """Links that stand on a line of their own, and are explained on the next one, as in an index of commands."""
     lines = [line.strip() for line in page.text.splitlines() if line.strip()]
     explained = {line.removeprefix("- "): after for line, after in pairwise(lines)}
-    names = {single_spaced(link.text) for link in page.links}
+    names = {squeeze(link.text) for link in page.links}
     for link in page.links:
-        name, target = single_spaced(link.text), urls.page_key(link.url)
+        name, target = squeeze(link.text), urls.page_key(link.url)
         after = explained.get(name, "") if not about or target == about else ""
         if after and after.removeprefix("- ") not in names and 3 <= len(after.split()) <= 14:
             gloss = after.removeprefix("- ")

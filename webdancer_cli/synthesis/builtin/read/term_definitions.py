@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from webdancer_cli.synthesis.builtin.read import wording
-from webdancer_cli.synthesis.checks import single_spaced
 from webdancer_cli.synthesis.standalone import count_telling_words, is_plain, word_set
+from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans
 
 _OPTION = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
@@ -80,14 +80,14 @@ def read_term_statements(text: str) -> Iterator[TermStatement]:
             yield TermStatement(
                 f"which {term.sort} {does}", term.names[0], (term.line, term.sentences[0]), term.names[1:]
             )
-    for line in map(single_spaced, text.splitlines()):
+    for line in map(squeeze, text.splitlines()):
         if (row := _ROW.match(line)) and _is_value(row["value"]):
             yield TermStatement(f"what is the default value of {row['term']}", row["value"], (line.strip("| "),))
 
 
 def read_terms(text: str) -> Iterator[Term]:
     """The terms of a text with the sentences of the line under each."""
-    raw = [single_spaced(line) for line in text.splitlines() if line.strip()]
+    raw = [squeeze(line) for line in text.splitlines() if line.strip()]
     lines = [line.removeprefix("- ") for line in raw]
     names: list[str] = []
     for at, line in enumerate(lines):
