@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -135,18 +134,34 @@ async def test_nothing_is_asked_about_what_an_earlier_run_wrote() -> None:
     assert (shown([group]), group.already, checks.asked) == ([["2 of 2"]], 1, [qa("2").id])
 
 
-@pytest.mark.parametrize("jobs", [1, 4])
-async def test_a_stop_in_the_middle_of_a_group_gives_what_was_checked_without_its_name(jobs: int) -> None:
-    groups = [QuestionGroup([qa("1")], "k"), QuestionGroup([qa("2"), qa("3"), qa("4")], "l")]
-    assert shown(await screened(groups, Checking(spent=qa("3").id), jobs=jobs)) == [["1 of 1"], ["2"], []]
+async def test_a_stop_in_the_middle_of_a_group_gives_what_was_checked_without_its_name() -> None:
+    groups = [QuestionGroup([qa("1")], "k"), QuestionGroup([qa("2"), qa("3"), refused(), qa("4")], "l")]
+    checks = Checking(spent=qa("3").id)
+    assert shown(await screened(groups, checks, jobs=4)) == [["1 of 1"], ["2", "unsound", "4"], []]
 
 
-async def test_what_was_not_asked_about_before_a_stop_makes_no_later_one_a_duplicate() -> None:
-    """The second group was begun beside the first, and is asked about what the first can no longer be asked about."""
-    groups = [QuestionGroup([qa("1"), qa("2")], "k"), QuestionGroup([qa("3"), again("2")], "l")]
-    checks = Checking(spent=qa("1").id, seconds=[0.02, 0.0])
-    assert shown(await screened(groups, checks)) == [[], ["3 of 2", "2 of 2"], []]
-    assert checks.asked == [qa("1").id, qa("3").id, again("2").id]
+async def test_what_was_lost_to_a_stop_makes_no_later_one_a_duplicate() -> None:
+    """The second group was begun beside the first: what it repeats of that one is asked about when that is lost."""
+    groups = [QuestionGroup([qa("1")], "k"), QuestionGroup([qa("3"), again("1")], "l"), QuestionGroup([qa("4")], "m")]
+    checks = Checking(spent=qa("1").id, seconds=[0.0, 0.02])
+    assert shown(await screened(groups, checks)) == [[], ["3 of 2", "1 of 2"], []]
+    assert checks.asked == [qa("1").id, qa("3").id, again("1").id]
+
+
+async def test_no_more_than_jobs_are_asked_about_at_once() -> None:
+    class Counting(Checking):
+        at_once, most = 0, 0
+
+        async def passed(self, qa: QA) -> Outcome:
+            self.at_once += 1
+            self.most = max(self.most, self.at_once)
+            outcome = await super().passed(qa)
+            self.at_once -= 1
+            return outcome
+
+    checks = Counting(seconds=[0.0, 0.002])
+    groups = [QuestionGroup([qa(f"{group}{number}") for number in range(3)], "k") for group in range(5)]
+    assert len(await screened(groups, checks, jobs=2)) == 5 and checks.most == 2
 
 
 QUESTIONS = st.builds(qa, st.sampled_from("123"), wording=st.integers(0, 2))

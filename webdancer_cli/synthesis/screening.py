@@ -7,10 +7,12 @@ saves money and decides nothing. When all before it are decided, it is refused i
 does not, the model is asked about it after all.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from webdancer_cli.data.pipeline import gather_or_cancel
 from webdancer_cli.data.records import QA
 from webdancer_cli.errors import Reject, RunStopped
 from webdancer_cli.ordered_map import Stopped, ordered_map
@@ -39,7 +41,7 @@ class _Candidates:
 
 
 class Screen:
-    """Refuses what is not to be written; the model ``checks``, if there are any, on ``jobs`` groups at once."""
+    """Refuses what is not to be written; the model ``checks``, if there are any, on ``jobs`` questions at once."""
 
     def __init__(self, repeats: Repeats, earlier: Earlier, mix: Mix, checks: ModelChecks | None, jobs: int):
         self._repeats = repeats
@@ -47,6 +49,7 @@ class Screen:
         self._mix = mix
         self._checks = checks
         self._jobs = jobs
+        self._free = asyncio.Semaphore(jobs)
 
     async def passing(self, groups: AsyncIterator[QuestionGroup]) -> AsyncGenerator[QuestionGroup, None]:
         """The groups with a reason beside each question that is not to be written; the others carry the group's mark.
@@ -66,7 +69,7 @@ class Screen:
             async for candidates in entered:
                 yield candidates
             return
-        async with aclosing(ordered_map(entered, self._check, self._jobs)) as finished:
+        async with aclosing(ordered_map(entered, self._check, self._jobs, held_per_job=1)) as finished:
             async for _, task in finished:
                 yield task.result()
 
@@ -80,15 +83,24 @@ class Screen:
         return _Candidate(outcome, place, is_asked)
 
     async def _check(self, candidates: _Candidates) -> _Candidates:
-        """Raises Stopped."""
-        for at, member in enumerate(candidates.members):
-            if member.is_asked:
+        """The group after the model checks. Raises Stopped, with those of it that were still checked."""
+        stops = await gather_or_cancel(self._check_one(member) for member in candidates.members)
+        stop = next(filter(None, stops), None)
+        if stop is None:
+            return candidates
+        self._refuse([member for member, dropped in zip(candidates.members, stops, strict=True) if dropped])
+        left = [member for member, dropped in zip(candidates.members, stops, strict=True) if not dropped]
+        raise Stopped(stop, _Candidates("", left))
+
+    async def _check_one(self, member: _Candidate) -> RunStopped | None:
+        """Ask the model about a question that is to be asked about; what stopped the run, if that did."""
+        if member.is_asked:
+            async with self._free:
                 try:
                     member.outcome = await self._passed(member.outcome)
                 except RunStopped as stop:
-                    self._refuse(candidates.members[at:])
-                    raise Stopped(stop, _Candidates("", candidates.members[:at])) from stop
-        return candidates
+                    return stop
+        return None
 
     async def _passed(self, outcome: Outcome) -> Outcome:
         """The question, or why a model does not let it pass. Raises RunStopped."""
