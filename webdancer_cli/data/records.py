@@ -62,6 +62,10 @@ class Evidence(msgspec.Struct, kw_only=True, omit_defaults=True):
     sha256: str = ""
     fetched_at: str = ""
 
+    @classmethod
+    def of(cls, page: Page, quote: str) -> "Evidence":
+        return cls(url=page.url, quote=quote, title=page.title, sha256=page.sha256, fetched_at=page.fetched_at)
+
 
 class Rewrite(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One E2HQA round (paper, section 2): entity E_n gives way to R_n = pi(S(C_n)), the description that was found."""
@@ -249,6 +253,15 @@ def _record_fields(kind: type[Record]) -> dict[str, type[Record]]:
     """The fields that are records themselves, with unknown fields of their own (the QA of a trajectory)."""
     types = {field.name: field.type for field in msgspec.structs.fields(kind)}
     return {name: type_ for name, type_ in types.items() if isinstance(type_, type) and issubclass(type_, Record)}
+
+
+def fits(value: object, kind: Any) -> bool:
+    """Whether a decoded value is of a type."""
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def from_object(kind: type[AnyRecord], value: object, *, is_open: bool = False) -> AnyRecord:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Protocol, Self, TypeVar, get_origin, runtime_
 
 import msgspec
 
-from webdancer_cli.data.records import Message, Usage
+from webdancer_cli.data.records import Message, Usage, fits
 from webdancer_cli.errors import ModelError
 from webdancer_cli.llm.budget import add_usage
 from webdancer_cli.llm.client import ContextFull, Reply
@@ -152,18 +152,10 @@ def coerce(value: object, kind: type[Value]) -> Value:
         return msgspec.convert(_bent(value, info), kind)
     except msgspec.ValidationError:
         inside = [_bent(inner, info) for inner in _inside(value)]
-        fitting = [inner for inner in inside if _fits(inner, kind)]
+        fitting = [inner for inner in inside if fits(inner, kind)]
         if len(fitting) != 1:
             raise
         return msgspec.convert(fitting[0], kind)
-
-
-def _fits(value: object, kind: Any) -> bool:
-    try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError:
-        return False
-    return True
 
 
 def _inside(value: object) -> list[object]:
@@ -225,7 +217,7 @@ def _bent_object(value: Any, info: msgspec.inspect.StructType) -> Any:
         item = None if key is None else _bent(value[key], field.type)
         if _is_marked(field.type, "aside"):
             bent[name] = item if isinstance(item, str) else ""
-        elif key is not None and (field.required or _fits(item, _kind_of(info.cls, field.name))):
+        elif key is not None and (field.required or fits(item, _kind_of(info.cls, field.name))):
             bent[name] = item
     return bent
 

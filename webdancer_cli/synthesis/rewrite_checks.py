@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from webdancer_cli.data.records import QA, Evidence, Page, Rewrite
+from webdancer_cli.errors import ToolError
 from webdancer_cli.options import config
 from webdancer_cli.synthesis.checks import wording_fault
 from webdancer_cli.text.names import mentions
@@ -50,7 +51,7 @@ def harder_question(
         type=qa.type,
         level=max(qa.level, 1) + (page.url not in {proof.url for proof in qa.evidence}),
         aliases=qa.aliases,
-        evidence=[_proof(description), *qa.evidence],
+        evidence=[Evidence.of(description.page, description.sentence), *qa.evidence],
         chain=[*qa.chain, _round(qa.question, question, entity, description)],
         author=author,
         parent=qa.id,
@@ -58,6 +59,14 @@ def harder_question(
         extra=qa.extra,
     )
     return harder if wording_fault(harder) is None else None
+
+
+async def page_at(url: str, web: Web) -> Page | None:
+    """The page, if it can be read."""
+    try:
+        return await web.read(url)
+    except ToolError:
+        return None
 
 
 async def is_found_again(description: Description, homes: Iterable[Page], web: Web) -> bool:
@@ -76,11 +85,4 @@ def _round(before: str, after: str, entity: str, description: Description) -> Re
         description=description.text,
         before=before,
         after=after,
-    )
-
-
-def _proof(description: Description) -> Evidence:
-    page = description.page
-    return Evidence(
-        url=page.url, quote=description.sentence, title=page.title, sha256=page.sha256, fetched_at=page.fetched_at
     )

@@ -12,7 +12,7 @@ import msgspec
 
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.jsonl import BadLine
-from webdancer_cli.data.records import Link, Page, Rejected, WrongShape, from_object
+from webdancer_cli.data.records import Link, Page, Rejected, WrongShape, fits, from_object
 from webdancer_cli.text.surrogates import mend_surrogates
 
 _OPTIONAL = {field.name: field.type for field in msgspec.structs.fields(Page) if not field.required}
@@ -84,10 +84,10 @@ def _fitting(value: dict[str, Any]) -> dict[str, Any]:
     """What fits of a page's fields; unknown ones stay as they are."""
     title = value.get("title")
     links = value.get("links")
-    kept = {name: item for name, item in value.items() if name not in _OPTIONAL or _fits(item, _OPTIONAL[name])}
+    kept = {name: item for name, item in value.items() if name not in _OPTIONAL or fits(item, _OPTIONAL[name])}
     kept["title"] = "" if title is None or isinstance(title, dict | list) else str(title)
     if isinstance(links, list):
-        kept["links"] = [link for link in map(_link, links) if _fits(link, Link)]
+        kept["links"] = [link for link in map(_link, links) if fits(link, Link)]
     return kept
 
 
@@ -97,11 +97,3 @@ def _link(link: object) -> object:
         if isinstance(link, dict)
         else link
     )
-
-
-def _fits(item: object, kind: Any) -> bool:
-    try:
-        msgspec.convert(item, kind)
-    except msgspec.ValidationError:
-        return False
-    return True

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
 from webdancer_cli.data.records import QA, Page
-from webdancer_cli.errors import ToolError
 from webdancer_cli.options import config
 from webdancer_cli.synthesis.builtin import question_entities
 from webdancer_cli.synthesis.builtin.read import wording
@@ -19,7 +18,7 @@ from webdancer_cli.synthesis.builtin.read.facts import Relation, read_facts
 from webdancer_cli.synthesis.builtin.read.link_lists import read_link_lists
 from webdancer_cli.synthesis.builtin.read.statements import KINDS, read_statements, statement_about
 from webdancer_cli.synthesis.page_topic import Topic, is_on, topic_of
-from webdancer_cli.synthesis.rewrite_checks import Description, harder_question, is_found_again
+from webdancer_cli.synthesis.rewrite_checks import Description, harder_question, is_found_again, page_at
 from webdancer_cli.synthesis.standalone import is_name, stands_alone
 from webdancer_cli.text.names import mentions
 from webdancer_cli.text.spacing import fold, squeeze
@@ -62,7 +61,7 @@ class BuiltinRewriter:
         used = {urls.page_key(proof.url) for proof in qa.evidence} | {urls.page_key(home.url)}
         topic, none_yet = topic_of(home), True
         for hit in await web.search(entity, RESULTS):
-            if urls.page_key(hit.url) not in used and (page := await _read(hit.url, web)):
+            if urls.page_key(hit.url) not in used and (page := await page_at(hit.url, web)):
                 for description in descriptions_from(entity, topic, home, page):
                     none_yet = False
                     yield description
@@ -74,16 +73,9 @@ class BuiltinRewriter:
 async def _home(entity: str, web: Web) -> Page | None:
     """The page that is about the entity: the first result that bears its name."""
     for hit in await web.search(entity, RESULTS):
-        if entity in hit.title and (page := await _read(hit.url, web)) and fold(topic_of(page).name) == fold(entity):
+        if entity in hit.title and (page := await page_at(hit.url, web)) and fold(topic_of(page).name) == fold(entity):
             return page
     return None
-
-
-async def _read(url: str, web: Web) -> Page | None:
-    try:
-        return await web.read(url)
-    except ToolError:
-        return None
 
 
 def descriptions_from(entity: str, topic: Topic, home: Page, page: Page) -> Iterator[Description]:

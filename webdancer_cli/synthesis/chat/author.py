@@ -132,4 +132,4 @@ def _proof(part: QuotedPart, group: list[Page], texts: list[QuoteFinder]) -> Evi
         return Evidence(url=f"page {part.page}", quote=part.quote)
     page = group[part.page - 1]
     quote = texts[part.page - 1].find(part.quote) or part.quote
-    return Evidence(url=page.url, quote=quote, title=page.title, sha256=page.sha256, fetched_at=page.fetched_at)
+    return Evidence.of(page, quote)

@@ -21,7 +21,7 @@ from webdancer_cli.synthesis.chat.page_groups import number_pages
 from webdancer_cli.synthesis.chat.quotes import QuoteFinder
 from webdancer_cli.synthesis.chat.type_checks import MAX_QUOTE_CHARS
 from webdancer_cli.synthesis.checks import wording_fault
-from webdancer_cli.synthesis.rewrite_checks import Description, harder_question, is_found_again
+from webdancer_cli.synthesis.rewrite_checks import Description, harder_question, is_found_again, page_at
 from webdancer_cli.text.names import mentions
 from webdancer_cli.text.passages import passages
 from webdancer_cli.text.spacing import fold
@@ -209,17 +209,10 @@ async def _found(query: str, web: Web) -> list[Page]:
         hits = await web.search(query, RESULTS)
     except ToolError as error:
         raise _fault("search_failed", str(error)) from None
-    pages = [page for hit in hits if (page := await _read(hit.url, web))]
+    pages = [page for hit in hits if (page := await page_at(hit.url, web))]
     if not pages:
         raise _fault("nothing_found", query)
     return pages
-
-
-async def _read(url: str, web: Web) -> Page | None:
-    try:
-        return await web.read(url)
-    except ToolError:
-        return None
 
 
 async def _leads_back(description: Description, homes: Sequence[Page], web: Web) -> bool:

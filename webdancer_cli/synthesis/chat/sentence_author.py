@@ -83,9 +83,8 @@ class SentenceAuthor(ChatAuthor):
             )
         except structured_output.Unreadable as error:
             return RefusedQuestion(Reject("unreadable_reply", str(error), failed=False), url=page.url)
-        proof = Evidence(url=page.url, quote=sentence, title=page.title, sha256=page.sha256, fetched_at=page.fetched_at)
         answer = QuoteFinder(sentence).find(asked.answer) or asked.answer.strip()
-        qa = signed_question(asked.question.strip(), answer, TYPE, [proof], author=self.name)
+        qa = signed_question(asked.question.strip(), answer, TYPE, [Evidence.of(page, sentence)], author=self.name)
         qa.prompts, qa.usage = self._prompts, usage
         fault = self._fault(qa, [page]) or _off_the_sentence(qa) or await self._read_back(qa, sentence)
         return RefusedQuestion(Reject(fault.reason, fault.detail, failed=False), qa) if fault else qa
