@@ -4,7 +4,6 @@ The lines are ``jsonlines``', the codec is ``msgspec``. Whatever is opened here 
 left out, UTF-16 and UTF-32 are converted on the way.
 """
 
-import codecs
 import json
 import os
 import sys
@@ -12,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISFIFO, S_ISREG
-from tempfile import TemporaryFile
-from typing import IO, Any, NamedTuple, Protocol, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 import jsonlines
 import msgspec
@@ -21,10 +19,9 @@ import msgspec
 from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.data.records import AnyRecord, Record, Rejected, WrongShape, from_object, to_object
 from webdancer_cli.errors import ClosedPipe, UsageError, WebdancerError
+from webdancer_cli.input_streams import HEAD_BYTES, STDIN, Begun, Lines, open_input
 from webdancer_cli.text import encoding
 from webdancer_cli.text.surrogates import mend_surrogates
-
-STDIN = "-"
 
 MAX_LINE_BYTES = 1 << 28
 """A longer line is refused rather than read into memory: it is no record, but a file without line breaks."""
@@ -55,13 +52,7 @@ def read_values(source: str, on_bad: BadLine | None = None) -> Iterator[Line]:
         yield from stream_values(stream, name, on_bad)
 
 
-class LineSource(Protocol):
-    """What lines are read from."""
-
-    def readline(self, limit: int = -1, /) -> bytes: ...
-
-
-def stream_values(stream: LineSource, name: str, on_bad: BadLine | None = None) -> Iterator[Line]:
+def stream_values(stream: Lines, name: str, on_bad: BadLine | None = None) -> Iterator[Line]:
     """Like ``read_values``, from a stream that is open already."""
     lines = _Lines(stream)
     reader = jsonlines.Reader(lines, loads=_loads)
@@ -84,9 +75,9 @@ class _TooLong(ValueError):
 class _Lines:
     """Hands a stream to the reader line by line, and knows which line that was."""
 
-    def __init__(self, stream: LineSource):
+    def __init__(self, stream: Lines):
         self.number = 0
-        self.offset = stream.skipped_bytes if isinstance(stream, _Begun) else 0
+        self.offset = stream.skipped_bytes if isinstance(stream, Begun) else 0
         self._line = b""
         self._stream = stream
 
@@ -126,111 +117,6 @@ def report_bad_line(on_bad: BadLine | None, rejected: Rejected) -> None:
     if on_bad is None:
         raise UsageError(rejected.detail)
     on_bad(rejected)
-
-
-@contextmanager
-def open_input(source: str) -> Iterator[tuple[str, LineSource]]:
-    """The name for messages and the bytes of a file or of stdin ("-"), as UTF-8 without a mark. Raises UsageError."""
-    if source == STDIN:
-        yield "stdin", to_utf8(_stdin())
-        return
-    with open_bytes(source) as stream:
-        yield source, to_utf8(stream)
-
-
-def to_utf8(stream: LineSource) -> LineSource:
-    """A stream as UTF-8 without a byte-order mark; one that is UTF-8 already is handed through. Offsets of a converted
-    stream are its own, not the file's."""
-    head = stream.readline(_HEAD_BYTES)
-    codec, mark_bytes = encoding.byte_order_mark(head)
-    if codec in ("", "utf-8"):
-        return _Begun(head[mark_bytes:], stream, mark_bytes)
-    return _Converted(head[mark_bytes:], stream, codec)
-
-
-_HEAD_BYTES = 8
-"""Enough to tell the encoding by; a pipe whose first line is shorter is not waited for any longer."""
-_BLOCK_BYTES = 65536
-
-
-def open_utf8(path: str) -> IO[bytes]:
-    """A file to be read at any place, as UTF-8: from behind its byte-order mark, or a converted copy of it that goes
-    when it is closed. Raises UsageError."""
-    stream = open_bytes(path)
-    codec, mark_bytes = encoding.byte_order_mark(stream.read(_HEAD_BYTES))
-    stream.seek(mark_bytes)
-    if codec in ("", "utf-8"):
-        return stream
-    with stream:
-        converted: IO[bytes] = TemporaryFile()  # noqa: SIM115
-        lines = _Converted(b"", stream, codec)
-        while line := lines.readline(_BLOCK_BYTES):
-            converted.write(line)
-    converted.flush()
-    converted.seek(0)
-    return converted
-
-
-class _Begun:
-    """A stream whose first bytes were read already."""
-
-    def __init__(self, head: bytes, stream: LineSource, skipped_bytes: int):
-        self.skipped_bytes = skipped_bytes
-        self._head = head
-        self._stream = stream
-
-    def readline(self, limit: int = -1, /) -> bytes:
-        if not self._head:
-            return self._stream.readline(limit)
-        head, self._head = self._head, b""
-        if 0 <= limit < len(head):
-            head, self._head = head[:limit], head[limit:]
-        if head.endswith(b"\n") or self._head:
-            return head
-        return head + self._stream.readline(limit - len(head) if limit >= 0 else limit)
-
-
-class _Converted:
-    """A stream of UTF-16 or UTF-32 as UTF-8; what cannot be read becomes U+FFFD."""
-
-    def __init__(self, head: bytes, stream: LineSource, codec: str):
-        self._decoder = codecs.getincrementaldecoder(codec)("replace")
-        self._stream = stream
-        self._ahead = self._decoder.decode(head).encode("utf-8", "replace")
-        self._ended = False
-
-    def readline(self, limit: int = -1, /) -> bytes:
-        while not self._ended and b"\n" not in self._ahead and (limit < 0 or len(self._ahead) < limit):
-            block = self._stream.readline(_BLOCK_BYTES)
-            self._ended = not block
-            self._ahead += self._decoder.decode(block, final=self._ended).encode("utf-8", "replace")
-        end = self._ahead.find(b"\n") + 1 or len(self._ahead)
-        end = min(end, limit) if limit >= 0 else end
-        line, self._ahead = self._ahead[:end], self._ahead[end:]
-        return line
-
-
-def open_bytes(source: str) -> IO[bytes]:
-    """The bytes of a file. Raises UsageError."""
-    try:
-        return open(source, "rb")
-    except OSError as error:
-        raise UsageError(f"{source}: {error.strerror}: name a readable JSON lines file") from None
-
-
-def _stdin() -> IO[bytes]:
-    """Standard input, through a buffer of our own.
-
-    A thread may still be waiting in a read when the interpreter shuts down; if that read held the lock of Python's own
-    stdin buffer, the shutdown would end in a fatal error.
-    """
-    if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError("nothing on stdin: pipe JSON lines in, or name a file")
-    try:
-        descriptor = sys.stdin.fileno()
-    except (OSError, ValueError):
-        return sys.stdin.buffer
-    return open(descriptor, "rb", closefd=False)
 
 
 def goes_to_a_pipe(target: str) -> bool:
@@ -365,7 +251,7 @@ def cut_torn_line(path: str) -> None:
     if not Path(path).is_file():
         return
     with open(path, "r+b") as stream:
-        if encoding.byte_order_mark(stream.read(_HEAD_BYTES))[0] not in ("", "utf-8"):
+        if encoding.byte_order_mark(stream.read(HEAD_BYTES))[0] not in ("", "utf-8"):
             raise UsageError(f"{path}: written in UTF-16, which cannot be gone on with: convert it to UTF-8")
         stream.seek(0, os.SEEK_END)
         stream.truncate(_last_line_end(stream, stream.tell()))
@@ -398,7 +284,7 @@ def prepare_resume(path: str, key: Key | None = None) -> None:
 
 def _last_item_start(stream: IO[bytes], key: Key) -> int:
     """Where the records begin that have the key of the last one; read from the end."""
-    head_bytes = encoding.byte_order_mark(stream.read(_HEAD_BYTES))[1]
+    head_bytes = encoding.byte_order_mark(stream.read(HEAD_BYTES))[1]
     start = stream.seek(0, os.SEEK_END)
     last: str | None = None
     while start > head_bytes:

@@ -17,10 +17,11 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from webdancer_cli.data import jsonl, sealed
-from webdancer_cli.data.jsonl import STDIN, LineWriter
+from webdancer_cli.data.jsonl import LineWriter
 from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.data.records import QA, Rejected, to_object
 from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, BudgetSpent, Reject
+from webdancer_cli.input_streams import STDIN
 from webdancer_cli.ordered_map import ordered_map
 
 Item = TypeVar("Item")

@@ -18,18 +18,11 @@ from typing import Any
 import msgspec
 
 from webdancer_cli.data import sealed, tables
-from webdancer_cli.data.jsonl import (
-    MAX_LINE_BYTES,
-    BadLine,
-    LineSource,
-    open_input,
-    refuse_other_kind,
-    report_bad_line,
-    stream_values,
-)
+from webdancer_cli.data.jsonl import MAX_LINE_BYTES, BadLine, refuse_other_kind, report_bad_line, stream_values
 from webdancer_cli.data.records import QA, Rejected, WrongShape, from_object
 from webdancer_cli.data.sealed import NO_SEAL_TERMS, SealTerms
 from webdancer_cli.errors import UsageError
+from webdancer_cli.input_streams import Lines, open_input
 from webdancer_cli.text.lenient_json import parse_list
 
 QUESTION_NAMES = ("question", "problem", "prompt", "query")
@@ -88,7 +81,7 @@ def read_questions(
             first = False
 
 
-def _rows(name: str, stream: LineSource, on_bad: BadLine | None) -> Iterator[tuple[str, object]]:
+def _rows(name: str, stream: Lines, on_bad: BadLine | None) -> Iterator[tuple[str, object]]:
     begun = _Begun(stream)
     first = begun.first_line.strip()
     if first.startswith((b"PAR1", b"PK\x03\x04")):
@@ -249,7 +242,7 @@ def _dictionary(text: str) -> Any:
 class _Begun:
     """A stream whose lines were looked at up to the first that is not empty; they are read again."""
 
-    def __init__(self, stream: LineSource, ahead: Iterable[bytes] = ()):
+    def __init__(self, stream: Lines, ahead: Iterable[bytes] = ()):
         self._stream = stream
         self._ahead: list[bytes] = list(ahead)
         self.first_line = b""

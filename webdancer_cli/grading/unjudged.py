@@ -11,6 +11,7 @@ from webdancer_cli.data.pipeline import RunStats
 from webdancer_cli.data.records import QA, Verdict
 from webdancer_cli.errors import BudgetSpent, RunStopped
 from webdancer_cli.grading.exact_match import METHOD, Judge
+from webdancer_cli.input_streams import STDIN
 
 
 async def verdict_or_stop(judge: Judge, qa: QA, answer: str | None) -> tuple[Verdict, RunStopped | None]:
@@ -50,7 +51,7 @@ def drop_unjudged(path: str, wanted: bool) -> Iterator[None]:
 
     The file is another one then, and held as the old one was.
     """
-    if not wanted or path == jsonl.STDIN or not Path(path).is_file():
+    if not wanted or path == STDIN or not Path(path).is_file():
         yield
         return
     jsonl.cut_torn_line(path)

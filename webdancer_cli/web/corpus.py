@@ -19,6 +19,7 @@ from webdancer_cli.data import jsonl
 from webdancer_cli.data.jsonl import BadLine
 from webdancer_cli.data.records import Page, Rejected
 from webdancer_cli.errors import ToolError, UsageError
+from webdancer_cli.input_streams import STDIN, open_utf8
 from webdancer_cli.text.passages import snippet
 from webdancer_cli.text.words import STOPWORDS, raw_words, stem
 from webdancer_cli.web import urls
@@ -52,11 +53,11 @@ class Corpus:
     @classmethod
     def load(cls, path: str, *, snippet_chars: int = 160) -> "Corpus":
         """Index a file of pages. Raises UsageError when it is missing or holds no page."""
-        if path == jsonl.STDIN:
+        if path == STDIN:
             raise UsageError(
                 "--web needs a file: pages on stdin cannot be read again; name the file that --pages wrote"
             )
-        with jsonl.open_utf8(path) as stream:
+        with open_utf8(path) as stream:
             return cls(path, stream, snippet_chars)
 
     def __init__(self, path: str, stream: IO[bytes], snippet_chars: int):

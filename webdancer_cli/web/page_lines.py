@@ -13,6 +13,7 @@ import msgspec
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.jsonl import BadLine
 from webdancer_cli.data.records import Link, Page, Rejected, WrongShape, fits, from_object
+from webdancer_cli.input_streams import open_input
 from webdancer_cli.text.surrogates import mend_surrogates
 
 _OPTIONAL = {field.name: field.type for field in msgspec.structs.fields(Page) if not field.required}
@@ -24,7 +25,7 @@ def read_pages(path: str, on_bad: BadLine | None = None) -> Iterator[Page]:
     Also raises UsageError when the first line is another kind of record.
     """
     first = True
-    with jsonl.open_input(path) as (name, stream):
+    with open_input(path) as (name, stream):
         for number, line in enumerate(iter(stream.readline, b""), 1):
             if not line.strip():
                 continue
