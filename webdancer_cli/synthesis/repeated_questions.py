@@ -16,12 +16,12 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from math import ceil
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from webdancer_cli.data.records import QA
 from webdancer_cli.errors import WebdancerError
 from webdancer_cli.synthesis.checks import QuestionFault
-from webdancer_cli.text.spacing import fold
+from webdancer_cli.text.spacing import fold, squeeze
 from webdancer_cli.text.words import raw_words
 
 CACHE_KIB = 8192
@@ -71,36 +71,40 @@ class Repeats:
     def recall(self, qa: QA) -> None:
         """Add what an earlier run wrote: it may come once again, as itself."""
         with _telling():
-            if not self._same(qa, self._last_place + 1, "kept"):
-                self._insert(qa, _pairs(qa), self.next_place(), awaited=True, offered=True)
+            form = _form(qa)
+            if not self._same(form, self._last_place + 1, "kept"):
+                self._insert(form, self.next_place(), awaited=True, offered=True)
 
     def find(self, qa: QA, place: int | None = None) -> QuestionFault | None:
         """``duplicate`` or ``near_duplicate`` if a question before a ``place`` (before now) is the same, or nearly."""
         with _telling():
-            return self._fault(qa, _pairs(qa), self._last_place + 1 if place is None else place, "kept")
+            form, place = _form(qa), self._last_place + 1 if place is None else place
+            return self._fault(form, self._same(form, place, "kept"), place, "kept")
 
     def add(self, qa: QA, place: int | None = None) -> None:
         """Remember a question at its ``place`` (behind all others)."""
         with _telling():
-            self._add(qa, _pairs(qa), self.next_place() if place is None else place)
+            form, place = _form(qa), self.next_place() if place is None else place
+            self._add(form, self._same(form, place, "kept"), place)
 
     def add_unless_found(self, qa: QA) -> QuestionFault | None:
         """Remember a question unless it repeats one; then say which."""
         with _telling():
-            pairs, place = _pairs(qa), self.next_place()
-            if fault := self._fault(qa, pairs, place, "kept"):
+            form, place = _form(qa), self.next_place()
+            same = self._same(form, place, "kept")
+            if fault := self._fault(form, same, place, "kept"):
                 return fault
-            self._add(qa, pairs, place)
+            self._add(form, same, place)
             return None
 
     def offer(self, qa: QA, place: int) -> bool:
         """Remember a question of which it is not known yet whether it will be kept, unless it repeats another that was
         offered, kept or not; whether it was new."""
         with _telling():
-            pairs = _pairs(qa)
-            is_new = not self._fault(qa, pairs, place, "offered")
+            form = _form(qa)
+            is_new = not self._fault(form, self._same(form, place, "offered"), place, "offered")
             if is_new:
-                self._insert(qa, pairs, place, offered=True)
+                self._insert(form, place, offered=True)
             return is_new
 
     def refuse(self, place: int) -> None:
@@ -108,20 +112,18 @@ class Repeats:
         with _telling():
             self._database.execute("UPDATE met SET kept = FALSE WHERE place = ?", (place,))
 
-    def _fault(self, qa: QA, pairs: set[int], place: int, among: Among) -> QuestionFault | None:
-        if (same := self._same(qa, place, among)) and same == (qa.id, True):
-            return None
-        if same:
-            return QuestionFault("duplicate", f"of {same[0]}: {qa.question}")
-        if alike := self._alike(pairs, place, among):
-            return QuestionFault("near_duplicate", f"of {alike}: {qa.question}")
-        return None
-
-    def _same(self, qa: QA, place: int, among: Among) -> tuple[str, bool] | None:
+    def _same(self, form: "_Form", place: int, among: Among) -> tuple[str, bool] | None:
         """The id of the first question before a place in the same words, and whether it may come again as itself."""
         query = f"SELECT id, awaited FROM met WHERE wording = ? AND place < ? AND {among} ORDER BY place LIMIT 1"
-        found: tuple[str, bool] | None = self._database.execute(query, (_wording(qa), place)).fetchone()
+        found: tuple[str, bool] | None = self._database.execute(query, (form.wording, place)).fetchone()
         return found
+
+    def _fault(self, form: "_Form", same: tuple[str, bool] | None, place: int, among: Among) -> QuestionFault | None:
+        if same:
+            comes_again = same == (form.qa.id, True)
+            return None if comes_again else QuestionFault("duplicate", f"of {same[0]}: {form.qa.question}")
+        alike = self._alike(form.pairs, place, among)
+        return QuestionFault("near_duplicate", f"of {alike}: {form.qa.question}") if alike else None
 
     def _alike(self, pairs: set[int], place: int, among: Among) -> str | None:
         """The id of the first question before a place that is nearly the same."""
@@ -132,18 +134,18 @@ class Repeats:
         )
         return next((id for id, packed in candidates if jaccard(pairs, array("q", packed)) >= self._similarity), None)
 
-    def _add(self, qa: QA, pairs: set[int], place: int) -> None:
-        if self._same(qa, place, "kept") == (qa.id, True):
-            row = (_wording(qa), qa.id)
+    def _add(self, form: "_Form", same: tuple[str, bool] | None, place: int) -> None:
+        if same == (form.qa.id, True):
+            row = (form.wording, form.qa.id)
             self._database.execute("UPDATE met SET awaited = FALSE WHERE wording = ? AND id = ?", row)
         else:
-            self._insert(qa, pairs, place)
+            self._insert(form, place)
 
-    def _insert(self, qa: QA, pairs: set[int], place: int, *, awaited: bool = False, offered: bool = False) -> None:
-        row = (place, _wording(qa), qa.id, array("q", pairs).tobytes(), awaited, offered, True)
+    def _insert(self, form: "_Form", place: int, *, awaited: bool = False, offered: bool = False) -> None:
+        row = (place, form.wording, form.qa.id, array("q", form.pairs).tobytes(), awaited, offered, True)
         self._database.execute(f"INSERT INTO met VALUES ({','.join('?' * len(row))})", row)
-        self._database.executemany("INSERT INTO holders VALUES (?, ?)", [(pair, place) for pair in sorted(pairs)])
-        for pair in pairs:
+        self._database.executemany("INSERT INTO holders VALUES (?, ?)", [(pair, place) for pair in sorted(form.pairs)])
+        for pair in form.pairs:
             self._counts[pair % COUNTERS] += 1
 
     def _telling(self, pairs: set[int]) -> list[int]:
@@ -176,17 +178,20 @@ def jaccard(one: set[int], other: Collection[int]) -> float:
     return common / (len(one) + len(other) - common)
 
 
-def _wording(qa: QA) -> int:
-    """A question up to case, punctuation and spaces, as 64 bits."""
-    return hash(" ".join(raw_words(qa.question)) or qa.question)
+class _Form(NamedTuple):
+    """A question as it is compared: its wording up to case, punctuation and spaces, and its pairs of neighbouring words
+    under its label, each as 64 bits. The upper bits of the pairs are the label's, so that the pairs of a question stand
+    together in the index."""
+
+    qa: QA
+    wording: int
+    pairs: set[int]
 
 
-def _pairs(qa: QA) -> set[int]:
-    """The pairs of neighbouring words of a question, under its label.
-
-    The upper bits are those of the label, so that the pairs of a question stand together in the index.
-    """
-    names = sorted({name.casefold() for name in _NAME.findall(" ".join(qa.question.split()))})
+def _form(qa: QA) -> _Form:
+    words = raw_words(qa.question)
+    names = sorted({name.casefold() for name in _NAME.findall(squeeze(qa.question))})
     label = "|".join([fold(qa.answer), str(qa.level), *names])
     upper = hash(label) & ~_LOWER
-    return {upper | hash((label, *pair)) & _LOWER for pair in pairwise(raw_words(qa.question))} or {upper}
+    pairs = {upper | hash((label, *pair)) & _LOWER for pair in pairwise(words)} or {upper}
+    return _Form(qa, hash(" ".join(words) or qa.question), pairs)
