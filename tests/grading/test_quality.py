@@ -89,6 +89,7 @@ def test_looking_only_where_words_are_frequent_changes_no_count(letters: list[st
 def test_scripts_without_spaces_are_counted_by_character() -> None:
     assert split_words("我们search东京 now") == ["我", "们", "search", "东", "京", "now"]
     assert split_words("né à Paris") == ["né", "à", "Paris"]
+    assert split_words("𠮷野 ລາວ now") == ["𠮷", "野", "ລ", "າ", "ວ", "now"]
     assert max_repeats(split_words("好的" * 20), 10) == 16  # 40 characters hold 31 10-grams, 16 of which begin with 好
 
 

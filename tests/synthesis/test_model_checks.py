@@ -37,7 +37,7 @@ def qa(name: str) -> QA:
 
 
 async def passed(judge: Remembering, name: str) -> QA | RefusedQuestion:
-    return await ModelChecks(judge, load("default"), closed_book=True, verify=False).passed(qa(name))
+    return await ModelChecks(judge, load("default"), closed_book=True, verify=False).check(qa(name))
 
 
 @pytest.mark.parametrize("known", ["a", "The A", "A-1"])
@@ -87,7 +87,7 @@ async def test_a_question_that_its_quotes_do_not_prove_is_refused(holds: dict[st
     judge = Strict(**holds)
     asked = qa("a")
     asked.evidence = [Evidence(url="http://a.test/", title="A", quote="The A is who.")]
-    outcome = await ModelChecks(judge, load("default"), closed_book=False, verify=True).passed(asked)
+    outcome = await ModelChecks(judge, load("default"), closed_book=False, verify=True).check(asked)
     assert "1. A: The A is who." in judge.shown and "Who is a?" in judge.shown and "\nThe A\n" in judge.shown
     assert asked.usage == Usage(calls=1, input_tokens=7)
     if reason is None:
@@ -99,8 +99,8 @@ async def test_a_question_that_its_quotes_do_not_prove_is_refused(holds: dict[st
 
 async def test_the_cheaper_check_comes_first_and_its_no_is_the_last_word() -> None:
     judge = Strict()
-    outcome = await ModelChecks(judge, load("default"), closed_book=True, verify=True).passed(qa("a"))
+    outcome = await ModelChecks(judge, load("default"), closed_book=True, verify=True).check(qa("a"))
     assert isinstance(outcome, QA) and outcome.usage == Usage(calls=2, input_tokens=14) and "quotes" in judge.shown
     judge = Strict(answer="The A")
-    outcome = await ModelChecks(judge, load("default"), closed_book=True, verify=True).passed(qa("a"))
+    outcome = await ModelChecks(judge, load("default"), closed_book=True, verify=True).check(qa("a"))
     assert isinstance(outcome, RefusedQuestion) and "from memory" in judge.shown

@@ -42,7 +42,7 @@ class Checking(ModelChecks):
         self.asked: list[str] = []
         self._refuses, self._spent, self._seconds = refuses, spent, seconds
 
-    async def passed(self, qa: QA) -> Outcome:
+    async def check(self, qa: QA) -> Outcome:
         self.asked.append(qa.id)
         await asyncio.sleep(self._seconds[len(self.asked) % len(self._seconds)])
         if qa.id == self._spent:
@@ -77,7 +77,7 @@ async def screened(
             before.add(question)
             repeats.recall(question)
         try:
-            async for group in Screen(repeats, before, mix or Mix({}), checks, jobs).passing(stream(groups)):
+            async for group in Screen(repeats, before, mix or Mix({}), checks, jobs).let_through(stream(groups)):
                 given.append(group)
         except BudgetSpent:
             given.append(QuestionGroup([], "stopped"))
@@ -152,10 +152,10 @@ async def test_no_more_than_jobs_are_asked_about_at_once() -> None:
     class Counting(Checking):
         at_once, most = 0, 0
 
-        async def passed(self, qa: QA) -> Outcome:
+        async def check(self, qa: QA) -> Outcome:
             self.at_once += 1
             self.most = max(self.most, self.at_once)
-            outcome = await super().passed(qa)
+            outcome = await super().check(qa)
             self.at_once -= 1
             return outcome
 

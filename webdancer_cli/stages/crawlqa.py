@@ -52,9 +52,9 @@ async def run(
                 async with (
                     aclosing(pages_of_roots(options, output, progress, tape)) as pages,
                     aclosing(author.write(pages, earlier)) as groups,
-                    aclosing(screen.passing(groups)) as passing,
+                    aclosing(screen.let_through(groups)) as screened,
                 ):
-                    while not outlet.is_full and (group := await anext(passing, None)):
+                    while not outlet.is_full and (group := await anext(screened, None)):
                         outlet.put(group)
             except RunStopped as stop:
                 output.stats.stopped = str(stop)

@@ -14,7 +14,7 @@ from webdancer_cli.llm.structured_output import ChatModel, TextOrNumber, ask_for
 from webdancer_cli.prompts import PromptSet
 from webdancer_cli.synthesis.protocols import Outcome, RefusedQuestion
 
-Verdict = tuple[Reject | None, Usage]
+CheckResult = tuple[Reject | None, Usage]
 """Why a question cannot pass, if it cannot, and what it took to find out."""
 
 
@@ -42,7 +42,7 @@ class ModelChecks:
         wanted = ((self.closed_book, closed_book), (self.verify, verify))
         self._checks = [check for check, is_wanted in wanted if is_wanted]
 
-    async def passed(self, qa: QA) -> Outcome:
+    async def check(self, qa: QA) -> Outcome:
         """The question with what the checks took, or why it did not pass. Raises RunStopped."""
         for check in self._checks:
             try:
@@ -54,7 +54,7 @@ class ModelChecks:
                 return RefusedQuestion(reject, qa)
         return qa
 
-    async def closed_book(self, qa: QA) -> Verdict:
+    async def closed_book(self, qa: QA) -> CheckResult:
         """Raises ModelError and RunStopped."""
         reply, usage = await ask_for_json(
             self._judge, ClosedBookReply, self._prompts["closed_book.md"], question=qa.question
@@ -62,7 +62,7 @@ class ModelChecks:
         knows = exact_match.match_answer(reply.answer, qa.answer, qa.aliases).outcome == "correct"
         return Reject("closed_book", reply.answer, failed=False) if knows else None, usage
 
-    async def verify(self, qa: QA) -> Verdict:
+    async def verify(self, qa: QA) -> CheckResult:
         """Raises ModelError and RunStopped."""
         quotes = "\n".join(f"{place}. {proof.title}: {proof.quote}" for place, proof in enumerate(qa.evidence, 1))
         said, usage = await ask_for_json(

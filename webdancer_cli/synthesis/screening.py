@@ -23,7 +23,7 @@ from webdancer_cli.synthesis.repeated_questions import Repeats
 from webdancer_cli.synthesis.resume import Earlier, mark_group
 
 
-@dataclass
+@dataclass(eq=False)
 class _Candidate:
     """An outcome on its way, with its place among all; whether the model ``is_asked`` about it before its turn."""
 
@@ -51,7 +51,7 @@ class Screen:
         self._jobs = jobs
         self._free = asyncio.Semaphore(jobs)
 
-    async def passing(self, groups: AsyncIterator[QuestionGroup]) -> AsyncGenerator[QuestionGroup, None]:
+    async def let_through(self, groups: AsyncIterator[QuestionGroup]) -> AsyncGenerator[QuestionGroup, None]:
         """The groups with a reason beside each question that is not to be written; the others carry the group's mark.
 
         Raises RunStopped, after what can still be given.
@@ -85,26 +85,25 @@ class Screen:
     async def _check(self, candidates: _Candidates) -> _Candidates:
         """The group after the model checks. Raises Stopped, with those of it that were still checked."""
         stops = await gather_or_cancel(self._check_one(member) for member in candidates.members)
-        stop = next(filter(None, stops), None)
-        if stop is None:
-            return candidates
-        self._refuse([member for member, dropped in zip(candidates.members, stops, strict=True) if dropped])
-        left = [member for member, dropped in zip(candidates.members, stops, strict=True) if not dropped]
-        raise Stopped(stop, _Candidates("", left))
+        if stop := next(filter(None, stops), None):
+            lost = [member for member, cause in zip(candidates.members, stops, strict=True) if cause]
+            self._refuse(lost)
+            raise Stopped(stop, _Candidates("", [member for member in candidates.members if member not in lost]))
+        return candidates
 
     async def _check_one(self, member: _Candidate) -> RunStopped | None:
         """Ask the model about a question that is to be asked about; what stopped the run, if that did."""
         if member.is_asked:
             async with self._free:
                 try:
-                    member.outcome = await self._passed(member.outcome)
+                    member.outcome = await self._checked_by_model(member.outcome)
                 except RunStopped as stop:
                     return stop
         return None
 
-    async def _passed(self, outcome: Outcome) -> Outcome:
+    async def _checked_by_model(self, outcome: Outcome) -> Outcome:
         """The question, or why a model does not let it pass. Raises RunStopped."""
-        return await self._checks.passed(outcome) if self._checks and isinstance(outcome, QA) else outcome
+        return await self._checks.check(outcome) if self._checks and isinstance(outcome, QA) else outcome
 
     async def _decide(self, candidates: _Candidates) -> tuple[QuestionGroup, RunStopped | None]:
         """The group, now that all before it are decided; as far as it was when the run was stopped, if it was."""
@@ -143,7 +142,7 @@ class Screen:
             return None
         if surplus := self._mix.surplus(qa):
             return RefusedQuestion(surplus, qa)
-        return qa if member.is_asked else await self._passed(qa)
+        return qa if member.is_asked else await self._checked_by_model(qa)
 
     def _refuse(self, members: list[_Candidate]) -> None:
         """What is not to be written makes nothing a duplicate."""
