@@ -350,9 +350,10 @@ def test_a_group_with_a_duplicate_is_done_and_not_paid_for_again(tmp_path: Path)
     assert [qa.answer for qa in questions(tmp_path)] == ["Anna Berg", "Otto Lind", "Ida Thorne"]
     assert [qa.extra["group"]["questions"] for qa in questions(tmp_path)] == [1, 2, 2]
     (tmp_path / "qa.jsonl").write_text("".join((tmp_path / "qa.jsonl").read_text().splitlines(keepends=True)[:2]))
-    model, more = Shown(said), options(tmp_path, root, resume=True, **given)
-    run(more, ChatAuthor(more, model, prompts.load("default")))
-    assert model.asked == ["Second"] and len(questions(tmp_path)) == 3  # one of its two was missing
+    for expected in (["Second"], []):  # one of its two was missing; what the first page gave, too, is none of its own
+        model, more = Shown(said), options(tmp_path, root, resume=True, **given)
+        run(more, ChatAuthor(more, model, prompts.load("default")))
+        assert model.asked == expected and len(questions(tmp_path)) == 3
 
 
 def test_a_closed_book_failure_is_tried_again_and_only_that(corpus: str, tmp_path: Path) -> None:

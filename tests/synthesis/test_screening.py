@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from webdancer_cli.synthesis.mix import Mix, parse
 from webdancer_cli.synthesis.model_checks import ModelChecks
 from webdancer_cli.synthesis.protocols import Outcome, QuestionGroup, RefusedQuestion
 from webdancer_cli.synthesis.repeated_questions import Repeats
-from webdancer_cli.synthesis.resume import Earlier, group_mark
+from webdancer_cli.synthesis.resume import Earlier, group_mark, mark_group
 from webdancer_cli.synthesis.screening import Screen
 
 WORDINGS = ("Who is the mayor of the town of number {}?", "WHO is the mayor of the town of number {}?",
@@ -109,9 +110,13 @@ async def test_a_group_with_a_failure_is_not_named_so_that_it_is_asked_about_aga
     assert shown(await screened([QuestionGroup([qa("1")])])) == [["1"]]  # nothing is saved by naming it
 
 
-async def test_what_an_earlier_run_wrote_counts_in_its_group_and_comes_once() -> None:
-    (group,) = await screened([QuestionGroup([qa("1"), qa("2"), qa("1")], "k")], earlier=[qa("1")])
-    assert shown([group]) == [["2 of 2", "duplicate"]] and group.already == 1
+@pytest.mark.parametrize(("key", "of"), [("k", 2), ("l", 1), ("", 1)])
+async def test_what_an_earlier_run_wrote_comes_once_and_counts_in_the_group_that_it_names(key: str, of: int) -> None:
+    written = qa("1")
+    if key:
+        mark_group([written], key, 1)
+    (group,) = await screened([QuestionGroup([qa("1"), qa("2"), qa("1")], "k")], earlier=[written])
+    assert shown([group]) == [[f"2 of {of}", "duplicate"]] and group.already == 1
 
 
 async def test_a_question_without_a_place_in_the_mix_makes_no_later_one_a_duplicate() -> None:
@@ -131,7 +136,7 @@ async def test_what_repeats_another_is_asked_about_only_if_that_was_refused() ->
 async def test_nothing_is_asked_about_what_an_earlier_run_wrote() -> None:
     checks = Checking()
     (group,) = await screened([QuestionGroup([qa("1"), qa("2")], "k")], checks, earlier=[qa("1")])
-    assert (shown([group]), group.already, checks.asked) == ([["2 of 2"]], 1, [qa("2").id])
+    assert (shown([group]), group.already, checks.asked) == ([["2 of 1"]], 1, [qa("2").id])
 
 
 async def test_a_stop_in_the_middle_of_a_group_gives_what_was_checked_without_its_name() -> None:

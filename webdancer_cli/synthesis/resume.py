@@ -1,7 +1,7 @@
 """What an earlier run has written already, so that nothing is written or paid for twice: read once, from its records.
 
 A question that a model wrote names the group of pages that the model was shown, by a key, and how many questions of
-that group went to the output. The group is done when they are all there. If a question failed for a reason that may
+that group the output has. The group is done when they are all there. If a question failed for a reason that may
 pass, no record names its group, and the group is asked about again. So is a group that left no record at all: none of
 its questions was sound, or new.
 """
@@ -51,8 +51,11 @@ class Earlier:
         self.ids.add(qa.id)
         self.types[qa.type] += 1
         if mark := group_mark(qa.extra):
-            there, _ = self._groups.get(mark.key, (0, 0))
-            self._groups[mark.key] = there + 1, mark.questions
+            self._groups[mark.key] = self.count(mark.key) + 1, mark.questions
+
+    def count(self, key: str) -> int:
+        """How many records name a group."""
+        return self._groups.get(key, (0, 0))[0]
 
     def groups(self, *, begun: bool = False) -> set[str]:
         """The keys of the groups whose questions are all there; with ``begun``, of those that have any."""

@@ -119,7 +119,7 @@ class Screen:
         sound = [outcome for outcome in outcomes if isinstance(outcome, QA)]
         failed = any(isinstance(outcome, RefusedQuestion) and outcome.reject.failed for outcome in outcomes)
         if key and not failed:
-            mark_group(sound, key, already + len(sound))
+            mark_group(sound, key, self._earlier.count(key) + len(sound))
         return QuestionGroup(outcomes, key, already), stop
 
     async def _decided(self, member: _Candidate) -> Outcome | None:
