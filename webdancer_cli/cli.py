@@ -96,7 +96,7 @@ def _outputs_held(options: Any) -> AbstractContextManager[None]:
         return nullcontext()
     names = ["rejects", "unused_qa", "report"]
     if isinstance(options, config.CrawlqaOptions):
-        from webdancer_cli.web.roots import writes_pages
+        from webdancer_cli.web.crawl.roots import writes_pages
 
         names += ["pages"] if writes_pages(options) else []
     files = [path for path in [options.out, *(getattr(options, name, None) for name in names)] if path and path != "-"]

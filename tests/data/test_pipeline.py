@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from webdancer_cli.data import jsonl, pipeline
+from webdancer_cli.data.ordered_map import Stopped
 from webdancer_cli.data.records import QA, Rejected
 from webdancer_cli.errors import BudgetSpent, Reject, ServiceRefused, UsageError
-from webdancer_cli.ordered_map import Stopped
 
 
 class Item(msgspec.Struct):

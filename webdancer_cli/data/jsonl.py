@@ -16,10 +16,10 @@ from typing import IO, Any, NamedTuple, TypeVar
 import jsonlines
 import msgspec
 
+from webdancer_cli.data.input_streams import HEAD_BYTES, STDIN, Begun, Lines, open_input
 from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.data.records import AnyRecord, Record, Rejected, WrongShape, from_object, to_object
 from webdancer_cli.errors import ClosedPipe, UsageError, WebdancerError
-from webdancer_cli.input_streams import HEAD_BYTES, STDIN, Begun, Lines, open_input
 from webdancer_cli.text import encoding
 from webdancer_cli.text.surrogates import mend_surrogates
 

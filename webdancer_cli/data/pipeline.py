@@ -17,12 +17,12 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from webdancer_cli.data import jsonl, sealed
+from webdancer_cli.data.input_streams import STDIN
 from webdancer_cli.data.jsonl import LineWriter
 from webdancer_cli.data.key_set import KeySet
+from webdancer_cli.data.ordered_map import ordered_map
 from webdancer_cli.data.records import QA, Rejected, to_object
 from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, BudgetSpent, Reject
-from webdancer_cli.input_streams import STDIN
-from webdancer_cli.ordered_map import ordered_map
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -162,8 +162,8 @@ async def run_pipeline(
     run itself is cancelled (Ctrl-C): the file ends with a whole record, and ``--resume`` does the rest.
 
     On BudgetSpent and on ServiceRefused nothing new is begun; what can still be finished is, and written. Then
-    ``stats.stopped`` says why the budget ended the run, and ServiceRefused is raised. ``work`` says by ``ordered_map.Stopped``
-    what it has of an item.
+    ``stats.stopped`` says why the budget ended the run, and ServiceRefused is raised. ``work`` says by
+    ``ordered_map.Stopped`` what it has of an item.
     """
     finished = 0
     fresh = _fresh(items, output, key)

@@ -18,11 +18,11 @@ from typing import Any
 import msgspec
 
 from webdancer_cli.data import sealed, tables
+from webdancer_cli.data.input_streams import Lines, open_input
 from webdancer_cli.data.jsonl import MAX_LINE_BYTES, BadLine, refuse_other_kind, report_bad_line, stream_values
 from webdancer_cli.data.records import QA, Rejected, WrongShape, from_object
 from webdancer_cli.data.sealed import NO_SEAL_TERMS, SealTerms
 from webdancer_cli.errors import UsageError
-from webdancer_cli.input_streams import Lines, open_input
 from webdancer_cli.text.lenient_json import parse_list
 
 QUESTION_NAMES = ("question", "problem", "prompt", "query")

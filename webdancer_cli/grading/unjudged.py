@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 
 from webdancer_cli.data import jsonl, locks
+from webdancer_cli.data.input_streams import STDIN
 from webdancer_cli.data.pipeline import RunStats
 from webdancer_cli.data.records import QA, Verdict
 from webdancer_cli.errors import BudgetSpent, RunStopped
 from webdancer_cli.grading.exact_match import METHOD, Judge
-from webdancer_cli.input_streams import STDIN
 
 
 async def verdict_or_stop(judge: Judge, qa: QA, answer: str | None) -> tuple[Verdict, RunStopped | None]:

@@ -20,7 +20,7 @@ from webdancer_cli.synthesis.repeated_questions import Repeats
 from webdancer_cli.synthesis.resume import Earlier
 from webdancer_cli.synthesis.screening import Screen
 from webdancer_cli.tape import Tape
-from webdancer_cli.web.roots import pages_of_roots, refuse_clashes
+from webdancer_cli.web.crawl.roots import pages_of_roots, refuse_clashes
 
 PAGES_PER_QUESTION = 5
 """A run with fewer questions than one on so many pages says what to do."""
@@ -46,7 +46,7 @@ async def run(
             mixing = mix.Mix(shares, earlier.types)
             screen, outlet = (
                 Screen(repeats, earlier, mixing, checks, options.jobs),
-                Outlet(output, mixing, options.limit),
+                QuestionOutlet(output, mixing, options.limit),
             )
             try:
                 async with (
@@ -94,7 +94,7 @@ def refuse_idle_judge(options: config.CrawlqaOptions) -> None:
         )
 
 
-class Outlet:
+class QuestionOutlet:
     """Where questions go: to the output in their shares and up to the limit, or to the rejects."""
 
     def __init__(self, output: RecordWriter, mixing: mix.Mix, limit: int | None):
@@ -139,7 +139,7 @@ class Outlet:
             self.output.reject(surplus, qa, qa.id)
 
 
-def _remark(options: config.CrawlqaOptions, author: QuestionWriter, outlet: Outlet) -> str:
+def _remark(options: config.CrawlqaOptions, author: QuestionWriter, outlet: QuestionOutlet) -> str:
     """What to say about a site of which rules understand too little, or a model for which pages are too much."""
     questions, pages = outlet.questions, outlet.output.stats.counts["pages"]
     if outlet.is_full or outlet.output.stats.exit_code or questions * PAGES_PER_QUESTION >= pages:

@@ -32,7 +32,7 @@ async def run(options: config.E2hqaOptions, rewriter: QuestionRewriter, progress
         raise UsageError(f"--out {options.out}: that is the corpus; name another file")
     refuse_idle_judge(options)
     web = Corpus.load(options.web)
-    with Repeats(config.LintOptions.similarity) as repeats, Outlet(options, repeats) as output:
+    with Repeats(config.LintOptions.similarity) as repeats, RewriteOutput(options, repeats) as output:
 
         async def work(qa: QA) -> list[QA]:
             try:
@@ -106,7 +106,7 @@ def _tell_failures(stats: RunStats, rewriter: QuestionRewriter) -> None:
         stats.reasons.update(rewriter.failures)
 
 
-class Outlet(RecordWriter):
+class RewriteOutput(RecordWriter):
     """Writes each question once: what one was rewritten into may be another one of the input, or nearly.
 
     ``done`` holds the ids of the questions that an earlier run was done with. With ``keep_chain`` the records of the

@@ -18,6 +18,7 @@ from webdancer_cli.agent.episode import FAILED_ENDINGS, Limits, Policy, play
 from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.data import jsonl
+from webdancer_cli.data.ordered_map import Stopped
 from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, drop_duplicates
 from webdancer_cli.data.pipeline import run_pipeline as flow_run
 from webdancer_cli.data.questions import read_questions
@@ -30,7 +31,6 @@ from webdancer_cli.grading.exact_match import Judge, MatchJudge
 from webdancer_cli.grading.format import format_ok
 from webdancer_cli.grading.scores import Scoreboard, Scores
 from webdancer_cli.options import config
-from webdancer_cli.ordered_map import Stopped
 from webdancer_cli.prompts import load_for
 from webdancer_cli.web.corpus import Corpus, report_rejected
 from webdancer_cli.web.protocols import Web

@@ -28,6 +28,7 @@ from typing import IO, Any, NamedTuple
 import msgspec
 
 from webdancer_cli.agent.custom_tools import load_tools
+from webdancer_cli.data.input_streams import STDIN
 from webdancer_cli.data.jsonl import LineWriter
 from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, iterate_in_thread
@@ -42,7 +43,6 @@ from webdancer_cli.grading.format import FormatFault, Schema, format_fault, own_
 from webdancer_cli.grading.funnel import Funnel, FunnelStep
 from webdancer_cli.grading.quality import quality_fault
 from webdancer_cli.grading.selection import SelectionEntry, duplicate_key, select_best, selection_entry
-from webdancer_cli.input_streams import STDIN
 from webdancer_cli.options import config
 from webdancer_cli.transcript import released_format
 from webdancer_cli.transcript.grammar import Turn

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from webdancer_cli.data import jsonl
+from webdancer_cli.data.input_streams import STDIN
 from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats
 from webdancer_cli.data.questions import read_questions
@@ -12,7 +13,6 @@ from webdancer_cli.data.records import QA
 from webdancer_cli.data.sealed import SealTerms
 from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import Reject, UsageError
-from webdancer_cli.input_streams import STDIN
 from webdancer_cli.options import config
 from webdancer_cli.synthesis.linter import BenchmarkNgrams, Linter, LintReport
 from webdancer_cli.synthesis.repeated_questions import Repeats

@@ -19,6 +19,7 @@ from webdancer_cli.agent.custom_tools import load_tools
 from webdancer_cli.agent.episode import FAILED_ENDINGS, Limits, Policy, play
 from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.tools import Tools
+from webdancer_cli.data.ordered_map import Stopped
 from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, drop_duplicates
 from webdancer_cli.data.pipeline import run_pipeline as flow_run
 from webdancer_cli.data.questions import read_questions
@@ -29,7 +30,6 @@ from webdancer_cli.errors import Reject, RunStopped
 from webdancer_cli.grading import exact_match, unjudged
 from webdancer_cli.grading.exact_match import Judge, MatchJudge
 from webdancer_cli.options import config
-from webdancer_cli.ordered_map import Stopped
 from webdancer_cli.prompts import PromptSet, load_for
 from webdancer_cli.transcript import released_format
 from webdancer_cli.web.corpus import Corpus, report_rejected

@@ -12,10 +12,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from webdancer_cli.data.ordered_map import Stopped, ordered_map
 from webdancer_cli.data.pipeline import gather_or_cancel
 from webdancer_cli.data.records import QA
 from webdancer_cli.errors import Reject, RunStopped
-from webdancer_cli.ordered_map import Stopped, ordered_map
 from webdancer_cli.synthesis.mix import Mix
 from webdancer_cli.synthesis.model_checks import ModelChecks
 from webdancer_cli.synthesis.protocols import Outcome, QuestionGroup, RefusedQuestion

@@ -16,10 +16,10 @@ import numpy as np
 from bm25s.tokenization import Tokenized
 
 from webdancer_cli.data import jsonl
+from webdancer_cli.data.input_streams import STDIN, open_utf8
 from webdancer_cli.data.jsonl import BadLine
 from webdancer_cli.data.records import Page, Rejected
 from webdancer_cli.errors import ToolError, UsageError
-from webdancer_cli.input_streams import STDIN, open_utf8
 from webdancer_cli.text.passages import snippet
 from webdancer_cli.text.words import STOPWORDS, raw_words, stem
 from webdancer_cli.web import urls

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from webdancer_cli.data import jsonl
+from webdancer_cli.data.input_streams import open_input
 from webdancer_cli.data.jsonl import BadLine
 from webdancer_cli.data.records import Link, Page, Rejected, WrongShape, fits, from_object
-from webdancer_cli.input_streams import open_input
 from webdancer_cli.text.surrogates import mend_surrogates
 
 _OPTIONAL = {field.name: field.type for field in msgspec.structs.fields(Page) if not field.required}

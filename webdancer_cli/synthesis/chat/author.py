@@ -5,11 +5,11 @@ from contextlib import aclosing
 
 import msgspec
 
+from webdancer_cli.data.ordered_map import ordered_map
 from webdancer_cli.data.records import QA, Evidence, Page, Usage, content_id
 from webdancer_cli.errors import ModelError, Reject
 from webdancer_cli.llm import structured_output
 from webdancer_cli.options import config
-from webdancer_cli.ordered_map import ordered_map
 from webdancer_cli.prompts import PromptSet, fill
 from webdancer_cli.synthesis import mix
 from webdancer_cli.synthesis.chat import page_groups

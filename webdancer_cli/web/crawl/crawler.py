@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from rensa import RMinHash
 
+from webdancer_cli.data.ordered_map import TasksInOrder
 from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Reject
 from webdancer_cli.options import config
-from webdancer_cli.ordered_map import TasksInOrder
 from webdancer_cli.tape import Tape
 from webdancer_cli.web import urls
 from webdancer_cli.web.crawl.frontier import CrawlTarget, FileNames, Frontier, host_of

@@ -7,9 +7,9 @@ from contextlib import aclosing
 from pathlib import Path
 from urllib.parse import quote
 
+from webdancer_cli.data.ordered_map import ordered_map
 from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Reject
-from webdancer_cli.ordered_map import ordered_map
 from webdancer_cli.web.crawl import warc
 from webdancer_cli.web.crawl.near_duplicates import NearDuplicates, minhash_signature
 from webdancer_cli.web.extract.page_extractor import PageExtractor

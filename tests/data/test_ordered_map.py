@@ -6,8 +6,8 @@ from contextlib import aclosing
 
 import pytest
 
+from webdancer_cli.data.ordered_map import Stopped, ordered_map
 from webdancer_cli.errors import BudgetSpent
-from webdancer_cli.ordered_map import Stopped, ordered_map
 
 
 async def numbers(last: int, *, spent: bool = False) -> AsyncIterator[int]:
