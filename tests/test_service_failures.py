@@ -22,15 +22,15 @@ from webdancer_cli.data.pipeline import RunStats
 from webdancer_cli.errors import ServiceRefused
 from webdancer_cli.grading.critic import Critic
 from webdancer_cli.grading.model_judge import ModelJudge
-from webdancer_cli.llm.client import ChatClient, Patience
+from webdancer_cli.llm.client import ChatClient
 from webdancer_cli.options import config
 from webdancer_cli.prompts import load
+from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.stages import crawlqa, e2hqa, sample
 from webdancer_cli.stages import filter as filter_stage
 from webdancer_cli.synthesis.chat.author import ChatAuthor
 from webdancer_cli.synthesis.chat.rewriter import ChatRewriter
 from webdancer_cli.tape import Tape
-from webdancer_cli.web import json_api
 from webdancer_cli.web.live.jina_reader import JinaReader
 from webdancer_cli.web.live.live_web import LiveWeb
 from webdancer_cli.web.live.recorded_web import RecordedWeb
@@ -178,8 +178,8 @@ def world() -> Iterator[World]:
         yield served
 
 
-QUICK = Patience(attempts=2, attempt_seconds=2, total_seconds=4, first_pause_seconds=0.001)
-BRIEF = json_api.Patience(attempts=2, attempt_seconds=1, total_seconds=2, first_pause_seconds=0.001)
+QUICK = RetryPolicy(attempts=2, attempt_seconds=2, total_seconds=4, first_pause_seconds=0.001)
+BRIEF = RetryPolicy(attempts=2, attempt_seconds=1, total_seconds=2, first_pause_seconds=0.001)
 SEARCHES: dict[str, Callable[[str], Any]] = {
     "serper": lambda url: Serper("a-key", f"{url}/serper", BRIEF),
     "brave": lambda url: Brave("a-key", f"{url}/brave", BRIEF),
@@ -190,7 +190,7 @@ Stage = Callable[[World, Tape, Path], Coroutine[Any, Any, RunStats]]
 
 
 def chat(world: World, role: str, tape: Tape) -> ChatClient:
-    return ChatClient(f"{world.url}/{role}/v1", role, max_tokens=600, patience=QUICK, tape=tape)
+    return ChatClient(f"{world.url}/{role}/v1", role, max_tokens=600, retry=QUICK, tape=tape)
 
 
 def outputs(folder: Path) -> dict[str, str]:
@@ -200,7 +200,7 @@ def outputs(folder: Path) -> dict[str, str]:
 async def playing(world: World, tape: Tape, folder: Path, search: str = "serper") -> RunStats:
     options = config.SampleOptions(data=str(folder / "qa.jsonl"), model="teacher", date="2026-01-01", **outputs(folder))
     prompts = load(options.prompts)
-    reader = JinaReader(f"{world.url}/jina", allow_private=True, patience=BRIEF)
+    reader = JinaReader(f"{world.url}/jina", allow_private=True, retry=BRIEF)
     web = RecordedWeb(LiveWeb(SEARCHES[search](world.url), reader, allow_private=True), tape)
     chats = {role: chat(world, role, tape) for role in ("teacher", "summariser", "judge")}
     try:

@@ -27,6 +27,7 @@ import msgspec
 
 from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.errors import UsageError, WebdancerError
+from webdancer_cli.keys import SHORTEST_SECRET, Redactor
 
 Kind = Literal["llm", "web"]
 Mode = Literal["auto", "record", "replay"]
@@ -35,8 +36,6 @@ Value = TypeVar("Value")
 APPLICATION_ID = 0x77646E63
 FORMAT = 2
 BUSY_SECONDS = 30.0
-SHORTEST_SECRET = 12
-"""A shorter value of a key variable is a placeholder such as EMPTY, and may be an ordinary word."""
 
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(r"([?&][^=&#]*(?:key|token|secret|password|signature)[^=&#]*=)[^&#]*", re.IGNORECASE)
@@ -78,7 +77,7 @@ class Tape:
         self.counts: Counter[str] = Counter(replayed=0, recorded=0, missed=0)
         self._fresh = KeySet()
         """What this run has recorded anew; only in mode ``record``."""
-        self._secrets = _secrets()
+        self._redactor = Redactor(_secrets())
         self._database = _opened(path, mode)
 
     async def record_or_replay(
@@ -166,28 +165,26 @@ class Tape:
     def _record(self, key: str, kind: str, label: str, value: bytes) -> None:
         """Record, unless somebody was faster; asking anew, only what this run has not recorded yet gives way."""
         verb = "REPLACE" if self.mode == "record" and key not in self._fresh else "IGNORE"
-        row = (key, kind, self._clean(mask_url(label)), datetime.now(UTC).isoformat(timespec="seconds"), value)
+        row = (
+            key,
+            kind,
+            self._redactor.text(mask_url(label)),
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            value,
+        )
         with self._telling():
             self._database.execute(f"INSERT OR {verb} INTO exchanges VALUES (?, ?, ?, ?, ?)", row)
         if self.mode == "record":
             self._fresh.add(key)
 
     def _encoded(self, value: object) -> bytes:
-        packed = msgspec.msgpack.encode(value)
-        for secret in self._secrets:
-            packed = packed.replace(secret, b"*" * len(secret))  # as long as before: the packing holds lengths
-        return zlib.compress(packed)
+        return zlib.compress(self._redactor.content(msgspec.msgpack.encode(value), same_length=True))
 
     def _decoded(self, value: bytes, shape: type[Value]) -> Value:
         try:
             return msgspec.msgpack.decode(zlib.decompress(value), type=shape)
         except (zlib.error, msgspec.DecodeError) as error:
             raise WebdancerError(f"{self.path}: an entry cannot be read: {error}: record a new tape") from None
-
-    def _clean(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret.decode(), "***")
-        return text
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -218,10 +215,10 @@ def mask_url(text: str) -> str:
     return _SECRET_PARAMETER.sub(r"\1***", bare)
 
 
-def _secrets() -> list[bytes]:
-    """What may be on no tape: the values of the environment's key variables, long before short."""
-    values = {value.strip() for name, value in os.environ.items() if _SECRET_NAME.search(name)}
-    return sorted((value.encode() for value in values if len(value) >= SHORTEST_SECRET), key=len, reverse=True)
+def _secrets() -> Iterator[str]:
+    """What may be on no tape: the values of the environment's key variables."""
+    values = (value.strip() for name, value in os.environ.items() if _SECRET_NAME.search(name))
+    return (value for value in values if len(value) >= SHORTEST_SECRET)
 
 
 def _conditions(kinds: Sequence[str], labels: Sequence[str], before: datetime | None) -> Iterator[tuple[str, str]]:

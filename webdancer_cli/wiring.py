@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from webdancer_cli.grading.critic import Critic
     from webdancer_cli.grading.exact_match import Judge
     from webdancer_cli.llm.chat_pool import ChatPool
-    from webdancer_cli.llm.client import ChatClient, Patience
+    from webdancer_cli.llm.client import ChatClient
     from webdancer_cli.prompts import PromptSet
+    from webdancer_cli.services.retry import RetryPolicy
     from webdancer_cli.synthesis.protocols import QuestionRewriter, QuestionWriter
     from webdancer_cli.tape import Tape
     from webdancer_cli.web.live.live_web import LiveWeb
@@ -212,7 +213,7 @@ def open_policy(
 
 def _chat_policy(options: "config.SampleOptions | config.EvalOptions", chat_pool: "ChatPool") -> "Policy":
     from webdancer_cli.agent.chat_policy import ChatPolicy
-    from webdancer_cli.llm.client import Patience
+    from webdancer_cli.llm.client import retry_within
 
     chat = chat_pool.chat(
         "teacher",
@@ -222,7 +223,7 @@ def _chat_policy(options: "config.SampleOptions | config.EvalOptions", chat_pool
         top_p=options.top_p,
         max_tokens=options.max_turn_tokens,
         repetition_penalty=options.repetition_penalty,
-        patience=Patience.within(options.turn_seconds),
+        retry=retry_within(options.turn_seconds),
     )
     return ChatPolicy(options, chat)
 
@@ -230,11 +231,11 @@ def _chat_policy(options: "config.SampleOptions | config.EvalOptions", chat_pool
 def open_summariser(options: "config.SampleOptions | config.EvalOptions", chat_pool: "ChatPool") -> "Summariser | None":
     """The model that reads pages for the policy, or None: then the pages' own sentences are shown."""
     from webdancer_cli.agent.summariser import TIME_SHARE, Summariser
-    from webdancer_cli.llm.client import Patience
+    from webdancer_cli.llm.client import retry_within
 
     model, own_urls = options.summariser_model, options.summariser_base_url
-    patience = Patience.within(TIME_SHARE * options.tool_seconds)
-    if chat := _second_chat("summariser", model, own_urls, options.base_url, chat_pool, patience):
+    retry = retry_within(TIME_SHARE * options.tool_seconds)
+    if chat := _second_chat("summariser", model, own_urls, options.base_url, chat_pool, retry):
         from webdancer_cli import prompts
 
         return Summariser(chat, prompts.load_for(options), options.tool_seconds)
@@ -279,7 +280,7 @@ def _second_chat(
     own_urls: list[str],
     default_urls: list[str],
     chat_pool: "ChatPool",
-    patience: "Patience | None" = None,
+    retry: "RetryPolicy | None" = None,
 ) -> "ChatClient | None":
     """A model beside the main one, at an endpoint of its own or at the same."""
     _refuse_nameless(f"--{role}-model", model, own_urls)
@@ -287,7 +288,7 @@ def _second_chat(
         return None
     if not (own_urls or default_urls):
         raise UsageError(f"--{role}-model {model}: at which endpoint? Name it with --{role}-base-url")
-    return chat_pool.chat(role, model, own_urls or default_urls, patience=patience)
+    return chat_pool.chat(role, model, own_urls or default_urls, retry=retry)
 
 
 def report_failures(run: CommandRun, summariser: "Summariser | None", judge: "Judge | None") -> None:

@@ -5,22 +5,22 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from webdancer_cli.data.records import Message
 from webdancer_cli.errors import BudgetSpent, ModelError, ServiceRefused, UsageError
 from webdancer_cli.llm.budget import Budget, Ledger, Price
-from webdancer_cli.llm.client import ChatClient, ContextFull, Patience, Reply, _retry_after
+from webdancer_cli.llm.client import RETRY, ChatClient, ContextFull, Reply
 from webdancer_cli.llm.endpoints import EndpointPool
+from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.tape import Tape
 
 CANARY = "sk-canary-0123456789"
 HELLO = [Message("user", "Who are you?")]
-QUICK = Patience(attempts=3, attempt_seconds=0.3, total_seconds=2, first_pause_seconds=0.01)
+QUICK = RetryPolicy(attempts=3, attempt_seconds=0.3, total_seconds=2, first_pause_seconds=0.01)
 
 Answer = bytes | None
 """A raw HTTP response; b"" cuts the connection; None never answers."""
@@ -81,8 +81,8 @@ async def serving(*answers: Answer) -> AsyncIterator[Server]:
         task.cancel()
 
 
-async def ask(server: Server, patience: Patience = QUICK, **options: object) -> Reply:
-    chat = ChatClient(server.url, "a-model", patience=patience, **options)
+async def ask(server: Server, retry: RetryPolicy = QUICK, **options: object) -> Reply:
+    chat = ChatClient(server.url, "a-model", retry=retry, **options)
     try:
         return await chat.complete(HELLO, stop=["<tool_response>"])
     finally:
@@ -184,7 +184,7 @@ FINAL = {
 @pytest.mark.parametrize(("status", "body"), FINAL.values(), ids=FINAL.keys())
 async def test_a_key_or_an_account_at_its_end_ends_the_run_after_one_call(status: int, body: object) -> None:
     async with serving(http(status, body), said("hi")) as server:
-        chat = ChatClient(server.url, "a-model", patience=QUICK)
+        chat = ChatClient(server.url, "a-model", retry=QUICK)
         for _ in range(3):
             with pytest.raises(ServiceRefused, match=r"(set OPENAI_API_KEY|add credit).*--resume"):
                 await chat.complete(HELLO)
@@ -204,7 +204,7 @@ FILTERED = {
 @pytest.mark.parametrize("answer", FILTERED.values(), ids=FILTERED.keys())
 async def test_a_question_that_is_refused_is_named_not_repeated_and_ends_no_run(answer: bytes) -> None:
     async with serving(answer, said("hi")) as server:
-        chat = ChatClient(server.url, "a-model", patience=QUICK)
+        chat = ChatClient(server.url, "a-model", retry=QUICK)
         with pytest.raises(ModelError, match=r"content management|flagged|filter|cannot help"):
             await chat.complete(HELLO)
         assert (await chat.complete(HELLO)).text == "hi"
@@ -220,7 +220,7 @@ async def test_an_empty_reply_is_the_models_own_and_is_not_repeated() -> None:
 
 async def test_a_new_attempt_has_a_new_seed() -> None:
     async with serving(http(500, {}), said("x", "error"), said("hi")) as server:
-        chat = ChatClient(server.url, "a-model", patience=QUICK)
+        chat = ChatClient(server.url, "a-model", retry=QUICK)
         await chat.complete(HELLO, seed=2**31 - 1)
         await chat.aclose()
     assert [body["seed"] for _, body in server.requests] == [2**31 - 1, 0, 1]
@@ -267,14 +267,6 @@ async def test_a_retry_after_beyond_the_deadline_is_not_waited_for() -> None:
     assert time.monotonic() - started < 1
 
 
-def test_retry_after_is_a_number_or_a_date() -> None:
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    past = format_datetime(datetime.now(UTC) - timedelta(seconds=90), usegmt=True)
-    assert _retry_after("7") == 7
-    assert 88 < _retry_after(soon) <= 90
-    assert [_retry_after(value) for value in ("", "soon", "-3", past)] == [0, 0, 0, 0]
-
-
 @pytest.mark.parametrize(
     ("status", "said", "error"),
     [
@@ -312,7 +304,7 @@ def test_a_base_url_that_is_none_is_a_usage_error(url: str) -> None:
 
 
 async def test_nobody_listening_is_a_model_error_without_the_password() -> None:
-    chat = ChatClient("http://user:geheim@127.0.0.1:9/v1", "a-model", patience=QUICK)
+    chat = ChatClient("http://user:geheim@127.0.0.1:9/v1", "a-model", retry=QUICK)
     with pytest.raises(ModelError, match=r"http://127\.0\.0\.1:9/v1/chat/completions: ConnectError") as caught:
         await chat.complete(HELLO)
     await chat.aclose()
@@ -356,8 +348,8 @@ async def test_a_server_that_bears_three_calls_at_once_gets_all_done_although_fo
 
     listener = await asyncio.start_server(narrow, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"
-    patience = Patience(attempts=12, first_pause_seconds=0.01)
-    chat = ChatClient(url, "a-model", jobs=40, patience=patience)
+    retry = msgspec.structs.replace(RETRY, attempts=12, first_pause_seconds=0.01)
+    chat = ChatClient(url, "a-model", jobs=40, retry=retry)
     replies = await asyncio.gather(*(chat.complete(HELLO) for _ in range(120)))
     (endpoint,) = chat._endpoints.all
     await chat.aclose()
@@ -369,7 +361,7 @@ async def test_a_server_that_bears_three_calls_at_once_gets_all_done_although_fo
 
 async def test_a_call_fails_over_to_an_endpoint_that_lives() -> None:
     async with serving(said("hi")) as server:
-        chat = ChatClient(["http://127.0.0.1:9/v1", server.url], "a-model", patience=QUICK)
+        chat = ChatClient(["http://127.0.0.1:9/v1", server.url], "a-model", retry=QUICK)
         replies = [await chat.complete(HELLO) for _ in range(10)]
         await chat.aclose()
     assert {reply.text for reply in replies} == {"hi"}
@@ -416,8 +408,8 @@ async def test_chats_that_share_endpoints_keep_their_own_patience() -> None:
 
     listener = await asyncio.start_server(late, "127.0.0.1", 0)
     shared = EndpointPool([f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"], 4)
-    impatient = ChatClient(shared, "impatient", patience=Patience(attempts=1, attempt_seconds=0.2, total_seconds=1))
-    patient = ChatClient(shared, "patient", patience=Patience(attempts=1, attempt_seconds=5, total_seconds=5))
+    impatient = ChatClient(shared, "impatient", retry=RetryPolicy(attempts=1, attempt_seconds=0.2, total_seconds=1))
+    patient = ChatClient(shared, "patient", retry=RetryPolicy(attempts=1, attempt_seconds=5, total_seconds=5))
     assert [(await chat.complete(HELLO)).text for chat in (impatient, patient)] == ["hi", "hi"]
     await patient.aclose()
     listener.close()
@@ -459,7 +451,7 @@ async def test_what_an_endpoint_refuses_is_learnt_once_for_all_calls_and_told_on
     server = Choosy([])
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     endpoints = EndpointPool([f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"], 4, told.append)
-    chats = [ChatClient(endpoints, "a-model", max_tokens=99, patience=QUICK) for _ in range(2)]
+    chats = [ChatClient(endpoints, "a-model", max_tokens=99, retry=QUICK) for _ in range(2)]
     for _ in range(2):
         replies = await asyncio.gather(*(chat.complete(HELLO) for chat in chats for _ in range(8)))
         assert {reply.text for reply in replies} == {"hi"}

@@ -12,6 +12,7 @@ from webdancer_cli.errors import Outage, Reject, UsageError
 from webdancer_cli.llm.client import ChatClient
 from webdancer_cli.services import proxies
 from webdancer_cli.services.proxies import Proxies
+from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.web.fetch.fetcher import Fetcher
 from webdancer_cli.web.json_api import JsonApi
 from webdancer_cli.web.live.http_reader import HttpReader
@@ -147,7 +148,9 @@ async def recorder() -> AsyncIterator[Recorder]:
 
 @asynccontextmanager
 async def fetcher(**options: object) -> AsyncIterator[Fetcher]:
-    async with Fetcher(**{"timeout_seconds": 5.0, "backoff_seconds": (), **options}) as made:
+    async with Fetcher(
+        **{"timeout_seconds": 5.0, "retry": RetryPolicy(attempts=1, attempt_seconds=5), **options}
+    ) as made:
         yield made
 
 

@@ -7,10 +7,11 @@ import msgspec
 import pytest
 
 from webdancer_cli.errors import Outage, ServiceRefused, ToolError, UsageError
-from webdancer_cli.web.json_api import JsonApi, Patience, checked_url, require_key
+from webdancer_cli.services.retry import RetryPolicy
+from webdancer_cli.web.json_api import JsonApi, checked_url, retry_within
 
 CANARY = "canary-5f3c90be17"
-FAST = Patience(attempts=3, attempt_seconds=1, total_seconds=2, first_pause_seconds=0.01)
+FAST = RetryPolicy(attempts=3, attempt_seconds=1, total_seconds=2, first_pause_seconds=0.01)
 
 
 class Said(msgspec.Struct):
@@ -22,7 +23,7 @@ def service(**options: object) -> JsonApi:
         "headers": {"X-Key": CANARY},
         "secrets": [CANARY],
         "remedies": {401: "set KEY", 402: "pay"},
-        "patience": FAST,
+        "retry": FAST,
     }
     return JsonApi("oracle", **{**given, **options})
 
@@ -139,7 +140,7 @@ async def test_a_service_that_is_not_there_is_an_outage_and_no_observation(serve
 
 async def test_a_call_that_finds_no_room_in_time_is_an_outage(serve, answer) -> None:
     site = await serve({"/": answered(answer, {"word": "yes"})})
-    oracle = service(at_once=1, patience=Patience(attempts=1, total_seconds=0.1))
+    oracle = service(at_once=1, retry=RetryPolicy(attempts=1, attempt_seconds=15, total_seconds=0.1))
     async with oracle._room:
         with pytest.raises(Outage, match="too many requests were waiting"):
             await oracle.ask("POST", f"{site.url}/", Said)
@@ -150,8 +151,8 @@ async def test_a_call_that_finds_no_room_in_time_is_an_outage(serve, answer) -> 
 
 @pytest.mark.parametrize(("seconds", "total", "attempt"), [(30, 24, 15), (300, 25, 15), (10, 8, 8)])
 def test_a_service_gives_up_before_its_tool_does(seconds: float, total: float, attempt: float) -> None:
-    patience = Patience.within(seconds)
-    assert (patience.total_seconds, patience.attempt_seconds) == (total, attempt)
+    retry = retry_within(seconds)
+    assert (retry.total_seconds, retry.attempt_seconds) == (total, attempt)
 
 
 async def test_a_redirect_is_not_followed_for_the_key_would_go_along(serve, answer) -> None:
@@ -165,7 +166,7 @@ async def test_a_redirect_is_not_followed_for_the_key_would_go_along(serve, answ
 async def test_retry_after_is_honoured_by_all_calls(serve, answer) -> None:
     slow_down = answered(answer, {}, 429, headers={"Retry-After": "1"}, then=answered(answer, {"word": "now"}))
     site = await serve({"/": slow_down})
-    oracle = service(patience=Patience(attempts=3, total_seconds=5))
+    oracle = service(retry=RetryPolicy(attempts=3, attempt_seconds=5, total_seconds=5))
     first = asyncio.create_task(oracle.ask("POST", f"{site.url}/", Said))
     while not oracle._rest_until:
         await asyncio.sleep(0.01)
@@ -185,23 +186,9 @@ async def test_a_pause_longer_than_the_patience_is_not_waited_for(serve, answer)
 async def test_silence_and_a_closed_port_are_outages(serve, answer) -> None:
     site = await serve({"/": answered(answer, {"word": "late"}, wait_seconds=9)})
     with pytest.raises(Outage, match="no answer within"):
-        await asked(site.url, patience=Patience(attempts=1, attempt_seconds=0.05))
+        await asked(site.url, retry=RetryPolicy(attempts=1, attempt_seconds=0.05))
     with pytest.raises(Outage, match="ConnectError"):
-        await asked("http://127.0.0.1:9", patience=Patience(attempts=1))
-
-
-def test_a_missing_key_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ORACLE_KEY", raising=False)
-    with pytest.raises(UsageError, match="--search oracle needs a key: set ORACLE_KEY"):
-        require_key("ORACLE_KEY", what="--search oracle")
-    assert require_key("ORACLE_KEY", what="--search oracle", needed=False) == ""
-
-
-def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ORACLE_KEY", f"{CANARY}\nX: 1")
-    with pytest.raises(UsageError, match="ORACLE_KEY") as caught:
-        require_key("ORACLE_KEY", what="--search oracle")
-    assert CANARY not in str(caught.value)
+        await asked("http://127.0.0.1:9", retry=RetryPolicy(attempts=1, attempt_seconds=5))
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8888", "ftp://e.org", "http://", "http://[", "file:///etc/passwd"])

@@ -6,9 +6,10 @@ They share the run's budget, its tape, and its number of calls at once per endpo
 from collections.abc import Callable, Sequence
 
 from webdancer_cli.llm.budget import Budget, Ledger, find_price
-from webdancer_cli.llm.client import ChatClient, Patience
+from webdancer_cli.llm.client import RETRY, ChatClient
 from webdancer_cli.llm.endpoints import EndpointPool
 from webdancer_cli.options import config
+from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.tape import Tape
 
 WRITER_TOKENS = 8192
@@ -43,7 +44,7 @@ class ChatPool:
         top_p: float = 1.0,
         max_tokens: int = WRITER_TOKENS,
         repetition_penalty: float = 1.0,
-        patience: Patience | None = None,
+        retry: RetryPolicy | None = None,
     ) -> ChatClient:
         """Raises UsageError for a URL that is none, and for a cost limit on a model without a price."""
         urls = tuple(base_urls)
@@ -56,7 +57,7 @@ class ChatPool:
             top_p=top_p,
             max_tokens=max_tokens,
             repetition_penalty=repetition_penalty,
-            patience=patience,
+            retry=retry or RETRY,
             ledger=Ledger(model, price=find_price(model, self._prices), budget=self._budget),
             tape=self.tape,
         )

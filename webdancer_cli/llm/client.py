@@ -6,19 +6,16 @@ is told in ``failures``, what a reply holds in ``replies``, what an endpoint tak
 """
 
 import asyncio
-import email.utils
-import os
-import random
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import httpx
 import msgspec
 
 from webdancer_cli.data.records import Message
-from webdancer_cli.errors import ModelError, ServiceRefused, UsageError
+from webdancer_cli.errors import ModelError, ServiceRefused
+from webdancer_cli.keys import Redactor, read_key
 from webdancer_cli.llm.accepted_parameters import FEWEST_TOKENS
 from webdancer_cli.llm.budget import Ledger
 from webdancer_cli.llm.endpoints import Endpoint, EndpointPool
@@ -26,46 +23,37 @@ from webdancer_cli.llm.replies import ContentFiltered, ErrorInBody, NoReply, par
 from webdancer_cli.llm.replies import Reply as Reply
 from webdancer_cli.services import proxies
 from webdancer_cli.services.failures import classify_failure
-from webdancer_cli.tape import SHORTEST_SECRET, Tape, TapeMiss
+from webdancer_cli.services.retry import GaveUp, RetryPolicy, Transient, retry_after_seconds
+from webdancer_cli.tape import Tape, TapeMiss
 from webdancer_cli.text.surrogates import mend_surrogates
 
 KEY_VARIABLE = "OPENAI_API_KEY"
+RETRY = RetryPolicy(attempts=6, attempt_seconds=300, total_seconds=900)
+"""For a caller with no limit of its own."""
 REMEDIES = {
     "key": f"set {KEY_VARIABLE} to a key that is valid there",
     "account": "add credit to the account, or have its limits raised",
 }
 
 
+def retry_within(seconds: float) -> RetryPolicy:
+    """For a caller who waits so long at most: silence is then a failure of the model, not a slow caller."""
+    return RETRY.within(0.9 * seconds)
+
+
 class ContextFull(ModelError):
     """The messages are longer than the model's context; no repetition would help."""
 
 
-class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a call is worth waiting for: one attempt, and all attempts with the pauses between them."""
-
-    attempts: int = 6
-    attempt_seconds: float = 300
-    total_seconds: float = 900
-    first_pause_seconds: float = 0.5
-    longest_pause_seconds: float = 30
-
-    @classmethod
-    def within(cls, seconds: float) -> "Patience":
-        """For a caller who waits so long at most: silence is then a failure of the model, not a slow caller."""
-        total = 0.9 * seconds
-        return cls(total_seconds=total, attempt_seconds=min(cls().attempt_seconds, total))
-
-
-class _Passing(Exception):
-    """A failure that another attempt may not meet. ``wait_seconds`` is what the server asked for."""
+class _Unanswered(Transient):
+    """``unreachable``: nobody listens there."""
 
     def __init__(self, text: str, wait_seconds: float = 0.0, *, unreachable: bool = False):
-        super().__init__(text)
-        self.wait_seconds = wait_seconds
+        super().__init__(text, wait_seconds)
         self.unreachable = unreachable
 
 
-class _Busy(_Passing):
+class _Busy(_Unanswered):
     """The server has too much to do."""
 
 
@@ -90,12 +78,12 @@ class ChatClient:
         max_tokens: int = 2048,
         repetition_penalty: float = 1.0,
         jobs: int = 8,
-        patience: Patience | None = None,
+        retry: RetryPolicy = RETRY,
         ledger: Ledger | None = None,
         tape: Tape | None = None,
     ):
         self.model = model
-        self.patience = patience or Patience()
+        self.retry = retry
         self.ledger = ledger or Ledger(model)
         self._tape = tape
         if not isinstance(base_url, EndpointPool):
@@ -104,7 +92,8 @@ class ChatClient:
         self._sampling: dict[str, float] = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
         if repetition_penalty != 1:
             self._sampling["repetition_penalty"] = repetition_penalty
-        self._key = _key()
+        self._key = read_key(KEY_VARIABLE)
+        self._redactor = Redactor([self._key])
         self._ssl = httpx.create_ssl_context()
         self._refused: ServiceRefused | None = None
 
@@ -156,34 +145,30 @@ class ChatClient:
 
     async def _persistently(self, request: dict[str, Any]) -> Reply:
         """A new attempt has a new seed: what came of the old one would come of it again."""
-        deadline = time.monotonic() + self.patience.total_seconds
-        attempt = 1
-        while True:
-            try:
-                return await self._attempt(request, deadline)
-            except _RequestAdapted:
-                continue
-            except _Passing as failure:
-                pause = max(failure.wait_seconds, self._pause(attempt))
-                if attempt >= self.patience.attempts or time.monotonic() + pause > deadline:
-                    tries = "1 attempt" if attempt == 1 else f"{attempt} attempts"
-                    raise ModelError(f"{self._clean(str(failure))} ({tries})") from None
-                await asyncio.sleep(pause)
-            attempt += 1
-            if "seed" in request:
-                request = {**request, "seed": (request["seed"] + 1) % 2**31}
+
+        async def attempt(number: int, deadline: float) -> Reply:
+            reseeded = {"seed": (request["seed"] + number - 1) % 2**31} if "seed" in request else {}
+            return await self._attempt({**request, **reseeded}, deadline)
+
+        try:
+            return await self.retry.run(attempt)
+        except GaveUp as end:
+            raise ModelError(self._redactor.text(str(end))) from None
 
     async def aclose(self) -> None:
         for endpoint in self._endpoints.all:
             while endpoint.idle:
                 await endpoint.idle.pop().aclose()
 
-    def _pause(self, attempt: int) -> float:
-        """Exponential, with up to its half again at random, so that clients who failed together come back apart."""
-        pause = self.patience.first_pause_seconds * 2 ** (attempt - 1)
-        return min(pause, self.patience.longest_pause_seconds) * random.uniform(1.0, 1.5)
-
     async def _attempt(self, request: dict[str, Any], deadline: float) -> Reply:
+        """One answer, whatever an endpoint has to be asked in another form for it."""
+        while True:
+            try:
+                return await self._in_turn(request, deadline)
+            except _RequestAdapted:
+                continue
+
+    async def _in_turn(self, request: dict[str, Any], deadline: float) -> Reply:
         """One call at the endpoint whose turn it is, which is told how it went."""
         waiting = asyncio.timeout(deadline - time.monotonic())
         try:
@@ -192,7 +177,7 @@ class ChatClient:
                 self._check()
                 return await self._call(endpoint, request, deadline)
         except TimeoutError:
-            raise _Passing("no endpoint had room in time") from None
+            raise _Unanswered("no endpoint had room in time") from None
 
     def _check(self) -> None:
         """Raises RunStopped when no further call may be made, or none can succeed: one refusal is enough."""
@@ -202,13 +187,13 @@ class ChatClient:
 
     async def _call(self, endpoint: Endpoint, request: dict[str, Any], deadline: float) -> Reply:
         began = time.monotonic()
-        seconds = min(self.patience.attempt_seconds, deadline - began)
+        seconds = min(self.retry.attempt_seconds, deadline - began)
         try:
             reply = await self._exchange(endpoint, endpoint.takes(self.model).adapted(request), seconds)
         except _Busy as busy:
             endpoint.record_busy(began, busy.wait_seconds)
             raise
-        except _Passing as failure:
+        except _Unanswered as failure:
             endpoint.record_failure(began, unreachable=failure.unreachable)
             raise
         endpoint.record_success()
@@ -219,23 +204,23 @@ class ChatClient:
         try:
             response = await self._post(endpoint, body, seconds)
         except TimeoutError:
-            raise _Passing(f"{endpoint.shown}: no reply within {seconds:.3g} seconds") from None
+            raise _Unanswered(f"{endpoint.shown}: no reply within {seconds:.3g} seconds") from None
         except httpx.HTTPError as error:
             unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            raise _Passing(f"{endpoint.shown}: {said}", unreachable=unreachable) from None
+            raise _Unanswered(f"{endpoint.shown}: {said}", unreachable=unreachable) from None
         if response.status_code != httpx.codes.OK:
             self._refuse(endpoint, sent, response)
         try:
-            completion = parse_body(self._without_key(response.content))
+            completion = parse_body(self._redactor.content(response.content))
             self.ledger.charge(usage_of(completion), len(body), len(response.content))
             return parse_reply(completion)
         except ErrorInBody:
             self._refuse(endpoint, sent, response)
         except ContentFiltered as refusal:
-            raise ModelError(self._clean(f"{endpoint.shown}: {refusal}")) from None
+            raise ModelError(self._redactor.text(f"{endpoint.shown}: {refusal}")) from None
         except NoReply as failure:
-            raise _Passing(f"{endpoint.shown}: {failure}") from None
+            raise _Unanswered(f"{endpoint.shown}: {failure}") from None
 
     async def _post(self, endpoint: Endpoint, body: bytes, seconds: float) -> httpx.Response:
         """Post over the connection that was used last, so that as few as needed stay open.
@@ -262,7 +247,7 @@ class ChatClient:
         what = classify_failure(response.status_code, response.content)
         status = what.status or response.status_code
         told = f"{endpoint.shown}: HTTP {status}: {what.said}" if what.said else f"{endpoint.shown}: HTTP {status}"
-        told = self._clean(told)
+        told = self._redactor.text(told)
         if what.is_final:
             self._refused = ServiceRefused(f"{told}: {REMEDIES[what.kind]}; --resume goes on from there")
             raise self._refused
@@ -273,39 +258,10 @@ class ChatClient:
             raise _RequestAdapted
         if what.kind == "too_long":
             raise ContextFull(told)
-        wait = max(_retry_after(response.headers.get("Retry-After", "")), what.wait_seconds)
+        wait = max(retry_after_seconds(response.headers.get("Retry-After", "")) or 0.0, what.wait_seconds)
         if what.kind == "busy":
             raise _Busy(told, wait)
         if what.kind == "passing" or what.status == 0:
-            raise _Passing(told, wait)
+            raise _Unanswered(told, wait)
         hints = {404: ": is the model's name right, and does --base-url end in /v1?"}
         raise ModelError(f"{told}{hints.get(status, '')}")
-
-    def _clean(self, text: str) -> str:
-        """Servers quote the key that they refuse."""
-        return text.replace(self._key, "***") if self._key else text
-
-    def _without_key(self, content: bytes) -> bytes:
-        """A reply that repeats the key; one too short for a real key is a placeholder, perhaps an ordinary word."""
-        key = self._key.encode()
-        return content.replace(key, b"***") if len(key) >= SHORTEST_SECRET else content
-
-
-def _key() -> str:
-    key = os.environ.get(KEY_VARIABLE, "").strip()
-    if not (key.isascii() and (key.isprintable() or not key)):
-        raise UsageError(f"{KEY_VARIABLE} holds characters that no HTTP header can carry; set it anew")
-    return key
-
-
-def _retry_after(value: str) -> float:
-    """Seconds from a Retry-After header: a number or a date (RFC 9110, 10.2.3); 0 if there is none."""
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        when = email.utils.parsedate_to_datetime(value)
-    except ValueError:
-        return 0.0
-    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -9,7 +9,6 @@ the service has against the query or the page itself does, as a ToolError.
 
 import asyncio
 import codecs
-import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -20,11 +19,12 @@ import httpx
 import msgspec
 
 from webdancer_cli.errors import Outage, ServiceRefused, ToolError, UsageError
+from webdancer_cli.keys import Redactor
 from webdancer_cli.services import proxies
 from webdancer_cli.services.failures import Failure, classify_failure, find_error
-from webdancer_cli.tape import SHORTEST_SECRET
+from webdancer_cli.services.retry import GaveUp, RetryPolicy, Transient, retry_after_seconds
 from webdancer_cli.web import urls
-from webdancer_cli.web.fetch.fetcher import retry_after, user_agent
+from webdancer_cli.web.fetch.fetcher import user_agent
 
 Answer = TypeVar("Answer")
 
@@ -39,40 +39,13 @@ LONG_PAUSE_SECONDS = 86_400
 """A limit that is reset after more than a day is a plan's, not a pace."""
 
 
-class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a call is worth waiting for: one attempt, and all attempts with the pauses between them.
-
-    All of it is less than what one tool call may take by default, so that the failure is told by its name.
-    """
-
-    attempts: int = 4
-    attempt_seconds: float = 15
-    total_seconds: float = 25
-    first_pause_seconds: float = 0.5
-
-    @classmethod
-    def within(cls, seconds: float) -> "Patience":
-        """For a tool that may take so long."""
-        total = min(cls().total_seconds, 0.8 * seconds)
-        return cls(total_seconds=total, attempt_seconds=min(cls().attempt_seconds, total))
+RETRY = RetryPolicy(attempts=4, attempt_seconds=15, total_seconds=25)
+"""Less than what one tool call may take by default, so that the failure is told by its name."""
 
 
-class _Passing(Exception):
-    """A failure that another attempt may not meet. ``wait_seconds`` is what the server asked for."""
-
-    def __init__(self, text: str, wait_seconds: float = 0.0):
-        super().__init__(text)
-        self.wait_seconds = wait_seconds
-
-
-def require_key(variable: str, *, what: str, needed: bool = True) -> str:
-    """The key that an environment variable holds. Raises UsageError when there is none, or none that can be sent."""
-    key = os.environ.get(variable, "").strip()
-    if needed and not key:
-        raise UsageError(f"{what} needs a key: set {variable} in the environment")
-    if not (key.isascii() and (key.isprintable() or not key)):
-        raise UsageError(f"{variable} holds characters that no HTTP header can carry; set it anew")
-    return key
+def retry_within(tool_seconds: float) -> RetryPolicy:
+    """For a tool that may take so long."""
+    return RETRY.within(min(RETRY.total_seconds, 0.8 * tool_seconds))
 
 
 def checked_url(given: str, *, what: str) -> str:
@@ -99,16 +72,16 @@ class JsonApi:
         remedies: Mapping[int, str] | None = None,
         results_in: Callable[[Any], Any] = lambda value: value,
         contact: str | None = None,
-        patience: Patience | None = None,
+        retry: RetryPolicy = RETRY,
         at_once: int = 16,
     ):
         self.name = name
         self._headers = {"Accept": "application/json", "User-Agent": user_agent(contact), **(headers or {})}
-        self._secrets = [secret for secret in secrets if secret]
+        self._redactor = Redactor(secrets)
         self._remedies = dict(remedies or {})
         self._results_in = results_in
         self._refused: ServiceRefused | None = None
-        self._patience = patience or Patience()
+        self._retry = retry
         self._room = asyncio.Semaphore(at_once)
         self._rest_until = 0.0
         self._client: httpx.AsyncClient | None = None
@@ -118,22 +91,21 @@ class JsonApi:
 
         Redirects are not followed: the key would go along.
         """
-        deadline = time.monotonic() + self._patience.total_seconds
-        pause = self._patience.first_pause_seconds
-        for attempt in range(1, self._patience.attempts + 1):
+
+        async def attempt(number: int, deadline: float) -> Answer:
             try:
                 async with self._turn(deadline):
                     if self._refused:
                         raise ServiceRefused(str(self._refused))
                     return await self._attempt(method, url, kind, request, deadline)
-            except _Passing as failure:
-                wait = failure.wait_seconds or pause
+            except Transient as failure:
                 self._rest_until = max(self._rest_until, time.monotonic() + failure.wait_seconds)
-                if attempt == self._patience.attempts or time.monotonic() + wait > deadline:
-                    raise Outage(self._told(failure, attempt)) from None
-                await asyncio.sleep(wait)
-            pause *= 2
-        raise AssertionError("the last attempt returns or raises")
+                raise
+
+        try:
+            return await self._retry.run(attempt)
+        except GaveUp as end:
+            raise Outage(f"{self.name}: {self._redactor.text(str(end))}") from None
 
     async def aclose(self) -> None:
         if self._client is not None:
@@ -150,25 +122,25 @@ class JsonApi:
         except TimeoutError:
             if not waiting.expired():
                 raise
-            raise _Passing("too many requests were waiting for it") from None
+            raise Transient("too many requests were waiting for it") from None
 
     async def _rest(self, deadline: float) -> None:
         """Wait as long as the service asked some other call to."""
         wait = self._rest_until - time.monotonic()
         if wait > deadline - time.monotonic():
-            raise _Passing(f"HTTP 429: it wants no request for {wait:.0f} seconds", wait)
+            raise Transient(f"HTTP 429: it wants no request for {wait:.0f} seconds", wait)
         await asyncio.sleep(max(0.0, wait))
 
     async def _attempt(self, method: str, url: str, kind: type[Answer], request: Any, deadline: float) -> Answer:
         own_words = _own_words(request)
-        seconds = max(0.0, min(self._patience.attempt_seconds, deadline - time.monotonic()))
+        seconds = max(0.0, min(self._retry.attempt_seconds, deadline - time.monotonic()))
         try:
             async with asyncio.timeout(seconds):
                 response = await self._connection().request(method, url, **request)
         except (TimeoutError, httpx.TimeoutException):
-            raise _Passing(f"no answer within {seconds:.3g} seconds") from None
+            raise Transient(f"no answer within {seconds:.3g} seconds") from None
         except httpx.HTTPError as error:
-            raise _Passing(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from None
+            raise Transient(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from None
         if response.status_code != httpx.codes.OK:
             self._refuse(response, own_words)
         return self._read(response, kind, own_words)
@@ -176,20 +148,20 @@ class JsonApi:
     def _connection(self) -> httpx.AsyncClient:
         """Opened at the first call: only then is there the event loop that it belongs to."""
         if self._client is None:
-            self._client = proxies.http_client(headers=self._headers, timeout=self._patience.attempt_seconds)
+            self._client = proxies.http_client(headers=self._headers, timeout=self._retry.attempt_seconds)
         return self._client
 
     def _refuse(self, response: httpx.Response, own_words: Sequence[str]) -> NoReturn:
         """Raise what a failure means, under whatever status it came."""
         what, said = classify_failure(response.status_code, response.content, own_words), _said(response)
         status = what.status or response.status_code
-        told = self._clean(f"HTTP {status}: {said}" if said else f"HTTP {status}")
+        told = self._redactor.text(f"HTTP {status}: {said}" if said else f"HTTP {status}")
         if remedy := self._remedy(what, status, response):
             self._refused = ServiceRefused(f"{self.name}: {told}: {remedy}; --resume goes on from there")
             raise self._refused
         if what.kind in ("busy", "passing") or what.status == 0:
-            asked = retry_after(response.headers.get("retry-after", "")) or what.wait_seconds
-            raise _Passing(told if what.status else f"it sent an odd answer: {self._clean(said)}", asked)
+            asked = retry_after_seconds(response.headers.get("retry-after", "")) or what.wait_seconds
+            raise Transient(told if what.status else f"it sent an odd answer: {self._redactor.text(said)}", asked)
         if what.kind in ("content", "too_long") or (what.kind == "request" and _is_about_request(what)):
             raise ToolError(f"{self.name}: {told}", lasts=True)
         if what.kind == "request":
@@ -205,7 +177,7 @@ class JsonApi:
 
     def _read(self, response: httpx.Response, kind: type[Answer], own_words: Sequence[str]) -> Answer:
         try:
-            value = msgspec.json.decode(self._without_keys(response.content).removeprefix(codecs.BOM_UTF8))
+            value = msgspec.json.decode(self._redactor.content(response.content).removeprefix(codecs.BOM_UTF8))
             results = self._results_in(value)
             if results is None or (find_error(value) is not None and (not results or results is value)):
                 self._refuse(response, own_words)
@@ -213,22 +185,7 @@ class JsonApi:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             media_type = response.headers.get("content-type", "").partition(";")[0]
             what = f"{media_type}, not JSON" if media_type and "json" not in media_type else f"an odd answer: {error}"
-            raise _Passing(f"it sent {what}") from None
-
-    def _told(self, failure: _Passing, attempts: int) -> str:
-        return f"{self.name}: {self._clean(str(failure))} ({attempts} attempt{'s' if attempts > 1 else ''})"
-
-    def _clean(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
-
-    def _without_keys(self, content: bytes) -> bytes:
-        """An answer that repeats a key; one too short for a real key is a placeholder, perhaps an ordinary word."""
-        for secret in self._secrets:
-            if len(secret) >= SHORTEST_SECRET:
-                content = content.replace(secret.encode(), b"***")
-        return content
+            raise Transient(f"it sent {what}") from None
 
 
 _GENERAL_REMEDIES = {401: "use a key that is valid", 402: "add credit to the account, or have its limits raised"}

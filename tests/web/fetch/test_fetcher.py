@@ -2,20 +2,21 @@ import asyncio
 import gzip
 import time
 import zlib
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from itertools import pairwise
 
 import pytest
 
 from webdancer_cli.errors import Reject
+from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.web.fetch import fetcher, ssrf_guard
 from webdancer_cli.web.fetch.decompression import Decompressor
-from webdancer_cli.web.fetch.fetcher import FetchedDocument, Fetcher, retry_after
+from webdancer_cli.web.fetch.fetcher import FetchedDocument, Fetcher
+
+THREE_TIMES = RetryPolicy(attempts=3, attempt_seconds=5, first_pause_seconds=0.01, growth=1)
 
 
 def client(**options: object) -> Fetcher:
-    return Fetcher(**{"allow_private": True, "timeout_seconds": 5.0, "backoff_seconds": (0.01, 0.01), **options})
+    return Fetcher(**{"allow_private": True, "timeout_seconds": 5.0, "retry": THREE_TIMES, **options})
 
 
 async def reason(url: str, **options: object) -> str:
@@ -66,13 +67,6 @@ async def test_a_retry_after_beyond_reason_is_not_waited_for(serve, answer) -> N
     site = await serve({"/": answer("later", 503, {"Retry-After": "86400"})})
     assert await reason(f"{site.url}/") == "http_503"
     assert site.paths.count("/") == 1
-
-
-def test_retry_after_is_seconds_or_a_date() -> None:
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30))
-    assert retry_after("7") == 7.0 and retry_after("") is None and retry_after("soon") is None
-    assert 25 <= (retry_after(soon) or 0) <= 30
-    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
 
 
 async def test_a_redirect_is_followed_and_both_urls_are_known(serve, answer) -> None:

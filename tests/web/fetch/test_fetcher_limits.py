@@ -15,13 +15,17 @@ import h2.events
 import pytest
 
 from webdancer_cli.errors import Reject
+from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.web.fetch.fetcher import MAX_BYTES, Fetcher
 
 MEGABYTE = 1024 * 1024
 
 
+THREE_TIMES = RetryPolicy(attempts=3, attempt_seconds=5, first_pause_seconds=0.01, growth=1)
+
+
 def client(**options: object) -> Fetcher:
-    return Fetcher(**{"allow_private": True, "timeout_seconds": 5.0, "backoff_seconds": (0.01, 0.01), **options})
+    return Fetcher(**{"allow_private": True, "timeout_seconds": 5.0, "retry": THREE_TIMES, **options})
 
 
 def bomb(megabytes: int) -> bytes:

@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 
 from webdancer_cli.errors import Reject
+from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.tape import Tape
 from webdancer_cli.web.fetch.fetcher import Fetcher
 
+TWICE = RetryPolicy(attempts=2, attempt_seconds=5, first_pause_seconds=0.01)
+
 
 def fetcher(tape: Tape) -> Fetcher:
-    return Fetcher(allow_private=True, timeout_seconds=5.0, backoff_seconds=(0.01,), tape=tape)
+    return Fetcher(allow_private=True, timeout_seconds=5.0, retry=TWICE, tape=tape)
 
 
 async def reason(client: Fetcher, url: str) -> str:

@@ -3,14 +3,18 @@
 import pytest
 
 from webdancer_cli.errors import Reject
+from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.web.fetch import robots
 from webdancer_cli.web.fetch.fetcher import FetchedDocument, Fetcher
 
 PROSE = "<p>" + "The works of Orrin were opened in 1900 by the town council. " * 30
 
 
+THREE_TIMES = RetryPolicy(attempts=3, attempt_seconds=5, first_pause_seconds=0.01, growth=1)
+
+
 def client(**options: object) -> Fetcher:
-    return Fetcher(**{"allow_private": True, "timeout_seconds": 5.0, "backoff_seconds": (0.01, 0.01), **options})
+    return Fetcher(**{"allow_private": True, "timeout_seconds": 5.0, "retry": THREE_TIMES, **options})
 
 
 async def got(url: str, **options: object) -> FetchedDocument:

@@ -3,11 +3,14 @@ import asyncio
 import pytest
 
 from webdancer_cli.errors import Reject
+from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.web.fetch.fetcher import Fetcher
+
+TWICE = RetryPolicy(attempts=2, attempt_seconds=5, first_pause_seconds=0.01)
 
 
 def client(**options: object) -> Fetcher:
-    return Fetcher(**{"allow_private": True, "timeout_seconds": 1.0, "backoff_seconds": (0.01,), **options})
+    return Fetcher(**{"allow_private": True, "timeout_seconds": 1.0, "retry": TWICE, **options})
 
 
 async def verdict(url: str, **options: object) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Outage, ServiceRefused, ToolError, UsageError
-from webdancer_cli.web.json_api import Patience
+from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.web.live.http_reader import HttpReader
 from webdancer_cli.web.live.jina_reader import JinaReader
 
@@ -244,7 +244,9 @@ JINA = {
 
 
 async def jina_read(url: str) -> Page:
-    reader = JinaReader(url, allow_private=True, patience=Patience(attempts=2, first_pause_seconds=0.01))
+    reader = JinaReader(
+        url, allow_private=True, retry=RetryPolicy(attempts=2, attempt_seconds=5, first_pause_seconds=0.01)
+    )
     try:
         return await reader.read("http://127.0.0.1:1/town#top")
     finally:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from webdancer_cli.errors import Outage, ServiceRefused, ToolError, UsageError
-from webdancer_cli.web.json_api import Patience
+from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.web.protocols import Hit, Search
 from webdancer_cli.web.search.backends import open_search
 from webdancer_cli.web.search.brave import Brave
@@ -20,7 +20,7 @@ from webdancer_cli.web.search.serper import Serper
 from webdancer_cli.web.search.tavily import Tavily
 
 CANARY = "canary-77aa"
-FAST = Patience(attempts=2, attempt_seconds=1, total_seconds=2, first_pause_seconds=0.01)
+FAST = RetryPolicy(attempts=2, attempt_seconds=1, total_seconds=2, first_pause_seconds=0.01)
 JSON = {"Content-Type": "application/json"}
 
 SERPER = {

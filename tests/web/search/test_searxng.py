@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from webdancer_cli.errors import Outage
-from webdancer_cli.web.json_api import Patience
+from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.web.protocols import Hit
 from webdancer_cli.web.search.searxng import Searxng
 
@@ -99,7 +99,7 @@ async def up(url: str, log: Path) -> None:
 
 
 async def search(url: str, query: str) -> list[Hit]:
-    searxng = Searxng(url, Patience(attempts=2, first_pause_seconds=0.1))
+    searxng = Searxng(url, RetryPolicy(attempts=2, attempt_seconds=15, first_pause_seconds=0.1))
     try:
         return await searxng.search(query, 10)
     finally:

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -21,6 +20,8 @@ import msgspec
 
 from webdancer_cli import __version__
 from webdancer_cli.errors import Reject, WebdancerError
+from webdancer_cli.options import config
+from webdancer_cli.services.retry import GaveUp, RetryPolicy, Transient, retry_after_seconds
 from webdancer_cli.tape import Tape, TapedAnswer, TapeMiss
 from webdancer_cli.text import encoding
 from webdancer_cli.user_functions import describe_error
@@ -40,9 +41,11 @@ MOST_OF_ONE = 4
 LONGEST_WAIT_SECONDS = 60.0
 """A server that asks for more (Retry-After, Crawl-delay) gets this much; a longer Retry-After is not waited for."""
 
+RETRY = RetryPolicy(attempts=3, attempt_seconds=config.CrawlqaOptions.timeout_seconds, growth=3.0)
+"""How a page is tried again; each visit has a limit of its own around all attempts."""
+
 _TRANSIENT = frozenset(["http_429", "http_500", "http_502", "http_503", "http_504", "connection_broken"])
-
-
+"""What may pass by itself within seconds: overload, a server's error, a broken connection."""
 _MAY_PASS = frozenset(
     [
         "timeout",
@@ -112,6 +115,14 @@ class _Way:
         return True
 
 
+class _Rejected(Transient):
+    """A reject that may pass within seconds."""
+
+    def __init__(self, reject: Reject):
+        super().__init__(str(reject))
+        self.reject = reject
+
+
 class BadStatus(Reject):
     """An answer other than 200. ``retry_after`` is the wait in seconds that the server asked for, if it did."""
 
@@ -161,28 +172,26 @@ class HostQueue:
 class Fetcher:
     """Fetches URLs politely. Use as ``async with Fetcher() as fetcher``.
 
-    ``backoff_seconds`` are the waits before the second, third, … attempt at what may pass by itself. Cookies are kept
-    from one document to the next, or else for the redirects of one alone.
+    Cookies are kept from one document to the next, or else for the redirects of one alone.
     """
 
     def __init__(
         self,
         *,
-        per_host: int = 4,
-        delay_seconds: float = 0.0,
-        timeout_seconds: float = 20.0,
+        per_host: int = config.CrawlqaOptions.per_host,
+        delay_seconds: float = config.CrawlqaOptions.delay_seconds,
+        timeout_seconds: float = config.CrawlqaOptions.timeout_seconds,
         max_bytes: int = MAX_BYTES,
         allow_private: bool = False,
         contact: str | None = None,
-        backoff_seconds: Sequence[float] = (0.5, 1.5),
+        retry: RetryPolicy = RETRY,
         tape: Tape | None = None,
         keep_cookies: bool = True,
     ):
         self._tape = tape
         self._cookies = cookies.CookieStore() if keep_cookies else None
         self._allow_private = allow_private
-        self._backoff_seconds = backoff_seconds
-        self._timeout_seconds = timeout_seconds
+        self._retry = msgspec.structs.replace(retry, attempt_seconds=timeout_seconds)
         self._max_bytes = max_bytes
         self._hosts: defaultdict[str, HostQueue] = defaultdict(lambda: HostQueue(per_host, delay_seconds))
         self._robots = robots.Robots(self._robots_txt)
@@ -304,23 +313,27 @@ class Fetcher:
         return self._hosts[urlsplit(url).netloc]
 
     async def _patiently(self, url: str, wanted: Wanted, jar: cookies.CookieStore) -> FetchedDocument | str:
-        """Try again what may pass by itself: overload, a server's error, a broken connection."""
-        host = self._host(url)
-        for wait in (*self._backoff_seconds, None):
-            try:
-                async with host.turn(), asyncio.timeout(self._timeout_seconds):
-                    return await self._request(url, wanted, jar)
-            except TimeoutError:
-                raise Reject("timeout", f"{url}: no answer within {self._timeout_seconds:g} seconds") from None
-            except Reject as reject:
-                asked = reject.retry_after if isinstance(reject, BadStatus) else None
-                if wait is None or reject.reason not in _TRANSIENT or (asked or 0.0) > LONGEST_WAIT_SECONDS:
-                    raise
-            if asked is not None:
-                host.rest(asked)
-            else:
-                await asyncio.sleep(wait)
-        raise AssertionError("the last attempt returns or raises")
+        """Try again what may pass by itself."""
+        try:
+            return await self._retry.run(lambda number, deadline: self._attempt(url, wanted, jar))
+        except GaveUp as end:
+            assert isinstance(end.last, _Rejected)
+            raise end.last.reject from None
+
+    async def _attempt(self, url: str, wanted: Wanted, jar: cookies.CookieStore) -> FetchedDocument | str:
+        """A pause that the server asks for is kept by all that wait for their turn there."""
+        host, seconds = self._host(url), self._retry.attempt_seconds
+        try:
+            async with host.turn(), asyncio.timeout(seconds):
+                return await self._request(url, wanted, jar)
+        except TimeoutError:
+            raise Reject("timeout", f"{url}: no answer within {seconds:g} seconds") from None
+        except Reject as reject:
+            asked = (reject.retry_after if isinstance(reject, BadStatus) else None) or 0.0
+            if reject.reason not in _TRANSIENT or asked > LONGEST_WAIT_SECONDS:
+                raise
+            host.rest(asked)
+            raise _Rejected(reject) from None
 
     async def _request(self, url: str, wanted: Wanted, jar: cookies.CookieStore) -> FetchedDocument | str:
         """One exchange: the document, or the URL that it redirects to."""
@@ -344,7 +357,7 @@ class Fetcher:
         if sign := block_pages.blocking_header(response.headers):
             raise Reject("bot_wall", f"{url}: {sign}")
         if not (response.is_success if wanted.is_robots_txt else status == 200):
-            raise BadStatus(url, status, retry_after(response.headers.get("retry-after", "")))
+            raise BadStatus(url, status, retry_after_seconds(response.headers.get("retry-after", "")))
         headers = {name.lower(): value for name, value in response.headers.items()}
         said = headers.get("content-type", "")
 
@@ -372,19 +385,6 @@ def canonical_or_reject(url: str, base: str = "") -> str:
     if target is None:
         raise Reject("bad_url", f"{url}: not an http or https URL")
     return target
-
-
-def retry_after(value: str) -> float | None:
-    """The seconds of a Retry-After header, which holds seconds or a date (RFC 9110, section 10.2.3)."""
-    if value.strip().isdecimal():
-        return float(value)
-    try:
-        when = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
 def _reject(url: str, error: Exception) -> NoReturn:

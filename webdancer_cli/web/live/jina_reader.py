@@ -9,11 +9,13 @@ import msgspec
 
 from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Reject, ToolError
+from webdancer_cli.keys import required_key
 from webdancer_cli.services.proxies import Proxies
+from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.web.extract import page_filter
 from webdancer_cli.web.fetch.fetcher import BadStatus, canonical_or_reject, may_pass
 from webdancer_cli.web.fetch.ssrf_guard import allowed_addresses, allowed_proxy_address
-from webdancer_cli.web.json_api import JsonApi, Patience, require_key
+from webdancer_cli.web.json_api import RETRY, JsonApi
 from webdancer_cli.web.live.http_reader import READ_ALL_THE_SAME
 from webdancer_cli.web.urls import DEFAULT_PORTS, without_user
 
@@ -50,9 +52,9 @@ class JinaReader:
         asks: bool = True,
         allow_private: bool = False,
         contact: str | None = None,
-        patience: Patience | None = None,
+        retry: RetryPolicy = RETRY,
     ):
-        key = require_key(KEY, what="--reader jina", needed=asks and url == URL)
+        key = required_key(KEY, what="--reader jina", needed=asks and url == URL)
         self.name = "jina" if url == URL else f"jina={without_user(url)}"
         self._url = url
         self._allow_private = allow_private
@@ -65,7 +67,7 @@ class JinaReader:
             remedies=REMEDIES,
             results_in=_results_in,
             contact=contact,
-            patience=patience,
+            retry=retry,
         )
 
     async def read(self, url: str) -> Page:

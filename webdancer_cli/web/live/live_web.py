@@ -3,8 +3,9 @@
 from webdancer_cli.data.records import Page
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
+from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.web import urls
-from webdancer_cli.web.json_api import Patience, checked_url
+from webdancer_cli.web.json_api import RETRY, checked_url, retry_within
 from webdancer_cli.web.live.http_reader import HttpReader
 from webdancer_cli.web.live.jina_reader import JinaReader
 from webdancer_cli.web.protocols import Hit, Reader, Search
@@ -46,13 +47,13 @@ def open_live(options: config.EpisodeOptions, *, asks: bool = True) -> LiveWeb:
 
     ``asks`` is False where nothing will be asked, as in a replay: then no key is needed.
     """
-    patience = Patience.within(options.tool_seconds)
-    search = open_search(options.search, asks=asks, patience=patience)
-    reader = open_reader(options, asks=asks, patience=patience)
+    retry = retry_within(options.tool_seconds)
+    search = open_search(options.search, asks=asks, retry=retry)
+    reader = open_reader(options, asks=asks, retry=retry)
     return LiveWeb(search, reader, allow_private=options.allow_private)
 
 
-def open_reader(options: config.EpisodeOptions, *, asks: bool = True, patience: Patience | None = None) -> Reader:
+def open_reader(options: config.EpisodeOptions, *, asks: bool = True, retry: RetryPolicy = RETRY) -> Reader:
     """``http``, ``jina``, or ``jina=URL`` for a server of one's own."""
     choice = options.reader
     name, given, url = choice.partition("=")
@@ -61,8 +62,8 @@ def open_reader(options: config.EpisodeOptions, *, asks: bool = True, patience: 
             allow_private=options.allow_private, contact=options.contact, timeout_seconds=options.tool_seconds
         )
     if name == "jina" and not given:
-        return JinaReader(asks=asks, allow_private=options.allow_private, contact=options.contact, patience=patience)
+        return JinaReader(asks=asks, allow_private=options.allow_private, contact=options.contact, retry=retry)
     if name == "jina":
         own = checked_url(url, what=f"--reader {choice}")
-        return JinaReader(own, allow_private=options.allow_private, contact=options.contact, patience=patience)
+        return JinaReader(own, allow_private=options.allow_private, contact=options.contact, retry=retry)
     raise UsageError(f"--reader {choice}: unknown; choose from http, jina, jina=URL")

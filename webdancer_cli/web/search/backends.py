@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 from webdancer_cli.errors import UsageError
-from webdancer_cli.web.json_api import Patience, checked_url, require_key
+from webdancer_cli.keys import required_key
+from webdancer_cli.services.retry import RetryPolicy
+from webdancer_cli.web.json_api import RETRY, checked_url
 from webdancer_cli.web.protocols import Search
 from webdancer_cli.web.search import brave, serper, tavily
 from webdancer_cli.web.search.custom import CustomSearch
@@ -12,7 +14,7 @@ from webdancer_cli.web.search.searxng import Searxng
 CHOICES = "serper, brave, tavily, searxng=URL, or your own module:function"
 
 
-def open_search(choice: str | None, *, asks: bool = True, patience: Patience | None = None) -> Search:
+def open_search(choice: str | None, *, asks: bool = True, retry: RetryPolicy = RETRY) -> Search:
     """The back end; a service may be followed by ``=URL``, of a gateway to it. Raises UsageError before any call.
 
     ``asks`` is False where it will not be asked, as in a replay: then no key is needed.
@@ -23,16 +25,16 @@ def open_search(choice: str | None, *, asks: bool = True, patience: Patience | N
     if name == "searxng":
         if not url:
             raise UsageError("--search searxng: name the instance, as in --search searxng=http://127.0.0.1:8888")
-        return Searxng(url, patience)
-    services: dict[str, tuple[Callable[[str, str, Patience | None], Search], str, str]] = {
+        return Searxng(url, retry)
+    services: dict[str, tuple[Callable[[str, str, RetryPolicy], Search], str, str]] = {
         "serper": (serper.Serper, serper.KEY, serper.URL),
         "brave": (brave.Brave, brave.KEY, brave.URL),
         "tavily": (tavily.Tavily, tavily.KEY, tavily.URL),
     }
     if name in services:
         opened, variable, own_url = services[name]
-        key = require_key(variable, what=f"--search {name}", needed=asks)
-        return opened(key, checked_url(url, what=f"--search {choice}") if given else own_url, patience)
+        key = required_key(variable, what=f"--search {name}", needed=asks)
+        return opened(key, checked_url(url, what=f"--search {choice}") if given else own_url, retry)
     if name in ("duckduckgo", "ddg"):
         raise UsageError(f"--search {choice}: it has no API for web results; without a key, use searxng=URL")
     if ":" not in choice:

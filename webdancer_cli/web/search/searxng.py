@@ -7,7 +7,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import msgspec
 
 from webdancer_cli.errors import Outage
-from webdancer_cli.web.json_api import JsonApi, Patience, checked_url
+from webdancer_cli.services.retry import RetryPolicy
+from webdancer_cli.web.json_api import RETRY, JsonApi, checked_url
 from webdancer_cli.web.protocols import Hit, make_hit
 from webdancer_cli.web.urls import without_user
 
@@ -38,13 +39,13 @@ def _results_in(value: Any) -> Any:
 class Searxng:
     """``name`` leaves out user and password. Raises UsageError for what is no URL."""
 
-    def __init__(self, url: str, patience: Patience | None = None):
+    def __init__(self, url: str, retry: RetryPolicy = RETRY):
         base = checked_url(url, what=f"--search searxng={url}")
         parts = urlsplit(base)
         self.name = f"searxng={without_user(base)}"
         self._url = f"{base}/search"
         self._service = JsonApi(
-            self.name, secrets=_secrets(parts), remedies=REMEDIES, results_in=_results_in, patience=patience
+            self.name, secrets=_secrets(parts), remedies=REMEDIES, results_in=_results_in, retry=retry
         )
 
     async def search(self, query: str, results: int) -> list[Hit]:

@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from webdancer_cli.web.json_api import JsonApi, Patience
+from webdancer_cli.services.retry import RetryPolicy
+from webdancer_cli.web.json_api import RETRY, JsonApi
 from webdancer_cli.web.protocols import Hit, make_hit
 
 KEY = "TAVILY_API_KEY"
@@ -37,7 +38,7 @@ def _results_in(value: Any) -> Any:
 class Tavily:
     name = "tavily"
 
-    def __init__(self, key: str, url: str = URL, patience: Patience | None = None):
+    def __init__(self, key: str, url: str = URL, retry: RetryPolicy = RETRY):
         self._url = url
         self._service = JsonApi(
             self.name,
@@ -45,7 +46,7 @@ class Tavily:
             secrets=[key],
             remedies=REMEDIES,
             results_in=_results_in,
-            patience=patience,
+            retry=retry,
         )
 
     async def search(self, query: str, results: int) -> list[Hit]:
