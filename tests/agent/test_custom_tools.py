@@ -82,6 +82,7 @@ def test_the_schema_is_made_from_signature_and_docstring() -> None:
                 "notes": {"type": "array", "items": {"type": "string"}},
             },
             "required": ["amount", "unit"],
+            "additionalProperties": False,
         },
     }
 
@@ -343,14 +344,26 @@ def listing(places: list[str], limits: dict[str, int] | None = None, note: str =
     [
         ({"places": '["a", "b"]'}, {"places": ["a", "b"]}, ["list_as_text"]),
         ({"places": "['a']", "limits": '{"x": 1,}'}, {"places": ["a"], "limits": {"x": 1}}, ["list_as_text"]),
+        ({"places": ["a"], "limits": {"x": "1"}}, {"places": ["a"], "limits": {"x": 1}}, ["value_as_text"]),
+        (
+            {"places": "['a']", "limits": {"x": "1"}},
+            {"places": ["a"], "limits": {"x": 1}},
+            ["list_as_text", "value_as_text"],
+        ),
         ({"places": ["a"], "note": "[1] so"}, {"places": ["a"], "note": "[1] so"}, []),
         ({"places": ["a"], "note": '["b"]'}, {"places": ["a"], "note": '["b"]'}, []),
         ({"places": "[1] so"}, {"places": "[1] so"}, []),
     ],
 )
-def test_lists_that_arrive_as_text_are_read_where_the_signature_takes_only_lists(
+def test_what_arrives_as_text_is_read_where_the_signature_takes_no_text(
     arguments: dict[str, Any], meant: dict[str, Any], repairs: list[str]
 ) -> None:
     found: list[str] = []
     assert CustomTool("listing", listing).repair(arguments, found) == meant
     assert found == repairs
+
+
+def test_what_no_schema_says_is_a_fault_too() -> None:
+    [tool] = load_tools([EXAMPLE])
+    fault = tool.fault({"first": "2024-02-30", "second": "2024-03-01"})  # February of a leap year has 29 days
+    assert fault and fault.startswith("days_between: ")

@@ -70,6 +70,24 @@ async def test_visit_takes_one_url_as_text_and_can_do_without_a_goal(tools: Tool
 
 
 @pytest.mark.parametrize(
+    ("call", "meant", "repairs"),
+    [
+        (ToolCall("search", {"queries": "x"}), ToolCall("search", {"query": "x"}), ["renamed_argument"]),
+        (ToolCall("visit", {"url": "x"}), ToolCall("visit", {"url": "x", "goal": ""}), ["missing_goal"]),
+        (ToolCall("search", {"query": "x", "queries": "y"}), ToolCall("search", {"query": "x", "queries": "y"}), []),
+        (ToolCall("search", {"query": "x", "year": 1}), ToolCall("search", {"query": "x", "year": 1}), []),
+        (ToolCall("google", {"queries": "x"}), ToolCall("google", {"queries": "x"}), []),
+    ],
+)
+def test_a_call_that_is_amiss_in_form_alone_is_put_right_and_the_mend_named(
+    call: ToolCall, meant: ToolCall, repairs: list[str], tools: Tools
+) -> None:
+    found: list[str] = []
+    assert tools.repair(call, found) == meant
+    assert found == repairs
+
+
+@pytest.mark.parametrize(
     "call",
     [
         ToolCall("google", {"query": ["x"]}),

@@ -4,13 +4,12 @@ from typing import Any
 
 import pytest
 
-from webdancer_cli.data.records import Message
-from webdancer_cli.grading.format import STANDARD_TOOLS, FormatFault, call_fault, format_fault, format_ok, observations
+from webdancer_cli.data.records import QA, Message, Trajectory
+from webdancer_cli.grading.format import FormatFault, format_fault, observations, trajectory_fault, well_formed
 from webdancer_cli.transcript.grammar import ToolCall, Turn, render_response, render_turn
 
 SYSTEM = Message("system", "You seek.")
 QUESTION = Message("user", "Who built the tower?")
-SCHEMAS = {tool["name"]: tool["parameters"] for tool in STANDARD_TOOLS}
 
 
 def calls(name: str = "search", **arguments: Any) -> Message:
@@ -34,8 +33,8 @@ GOOD = [SYSTEM, QUESTION, calls(), shows(), calls("visit", url="http://a", goal=
 
 
 def test_a_good_episode_has_no_fault() -> None:
-    assert format_fault(GOOD) is None and format_ok(GOOD)
-    assert format_ok(GOOD[1:])  # without a system message, too
+    assert format_fault(GOOD) is None
+    assert format_fault(GOOD[1:]) is None  # without a system message, too
 
 
 @pytest.mark.parametrize(
@@ -74,79 +73,42 @@ def test_a_good_episode_has_no_fault() -> None:
 def test_each_fault_has_its_reason(messages: list[Message], reason: str) -> None:
     fault = format_fault(messages)
     assert fault and fault.reason == reason
-    assert not format_ok(messages)
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "valid"),
-    [
-        ("search", {"query": ["a", "b"]}, True),
-        ("search", {"query": "a"}, True),
-        ("search", {"query": ["a"], "filter_year": 2020}, True),
-        ("search", {"query": ["a"], "filter_year": "2020"}, True),
-        ("search", {"query": ["a"], "whatever": 1}, True),
-        ("search", {"query": []}, False),
-        ("search", {"query": [" "]}, False),
-        ("search", {"query": ""}, False),
-        ("search", {"query": None}, False),
-        ("search", {"query": 5}, False),
-        ("search", {"query": ["a", 5]}, False),
-        ("search", {"query": ["a"], "filter_year": True}, False),
-        ("search", {"query": ["a"], "filter_year": [2020]}, False),
-        ("search", {}, False),
-        ("visit", {"url": "http://a", "goal": "g"}, True),
-        ("visit", {"url": ["http://a", "http://b"], "goal": "g"}, True),
-        ("visit", {"url": ["http://a"], "goal": ["g"]}, False),
-        ("visit", {"goal": "g"}, False),
-        ("Search", {"query": ["a"]}, False),
-    ],
-)
-def test_a_call_is_checked_against_its_schema(name: str, arguments: dict[str, Any], valid: bool) -> None:
-    assert (call_fault(ToolCall(name, arguments), SCHEMAS) is None) is valid
-
-
-@pytest.mark.parametrize(
-    ("schema", "value", "valid"),
-    [
-        ({"type": "integer"}, 5, True),
-        ({"type": "integer"}, True, False),
-        ({"type": "integer"}, 5.5, False),
-        ({"type": "number"}, 5, True),
-        ({"type": "boolean"}, True, True),
-        ({"type": "object"}, {}, True),
-        ({"type": "object"}, [], False),
-        ({"type": "array", "items": {"type": "integer"}}, [1, 2], True),
-        ({"type": "array", "items": {"type": "integer"}}, "1", False),
-        ({"type": "array"}, [1, "a"], True),
-        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, None, True),
-        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, 5, False),
-        ({"oneOf": [{"type": "string"}]}, "a", True),
-        ({}, object, True),
-        ({"type": "unheard of"}, 5, True),
-    ],
-)
-def test_arguments_of_custom_tools_have_their_type(schema: dict[str, Any], value: object, valid: bool) -> None:
-    schemas = {"tool": {"properties": {"x": schema}}}
-    assert (call_fault(ToolCall("tool", {"x": value}), schemas) is None) is valid
 
 
 def test_the_tools_that_the_prompt_declares_are_the_ones_that_count() -> None:
     tool = '{"name": "fly", "parameters": {"required": ["to"], "properties": {"to": {"type": "string"}}}}'
     question = says("user", f"<tools>\n{tool}\n</tools>\nUser: Where?")
-    assert format_ok([question, calls("fly", to="Rome"), shows(), answers()])
+    assert format_fault([question, calls("fly", to="Rome"), shows(), answers()]) is None
     fault = format_fault([question, calls(), shows(), answers()])
     assert fault == FormatFault("unknown_tool", "'search': there are fly")
 
 
 def test_tools_given_by_the_caller_come_first() -> None:
     tools = [{"name": "fly", "parameters": {}}]
-    assert format_ok([QUESTION, calls("fly", to="Rome"), shows(), answers()], tools)
-    assert not format_ok(GOOD, tools)
+    assert format_fault([QUESTION, calls("fly", to="Rome"), shows(), answers()], tools) is None
+    assert format_fault(GOOD, tools) == FormatFault("unknown_tool", "'search': there are fly")
 
 
 def test_a_reminder_between_turns_is_an_observation_slot() -> None:
-    assert format_ok([QUESTION, calls(), says("user", "Answer now."), answers()])
+    assert format_fault([QUESTION, calls(), says("user", "Answer now."), answers()]) is None
 
 
 def test_observations_are_unwrapped() -> None:
     assert observations(GOOD) == ["By Eiffel.", "By Eiffel."]
+
+
+@pytest.mark.parametrize(
+    ("repairs", "reason"),
+    [
+        (["1:invented_response"], "invented_observation"),
+        (["1:list_as_text", "2:faulty_call"], "invalid_arguments"),
+        (["1:missing_goal"], "malformed_turn"),
+    ],
+)
+def test_what_the_agent_mended_or_refused_is_a_fault_though_the_messages_show_none(
+    repairs: list[str], reason: str
+) -> None:
+    played = Trajectory(qa=QA(question="Who?", answer="Eiffel"), messages=GOOD, ending="answered", answer="Eiffel")
+    assert well_formed(played)
+    played.repairs = repairs
+    assert trajectory_fault(played) == FormatFault(reason, ", ".join(repairs)) and not well_formed(played)

@@ -16,6 +16,8 @@ import msgspec
 from webdancer_cli.errors import ToolError, UsageError
 from webdancer_cli.text.lenient_json import NotJson, decode
 from webdancer_cli.text.surrogates import mend_surrogates
+from webdancer_cli.tool_schemas import call_fault
+from webdancer_cli.transcript.grammar import ToolCall
 from webdancer_cli.user_functions import UserFunction, describe_error, load_function
 
 RESERVED = ("search", "visit")
@@ -31,26 +33,46 @@ class CustomTool:
         self.schema = _schema(name, function, self._arguments)
 
     def fault(self, arguments: dict[str, Any]) -> str | None:
-        """What is wrong with the arguments of a call."""
+        """What is wrong with the arguments of a call, by the schema or else by the types."""
+        found = call_fault(ToolCall(self.name, arguments), [self.schema])
+        return found.detail if found else self.conversion_fault(arguments)
+
+    def conversion_fault(self, arguments: dict[str, Any]) -> str | None:
+        """What no schema says: a date that is in no calendar, for example."""
         try:
-            msgspec.convert(arguments, self._arguments, strict=False)
+            self._converted(arguments)
         except msgspec.ValidationError as error:
             return f"{self.name}: {error}"
         return None
 
     def repair(self, arguments: dict[str, Any], repairs: list[str]) -> dict[str, Any]:
-        """The arguments with the lists and objects that arrived as text, where the signature takes only those."""
+        """The arguments as the schema wants them, where the signature tells what was meant; each mend is named.
+
+        Lists and objects that arrived as text are read where only those are taken, and numbers likewise.
+        """
         if self.fault(arguments) is None:
             return arguments
         read = {name: _decoded(value) for name, value in arguments.items()}
-        if self.fault(read) is not None:
-            return arguments
-        repairs.append("list_as_text")
-        return read
+        if self.fault(read) is None:
+            repairs.append("list_as_text")
+            return read
+        for found, mends in ((arguments, ["value_as_text"]), (read, ["list_as_text", "value_as_text"])):
+            if self.conversion_fault(found) is None and self.fault(typed := self._typed(found)) is None:
+                repairs += mends
+                return typed
+        return arguments
+
+    def _converted(self, arguments: dict[str, Any]) -> msgspec.Struct:
+        return msgspec.convert(arguments, self._arguments, strict=False)
+
+    def _typed(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """What was given, and not the defaults, each value as JSON has it."""
+        values = msgspec.to_builtins(self._converted(arguments), str_keys=True)
+        return {name: values[name] for name in arguments}
 
     async def call(self, arguments: dict[str, Any]) -> str:
         """What the function returns, as text. Raises ToolError for whatever it raises: that is the policy's to read."""
-        given = msgspec.structs.asdict(msgspec.convert(arguments, self._arguments, strict=False))
+        given = msgspec.structs.asdict(self._converted(arguments))
         result = await self._function(**given)
         if isinstance(result, BaseException):
             raise ToolError(f"{self.name} failed: {describe_error(result)}") from result
@@ -118,6 +140,7 @@ def _schema(name: str, function: Callable[..., Any], arguments: type[msgspec.Str
         if parameter in properties:
             properties[parameter].setdefault("description", description.strip())
     schema = {"type": "object", "properties": properties, "required": own.get("required", [])}
+    schema["additionalProperties"] = False
     return {
         "name": name,
         "description": about.strip(),

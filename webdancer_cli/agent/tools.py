@@ -18,6 +18,7 @@ from webdancer_cli.errors import Outage, ToolError, UsageError
 from webdancer_cli.prompts import PromptSet, fill
 from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans
+from webdancer_cli.tool_schemas import ASKED, STANDARD_TOOLS, Schema, call_fault
 from webdancer_cli.transcript.grammar import ToolCall
 from webdancer_cli.web.deadline import within
 from webdancer_cli.web.page_passages import passages_of_page
@@ -26,40 +27,6 @@ from webdancer_cli.web.workers import Workers
 
 if TYPE_CHECKING:
     from webdancer_cli.agent.summariser import Summariser
-
-SEARCH_SCHEMA: dict[str, Any] = {
-    "name": "search",
-    "description": "Search the web. All queries of the array are answered in one call, each with its best results.",
-    "parameters": {
-        "type": "object",
-        "properties": {
-            "query": {
-                "type": "array",
-                "items": {"type": "string"},
-                "description": "The queries. Several that complement each other may stand in one call.",
-            }
-        },
-        "required": ["query"],
-    },
-}
-
-VISIT_SCHEMA: dict[str, Any] = {
-    "name": "visit",
-    "description": "Read one or more web pages and return what they say about a goal.",
-    "parameters": {
-        "type": "object",
-        "properties": {
-            "url": {
-                "type": "array",
-                "items": {"type": "string"},
-                "description": "The address of the page, or an array of addresses.",
-            },
-            "goal": {"type": "string", "description": "What is to be found out from the pages."},
-        },
-        "required": ["url", "goal"],
-    },
-}
-
 
 Answer = TypeVar("Answer")
 
@@ -96,21 +63,26 @@ class Tools:
 
     def faults(self, call: ToolCall) -> str | None:
         """What is wrong with a call before anything runs: an unknown tool, a missing or ill-typed argument."""
-        if call.name == "search":
-            return None if _asked(call) else 'search needs "query": an array of strings'
-        if call.name == "visit":
-            fine = bool(_asked(call)) and isinstance(call.arguments.get("goal", ""), str)
-            return None if fine else 'visit needs "url": an array of strings, and "goal": a string'
-        if call.name in self._own:
-            return self._own[call.name].fault(call.arguments)
-        *others, last = (schema["name"] for schema in self.schemas)
-        return f"there is no tool called {call.name!r}: the tools are {', '.join(others)} and {last}"
+        fault = call_fault(call, self.schemas)
+        if fault is None:
+            return self._own[call.name].conversion_fault(call.arguments) if call.name in self._own else None
+        if fault.reason == "unknown_tool":
+            *others, last = (schema["name"] for schema in self.schemas)
+            return f"there is no tool called {call.name!r}: the tools are {', '.join(others)} and {last}"
+        return _NEEDS.get(call.name, fault.detail)
 
     def repair(self, call: ToolCall, repairs: list[str]) -> ToolCall:
-        """The call with what its own tool's signature shows to be amiss in form alone; each mend is named."""
-        if call.name not in self._own:
-            return call
-        return ToolCall(call.name, self._own[call.name].repair(call.arguments, repairs))
+        """The call with what is amiss in form alone put right; each mend is named, for such a call is malformed."""
+        if call.name in self._own:
+            return ToolCall(call.name, self._own[call.name].repair(call.arguments, repairs))
+        arguments = dict(call.arguments)
+        if call.name == "search" and "query" not in arguments and "queries" in arguments:
+            repairs.append("renamed_argument")
+            arguments["query"] = arguments.pop("queries")
+        if call.name == "visit" and "goal" not in arguments:
+            repairs.append("missing_goal")
+            arguments["goal"] = ""
+        return ToolCall(call.name, arguments)
 
     def cap_tokens(self, name: str) -> int:
         """How long an observation of a tool may be."""
@@ -121,12 +93,13 @@ class Tools:
 
         A query, or a page with its goal, that ``memory`` holds is answered from there; ``seconds`` bound each of them.
         """
+        call = self.repair(call, [])
         if fault := self.faults(call):
             raise ToolError(fault)
         if call.name in self._own:
             return await self._in_time(self._own[call.name].call(call.arguments), seconds)
         known = {} if memory is None else memory
-        goal = call.arguments.get("goal", "") if call.name == "visit" else ""
+        goal = call.arguments["goal"] if call.name == "visit" else ""
 
         async def answer(asked: str) -> str:
             key = (call.name, asked, goal)
@@ -185,9 +158,16 @@ class Tools:
         return fill(self._settings.visit.page, url=url, goal=goal, evidence=evidence, summary=summary)
 
 
-def tool_schemas(own: Sequence[CustomTool] = ()) -> list[dict[str, Any]]:
+_NEEDS = {
+    "search": 'search needs "query": an array of strings',
+    "visit": 'visit needs "url": an array of strings, and "goal": a string',
+}
+"""What the policy reads when it called one of the standard tools wrongly."""
+
+
+def tool_schemas(own: Sequence[CustomTool] = ()) -> list[Schema]:
     """What the policy is shown of its tools."""
-    return [SEARCH_SCHEMA, VISIT_SCHEMA, *(tool.schema for tool in own)]
+    return [*STANDARD_TOOLS, *(tool.schema for tool in own)]
 
 
 async def _answer_or_error(answer: Callable[[str], Awaitable[str]], part: str) -> str | ToolError:
@@ -198,20 +178,10 @@ async def _answer_or_error(answer: Callable[[str], Awaitable[str]], part: str) -
 
 
 def _asked(call: ToolCall) -> list[str]:
-    """The queries or URLs of a call.
-
-    Many models write ``queries`` for ``query``, or a bare string for an array of one; both are understood.
-    """
-    names = ("query", "queries") if call.name == "search" else ("url",)
-    given = next((call.arguments[name] for name in names if name in call.arguments), None)
-    return _strings(given)
-
-
-def _strings(value: object) -> list[str]:
-    """The non-empty strings of a string or an array; none if there is anything else in it."""
-    items = value if isinstance(value, list) else [value]
-    texts = [item.strip() for item in items if isinstance(item, str)]
-    return [text for text in texts if text] if len(texts) == len(items) else []
+    """The queries or URLs of a call that has no fault, without blank ones."""
+    given = call.arguments[ASKED[call.name]]
+    texts = [text.strip() for text in ([given] if isinstance(given, str) else given)]
+    return [text for text in texts if text]
 
 
 def cut_line(text: str, chars: int) -> str:

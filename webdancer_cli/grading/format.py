@@ -1,37 +1,16 @@
 """The format of an episode: what the reward's format term, ``filter``'s validity stage and ``eval`` all mean by it.
 
-An episode is well-formed when every assistant turn is strict (nothing for the parser to mend), every call names a known
-tool with valid arguments, turns and observations alternate, at least one tool was called, and it ends with an answer.
+An episode is well-formed when every assistant turn is strict (nothing for the parser or for the agent to mend), every
+call names a known tool with arguments that its schema takes (``tool_schemas``), turns and observations alternate, at
+least one tool was called, and it ends with an answer.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from webdancer_cli.data.records import Message
-from webdancer_cli.transcript.grammar import ToolCall, Turn, declared_tools, parse_turn, response_text
-
-Schema = dict[str, Any]
-
-_TEXTS = {"type": "array", "items": {"type": "string"}}
-STANDARD_TOOLS: list[Schema] = [
-    {
-        "name": "search",
-        "parameters": {
-            "type": "object",
-            "properties": {"query": _TEXTS, "filter_year": {"type": ["integer", "string", "null"]}},
-            "required": ["query"],
-        },
-    },
-    {
-        "name": "visit",
-        "parameters": {
-            "type": "object",
-            "properties": {"url": _TEXTS, "goal": {"type": "string"}},
-            "required": ["url", "goal"],
-        },
-    },
-]
-"""The paper's two tools: what a call is checked against when the episode's prompt declares none."""
+from webdancer_cli.data.records import Message, Trajectory
+from webdancer_cli.tool_schemas import STANDARD_TOOLS, Schema, call_fault
+from webdancer_cli.transcript.grammar import Turn, declared_tools, parse_turn, response_text
 
 
 class FormatFault(NamedTuple):
@@ -41,15 +20,35 @@ class FormatFault(NamedTuple):
     detail: str = ""
 
 
-def format_ok(messages: Sequence[Message], tools: Sequence[Schema] | None = None) -> bool:
+def well_formed(trajectory: Trajectory, tools: Sequence[Schema] | None = None) -> bool:
     """The binary format score of an episode."""
-    return format_fault(messages, tools) is None
+    return trajectory_fault(trajectory, tools) is None
+
+
+def trajectory_fault(
+    trajectory: Trajectory, tools: Sequence[Schema] | None = None, turns: Sequence[Turn] | None = None
+) -> FormatFault | None:
+    """The first fault of an episode's messages, or else what the agent had to mend or refuse while it was played.
+
+    Not all of that stands in the messages: an observation that the policy invented is cut off there.
+    """
+    return format_fault(trajectory.messages, tools, turns) or _repair_fault(trajectory.repairs)
+
+
+def _repair_fault(repairs: Sequence[str]) -> FormatFault | None:
+    """``repairs`` are as in the record: the number of the model's call, a colon, and the repair."""
+    names = {repair.partition(":")[2] for repair in repairs}
+    if not repairs:
+        return None
+    if "invented_response" in names:
+        return FormatFault("invented_observation", ", ".join(repairs))
+    return FormatFault("invalid_arguments" if "faulty_call" in names else "malformed_turn", ", ".join(repairs))
 
 
 def format_fault(
     messages: Sequence[Message], tools: Sequence[Schema] | None = None, turns: Sequence[Turn] | None = None
 ) -> FormatFault | None:
-    """The first fault of an episode, or None. Without ``tools``, calls are checked against what the prompt declares.
+    """The first fault of messages, or None. Without ``tools``, calls are checked against what the prompt declares.
 
     ``turns`` are the assistant turns, if the caller has read them already.
     """
@@ -60,8 +59,9 @@ def format_fault(
     fault = next(filter(None, map(_turn_fault, turns)), None) or _plan_fault(turns)
     if fault:
         return fault
-    schemas = {tool["name"]: tool.get("parameters", {}) for tool in tools or tools_of(messages)}
-    return next((found for turn in turns if turn.call and (found := call_fault(turn.call, schemas))), None)
+    known = tools or tools_of(messages)
+    found = next((found for turn in turns if turn.call and (found := call_fault(turn.call, known))), None)
+    return FormatFault(*found) if found else None
 
 
 def own_turns(messages: Sequence[Message]) -> list[Turn]:
@@ -111,55 +111,3 @@ def observations(messages: Sequence[Message]) -> list[str]:
     """The tool responses of an episode, unwrapped."""
     texts = (response_text(message.content) for message in messages if message.role == "user")
     return [text for text in texts if text is not None]
-
-
-def call_fault(call: ToolCall, schemas: dict[str, Schema]) -> FormatFault | None:
-    """Checks a call against the JSON schemas of the tools, by name; an argument that no schema names is ignored."""
-    if call.name not in schemas:
-        return FormatFault("unknown_tool", f"{call.name!r}: there are {', '.join(schemas)}")
-    schema = schemas[call.name]
-    for name in schema.get("required", []):
-        if _is_blank(call.arguments.get(name)):
-            return FormatFault("invalid_arguments", f"{call.name}: {name!r} is missing or empty")
-    for name, declared in schema.get("properties", {}).items():
-        if name in call.arguments and not _fits(call.arguments[name], declared):
-            given = type(call.arguments[name]).__name__
-            return FormatFault("invalid_arguments", f"{call.name}: {name!r} has the wrong type ({given})")
-    return None
-
-
-def _is_blank(value: object) -> bool:
-    if isinstance(value, list):
-        return all(_is_blank(item) for item in value)
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "string": str,
-    "integer": int,
-    "number": (int, float),
-    "boolean": bool,
-    "array": list,
-    "object": dict,
-    "null": type(None),
-}
-
-
-def _fits(value: object, schema: Schema) -> bool:
-    """Whether a value has the declared type. One text may stand for a list of texts (paper: ``url: str | [str]``)."""
-    choices = schema.get("anyOf") or schema.get("oneOf")
-    if choices:
-        return any(_fits(value, choice) for choice in choices)
-    kinds = schema.get("type", [])
-    return not kinds or any(_is_kind(value, kind, schema) for kind in ([kinds] if isinstance(kinds, str) else kinds))
-
-
-def _is_kind(value: object, kind: str, schema: Schema) -> bool:
-    items = schema.get("items", {})
-    if kind == "array" and not isinstance(value, list):
-        return isinstance(value, str) and _fits(value, items)
-    if isinstance(value, bool) and kind in ("integer", "number"):
-        return False
-    if kind not in _TYPES or not isinstance(value, _TYPES[kind]):
-        return kind not in _TYPES
-    return all(_fits(item, items) for item in value) if isinstance(value, list) else True

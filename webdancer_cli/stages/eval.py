@@ -28,7 +28,7 @@ from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import Reject
 from webdancer_cli.grading import unjudged
 from webdancer_cli.grading.exact_match import Judge, MatchJudge
-from webdancer_cli.grading.format import format_ok
+from webdancer_cli.grading.format import well_formed
 from webdancer_cli.grading.scores import Scoreboard, Scores
 from webdancer_cli.options import config
 from webdancer_cli.prompts import load_for
@@ -68,8 +68,7 @@ async def run(
             raise Reject(trajectory.ending, trajectory.extra["error"])
         verdict, stop = await unjudged.verdict_or_stop(judge, item.qa, trajectory.answer)
         unjudged.count_verdict(verdict, output.stats)
-        well_formed = not trajectory.repairs and format_ok(trajectory.messages, tools.schemas)
-        graded = attempt(trajectory, verdict, well_formed)
+        graded = attempt(trajectory, verdict, well_formed(trajectory, tools.schemas))
         board.add(graded)
         if stop:
             raise Stopped(stop, [graded])
@@ -105,7 +104,7 @@ def runs(questions: Iterable[QA], count: int) -> Iterator[QuestionRun]:
     return (QuestionRun(qa, index) for qa in questions for index in range(count))
 
 
-def attempt(trajectory: Trajectory, verdict: Verdict, well_formed: bool) -> Attempt:
+def attempt(trajectory: Trajectory, verdict: Verdict, format_ok: bool) -> Attempt:
     """The graded record of an episode."""
     qa = trajectory.qa
     return Attempt(
@@ -117,7 +116,7 @@ def attempt(trajectory: Trajectory, verdict: Verdict, well_formed: bool) -> Atte
         gold=qa.answer,
         answer=trajectory.answer,
         verdict=verdict,
-        format_ok=well_formed,
+        format_ok=format_ok,
         ending=trajectory.ending,
         level=qa.level,
         type=qa.type,

@@ -39,11 +39,12 @@ from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import ModelError, Reject, UsageError
 from webdancer_cli.grading.critic import Critic
 from webdancer_cli.grading.exact_match import METHOD, Judge, MatchJudge
-from webdancer_cli.grading.format import FormatFault, Schema, format_fault, own_turns, tools_of
+from webdancer_cli.grading.format import FormatFault, own_turns, tools_of, trajectory_fault
 from webdancer_cli.grading.funnel import Funnel, FunnelStep
 from webdancer_cli.grading.quality import quality_fault
 from webdancer_cli.grading.selection import SelectionEntry, duplicate_key, select_best, selection_entry
 from webdancer_cli.options import config
+from webdancer_cli.tool_schemas import Schema
 from webdancer_cli.transcript import released_format
 from webdancer_cli.transcript.grammar import Turn
 
@@ -196,9 +197,9 @@ class FunnelChecks:
         return {name: known[name] for name in self._options.stages}
 
     async def validity(self, candidate: Candidate) -> None:
-        messages = candidate.trajectory.messages
-        tools = [*tools_of(messages), *self._own_tools] if self._own_tools else None
-        _decide(format_fault(messages, tools, candidate.turns))
+        trajectory = candidate.trajectory
+        tools = [*tools_of(trajectory.messages), *self._own_tools] if self._own_tools else None
+        _decide(trajectory_fault(trajectory, tools, candidate.turns))
 
     async def quality(self, candidate: Candidate) -> None:
         _decide(quality_fault(candidate.trajectory.messages, candidate.turns, self._options))

@@ -16,7 +16,7 @@ from webdancer_cli.agent.tools import Tools
 from webdancer_cli.data.records import QA, Message, Page, Trajectory, Verdict
 from webdancer_cli.errors import Outage, RunStopped, ServiceRefused
 from webdancer_cli.grading.exact_match import Judge, MatchJudge
-from webdancer_cli.grading.format import format_ok
+from webdancer_cli.grading.format import well_formed
 from webdancer_cli.grading.reward import reward
 from webdancer_cli.grading.unjudged import unjudged_verdict
 from webdancer_cli.options.config import RlOptions
@@ -103,11 +103,11 @@ class RolloutCollector:
         trajectory = await play(qa, seat, self._tools, self._prompts, self._limits, number, date=self._date)
         session = seat.session
         trajectory.verdict = await self._grade(trajectory)
-        well_formed = not trajectory.repairs and format_ok(trajectory.messages, self._tools.schemas)
-        score = reward(well_formed, trajectory.verdict)
+        format_ok = well_formed(trajectory, self._tools.schemas)
+        score = reward(format_ok, trajectory.verdict)
         if score is not None:
             score += overlong_penalty(len(session.tokens.ids), self._policy.max_context_tokens, self._overlong_tokens)
-        return Rollout(trajectory, session.tokens, session.logprobs, well_formed, score)
+        return Rollout(trajectory, session.tokens, session.logprobs, format_ok, score)
 
     async def _grade(self, trajectory: Trajectory) -> Verdict:
         """The judge's word; ``unjudged``, too, for an episode that was ended by something that is not the policy's."""
