@@ -10,6 +10,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 import pytest
 
 from webdancer_cli.errors import ClosedPipe, ModelError, UsageError
+from webdancer_cli.option_checks import option
 from webdancer_cli.options import flags, settings
 from webdancer_cli.terminal.exit_codes import run_to_exit_code
 from webdancer_cli.wiring import CommandRun
@@ -37,7 +38,7 @@ def test_help_opens_with_examples_and_names_every_option(webdancer: Webdancer, c
     assert done.returncode == 0
     assert f"webdancer {command}" in done.stdout.split("Options:")[0].split("\n", 2)[2]
     for name in settings.documentation(settings.COMMANDS[command]):
-        assert name in flags.ARGUMENTS or settings.long_flag(name) in done.stdout
+        assert name in flags.ARGUMENTS or option(name) in done.stdout
 
 
 def test_every_option_is_documented() -> None:

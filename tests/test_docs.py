@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from webdancer_cli import cli
+from webdancer_cli.option_checks import option
 from webdancer_cli.options import config, settings
 
 ROOT = Path(__file__).parent.parent
@@ -119,14 +120,12 @@ def test_the_documented_settings_file_is_valid(monkeypatch: pytest.MonkeyPatch) 
 def test_defaults_named_in_the_deviations_are_the_defaults() -> None:
     text = (ROOT / "docs" / "deviations.md").read_text("utf-8")
     fields = {
-        settings.long_flag(field.name): field.default
-        for kind in settings.COMMANDS.values()
-        for field in dataclasses.fields(kind)
+        option(field.name): field.default for kind in settings.COMMANDS.values() for field in dataclasses.fields(kind)
     }
     named = re.findall(r"`(--[\w-]+) (\d+)`", text)
     assert named
-    for option, value in named:
-        assert str(fields[option]) == value, option
+    for flag, value in named:
+        assert str(fields[flag]) == value, flag
     assert config.FilterOptions.max_actions is None
 
 

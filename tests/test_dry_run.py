@@ -62,10 +62,10 @@ def test_limit_and_shard_bound_the_input(questions: str) -> None:
 def test_pages_questions_and_trajectories(tmp_path: Path, questions: str) -> None:
     page = {"url": "http://x/", "title": "X", "text": "X"}
     pages = written(tmp_path / "pages.jsonl", page, page, page)
-    crawl = config.CrawlqaOptions(roots=[pages], per_page=2, types=["count"], closed_book=True, judge_model="j")
+    crawl = config.CrawlqaOptions(roots=[pages], per_page=2, types=["count"], closed_book=True)
     assert (works(crawl)["author"].calls, works(crawl)["judge"].calls) == (3, 6)
     assert dry_run.plan_run(config.CrawlqaOptions(roots=["http://x/"], max_pages=7)).records == 7
-    rewriting = works(config.E2hqaOptions(data=questions, rounds=2, judge_model="j"))
+    rewriting = works(config.E2hqaOptions(data=questions, rounds=2))
     assert (rewriting["rewriter"].calls, rewriting["judge"].calls) == (
         60,
         20,

@@ -72,7 +72,7 @@ def command(work: Work) -> Work:
 def _options(name: str, given: dict[str, Any]) -> Any:
     options: Any = settings.build(settings.COMMANDS[name], settings.resolve(name, given))
     if isinstance(options, config.DataOptions | config.TrainingOptions):
-        _refuse_overwriting(options)
+        _require_input(options)
     return options
 
 
@@ -80,7 +80,7 @@ def _undisturbed(work: Work, name: str, given: dict[str, Any], run: CommandRun) 
     """Run a command while nobody else writes what it writes. Of several ranks, the first one writes."""
     options = _options(name, given)
     with ExitStack() as locked:
-        if is_first_rank() and not getattr(options, "dry_run", False):
+        if is_first_rank() and not (isinstance(options, config.CallOptions) and options.dry_run):
             locked.enter_context(_outputs_held(options))
         if isinstance(options, config.DataOptions) and _reads_stdin(options):
             # A stage before us in the pipe may still write the pages that we read: they are whole with its first line.
@@ -94,26 +94,20 @@ def _outputs_held(options: Any) -> AbstractContextManager[None]:
         return locks.hold_outputs([], [options.out])
     if not isinstance(options, config.DataOptions):
         return nullcontext()
-    names = ["rejects", "unused_qa", "report"]
+    files = options.outputs()
     if isinstance(options, config.CrawlqaOptions):
         from webdancer_cli.web.crawl.roots import writes_pages
 
-        names += ["pages"] if writes_pages(options) else []
-    files = [path for path in [options.out, *(getattr(options, name, None) for name in names)] if path and path != "-"]
+        files += [options.pages] if writes_pages(options) else []
     return locks.hold_outputs(files, stdout=options.out == "-")
 
 
 def _reads_stdin(options: "config.DataOptions | config.TrainingOptions") -> bool:
-    return options.data == "-" and not getattr(options, "roots", None)
+    return options.data == "-" and not (isinstance(options, config.CrawlqaOptions) and options.roots)
 
 
-def _refuse_overwriting(options: "config.DataOptions | config.TrainingOptions") -> None:
-    """Nothing may be lost: neither the input, nor what is there already when no input comes."""
-    others = [getattr(options, name, None) for name in ("rejects", "unused_qa", "skip_solved", "tape")]
-    files = [os.path.realpath(path) for path in [options.data, options.out, *others] if path and path != "-"]
-    twice = next((path for path in files if files.count(path) > 1), None)
-    if twice:
-        raise UsageError(f"{twice}: named twice among the files to read and to write; name different files")
+def _require_input(options: "config.DataOptions | config.TrainingOptions") -> None:
+    """What is there already is not to be lost where no input comes."""
     if _reads_stdin(options) and (sys.stdin is None or sys.stdin.isatty()):
         raise UsageError("nothing on stdin: pipe JSON lines in, or name a file with --data")
     if options.data != "-" and not Path(options.data).is_file():
@@ -161,7 +155,6 @@ def crawlqa(options: config.CrawlqaOptions, run: CommandRun) -> int:
     """
     from webdancer_cli.stages import crawlqa as stage
 
-    stage.refuse_idle_judge(options)
     with open_chats(options, options.jobs, run) as chat_pool:
         author = open_author(options, chat_pool, run)
         judge = open_checker(options, chat_pool) if options.closed_book or options.verify else None
@@ -183,7 +176,6 @@ def e2hqa(options: config.E2hqaOptions, run: CommandRun) -> int:
     """
     from webdancer_cli.stages import e2hqa as stage
 
-    stage.refuse_idle_judge(options)
     with open_chats(options, options.jobs, run) as chat_pool:
         rewriter = open_rewriter(options, chat_pool, run)
         if options.dry_run:

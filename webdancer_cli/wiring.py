@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from webdancer_cli.llm.chat_pool import ChatPool
     from webdancer_cli.llm.client import ChatClient
     from webdancer_cli.prompts import PromptSet
-    from webdancer_cli.services.retry import RetryPolicy
     from webdancer_cli.synthesis.protocols import QuestionRewriter, QuestionWriter
     from webdancer_cli.tape import Tape
     from webdancer_cli.web.live.live_web import LiveWeb
@@ -110,8 +109,6 @@ def open_web(options: config.EpisodeOptions, tape: "Tape | None" = None) -> "Liv
 
         live = open_live(options, asks=tape is None or tape.mode != "replay")
         return RecordedWeb(live, tape) if tape else live
-    if options.search:
-        raise UsageError(f"--search {options.search}: searches the live web; add --web live")
     return None
 
 
@@ -137,7 +134,6 @@ def open_chats(options: config.CallOptions, jobs: int, run: CommandRun) -> "Iter
 
 def _writing_chat(options: config.WriterOptions, role: str, chat_pool: "ChatPool") -> "ChatClient | None":
     """The endpoint that writes questions, or None: then the built-in rules do. A checkpoint cannot."""
-    _refuse_nameless("--model", options.model, options.base_url)
     if options.base_url:
         return chat_pool.chat(
             role,
@@ -149,12 +145,6 @@ def _writing_chat(options: config.WriterOptions, role: str, chat_pool: "ChatPool
     if options.model != config.BUILTIN:
         raise UsageError(f"--model {options.model}: a model as {role} needs --base-url; or take --model builtin")
     return None
-
-
-def _refuse_nameless(flag: str, model: str | None, base_urls: list[str]) -> None:
-    if base_urls and model in (None, config.BUILTIN):
-        where = flag.replace("model", "base-url")
-        raise UsageError(f"{where} {base_urls[0]}: which of its models? Name it with {flag}")
 
 
 def open_author(options: config.CrawlqaOptions, chat_pool: "ChatPool", run: CommandRun) -> "QuestionWriter":
@@ -196,7 +186,6 @@ def open_policy(
     options: "config.SampleOptions | config.EvalOptions", chat_pool: "ChatPool", run: CommandRun
 ) -> "Policy":
     """The demonstrator, a chat endpoint, or a checkpoint."""
-    _refuse_nameless("--model", options.model, options.base_url)
     if options.base_url:
         return _chat_policy(options, chat_pool)
     if options.cot == "long" or options.repetition_penalty != 1:
@@ -232,22 +221,26 @@ def open_summariser(options: "config.SampleOptions | config.EvalOptions", chat_p
     """The model that reads pages for the policy, or None: then the pages' own sentences are shown."""
     from webdancer_cli.agent.summariser import TIME_SHARE, Summariser
     from webdancer_cli.llm.client import retry_within
+    from webdancer_cli.prompts import load_for
 
-    model, own_urls = options.summariser_model, options.summariser_base_url
-    retry = retry_within(TIME_SHARE * options.tool_seconds)
-    if chat := _second_chat("summariser", model, own_urls, options.base_url, chat_pool, retry):
-        from webdancer_cli import prompts
+    if not options.summariser_model:
+        return None
+    urls = options.summariser_base_url or options.main_base_url
+    chat = chat_pool.chat(
+        "summariser", options.summariser_model, urls, retry=retry_within(TIME_SHARE * options.tool_seconds)
+    )
+    return Summariser(chat, load_for(options), options.tool_seconds)
 
-        return Summariser(chat, prompts.load_for(options), options.tool_seconds)
-    return None
 
-
-def open_judge(options: config.JudgeOptions, chat_pool: "ChatPool") -> "Judge | None":
+def open_judge(
+    options: "config.SampleOptions | config.EvalOptions | config.RlOptions | config.FilterOptions",
+    chat_pool: "ChatPool",
+) -> "Judge | None":
     """The model that judges answers, or None: then they are matched by rule."""
     if chat := _judging_chat(options, chat_pool):
         from webdancer_cli.grading.model_judge import ModelJudge
 
-        return ModelJudge(chat, _prompts(getattr(options, "prompts", "default")))
+        return ModelJudge(chat, _prompts(options.prompts))
     return None
 
 
@@ -268,27 +261,10 @@ def open_checker(options: config.WriterOptions, chat_pool: "ChatPool") -> "ChatC
 
 
 def _judging_chat(options: config.JudgeOptions, chat_pool: "ChatPool") -> "ChatClient | None":
-    urls = getattr(options, "base_url", [])
-    return chat_pool.chats.get("judge") or _second_chat(
-        "judge", options.judge_model, options.judge_base_url, urls, chat_pool
-    )
-
-
-def _second_chat(
-    role: str,
-    model: str | None,
-    own_urls: list[str],
-    default_urls: list[str],
-    chat_pool: "ChatPool",
-    retry: "RetryPolicy | None" = None,
-) -> "ChatClient | None":
-    """A model beside the main one, at an endpoint of its own or at the same."""
-    _refuse_nameless(f"--{role}-model", model, own_urls)
-    if not model:
-        return None
-    if not (own_urls or default_urls):
-        raise UsageError(f"--{role}-model {model}: at which endpoint? Name it with --{role}-base-url")
-    return chat_pool.chat(role, model, own_urls or default_urls, retry=retry)
+    """One for all that it is asked about."""
+    if not options.judge_model or "judge" in chat_pool.chats:
+        return chat_pool.chats.get("judge")
+    return chat_pool.chat("judge", options.judge_model, options.judge_base_url or options.main_base_url)
 
 
 def report_failures(run: CommandRun, summariser: "Summariser | None", judge: "Judge | None") -> None:

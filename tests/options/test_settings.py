@@ -11,6 +11,7 @@ import pytest
 from msgspec import Meta
 
 from webdancer_cli.errors import UsageError
+from webdancer_cli.option_checks import plain_type
 from webdancer_cli.options import config, settings
 
 Webdancer = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -104,10 +105,10 @@ def test_defaults_keep_the_bounds_of_their_options() -> None:
 
 
 def test_plain_types() -> None:
-    assert settings.plain_type(Annotated[int, Meta(ge=1)] | None) is int
-    assert settings.plain_type(str | None) is str
-    assert settings.plain_type(list[config.FunnelStage]) is list
-    assert settings.plain_type(config.FunnelStage) is str
+    assert plain_type(Annotated[int, Meta(ge=1)] | None) is int
+    assert plain_type(str | None) is str
+    assert plain_type(list[config.FunnelStage]) is list
+    assert plain_type(config.FunnelStage) is str
 
 
 def test_show_config_prints_a_file_that_gives_the_same_values(webdancer: Webdancer, empty_folder: Path) -> None:

@@ -378,9 +378,10 @@ def test_closed_book_needs_a_model(corpus: str, tmp_path: Path) -> None:
 
 
 def test_a_judge_that_is_asked_nothing_is_refused(corpus: str, tmp_path: Path) -> None:
+    judge = {"judge_model": "strict", "judge_base_url": ["http://127.0.0.1:9/v1"]}
     with pytest.raises(UsageError, match=r"--judge-model strict.*--closed-book"):
-        run(options(tmp_path, corpus, judge_model="strict"), Writing(asked(1)))
-    run_closed(options(tmp_path, corpus, judge_model="strict", closed_book=True), Knowing(), asked(1))
+        options(tmp_path, corpus, **judge)
+    run_closed(options(tmp_path, corpus, **judge, closed_book=True), Knowing(), asked(1))
     assert [qa.answer for qa in questions(tmp_path)] == ["Town1"]
 
 

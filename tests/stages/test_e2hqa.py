@@ -300,7 +300,7 @@ def test_the_corpus_is_not_overwritten(folder: Path) -> None:
 
 def test_a_judge_that_is_asked_nothing_is_refused(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"--judge-model strict.*--model"):
-        run(options(folder, judge_model="strict"))
+        options(folder, judge_model="strict", judge_base_url=["http://127.0.0.1:9/v1"])
     run(options(folder, judge_model="strict", model="writer", base_url=["http://127.0.0.1:9/v1"]), Deepening())
     assert len(written(folder)) == 3
 

@@ -604,9 +604,9 @@ def test_a_resumed_filter_lets_no_duplicate_of_what_stands_in_out_by(folder: Fol
 
 @pytest.mark.parametrize("budget", [{"max_cost": 1.0}, {"max_tokens": 100}])
 def test_a_choice_under_a_budget_needs_a_tape(folder: Folder, budget: dict[str, Any]) -> None:
+    judging = {"judge_model": "strict", "judge_base_url": ["http://127.0.0.1:9/v1"], **budget}
     with pytest.raises(UsageError, match="--tape"):
-        folder.run(trajectory(), judge=Asked(), per_question=1, **budget)
-    assert not (folder.path / "out").exists()
-    folder.run(trajectory(), judge=Asked(), per_question=1, tape=folder.file("tape"), **budget)
+        config.FilterOptions(per_question=1, **judging)
+    folder.run(trajectory(), judge=Asked(), per_question=1, tape=folder.file("tape"), **judging)
     folder.run(trajectory(), per_question=1, **budget)  # by rule nothing is paid for
     assert len(folder.kept()) == 1

@@ -45,17 +45,9 @@ def test_trajectories_are_the_wrong_file(tmp_path: Path):
         rl.read_question_set(options(tmp_path))
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"group": 1}, "--group 1: a group needs at least 2 rollouts"),
-        ({"overlong_tokens": 500, "max_context_tokens": 400}, "--overlong-tokens 500: must be less than"),
-        ({"model": "./no-such-checkpoint"}, "no such checkpoint"),
-    ],
-)
-def test_what_cannot_work_is_refused_in_one_line(tmp_path: Path, changes: dict[str, object], message: str):
+def test_what_cannot_work_is_refused_in_one_line(tmp_path: Path):
     jsonl.write_records(str(tmp_path / "qa.jsonl"), [QA(question="A?", answer="one")])
-    with pytest.raises(UsageError, match=message) as caught:
-        rl.run(options(tmp_path, **changes))
+    with pytest.raises(UsageError, match="no such checkpoint") as caught:
+        rl.run(options(tmp_path, model="./no-such-checkpoint"))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out" / "config.json").exists()

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -169,16 +170,10 @@ def test_limit_uses_the_first_records_only(data: Path) -> None:
         ({"data": "./missing.jsonl"}, "missing.jsonl"),
         ({"out": "/dev/null/below"}, "folder that can be written"),
         ({"max_length": 3}, "nothing to learn from: 4 in, 0 trained on .too_long 4."),
-        ({"batch_size": 0}, "--batch-size 0: must be at least 1"),
-        ({"steps": 0}, "--steps 0: must be at least 1"),
-        ({"lora_rank": -1}, "--lora-rank -1"),
-        ({"dtype": "float16"}, "float16"),
     ],
 )
 def test_what_cannot_work_is_one_line_before_any_work(data: Path, changes: dict[str, object], message: str) -> None:
-    given = options(data)
-    for name, value in changes.items():
-        setattr(given, name, value)
+    given = replace(options(data), **changes)
     with pytest.raises(UsageError, match=message) as caught:
         sft.run(given)
     assert "\n" not in str(caught.value)

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA, Message, Page, Verdict
 from webdancer_cli.errors import BudgetSpent, ServiceRefused
-from webdancer_cli.options import settings
+from webdancer_cli.option_checks import option
 from webdancer_cli.options.config import RlOptions
 from webdancer_cli.stages import rl as stage
 from webdancer_cli.training import rl
@@ -145,7 +145,7 @@ def flags(given: RlOptions) -> list[str]:
         word
         for name, value in own.items()
         if value != getattr(RlOptions(), name)
-        for word in (settings.long_flag(name), str(value))
+        for word in (option(name), str(value))
     ]
 
 

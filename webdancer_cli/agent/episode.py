@@ -115,11 +115,11 @@ class Limits(msgspec.Struct, kw_only=True, frozen=True):
     unreadable turns are answered before the episode is given up.
     """
 
-    max_calls: int = 50
-    answer_tokens: int = 2048
-    tool_seconds: float = 30
-    turn_seconds: float = 900
-    episode_seconds: float = 1800
+    max_calls: int = config.EpisodeOptions.max_calls
+    answer_tokens: int = config.EpisodeOptions.max_turn_tokens
+    tool_seconds: float = config.EpisodeOptions.tool_seconds
+    turn_seconds: float = config.EpisodeOptions.turn_seconds
+    episode_seconds: float = config.EpisodeOptions.episode_seconds
     reminders: int = 2
 
     @classmethod

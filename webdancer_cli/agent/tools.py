@@ -15,6 +15,7 @@ from webdancer_cli.agent.custom_tools import CustomTool
 from webdancer_cli.data.pipeline import gather_or_cancel
 from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Outage, ToolError, UsageError
+from webdancer_cli.options import config
 from webdancer_cli.prompts import PromptSet, fill
 from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans
@@ -88,7 +89,9 @@ class Tools:
         """How long an observation of a tool may be."""
         return {"search": self.caps.search_tokens, "visit": self.caps.visit_tokens}.get(name, self.caps.tool_tokens)
 
-    async def call(self, call: ToolCall, memory: ToolCache | None = None, seconds: float = 30) -> str:
+    async def call(
+        self, call: ToolCall, memory: ToolCache | None = None, seconds: float = config.EpisodeOptions.tool_seconds
+    ) -> str:
         """Run a call. Raises ToolError for a faulty call, and when every query or page of it failed; Outage.
 
         A query, or a page with its goal, that ``memory`` holds is answered from there; ``seconds`` bound each of them.

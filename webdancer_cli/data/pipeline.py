@@ -23,6 +23,7 @@ from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.data.ordered_map import ordered_map
 from webdancer_cli.data.records import QA, Rejected, to_object
 from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, BudgetSpent, Reject
+from webdancer_cli.options import config
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -150,7 +151,7 @@ async def run_pipeline(
     work: Callable[[Item], Awaitable[Sequence[msgspec.Struct | dict[str, Any]]]],
     output: RecordWriter,
     *,
-    jobs: int = 8,
+    jobs: int = config.DataOptions.jobs,
     key: Callable[[Item], str] | None = None,
     progress: Progress | None = None,
     total: int | None = None,

@@ -44,7 +44,7 @@ class ChatPool:
         top_p: float = 1.0,
         max_tokens: int = WRITER_TOKENS,
         repetition_penalty: float = 1.0,
-        retry: RetryPolicy | None = None,
+        retry: RetryPolicy = RETRY,
     ) -> ChatClient:
         """Raises UsageError for a URL that is none, and for a cost limit on a model without a price."""
         urls = tuple(base_urls)
@@ -57,7 +57,7 @@ class ChatPool:
             top_p=top_p,
             max_tokens=max_tokens,
             repetition_penalty=repetition_penalty,
-            retry=retry or RETRY,
+            retry=retry,
             ledger=Ledger(model, price=find_price(model, self._prices), budget=self._budget),
             tape=self.tape,
         )

@@ -21,6 +21,7 @@ from webdancer_cli.llm.budget import Ledger
 from webdancer_cli.llm.endpoints import Endpoint, EndpointPool
 from webdancer_cli.llm.replies import ContentFiltered, ErrorInBody, NoReply, parse_body, parse_reply, usage_of
 from webdancer_cli.llm.replies import Reply as Reply
+from webdancer_cli.options import config
 from webdancer_cli.services import proxies
 from webdancer_cli.services.failures import classify_failure
 from webdancer_cli.services.retry import GaveUp, RetryPolicy, Transient, retry_after_seconds
@@ -73,11 +74,11 @@ class ChatClient:
         base_url: str | Sequence[str] | EndpointPool,
         model: str,
         *,
-        temperature: float = 0.6,
-        top_p: float = 0.95,
-        max_tokens: int = 2048,
-        repetition_penalty: float = 1.0,
-        jobs: int = 8,
+        temperature: float = config.ModelOptions.temperature,
+        top_p: float = config.ModelOptions.top_p,
+        max_tokens: int = config.EpisodeOptions.max_turn_tokens,
+        repetition_penalty: float = config.PlayerOptions.repetition_penalty,
+        jobs: int = config.DataOptions.jobs,
         retry: RetryPolicy = RETRY,
         ledger: Ledger | None = None,
         tape: Tape | None = None,

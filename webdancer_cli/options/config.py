@@ -1,14 +1,18 @@
 """What each command can be told: one dataclass per command, each field documented under itself, defaults only here.
 
 The flags of ``cli.py`` take their defaults from these classes, so this file must stay importable in milliseconds: no
-torch, no httpx. (Plain dataclasses without slots: a field's default can then be read from the class.) The bounds in the
-annotations are checked by ``options/settings.py``, wherever a value came from.
+torch, no httpx. (Plain dataclasses without slots: a field's default can then be read from the class.) Options check
+themselves when they are made, whoever makes them: the bounds in the annotations, and what cannot hold together
+(``option_checks``). What is wrong is a UsageError that names the flag, the value and the remedy.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from msgspec import Meta
+
+from webdancer_cli.option_checks import Options, named_files, same_file, second_model, unnamed_model
 
 PositiveInt = Annotated[int, Meta(ge=1)]
 NonNegativeInt = Annotated[int, Meta(ge=0)]
@@ -33,7 +37,7 @@ NANO = "nano"
 
 
 @dataclass(kw_only=True)
-class DataOptions:
+class DataOptions(Options):
     """What every stage that reads and writes JSON lines can be told."""
 
     data: str = "-"
@@ -53,9 +57,21 @@ class DataOptions:
     seed: int = 0
     """Seed of everything that is drawn at random."""
 
+    def outputs(self) -> list[str]:
+        """The files that the run writes from the beginning to the end; a tape is written call by call, by many."""
+        return named_files(self.out, self.rejects)
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        yield from same_file(self.data, *self.outputs(), *self.also_named())
+
+    def also_named(self) -> list[str | None]:
+        """The other files that a user may take for one of those by mistake."""
+        return [self.tape] if isinstance(self, CallOptions) else []
+
 
 @dataclass(kw_only=True)
-class CallOptions:
+class CallOptions(Options):
     """What the calls of a run may cost, all its models together, and where they are recorded."""
 
     dry_run: bool = False
@@ -87,15 +103,28 @@ class ModelOptions(CallOptions):
     top_p: Fraction = 0.95
     """Nucleus mass for sampling; 1 switches it off."""
 
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        yield from unnamed_model("--model", None if self.model == BUILTIN else self.model, self.base_url)
+
 
 @dataclass(kw_only=True)
-class JudgeOptions:
+class JudgeOptions(Options):
     """Who judges."""
 
     judge_model: str | None = None
     """Model that judges answers; if not given, rules do. An endpoint's model: see ``judge_base_url``."""
     judge_base_url: list[str] = field(default_factory=list)
     """Endpoint of ``judge_model``; ``base_url`` if not given."""
+
+    @property
+    def main_base_url(self) -> list[str]:
+        """The endpoint of the main model: the judge's, too, if it has none of its own."""
+        return self.base_url if isinstance(self, ModelOptions) else []
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        yield from second_model("--judge-model", self.judge_model, self.judge_base_url, self.main_base_url)
 
 
 @dataclass(kw_only=True)
@@ -124,9 +153,15 @@ class PlayerOptions(ModelOptions, JudgeOptions):
     repetition_penalty: PositiveFloat = 1.0
     """Sent to an endpoint if it is not 1 (paper: 1.1 for reasoning models); vLLM knows it, not every server does."""
 
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        yield from second_model(
+            "--summariser-model", self.summariser_model, self.summariser_base_url, self.main_base_url
+        )
+
 
 @dataclass(kw_only=True)
-class TapeOptions:
+class TapeOptions(Options):
     """Look into a tape, prune it, merge others into it."""
 
     file: str = ""
@@ -144,7 +179,7 @@ class TapeOptions:
 
 
 @dataclass(kw_only=True)
-class WorldOptions:
+class WorldOptions(Options):
     """A fictional web, written as static HTML."""
 
     out: str = "world"
@@ -216,9 +251,21 @@ class CrawlqaOptions(DataOptions, WriterOptions):
     limit: PositiveInt | None = None
     """Stop after this many questions."""
 
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        if self.pages in (self.out, self.rejects, self.data):
+            yield f"--pages {self.pages}: already used for something else; name another file"
+        if self.pages in self.roots and len(self.roots) > 1:
+            yield f"--pages {self.pages}: is one of several roots, and would be overwritten; name another file"
+        if self.judge_model and not (self.closed_book or self.verify):
+            yield (
+                f"--judge-model {self.judge_model}: is asked nothing; say what about with --closed-book or --verify, "
+                "or leave it out"
+            )
+
 
 @dataclass(kw_only=True)
-class RevealOptions:
+class RevealOptions(Options):
     """What records may say of encrypted evaluation sets."""
 
     reveal: bool = False
@@ -249,6 +296,16 @@ class LintOptions(DataOptions, EncryptedOptions):
     report: str | None = None
     """File for the report as JSON."""
 
+    def outputs(self) -> list[str]:
+        return [*super().outputs(), *named_files(self.report)]
+
+    def contradictions(self) -> Iterator[str]:
+        if "-" in self.against and self.data == "-":
+            yield "--against -: stdin holds the questions already; name a file"
+        if self.report and self.report in (self.data, self.out, self.rejects, *self.against):
+            yield f"--report {self.report}: already used for something else; name another file"
+        yield from super().contradictions()
+
 
 @dataclass(kw_only=True)
 class E2hqaOptions(DataOptions, WriterOptions, EncryptedOptions):
@@ -261,9 +318,19 @@ class E2hqaOptions(DataOptions, WriterOptions, EncryptedOptions):
     keep_chain: bool = False
     """Write every intermediate question too."""
 
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        if self.web == self.out:
+            yield f"--out {self.out}: that is the corpus; name another file"
+        if self.judge_model and not self.base_url:
+            yield (
+                f"--judge-model {self.judge_model}: the built-in rewriter asks no judge; name the model that rewrites, "
+                "with --model and --base-url, or leave it out"
+            )
+
 
 @dataclass(kw_only=True)
-class EpisodeOptions:
+class EpisodeOptions(Options):
     """Limits and wording of a ReAct episode: the same in ``sample``, ``rl`` and ``eval``."""
 
     web: str = "pages.jsonl"
@@ -310,6 +377,11 @@ class EpisodeOptions:
     tool_tokens: PositiveInt | None = None
     """Tokens of one observation of an own tool at most; the prompt set decides if not given."""
 
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        if self.search and self.web != LIVE:
+            yield f"--search {self.search}: searches the live web; add --web live"
+
 
 @dataclass(kw_only=True)
 class SampleOptions(DataOptions, PlayerOptions, EpisodeOptions, EncryptedOptions):
@@ -324,12 +396,17 @@ class SampleOptions(DataOptions, PlayerOptions, EpisodeOptions, EncryptedOptions
     timings: bool = False
     """Keep the wall-clock seconds of every model and tool call in the record. Replays are then not the same bytes."""
 
+    def also_named(self) -> list[str | None]:
+        return [*super().also_named(), self.skip_solved]
+
 
 @dataclass(kw_only=True)
 class FilterOptions(DataOptions, JudgeOptions, CallOptions, RevealOptions):
     """Keep the good trajectories."""
 
-    stages: list[FunnelStage] = field(default_factory=lambda: ["validity", "correctness", "quality"])
+    stages: Annotated[list[FunnelStage], Meta(min_length=1)] = field(
+        default_factory=lambda: ["validity", "correctness", "quality"]
+    )
     """Stages of the funnel, in order; "model" asks the judge's model about what the rules let through."""
     judge_base_url: list[str] = field(default_factory=list)
     """Endpoint of ``judge_model``; several are used side by side. The key comes from OPENAI_API_KEY."""
@@ -359,9 +436,29 @@ class FilterOptions(DataOptions, JudgeOptions, CallOptions, RevealOptions):
     dedup: bool = False
     """Of trajectories of one question with the same calls and the same answer, keep the first."""
 
+    def outputs(self) -> list[str]:
+        return [*super().outputs(), *named_files(self.unused_qa)]
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        budget = "--max-cost" if self.max_cost else "--max-tokens" if self.max_tokens else ""
+        if self.judge_model and self.per_question and budget and not self.tape:
+            yield (
+                f"--per-question {self.per_question} with {budget}: nothing is written before all is judged; "
+                "give --tape FILE, from which --resume takes what was paid for"
+            )
+        if self.max_actions is not None and self.max_actions < self.min_actions:
+            least = f"--min-actions {self.min_actions}"
+            yield f"--max-actions {self.max_actions}: is less than {least}; nothing would be kept"
+        if self.max_thought_words is not None and self.max_thought_words < self.min_thought_words:
+            yield (
+                f"--max-thought-words {self.max_thought_words}: is less than --min-thought-words "
+                f"{self.min_thought_words}; nothing would be kept"
+            )
+
 
 @dataclass(kw_only=True)
-class TrainingOptions:
+class TrainingOptions(Options):
     """What ``sft`` and ``rl`` share."""
 
     data: str = "-"
@@ -393,8 +490,13 @@ class TrainingOptions:
     """Use the first so many records only."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.lr is None:
             self.lr = self.default_lr
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        yield from same_file(self.data, self.out, self.tape if isinstance(self, CallOptions) else None)
 
     @property
     def default_lr(self) -> float:
@@ -440,7 +542,7 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
     """Optimizer steps (one batch of questions each)."""
     questions: PositiveInt = 16
     """Questions with a learnable group per step, over all ranks."""
-    group: PositiveInt = 16
+    group: Annotated[int, Meta(ge=2, description="give at least 2: a group compares its rollouts")] = 16
     """Rollouts per question (paper: 16)."""
     max_rounds: PositiveInt = 4
     """Dynamic sampling: rounds of fresh questions per step at most, until ``questions`` groups have both outcomes."""
@@ -456,6 +558,14 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
     """Length of the soft punishment zone before ``max_context_tokens`` (DAPO's L_cache); 0 switches it off."""
     minutes: PositiveFloat | None = None
     """Stop after this much time, with a checkpoint."""
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        if self.overlong_tokens >= self.max_context_tokens:
+            yield (
+                f"--overlong-tokens {self.overlong_tokens}: must be less than --max-context-tokens "
+                f"({self.max_context_tokens})"
+            )
 
     @property
     def default_lr(self) -> float:

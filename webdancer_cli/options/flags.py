@@ -1,10 +1,11 @@
 """The flags of a command, made from its dataclass in ``config.py``: names, types, help and defaults stand there."""
 
 import inspect
-from typing import Any, get_type_hints
+from typing import Any
 
 import typer
 
+from webdancer_cli.option_checks import choices, kinds_of, option, plain_type
 from webdancer_cli.options import settings
 
 SHORT = {"model": "-m", "jobs": "-j", "limit": "-n", "n": "-n"}
@@ -19,7 +20,7 @@ METAVARS = {int: "N", float: "X", str: "TEXT", list: "A,B,..."}
 def parameters(command: str) -> list[inspect.Parameter]:
     """What Typer reads as the signature of ``command``. A flag not given is None, and ``settings.resolve`` fills it."""
     kind = settings.COMMANDS[command]
-    kinds = get_type_hints(kind, include_extras=True)
+    kinds = kinds_of(kind)
     documented = [
         _parameter(kind, name, kinds[name], text, kinds) for name, text in settings.documentation(kind).items()
     ]
@@ -27,17 +28,17 @@ def parameters(command: str) -> list[inspect.Parameter]:
 
 
 def _parameter(kind: type, name: str, annotation: Any, text: str, kinds: dict[str, Any]) -> inspect.Parameter:
-    plain = settings.plain_type(annotation)
+    plain = plain_type(annotation)
     if name in ARGUMENTS:
         argument = typer.Argument(None, help=text, metavar=ARGUMENTS[name], show_default=False)
         return _keyword(name, (list[str] if plain is list else plain) | None, argument)
     names = _names(name, kinds)
     if plain is bool:
         return _keyword(name, bool | None, typer.Option(None, *names, help=text, show_default=False))
-    metavar = "|".join(settings.choices(annotation)) if plain is str else ""
+    metavar = "|".join(choices(annotation)) if plain is str else ""
     help = _with_default(text, settings.default_text(kind, name))
-    option = typer.Option(None, *names, help=help, metavar=metavar or METAVARS[plain], show_default=False)
-    return _keyword(name, (list[str] if plain is list else plain) | None, option)
+    given = typer.Option(None, *names, help=help, metavar=metavar or METAVARS[plain], show_default=False)
+    return _keyword(name, (list[str] if plain is list else plain) | None, given)
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
@@ -45,7 +46,7 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 
 def _names(name: str, kinds: dict[str, Any]) -> list[str]:
-    long = settings.long_flag(name)
+    long = option(name)
     if kinds[name] is bool:
         return [f"{long}/--no-{long[2:]}"]
     taken = name == "limit" and "n" in kinds

@@ -11,15 +11,15 @@ import difflib
 import inspect
 import os
 import tomllib
-import types
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 import msgspec
 
 from webdancer_cli.errors import UsageError
+from webdancer_cli.option_checks import LONGER, checked, kinds_of, option, plain_type
 from webdancer_cli.options import config
 from webdancer_cli.text.encoding import decode_file
 
@@ -51,15 +51,6 @@ class OptionValue:
     source: str
 
 
-LONGER = {"n": "rollouts"}
-"""Fields whose flag has another name; both are known in ``webdancer.toml`` and in the environment."""
-
-
-def long_flag(name: str) -> str:
-    """The long flag of a field: ``max_pages`` is ``--max-pages``, and ``n`` is ``--rollouts``."""
-    return "--" + LONGER.get(name, name).replace("_", "-")
-
-
 def _field(name: str) -> str:
     """The field of a name in ``webdancer.toml`` or of a variable."""
     return next((field for field, longer in LONGER.items() if longer == name), name)
@@ -70,7 +61,7 @@ def resolve(command: str, flags: Mapping[str, Any], folder: str = ".") -> dict[s
 
     Raises UsageError for a value of the wrong type or out of bounds, naming the option and who gave it.
     """
-    kinds, fields = _kinds(COMMANDS[command]), dataclasses.fields(COMMANDS[command])
+    kinds, fields = kinds_of(COMMANDS[command]), dataclasses.fields(COMMANDS[command])
     given = _from_file(command, folder) | _from_environment(command) | _from_flags(flags)
     values = {
         field.name: _checked(field.name, kinds[field.name], given[field.name])
@@ -114,7 +105,7 @@ def documentation(kind: type) -> dict[str, str]:
     """What each option means: the string under its field in ``config.py``. Own fields come first, then shared ones."""
     classes = _classes()
     texts: dict[str, str] = {}
-    for base in kind.__mro__[:-1]:
+    for base in filter(dataclasses.is_dataclass, kind.__mro__):
         for name, text in _field_texts(classes[base.__name__]):
             texts.setdefault(name, text)
     return texts
@@ -145,34 +136,12 @@ def default_text(kind: type, name: str) -> str:
     return ",".join(value) if isinstance(value, list) else str(value)
 
 
-def choices(kind: Any) -> list[str]:
-    """The words an option takes, if it takes only some."""
-    if get_origin(kind) is Literal:
-        return list(get_args(kind))
-    return choices(get_args(kind)[0]) if get_origin(kind) is list else []
-
-
-def plain_type(kind: Any) -> type:
-    """``str``, ``int``, ``float``, ``bool`` or ``list``, out of e.g. ``Annotated[int, Meta(ge=1)] | None``."""
-    if get_origin(kind) in (Union, types.UnionType):
-        return plain_type(get_args(kind)[0])
-    if get_origin(kind) is Literal:
-        return str
-    return get_origin(kind) or kind if not hasattr(kind, "__metadata__") else plain_type(kind.__origin__)
-
-
-def _kinds(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind, include_extras=True)
-
-
 def _default(field: "dataclasses.Field[Any]") -> Any:
     return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
 
 
 def _from_flags(flags: Mapping[str, Any]) -> dict[str, OptionValue]:
-    return {
-        name: OptionValue(_joined(name, value), long_flag(name)) for name, value in flags.items() if value is not None
-    }
+    return {name: OptionValue(_joined(name, value), option(name)) for name, value in flags.items() if value is not None}
 
 
 def _joined(name: str, value: Any) -> Any:
@@ -182,7 +151,7 @@ def _joined(name: str, value: Any) -> Any:
 
 def _from_environment(command: str) -> dict[str, OptionValue]:
     """What the environment says to this command; the variable that names the command wins."""
-    fields = set(_kinds(COMMANDS[command]))
+    fields = set(kinds_of(COMMANDS[command]))
     found: dict[str, OptionValue] = {}
     for variable in sorted(os.environ, key=lambda name: name.startswith(f"{PREFIX}{command.upper()}_")):
         if variable.startswith(PREFIX) and variable not in NOT_OPTIONS:
@@ -195,9 +164,9 @@ def _from_environment(command: str) -> dict[str, OptionValue]:
 def _split_variable(variable: str) -> tuple[str | None, str]:
     rest = _field(variable.removeprefix(PREFIX).lower())
     first, _, name = rest.partition("_")
-    if first in COMMANDS and _field(name) in _kinds(COMMANDS[first]):
+    if first in COMMANDS and _field(name) in kinds_of(COMMANDS[first]):
         return first, _field(name)
-    if not any(rest in _kinds(kind) for kind in COMMANDS.values()):
+    if not any(rest in kinds_of(kind) for kind in COMMANDS.values()):
         raise UsageError(f"{variable}: no command has such an option; unset it, or see `webdancer COMMAND --help`")
     return None, rest
 
@@ -207,10 +176,10 @@ def _from_file(command: str, folder: str) -> dict[str, OptionValue]:
     tables = {name: value for name, value in table.items() if isinstance(value, dict)}
     for name, value in tables.items():
         _refuse_unknown(f"{FILE}: [{name}]", [name], COMMANDS)
-        _refuse_unknown(f"{FILE}: [{name}]", value, _kinds(COMMANDS[name]))
+        _refuse_unknown(f"{FILE}: [{name}]", value, kinds_of(COMMANDS[name]))
     for_all = {name: value for name, value in table.items() if name not in tables}
-    _refuse_unknown(FILE, for_all, {name for kind in COMMANDS.values() for name in _kinds(kind)})
-    mine = {name: value for name, value in for_all.items() if name in _kinds(COMMANDS[command])}
+    _refuse_unknown(FILE, for_all, {name for kind in COMMANDS.values() for name in kinds_of(kind)})
+    mine = {name: value for name, value in for_all.items() if name in kinds_of(COMMANDS[command])}
     return {name: OptionValue(value, FILE) for name, value in (mine | tables.get(command, {})).items()}
 
 
@@ -242,21 +211,5 @@ def _checked(name: str, kind: Any, value: OptionValue) -> OptionValue:
     given = value.value
     if plain_type(kind) is list and isinstance(given, str):
         given = [part.strip() for part in given.split(",") if part.strip()]
-    try:
-        return OptionValue(msgspec.convert(given, kind, strict=False), value.source)
-    except msgspec.ValidationError as error:
-        remedy = _wanted(kind) or str(error).lower().replace("`", "")
-        where = f"{FILE}: {name}" if value.source == FILE else value.source
-        raise UsageError(f"{where}: {_quoted(value.value)}: {remedy}") from None
-
-
-def _wanted(kind: Any) -> str:
-    """What an option takes, in words; "" if msgspec says it well enough."""
-    if choices(kind):
-        return f"choose from {', '.join(choices(kind))}"
-    described = (meta.description for meta in getattr(kind, "__metadata__", ()) if getattr(meta, "description", None))
-    return next(described, None) or next(filter(None, map(_wanted, get_args(kind))), "")
-
-
-def _quoted(given: Any) -> str:
-    return repr(given) if not isinstance(given, list) else repr(", ".join(map(str, given)))
+    where = f"{FILE}: {name}" if value.source == FILE else value.source
+    return OptionValue(checked(kind, given, where, strict=False), value.source)

@@ -20,7 +20,7 @@ from webdancer_cli.synthesis.repeated_questions import Repeats
 from webdancer_cli.synthesis.resume import Earlier
 from webdancer_cli.synthesis.screening import Screen
 from webdancer_cli.tape import Tape
-from webdancer_cli.web.crawl.roots import pages_of_roots, refuse_clashes
+from webdancer_cli.web.crawl.roots import pages_of_roots
 
 PAGES_PER_QUESTION = 5
 """A run with fewer questions than one on so many pages says what to do."""
@@ -38,7 +38,6 @@ async def run(
     ``judge`` is asked about each question, if ``options.closed_book`` or ``options.verify``. ``options.limit`` counts
     what an earlier run wrote, too.
     """
-    refuse_clashes(options)
     shares, checks = mix.shares_of(options), _model_checks(options, judge)
     with Repeats(config.LintOptions.similarity) as repeats:
         earlier = _earlier(options, repeats)
@@ -73,7 +72,6 @@ def _earlier(options: config.CrawlqaOptions, repeats: Repeats) -> Earlier:
 
 
 def _model_checks(options: config.CrawlqaOptions, judge: ChatModel | None) -> ModelChecks | None:
-    refuse_idle_judge(options)
     if not (options.closed_book or options.verify):
         return None
     if judge is None:
@@ -83,15 +81,6 @@ def _model_checks(options: config.CrawlqaOptions, judge: ChatModel | None) -> Mo
             " --judge-base-url"
         )
     return ModelChecks(judge, prompts.load(options.prompts), closed_book=options.closed_book, verify=options.verify)
-
-
-def refuse_idle_judge(options: config.CrawlqaOptions) -> None:
-    """Raises UsageError for a judge that would be asked nothing."""
-    if options.judge_model and not (options.closed_book or options.verify):
-        raise UsageError(
-            f"--judge-model {options.judge_model}: is asked nothing; say what about with --closed-book or --verify, or"
-            " leave it out"
-        )
 
 
 class QuestionOutlet:

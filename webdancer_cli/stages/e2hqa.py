@@ -13,7 +13,7 @@ from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA
 from webdancer_cli.data.sealed import SealTerms
 from webdancer_cli.data.shards import take_shard
-from webdancer_cli.errors import ModelError, Reject, UsageError
+from webdancer_cli.errors import ModelError, Reject
 from webdancer_cli.llm.budget import add_usage
 from webdancer_cli.llm.structured_output import Unreadable
 from webdancer_cli.options import config
@@ -28,9 +28,6 @@ UNCHANGED = "unchanged"
 
 async def run(options: config.E2hqaOptions, rewriter: QuestionRewriter, progress: Progress | None = None) -> RunStats:
     """Rewrite every question up to ``rounds`` times. What cannot be made harder passes as it is, and is counted."""
-    if options.web == options.out:
-        raise UsageError(f"--out {options.out}: that is the corpus; name another file")
-    refuse_idle_judge(options)
     web = Corpus.load(options.web)
     with Repeats(config.LintOptions.similarity) as repeats, RewriteOutput(options, repeats) as output:
 
@@ -54,15 +51,6 @@ async def run(options: config.E2hqaOptions, rewriter: QuestionRewriter, progress
         )
         _tell_failures(stats, rewriter)
         return stats
-
-
-def refuse_idle_judge(options: config.E2hqaOptions) -> None:
-    """Raises UsageError for a judge that would be asked nothing: the built-in rewriter needs none."""
-    if options.judge_model and not options.base_url:
-        raise UsageError(
-            f"--judge-model {options.judge_model}: the built-in rewriter asks no judge; name the model that rewrites,"
-            " with --model and --base-url, or leave it out"
-        )
 
 
 async def harden(qa: QA, rewriter: QuestionRewriter, web: Web, rounds: int) -> list[QA]:

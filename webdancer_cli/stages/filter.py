@@ -81,11 +81,9 @@ async def run(
 ) -> tuple[RunStats, Funnel]:
     """Filter a stream in flat memory; the models are asked about at most ``options.jobs`` trajectories at once.
 
-    Raises UsageError for stages that are not known, or that lack their model.
+    Raises UsageError for a stage that lacks its model.
     """
     checks = FunnelChecks(options, judge, critic).chosen()
-    if judge or critic:
-        _refuse_endless(options)
     funnel = Funnel([FunnelStep(name) for name in [*checks, *_over_all(options)]])
     with SpooledTemporaryFile(SPOOL_BYTES) as spool, SpooledTemporaryFile(SPOOL_BYTES) as seen:
         questions = QuestionLog(seen if options.unused_qa else None)
@@ -118,16 +116,6 @@ def _admitted(trajectory: Trajectory, options: config.FilterOptions) -> Trajecto
     elif options.tape:
         refuse_taping(options.data, trajectory.qa.extra)
     return trajectory
-
-
-def _refuse_endless(options: config.FilterOptions) -> None:
-    """Raises UsageError where a spent budget would leave nothing behind: every resumed run would pay for all again."""
-    budget = "--max-cost" if options.max_cost else "--max-tokens" if options.max_tokens else ""
-    if options.per_question and budget and not options.tape:
-        raise UsageError(
-            f"--per-question {options.per_question} with {budget}: nothing is written before all is judged; "
-            "give --tape FILE, from which --resume takes what was paid for"
-        )
 
 
 Work = Callable[[Trajectory], Awaitable[list[Examined]]]
@@ -189,9 +177,6 @@ class FunnelChecks:
             "quality": self.quality,
             "model": self.model,
         }
-        unknown = next((name for name in self._options.stages if name not in known), None)
-        if unknown is not None or not self._options.stages:
-            raise UsageError(f"--stages {unknown or 'none'}: choose from {', '.join(known)}")
         if "model" in self._options.stages and self._critic is None:
             raise UsageError("--stages model: which model? Name it with --judge-model and --judge-base-url")
         return {name: known[name] for name in self._options.stages}

@@ -5,7 +5,6 @@ from pathlib import Path
 import msgspec
 
 from webdancer_cli.data import jsonl
-from webdancer_cli.data.input_streams import STDIN
 from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats
 from webdancer_cli.data.questions import read_questions
@@ -23,7 +22,8 @@ def run(options: config.LintOptions, progress: Progress | None = None) -> tuple[
 
     Raises UsageError when an evaluation file cannot be read or the report not be written.
     """
-    _check(options)
+    if options.report:
+        _open_report(options.report, "ab")
     evaluation = _evaluation(options)
     with (
         Repeats(options.similarity) as repeats,
@@ -61,15 +61,6 @@ def _judge(qa: QA, linter: Linter, output: RecordWriter) -> None:
         output.stats.counts["already done"] += 1
     else:
         output.write(qa)
-
-
-def _check(options: config.LintOptions) -> None:
-    if STDIN in options.against and options.data == STDIN:
-        raise UsageError("--against -: stdin holds the questions already; name a file")
-    if options.report and options.report in (options.data, options.out, options.rejects, *options.against):
-        raise UsageError(f"--report {options.report}: already used for something else; name another file")
-    if options.report:
-        _open_report(options.report, "ab")
 
 
 def _evaluation(options: config.LintOptions) -> BenchmarkNgrams | None:

@@ -60,7 +60,6 @@ def run(
     Raises UsageError before any work for a missing or tokenizer-less checkpoint, an ``out`` that cannot be written, an
     empty corpus, and data without a question that has an answer.
     """
-    _check(options)
     with join_process_group() as world:
         setup = set_up(options, world, say, progress)
         prompts, own_tools = load_for(options), load_tools(options.tool)
@@ -125,13 +124,3 @@ def _count(stats: RunStats, rejected: Rejected) -> None:
 def _rows(options: RlOptions, world: ProcessGroup) -> int:
     """One for every episode that a rank plays in a round."""
     return math.ceil(options.questions / world.size) * options.group
-
-
-def _check(options: RlOptions) -> None:
-    if options.group < 2:
-        raise UsageError(f"--group {options.group}: a group needs at least 2 rollouts to compare")
-    if options.overlong_tokens >= options.max_context_tokens:
-        raise UsageError(
-            f"--overlong-tokens {options.overlong_tokens}: must be less than --max-context-tokens "
-            f"({options.max_context_tokens})"
-        )

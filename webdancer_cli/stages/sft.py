@@ -16,7 +16,7 @@ from webdancer_cli.training.chat_templates import UnknownTurnOrder
 from webdancer_cli.training.distributed import join_process_group
 from webdancer_cli.training.example_selection import NothingToLearn, select_tokens
 from webdancer_cli.training.mask_view import mask_view
-from webdancer_cli.training.models import check_dtype, describe, load_tokenizer
+from webdancer_cli.training.models import describe, load_tokenizer
 from webdancer_cli.training.renderer import Renderer
 from webdancer_cli.training.setup import longest, set_up
 from webdancer_cli.training.sft import train_sft
@@ -38,7 +38,6 @@ def run(options: SftOptions, progress: Progress | None = None, *, say: Say = say
     Raises UsageError before any work for a missing or tokenizer-less checkpoint, an ``out`` that cannot be written, and
     data without anything to learn from.
     """
-    _check(options)
     with join_process_group() as world:
         setup = set_up(options, world, say, progress)
         dataset = world.from_main(lambda: read_dataset(options, setup.renderer, setup.max_length))
@@ -53,7 +52,6 @@ def masks(options: SftOptions, *, coloured: bool) -> tuple[str, RunStats]:
 
     Raises UsageError as ``run`` does, for the tokenizer and the data.
     """
-    _check(options)
     renderer = Renderer(load_tokenizer(options.model))
     dataset = read_dataset(options, renderer, longest(options, describe(options.model)), at_most=options.show_masks)
     dataset.stats.counts["shown"] = dataset.stats.counts.pop("trained on")
@@ -105,14 +103,3 @@ def read_dataset(options: SftOptions, renderer: Renderer, max_length: int, at_mo
 
 def _named(data: str) -> str:
     return "stdin" if data == "-" else data
-
-
-def _check(options: SftOptions) -> None:
-    for name in ("batch_size", "micro_tokens", "max_length"):
-        if getattr(options, name) is not None and getattr(options, name) < 1:
-            raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name)}: must be at least 1")
-    if options.steps is not None and options.steps < 1:
-        raise UsageError(f"--steps {options.steps}: must be at least 1")
-    if options.lora_rank < 0:
-        raise UsageError(f"--lora-rank {options.lora_rank}: must be 0 (train all weights) or the rank of the adapters")
-    check_dtype(options.dtype)

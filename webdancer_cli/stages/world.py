@@ -12,10 +12,6 @@ from webdancer_cli.world.almanac import Almanac
 from webdancer_cli.world.atlas import Atlas
 from webdancer_cli.world.plain_pages import PlainPages
 from webdancer_cli.world.rich_pages import RichPages
-from webdancer_cli.world.syllables import POOLS, Pool
-
-FEWEST, MOST = 50, 1_000_000
-STYLES = ("rich", "plain")
 
 
 def run(options: config.WorldOptions, progress: Progress | None = None) -> int:
@@ -43,21 +39,9 @@ def _refuse_another_world(root: Path, described: bytes) -> None:
 
 
 def _pages(options: config.WorldOptions) -> site.WorldPages:
-    if not FEWEST <= options.pages <= MOST:
-        raise UsageError(f"--pages {options.pages}: a world has {FEWEST} to {MOST:,} pages")
-    if options.style not in STYLES:
-        raise UsageError(f"--style {options.style}: choose one of {', '.join(STYLES)}")
-    pool = _pool(options.names)
     if options.style == "plain":
-        return PlainPages(PlainWorld(options.pages, options.seed, pool))
-    return RichPages(Almanac(Atlas(options.pages, options.seed, pool)))
-
-
-def _pool(name: str) -> Pool:
-    for pool in POOLS:
-        if pool == name:
-            return pool
-    raise UsageError(f"--names {name}: choose one of {', '.join(POOLS)}")
+        return PlainPages(PlainWorld(options.pages, options.seed, options.names))
+    return RichPages(Almanac(Atlas(options.pages, options.seed, options.names)))
 
 
 def _described(options: config.WorldOptions) -> bytes:

@@ -25,16 +25,6 @@ class Root(Record, kw_only=True):
     url: str
 
 
-def refuse_clashes(options: config.CrawlqaOptions) -> None:
-    """Raises UsageError where the corpus would overwrite what the run reads or writes otherwise."""
-    if options.pages in (options.out, options.rejects, options.data):
-        raise UsageError(f"--pages {options.pages}: already used for something else; name another file")
-    if options.pages in options.roots and len(options.roots) > 1:
-        raise UsageError(
-            f"--pages {options.pages}: is one of several roots, and would be overwritten; name another file"
-        )
-
-
 def writes_pages(options: config.CrawlqaOptions) -> bool:
     """Whether the run may write ``options.pages``; pages that are given in files of pages stay there."""
     return not options.roots or not all(map(_is_corpus, options.roots))

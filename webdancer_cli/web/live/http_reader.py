@@ -5,6 +5,7 @@ import hashlib
 
 from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Reject
+from webdancer_cli.options import config
 from webdancer_cli.web.extract import documents
 from webdancer_cli.web.extract.page_extractor import PageExtractor
 from webdancer_cli.web.extract.page_filter import PageCriteria
@@ -26,7 +27,13 @@ class HttpReader:
 
     name = "http"
 
-    def __init__(self, *, allow_private: bool = False, contact: str | None = None, timeout_seconds: float = 20.0):
+    def __init__(
+        self,
+        *,
+        allow_private: bool = False,
+        contact: str | None = None,
+        timeout_seconds: float = config.CrawlqaOptions.timeout_seconds,
+    ):
         self._fetcher = Fetcher(
             allow_private=allow_private, contact=contact, timeout_seconds=timeout_seconds, keep_cookies=False
         )
