@@ -241,7 +241,7 @@ async def criticising(world: World, tape: Tape, folder: Path) -> RunStats:
     options = config.FilterOptions(data=str(folder / "t.jsonl"), stages=["model"], **outputs(folder))
     critic = chat(world, "critic", tape)
     try:
-        return (await filter_stage.run(options, critic=Critic(critic, load("default"))))[0]
+        return await filter_stage.run(options, critic=Critic(critic, load("default")))
     finally:
         await critic.aclose()
 

@@ -9,10 +9,10 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -35,6 +35,9 @@ from webdancer_cli.wiring import (
     report_failures,
     run_stage,
 )
+
+if TYPE_CHECKING:
+    from webdancer_cli.data.pipeline import RunStats
 
 RL_JUDGE_CALLS = 64
 """Answers judged at once in ``rl``."""
@@ -161,7 +164,9 @@ def crawlqa(options: config.CrawlqaOptions, run: CommandRun) -> int:
         if options.dry_run:
             return run.plan(options, chat_pool)
         with run.progress() as progress:
-            stats = run_stage(stage.run(options, author, progress, chat_pool.tape, judge), chat_pool)
+            stats = run_stage(
+                stage.run(options, author, progress=progress, judge=judge, tape=chat_pool.tape), chat_pool
+            )
     return run.end(stats, chat_pool)
 
 
@@ -181,7 +186,7 @@ def e2hqa(options: config.E2hqaOptions, run: CommandRun) -> int:
         if options.dry_run:
             return run.plan(options, chat_pool)
         with run.progress() as progress:
-            stats = run_stage(stage.run(options, rewriter, progress), chat_pool)
+            stats = run_stage(stage.run(options, rewriter, progress=progress), chat_pool)
     return run.end(stats, chat_pool)
 
 
@@ -197,8 +202,7 @@ def lint(options: config.LintOptions, run: CommandRun) -> int:
     from webdancer_cli.stages import lint as stage
 
     with run.progress() as progress:
-        stats, report = stage.run(options, progress)
-    run.table(report.table())
+        stats = stage.run(options, progress=progress)
     return run.end(stats)
 
 
@@ -214,16 +218,7 @@ def sample(options: config.SampleOptions, run: CommandRun) -> int:
     """
     from webdancer_cli.stages import sample as stage
 
-    with open_chats(options, options.jobs, run) as chat_pool:
-        policy, web = open_policy(options, chat_pool, run), open_web(options, chat_pool.tape)
-        summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
-        if options.dry_run:
-            return run.plan(options, chat_pool)
-        with run.progress() as progress:
-            playing = stage.run(options, policy, progress, web=web, summariser=summariser, judge=judge)
-            stats = run_stage(playing, policy, web, chat_pool)
-        report_failures(run, summariser, judge)
-    return run.end(stats, chat_pool)
+    return _play(stage.run, options, run)
 
 
 @command
@@ -243,9 +238,8 @@ def filter_(options: config.FilterOptions, run: CommandRun) -> int:
         if options.dry_run:
             return run.plan(options, chat_pool)
         with run.progress() as progress:
-            stats, funnel = run_stage(stage.run(options, judge, critic, progress), chat_pool)
+            stats = run_stage(stage.run(options, progress=progress, judge=judge, critic=critic), chat_pool)
         report_failures(run, None, judge)
-    run.table(funnel.table())
     return run.end(stats, chat_pool)
 
 
@@ -266,7 +260,7 @@ def sft(options: config.SftOptions, run: CommandRun) -> int:
         run.show(text)
         return run.end(stats)
     with run.progress() as progress:
-        stats = stage.run(options, progress, say=run.say)
+        stats = stage.run(options, progress=progress, say=run.say)
     return run.end(stats)
 
 
@@ -285,7 +279,7 @@ def rl(options: config.RlOptions, run: CommandRun) -> int:
         if options.dry_run:
             return run.plan(options, chat_pool)
         with run.progress() as progress:
-            stats = stage.run(options, progress, web=web, judge=judge, say=run.say)
+            stats = stage.run(options, progress=progress, say=run.say, web=web, judge=judge)
         report_failures(run, None, judge)
     return run.end(stats, chat_pool)
 
@@ -301,17 +295,7 @@ def eval_(options: config.EvalOptions, run: CommandRun) -> int:
     """
     from webdancer_cli.stages import eval as stage
 
-    with open_chats(options, options.jobs, run) as chat_pool:
-        policy, web = open_policy(options, chat_pool, run), open_web(options, chat_pool.tape)
-        summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
-        if options.dry_run:
-            return run.plan(options, chat_pool)
-        with run.progress() as progress:
-            playing = stage.run(options, policy, progress, judge, web=web, summariser=summariser)
-            stats, scores = run_stage(playing, policy, web, chat_pool)
-        report_failures(run, summariser, judge)
-    run.table(scores.table())
-    return run.end(stats, chat_pool)
+    return _play(stage.run, options, run)
 
 
 @command
@@ -325,8 +309,9 @@ def world(options: config.WorldOptions, run: CommandRun) -> int:
     from webdancer_cli.stages import world as stage
 
     with run.progress() as progress:
-        pages = stage.run(options, progress)
-    run.say(f"{pages} pages; serve them with `python3 -m http.server -b 127.0.0.1 -d {options.out}/site 8000`")
+        stats = stage.run(options, progress=progress)
+    serve = f"python3 -m http.server -b 127.0.0.1 -d {options.out}/site 8000"
+    run.say(f"{stats.counts['pages']} pages; serve them with `{serve}`")
     return EXIT_OK
 
 
@@ -341,8 +326,26 @@ def tape(options: config.TapeOptions, run: CommandRun) -> int:
     """
     from webdancer_cli.stages import tape as stage
 
-    run.say(stage.run(options))
+    run.say(stage.run(options).remark)
     return EXIT_OK
+
+
+def _play(
+    stage: "Callable[..., Coroutine[Any, Any, RunStats]]",
+    options: "config.SampleOptions | config.EvalOptions",
+    run: CommandRun,
+) -> int:
+    """Open who plays, who helps and who judges; play; close them."""
+    with open_chats(options, options.jobs, run) as chat_pool:
+        policy, web = open_policy(options, chat_pool, run), open_web(options, chat_pool.tape)
+        summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
+        if options.dry_run:
+            return run.plan(options, chat_pool)
+        with run.progress() as progress:
+            playing = stage(options, policy, progress=progress, web=web, summariser=summariser, judge=judge)
+            stats = run_stage(playing, policy, web, chat_pool)
+        report_failures(run, summariser, judge)
+    return run.end(stats, chat_pool)
 
 
 def run_command(arguments: list[str]) -> int:

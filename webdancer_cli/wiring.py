@@ -70,7 +70,11 @@ class CommandRun:
         return progress.show_progress(self.command, quiet=self.quiet or not is_first_rank())
 
     def end(self, stats: "RunStats", chat_pool: "ChatPool | None" = None) -> int:
-        """Sum up: what became of the records, what the calls took, and why the run stopped early, if it did."""
+        """Sum up: what was found, what became of the records, what the calls took, and why the run stopped early."""
+        from webdancer_cli.data.pipeline import ReportedTally
+
+        if isinstance(stats, ReportedTally):
+            self.table(stats.report.table())
         self.say(stats.summary())
         if stats.last_failure:
             self.say(f"the last failure: {' '.join(stats.last_failure.split())[:SHOWN_CHARS]}")

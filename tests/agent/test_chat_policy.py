@@ -13,10 +13,11 @@ from webdancer_cli.agent.episode import Limits, play
 from webdancer_cli.agent.tools import Tools, tool_schemas
 from webdancer_cli.data.records import QA, ModelCall, Trajectory
 from webdancer_cli.errors import ServiceRefused
+from webdancer_cli.grading.format import well_formed
 from webdancer_cli.llm.client import ChatClient
 from webdancer_cli.options import config
 from webdancer_cli.prompts import PromptSet, load
-from webdancer_cli.transcript.grammar import is_well_formed, parse_turn
+from webdancer_cli.transcript.grammar import parse_turn
 from webdancer_cli.web.corpus import Corpus
 
 QUESTION = QA(question="Who is the teacher of Dolvek?", answer="Brunda")
@@ -74,7 +75,7 @@ async def test_reasoning_becomes_the_thought_of_a_well_formed_turn(tools: Tools,
     replies = [say(CALL, reasoning_content="Let me search."), say(f"\n\n{ANSWER}", reasoning="There it is.")]
     with endpoint(*replies) as (url, _):
         trajectory = await run(url, tools, compact)
-    assert is_well_formed(trajectory.messages)
+    assert well_formed(trajectory)
     assert trajectory.messages[1].content == f"<think>\nLet me search.\n</think>\n{CALL}"
     assert trajectory.messages[3].content == f"<think>\nThere it is.\n</think>\n{ANSWER}"
 
@@ -124,7 +125,7 @@ async def test_a_thought_that_the_template_had_opened_gets_its_tag_back(corpus: 
     with endpoint(*(say(layout.format(action=action)) for action in (CALL, ANSWER))) as (url, requests):
         trajectory = await run(url, Tools(corpus, prompts), prompts, cot=cot)
     assert (trajectory.answer, trajectory.repairs) == ("Brunda", [])
-    assert is_well_formed(trajectory.messages)
+    assert well_formed(trajectory)
     assert trajectory.messages[2].content.startswith("<think>\n")
     [shown] = shown_to(requests[1])
     assert shown.startswith("<think>" if cot == "auto" else "<tool_call>")
@@ -177,7 +178,7 @@ async def test_long_thoughts_are_left_out_of_the_input_and_kept_in_the_record(co
     thoughts = [parse_turn(message.content).thought for message in trajectory.messages if message.role == "assistant"]
     assert thoughts == ["Let me search. " * 49 + "Let me search.", "And inline.", "There it is."]
     assert trajectory.messages[1].content == prompts.user(QUESTION.question, tool_schemas())
-    assert (trajectory.cot, trajectory.ending, is_well_formed(trajectory.messages)) == ("long", "answered", True)
+    assert (trajectory.cot, trajectory.ending, well_formed(trajectory)) == ("long", "answered", True)
 
 
 @pytest.mark.parametrize(

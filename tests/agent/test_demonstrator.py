@@ -17,10 +17,11 @@ from webdancer_cli.agent.episode import Limits, play
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA, Evidence, Page, Rewrite, Trajectory
+from webdancer_cli.grading.format import well_formed
 from webdancer_cli.options import config
 from webdancer_cli.prompts import load
 from webdancer_cli.text.names import mentions
-from webdancer_cli.transcript.grammar import ToolCall, is_well_formed, parse_turn, render_turn
+from webdancer_cli.transcript.grammar import ToolCall, parse_turn, render_turn
 from webdancer_cli.web.corpus import Corpus
 
 SITE = "http://127.0.0.1:8765"
@@ -71,7 +72,7 @@ async def test_two_hops_in_the_compact_form(corpus: Corpus) -> None:
 async def test_turns_are_the_strict_text(corpus: Corpus) -> None:
     for prompts in ("compact", "default"):
         trajectory = await demonstrate(TWO_HOPS, corpus, prompts)
-        assert is_well_formed(trajectory.messages)
+        assert well_formed(trajectory)
         own = [message.content for message in trajectory.messages if message.role == "assistant"]
         assert own == [render_turn(parse_turn(text)) for text in own]
 

@@ -63,7 +63,7 @@ def main() -> None:
                 data=f"{folder}/in", out=f"{folder}/out", stages=["validity", "quality"], format=format
             )
             wall, cpu = time.perf_counter(), time.process_time()
-            stats, _ = asyncio.run(stage.run(options))
+            stats = asyncio.run(stage.run(options))
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             figures = {"format": format, "in": count, "megabytes": round(megabytes, 1), "kept": stats.counts["out"]}
             rates = {"per_second": round(count / wall), "per_cpu_second": round(count / cpu)}

@@ -84,7 +84,8 @@ def run(folder: Path, policy: Scripted | None = None, judge: Any = None, **more:
         "prompts": "compact",
         **more,
     }
-    return asyncio.run(stage.run(config.EvalOptions(**given), policy or Scripted(), judge=judge))
+    stats = asyncio.run(stage.run(config.EvalOptions(**given), policy or Scripted(), judge=judge))
+    return stats, stats.report
 
 
 def attempts(folder: Path) -> list[Attempt]:

@@ -74,7 +74,8 @@ class Folder:
         if trajectories:
             jsonl.write_records(self.file("in"), trajectories)
         given = {"data": self.file("in"), "out": self.file("out"), "rejects": self.file("rejects"), **options}
-        return asyncio.run(stage.run(config.FilterOptions(**given), judge, critic))
+        stats = asyncio.run(stage.run(config.FilterOptions(**given), judge=judge, critic=critic))
+        return stats, stats.report
 
     def kept(self) -> list[Trajectory]:
         return list(jsonl.read_records(self.file("out"), Trajectory))
@@ -456,7 +457,7 @@ async def test_an_interrupted_run_is_resumed_without_asking_twice(folder: Folder
     jsonl.write_records(folder.file("in"), [trajectory(rollout=n) for n in range(12)])
     options = config.FilterOptions(data=folder.file("in"), out=folder.file("out"), stages=[*ALL], jobs=2, resume=True)
     first, second = asked_critic(seconds=0.05), asked_critic()
-    running = asyncio.create_task(stage.run(options, None, first))
+    running = asyncio.create_task(stage.run(options, critic=first))
     while len(first.asked) < 6:
         await asyncio.sleep(0.005)
     running.cancel()
@@ -464,7 +465,7 @@ async def test_an_interrupted_run_is_resumed_without_asking_twice(folder: Folder
         await running
     kept = len(folder.kept())
     assert 3 <= kept < 6
-    await stage.run(options, None, second)
+    await stage.run(options, critic=second)
     assert second.asked == list(range(kept, 12))
     assert [trajectory.rollout for trajectory in folder.kept()] == list(range(12))
 
@@ -537,7 +538,7 @@ async def test_rules_over_a_file_can_be_interrupted_and_resumed(folder: Folder) 
     with pytest.raises(asyncio.CancelledError):
         await running
     assert 0 < len(folder.kept()) < 400
-    stats, _ = await stage.run(options)
+    stats = await stage.run(options)
     assert [kept.rollout for kept in folder.kept()] == list(range(400))
     assert stats.counts["already done"] > 0
 

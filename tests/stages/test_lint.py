@@ -32,20 +32,20 @@ def options(folder: Path, **more: object) -> config.LintOptions:
 
 
 def test_good_lines_pass_with_their_own_fields_and_bad_ones_get_reasons(tmp_path: Path) -> None:
-    stats, report = lint.run(options(tmp_path, report=str(tmp_path / "report.json")))
+    stats = lint.run(options(tmp_path, report=str(tmp_path / "report.json")))
     kept = [line.value for line in jsonl.read_values(str(tmp_path / "out"))]
     assert [line["question"] for line in kept] == ["Who is the mayor of Velmora?", "Who wrote Emma?"]
     assert kept[0]["mine"] == 1
     bad = [line.value for line in jsonl.read_values(str(tmp_path / "bad"))]
     assert [line["reason"] for line in bad] == ["yes_no", "duplicate", "wrong_shape"]
     assert stats.exit_code == 1  # for the line that is no question; the others are decisions
-    assert msgspec.json.decode((tmp_path / "report.json").read_bytes()) == report.values()
+    assert msgspec.json.decode((tmp_path / "report.json").read_bytes()) == stats.report.values()
 
 
 def test_evaluation_files_of_several_shapes(tmp_path: Path) -> None:
     (tmp_path / "gaia.jsonl").write_text('{"Question": "Who wrote Emma?"}\n')
     (tmp_path / "none.jsonl").write_text('{"text": "Who wrote Emma?"}\n')
-    stats, _ = lint.run(options(tmp_path, against=[str(tmp_path / "gaia.jsonl")]))
+    stats = lint.run(options(tmp_path, against=[str(tmp_path / "gaia.jsonl")]))
     assert stats.reasons["contaminated"] == 1
     with pytest.raises(UsageError, match=r"none\.jsonl:1: this is a page"):
         lint.run(options(tmp_path, against=[str(tmp_path / "none.jsonl")]))
@@ -58,16 +58,16 @@ def test_contamination_is_counted_by_file(tmp_path: Path) -> None:
     )
     (tmp_path / "other.csv").write_text("question\nWho painted it?\n")
     files = [str(tmp_path / name) for name in ("gaia.jsonl", "simpleqa.csv", "other.csv")]
-    stats, report = lint.run(options(tmp_path, against=files, report=str(tmp_path / "report.json")))
+    stats = lint.run(options(tmp_path, against=files, report=str(tmp_path / "report.json")))
     assert stats.reasons == {"yes_no": 1, "contaminated": 1, "duplicate": 1, "wrong_shape": 1}
     values = msgspec.json.decode((tmp_path / "report.json").read_bytes())
     assert values["contaminated_by"] == {files[1]: 2, files[0]: 1}  # the yes/no question is contaminated, too
-    assert values["duplicates"] == {"duplicate": 1, "near_duplicate": 0} and values["good"] == report.good == 1
+    assert values["duplicates"] == {"duplicate": 1, "near_duplicate": 0} and values["good"] == stats.report.good == 1
 
 
 def test_a_table_of_questions_is_linted_like_lines(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("metadata,problem,answer\n\"{'topic': 'Art'}\",Who wrote Emma?,Jane Austen\n,,x\n")
-    stats, _ = lint.run(options(tmp_path, data=str(tmp_path / "s.csv")))
+    stats = lint.run(options(tmp_path, data=str(tmp_path / "s.csv")))
     kept = [line.value for line in jsonl.read_values(str(tmp_path / "out"))]
     assert [(line["question"], line["metadata"]) for line in kept] == [("Who wrote Emma?", {"topic": "Art"})]
     assert stats.reasons == {"wrong_shape": 1}
@@ -94,7 +94,7 @@ def test_what_cannot_work_is_told_before_anything_is_written(
 def test_a_second_run_with_resume_adds_nothing(tmp_path: Path) -> None:
     lint.run(options(tmp_path))
     before = (tmp_path / "out").read_bytes()
-    stats, _ = lint.run(options(tmp_path, resume=True))
+    stats = lint.run(options(tmp_path, resume=True))
     assert (tmp_path / "out").read_bytes() == before and stats.counts["already done"] == 2
 
 
@@ -105,7 +105,7 @@ def test_with_resume_what_was_kept_counts_as_met(tmp_path: Path) -> None:
     copy = '{"question": "WHO wrote Emma?", "answer": "Austen"}\n'
     same = '{"question": "Who wrote Emma?", "answer": "Jane Austen"}\n'
     (tmp_path / "more.jsonl").write_text((copy + same) * 2)
-    stats, _ = lint.run(config.LintOptions(data=str(tmp_path / "more.jsonl"), out=given.out, resume=True))
+    stats = lint.run(config.LintOptions(data=str(tmp_path / "more.jsonl"), out=given.out, resume=True))
     assert stats.counts["already done"] == 1 and stats.counts["out"] == 0
     assert stats.reasons == {"duplicate": 3}
 

@@ -70,7 +70,7 @@ def test_progress_is_told_step_by_step(data: Path) -> None:
             assert "loss" in note and "tokens/s" in note
 
     told = Told()
-    sft.run(options(data), told)
+    sft.run(options(data), progress=told)
     assert told.steps == [(1, 2), (2, 2)]
 
 

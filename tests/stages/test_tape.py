@@ -27,7 +27,7 @@ async def test_it_lists_merges_and_prunes(tmp_path: Path) -> None:
     two = await record(tmp_path / "two", "qwen", "llama")
     out = tmp_path / "list.jsonl"
     options = config.TapeOptions(file=one, merge=[two], drop=["web"], out=str(out))
-    assert stage.run(options) == "2 llm; 1 merged, 1 removed"
+    assert stage.run(options).remark == "2 llm; 1 merged, 1 removed"
     listed = [json.loads(line) for line in out.read_text().splitlines()]
     assert sorted(line["label"] for line in listed) == ["llama", "qwen"]
     assert set(listed[0]) == {"key", "kind", "label", "recorded_at", "bytes"}
@@ -36,7 +36,7 @@ async def test_it_lists_merges_and_prunes(tmp_path: Path) -> None:
 async def test_several_tapes_become_a_new_one(tmp_path: Path) -> None:
     parts = [await record(tmp_path / name, name) for name in ("one", "two")]
     options = config.TapeOptions(file=str(tmp_path / "new"), merge=parts, out=str(tmp_path / "list"))
-    assert stage.run(options) == "2 llm; 2 merged, 0 removed"
+    assert stage.run(options).remark == "2 llm; 2 merged, 0 removed"
 
 
 async def test_no_tape_is_made_or_overwritten_by_mistake(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ def contents(root: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("style", ["plain", "rich"])
 @pytest.mark.parametrize("names", ["train", "eval"])
 def test_the_same_seed_gives_the_same_bytes_wherever_it_is_written(tmp_path: Path, style: str, names: str) -> None:
-    assert world.run(options(tmp_path / "one", style=style, names=names)) == 50
-    assert world.run(options(tmp_path / "two", style=style, names=names)) == 50
+    assert world.run(options(tmp_path / "one", style=style, names=names)).counts["pages"] == 50
+    assert world.run(options(tmp_path / "two", style=style, names=names)).counts["pages"] == 50
     one = contents(tmp_path / "one")
     assert one == contents(tmp_path / "two")
     assert {"site/index.html", "site/robots.txt", "site/sitemap.xml", "facts.jsonl", "world.json"} <= set(one)
@@ -47,7 +47,7 @@ def test_progress_is_told_of_every_page(tmp_path: Path) -> None:
             self.seen.append((done, total))
 
     steps = Steps()
-    world.run(options(tmp_path, style="plain"), steps)
+    world.run(options(tmp_path, style="plain"), progress=steps)
     assert steps.seen == [(done, 50) for done in range(1, 51)]
 
 
@@ -76,7 +76,7 @@ def test_an_out_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
 def test_the_same_world_may_be_written_again_but_not_another_over_it(tmp_path: Path) -> None:
     world.run(options(tmp_path))
     before = contents(tmp_path)
-    assert world.run(options(tmp_path)) == 50
+    assert world.run(options(tmp_path)).counts["pages"] == 50
     with pytest.raises(UsageError, match="holds another site: remove it, or name another folder"):
         world.run(options(tmp_path, seed=4))
     assert contents(tmp_path) == before

@@ -11,14 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli.data.records import Message
 from webdancer_cli.transcript.grammar import (
     TAGS,
     ToolCall,
     Turn,
     declared_tools,
     escape_tags,
-    is_well_formed,
     parse_turn,
     render_call,
     render_response,
@@ -141,15 +139,6 @@ def test_other_text_is_left_alone(text: str) -> None:
 
 
 # ---- episodes and prompts
-
-
-def test_an_episode_is_well_formed_when_all_turns_are_strict_and_the_last_answers() -> None:
-    call = Message("assistant", render_turn(Turn(call=ToolCall("search", {"query": ["x"]}))))
-    answer = Message("assistant", render_turn(Turn(answer="42")))
-    assert is_well_formed([Message("user", "Q"), call, Message("user", render_response("r")), answer])
-    assert not is_well_formed([Message("user", "Q"), answer, call])
-    assert not is_well_formed([Message("user", "Q")])
-    assert not is_well_formed([Message("user", "Q"), Message("assistant", "42")])
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from webdancer_cli.synthesis.checks import years_passed
 from webdancer_cli.text.names import mentions
 from webdancer_cli.text.words import STOPWORDS, content_stems, sentences
 from webdancer_cli.transcript.grammar import ToolCall, Turn, escape_tags, render_turn, response_text
+from webdancer_cli.web.extract.titles import title_parts
 
 Script = Generator[Turn, str, None]
 """Yields turns, is sent observations."""
@@ -249,7 +250,7 @@ class Expert:
 
 def subject_of_title(evidence: Evidence) -> str:
     """A title's subject: what stands before the dash or bar in "json — JSON encoder" or "Velmora | Gazetteer"."""
-    return escape_tags(re.split(r"\s+[—–|·-]\s+", evidence.title.strip())[0].strip())
+    return escape_tags(next(iter(title_parts(evidence.title)), ""))
 
 
 def title_in_results(results: str, url: str) -> str | None:

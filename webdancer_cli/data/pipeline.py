@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -49,7 +49,7 @@ def say_nothing(line: str) -> None:
 
 @dataclass
 class RunStats:
-    """What became of the items: counted by name, and by reason for those that did not make it.
+    """What a stage returns: what became of its items, by name, and by reason for those that did not make it.
 
     ``stopped`` says why the run ended before its input did, if it did; ``last_failure`` what failed last, in words;
     ``remark`` what else the user should know about the whole.
@@ -73,6 +73,26 @@ class RunStats:
         if self.reasons:
             text += " (" + ", ".join(f"{reason} {count}" for reason, count in self.reasons.most_common()) + ")"
         return text
+
+
+class Table(Protocol):
+    """What can be read as a table: a funnel, scores."""
+
+    def table(self) -> str: ...
+
+
+Found = TypeVar("Found", bound=Table)
+
+
+@dataclass
+class ReportedTally(RunStats, Generic[Found]):
+    """What a stage returns that is there to find something out about all its items together."""
+
+    report: Found = field(kw_only=True)
+
+    @classmethod
+    def of(cls, stats: RunStats, report: Found) -> "ReportedTally[Found]":
+        return cls(**vars(stats), report=report)
 
 
 class RecordWriter:

@@ -15,6 +15,7 @@ from itertools import cycle
 from typing import Any, NamedTuple
 
 from webdancer_cli.errors import UsageError
+from webdancer_cli.options import config
 
 CANARY = "canary"
 SEALED = "sealed"
@@ -53,6 +54,11 @@ class SealTerms(NamedTuple):
 
 
 NO_SEAL_TERMS = SealTerms()
+
+
+def terms_of(options: config.EncryptedOptions) -> SealTerms:
+    """What the options of a command allow; only a command that calls models has a tape."""
+    return SealTerms(options.reveal, options.canary, isinstance(options, config.CallOptions) and bool(options.tape))
 
 
 class Seal(NamedTuple):

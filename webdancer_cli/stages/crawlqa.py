@@ -29,9 +29,10 @@ PAGES_PER_QUESTION = 5
 async def run(
     options: config.CrawlqaOptions,
     author: QuestionWriter,
+    *,
     progress: Progress | None = None,
-    tape: Tape | None = None,
     judge: ChatModel | None = None,
+    tape: Tape | None = None,
 ) -> RunStats:
     """Crawl, keep the pages in ``options.pages``, write the questions as soon as the author has them.
 

@@ -11,7 +11,7 @@ from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats
 from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA
-from webdancer_cli.data.sealed import SealTerms
+from webdancer_cli.data.sealed import terms_of
 from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import ModelError, Reject
 from webdancer_cli.llm.budget import add_usage
@@ -26,7 +26,9 @@ UNCHANGED = "unchanged"
 """Stands in the record of a question that passed as it was, if it has a parent."""
 
 
-async def run(options: config.E2hqaOptions, rewriter: QuestionRewriter, progress: Progress | None = None) -> RunStats:
+async def run(
+    options: config.E2hqaOptions, rewriter: QuestionRewriter, *, progress: Progress | None = None
+) -> RunStats:
     """Rewrite every question up to ``rounds`` times. What cannot be made harder passes as it is, and is counted."""
     web = Corpus.load(options.web)
     with Repeats(config.LintOptions.similarity) as repeats, RewriteOutput(options, repeats) as output:
@@ -42,9 +44,7 @@ async def run(options: config.E2hqaOptions, rewriter: QuestionRewriter, progress
             return chain if options.keep_chain else [_last(chain)]
 
         report_rejected(web, output.reject_line)
-        questions = read_questions(
-            options.data, output.reject_line, SealTerms(options.reveal, options.canary, bool(options.tape))
-        )
+        questions = read_questions(options.data, output.reject_line, terms_of(options))
         items = pipeline.drop_duplicates(take_shard(questions, options.shard, options.limit, lambda qa: qa.id), output)
         stats = await pipeline.run_pipeline(
             items, work, output, jobs=options.jobs, key=lambda qa: qa.id, progress=progress

@@ -13,17 +13,16 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from webdancer_cli.agent.custom_tools import load_tools
 from webdancer_cli.agent.episode import FAILED_ENDINGS, Limits, Policy, play
 from webdancer_cli.agent.summariser import Summariser
-from webdancer_cli.agent.tools import Tools
+from webdancer_cli.agent.toolbox import open_tools
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.ordered_map import Stopped
-from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, drop_duplicates
+from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedTally, drop_duplicates
 from webdancer_cli.data.pipeline import run_pipeline as flow_run
 from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA, Attempt, Trajectory, Verdict, trajectory_id
-from webdancer_cli.data.sealed import SealTerms, seal_marks
+from webdancer_cli.data.sealed import seal_marks, terms_of
 from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import Reject
 from webdancer_cli.grading import unjudged
@@ -31,8 +30,7 @@ from webdancer_cli.grading.exact_match import Judge, MatchJudge
 from webdancer_cli.grading.format import well_formed
 from webdancer_cli.grading.scores import Scoreboard, Scores
 from webdancer_cli.options import config
-from webdancer_cli.prompts import load_for
-from webdancer_cli.web.corpus import Corpus, report_rejected
+from webdancer_cli.web.corpus import report_rejected
 from webdancer_cli.web.protocols import Web
 
 
@@ -46,21 +44,19 @@ class QuestionRun(msgspec.Struct):
 async def run(
     options: config.EvalOptions,
     policy: Policy,
-    progress: Progress | None = None,
-    judge: Judge | None = None,
     *,
+    progress: Progress | None = None,
     web: Web | None = None,
     summariser: Summariser | None = None,
-) -> tuple[RunStats, Scores]:
+    judge: Judge | None = None,
+) -> ReportedTally[Scores]:
     """Play, grade and score. Raises UsageError for prompts, a corpus or an ``out`` that cannot work.
 
     With ``resume`` the scores cover the attempts of the earlier run, too. ``web`` is the live one; without it,
     options.web names a corpus.
     """
-    prompts, own_tools, limits = load_for(options), load_tools(options.tool), Limits.of(options)
-    web = web or Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars)
-    tools = Tools(web, prompts, own_tools, summariser)
-    judge = judge or MatchJudge()
+    prompts, tools = open_tools(options, web, summariser)
+    limits, judge = Limits.of(options), judge or MatchJudge()
 
     async def work(item: QuestionRun) -> list[Attempt]:
         trajectory = await play(item.qa, policy, tools, prompts, limits, item.index, date=options.date or "")
@@ -82,14 +78,12 @@ async def run(
         RecordWriter("eval", options.out, options.rejects, resume=options.resume) as output,
     ):
         board = _earlier(options.out) if output.done else Scoreboard()
-        report_rejected(web, output.reject_line)
-        asked = read_questions(
-            options.data, output.reject_line, SealTerms(options.reveal, options.canary, bool(options.tape))
-        )
+        report_rejected(tools.web, output.reject_line)
+        asked = read_questions(options.data, output.reject_line, terms_of(options))
         questions = take_shard(asked, options.shard, options.limit, lambda qa: qa.id)
         items = runs(drop_duplicates(questions, output), options.runs)
         stats = await flow_run(items, work, output, jobs=options.jobs, key=key, progress=progress)
-    return stats, board.scores(options.seed)
+    return ReportedTally.of(stats, board.scores(options.seed))
 
 
 def _earlier(path: str) -> Scoreboard:

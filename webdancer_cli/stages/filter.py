@@ -31,7 +31,7 @@ from webdancer_cli.agent.custom_tools import load_tools
 from webdancer_cli.data.input_streams import STDIN
 from webdancer_cli.data.jsonl import LineWriter
 from webdancer_cli.data.key_set import KeySet
-from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, iterate_in_thread
+from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedTally, iterate_in_thread
 from webdancer_cli.data.pipeline import run_pipeline as flow_run
 from webdancer_cli.data.records import QA, Trajectory, Verdict, from_object, to_object
 from webdancer_cli.data.sealed import SEALED, refuse_taping
@@ -75,10 +75,11 @@ Check = Callable[[Candidate], Awaitable[None]]
 
 async def run(
     options: config.FilterOptions,
+    *,
+    progress: Progress | None = None,
     judge: Judge | None = None,
     critic: Critic | None = None,
-    progress: Progress | None = None,
-) -> tuple[RunStats, Funnel]:
+) -> ReportedTally[Funnel]:
     """Filter a stream in flat memory; the models are asked about at most ``options.jobs`` trajectories at once.
 
     Raises UsageError for a stage that lacks its model.
@@ -106,7 +107,7 @@ async def run(
                 )
             if not outlet.stats.stopped:
                 outlet.finish()
-    return outlet.stats, funnel
+    return ReportedTally.of(outlet.stats, funnel)
 
 
 def _admitted(trajectory: Trajectory, options: config.FilterOptions) -> Trajectory:

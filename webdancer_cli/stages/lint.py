@@ -6,10 +6,10 @@ import msgspec
 
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.key_set import KeySet
-from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats
+from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedTally
 from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA
-from webdancer_cli.data.sealed import SealTerms
+from webdancer_cli.data.sealed import SealTerms, terms_of
 from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import Reject, UsageError
 from webdancer_cli.options import config
@@ -17,7 +17,7 @@ from webdancer_cli.synthesis.linter import BenchmarkNgrams, Linter, LintReport
 from webdancer_cli.synthesis.repeated_questions import Repeats
 
 
-def run(options: config.LintOptions, progress: Progress | None = None) -> tuple[RunStats, LintReport]:
+def run(options: config.LintOptions, *, progress: Progress | None = None) -> ReportedTally[LintReport]:
     """Judge a stream of questions. With ``resume``, what ``out`` holds already counts as met.
 
     Raises UsageError when an evaluation file cannot be read or the report not be written.
@@ -32,14 +32,14 @@ def run(options: config.LintOptions, progress: Progress | None = None) -> tuple[
         ) as output,
     ):
         linter = Linter(repeats, evaluation=evaluation, allow_boolean=options.allow_boolean)
-        questions = read_questions(options.data, output.reject_line, SealTerms(options.reveal, options.canary))
+        questions = read_questions(options.data, output.reject_line, terms_of(options))
         for qa in take_shard(questions, options.shard, options.limit, lambda qa: qa.id):
             output.stats.counts["in"] += 1
             _judge(qa, linter, output)
             if progress:
                 progress.step(output.stats.counts["in"], options.limit, output.stats.summary())
         _write(options.report, linter.report)
-        return output.stats, linter.report
+        return ReportedTally.of(output.stats, linter.report)
 
 
 def _read_earlier(options: config.LintOptions, repeats: Repeats) -> KeySet:

@@ -47,11 +47,11 @@ class QuestionSet:
 
 def run(
     options: RlOptions,
-    progress: Progress | None = None,
     *,
+    progress: Progress | None = None,
+    say: Say = say_nothing,
     web: Web | None = None,
     judge: Judge | None = None,
-    say: Say = say_nothing,
 ) -> RunStats:
     """Train ``options.model`` on the questions of ``options.data`` in the web of ``options.web``; under torchrun too.
 

@@ -15,24 +15,24 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from webdancer_cli.agent.custom_tools import load_tools
 from webdancer_cli.agent.episode import FAILED_ENDINGS, Limits, Policy, play
 from webdancer_cli.agent.summariser import Summariser
+from webdancer_cli.agent.toolbox import open_tools
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.data.ordered_map import Stopped
 from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, drop_duplicates
 from webdancer_cli.data.pipeline import run_pipeline as flow_run
 from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA, Trajectory, Verdict, trajectory_id
-from webdancer_cli.data.sealed import SealTerms
+from webdancer_cli.data.sealed import terms_of
 from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import Reject, RunStopped
 from webdancer_cli.grading import exact_match, unjudged
 from webdancer_cli.grading.exact_match import Judge, MatchJudge
 from webdancer_cli.options import config
-from webdancer_cli.prompts import PromptSet, load_for
+from webdancer_cli.prompts import PromptSet
 from webdancer_cli.transcript import released_format
-from webdancer_cli.web.corpus import Corpus, report_rejected
+from webdancer_cli.web.corpus import report_rejected
 from webdancer_cli.web.protocols import Web
 
 
@@ -46,8 +46,8 @@ class RolloutTask(msgspec.Struct):
 async def run(
     options: config.SampleOptions,
     policy: Policy,
-    progress: Progress | None = None,
     *,
+    progress: Progress | None = None,
     web: Web | None = None,
     summariser: Summariser | None = None,
     judge: Judge | None = None,
@@ -56,20 +56,16 @@ async def run(
 
     Raises UsageError for prompts, tools, a corpus or files that cannot work.
     """
-    prompts, own_tools = load_for(options), load_tools(options.tool)
-    web = web or Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars)
-    tools = Tools(web, prompts, own_tools, summariser)
+    prompts, tools = open_tools(options, web, summariser)
     answered = {qa.id for qa in solved(options.skip_solved)} if options.skip_solved else set()
     with (
         unjudged.drop_unjudged(options.out, options.resume and judge is not None),
         RecordWriter("sample", options.out, options.rejects, resume=options.resume) as output,
     ):
-        report_rejected(web, output.reject_line)
+        report_rejected(tools.web, output.reject_line)
         judge = judge or (MatchJudge() if options.until_correct else None)
         sampler = Sampler(options, policy, tools, prompts, output, judge)
-        asked = read_questions(
-            options.data, output.reject_line, SealTerms(options.reveal, options.canary, bool(options.tape))
-        )
+        asked = read_questions(options.data, output.reject_line, terms_of(options))
         questions = take_shard(asked, options.shard, options.limit, lambda qa: qa.id)
         items = tasks(_unanswered(drop_duplicates(questions, output), answered, output), options)
         return await flow_run(items, sampler.work, output, jobs=options.jobs, key=sampler.last_id, progress=progress)

@@ -32,7 +32,7 @@ class Dataset:
     stats: RunStats
 
 
-def run(options: SftOptions, progress: Progress | None = None, *, say: Say = say_nothing) -> RunStats:
+def run(options: SftOptions, *, progress: Progress | None = None, say: Say = say_nothing) -> RunStats:
     """Fine-tune ``options.model`` on the policy's own turns in ``options.data``; under torchrun too.
 
     Raises UsageError before any work for a missing or tokenizer-less checkpoint, an ``out`` that cannot be written, and

@@ -5,13 +5,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from webdancer_cli.data.jsonl import LineWriter
+from webdancer_cli.data.pipeline import Progress, RunStats
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
 from webdancer_cli.tape import Tape
 
 
-def run(options: config.TapeOptions) -> str:
-    """Writes a line per exchange; returns what became of the tape. Raises UsageError for files that are no tapes."""
+def run(options: config.TapeOptions, *, progress: Progress | None = None) -> RunStats:
+    """Writes a line per exchange, and counts them by kind; ``remark`` says what became of the tape.
+
+    Raises UsageError for files that are no tapes. Takes seconds at most: ``progress`` is told nothing.
+    """
     if not options.file:
         raise UsageError("which tape? Name the file that --tape wrote")
     _check_files(options)
@@ -23,7 +27,7 @@ def run(options: config.TapeOptions) -> str:
         pruned = tape.prune(kinds=options.drop, labels=options.drop_label, before=before)
         kinds = _list(tape, options.out)
     held = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
-    return f"{held}; {merged} merged, {pruned} removed"
+    return RunStats(kinds, remark=f"{held}; {merged} merged, {pruned} removed")
 
 
 def _check_files(options: config.TapeOptions) -> None:

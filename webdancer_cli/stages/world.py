@@ -1,10 +1,11 @@
 """``webdancer world``: a fictional web as static HTML, with the facts beside it."""
 
+from collections import Counter
 from pathlib import Path
 
 import msgspec
 
-from webdancer_cli.data.pipeline import Progress
+from webdancer_cli.data.pipeline import Progress, RunStats
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
 from webdancer_cli.world import PlainWorld, site
@@ -14,8 +15,8 @@ from webdancer_cli.world.plain_pages import PlainPages
 from webdancer_cli.world.rich_pages import RichPages
 
 
-def run(options: config.WorldOptions, progress: Progress | None = None) -> int:
-    """Write the world; the number of entity pages written. Raises UsageError before anything is written.
+def run(options: config.WorldOptions, *, progress: Progress | None = None) -> RunStats:
+    """Write the world, and count its entity ``pages``. Raises UsageError before anything is written.
 
     The same world may be written again over itself; a folder that holds another one is refused, since pages of the old
     one would stay among the new.
@@ -28,7 +29,7 @@ def run(options: config.WorldOptions, progress: Progress | None = None) -> int:
         (root / "world.json").write_bytes(described)
     except OSError as error:
         raise UsageError(f"--out {options.out}: {error.strerror}: name a folder that can be written") from None
-    return site.write_site(pages, root, options.site_url, progress)
+    return RunStats(Counter(pages=site.write_site(pages, root, options.site_url, progress)))
 
 
 def _refuse_another_world(root: Path, described: bytes) -> None:

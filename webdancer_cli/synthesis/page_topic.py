@@ -7,6 +7,7 @@ from webdancer_cli.data.records import Page
 from webdancer_cli.text.names import mentions
 from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans, stem
+from webdancer_cli.web.extract.titles import title_parts
 
 _PERSONS = """
     actor actress architect artist astronomer athlete author baker biologist botanist captain chemist composer
@@ -30,7 +31,6 @@ ROLES = rf"(?:{'|'.join(sorted(PERSONS))}|(?!(?:{_NO_ROLES})\b)[a-z]+(?:[^aeiou]
 _COMPANIES = "business corporation enterprise firm manufacturer"
 
 LEAD_SENTENCES = 3
-_SEPARATOR = re.compile(r"\s+[—–|·•»-]\s+|\s*::\s*")
 _NUMBERING = re.compile(
     r"^(?:(?:chapter |section |appendix )?(?:\d+(?:\.\d+)*|[A-Z](?:\.\d+)+)\.?"
     r"|(?:chapter|section|appendix) [A-Z]\.)\s+",
@@ -115,7 +115,7 @@ def lead_sentences(text: str) -> list[str]:
 
 def page_name(title: str, lead: str = "") -> str:
     """The part of a title that names the page's own subject: without the site's name, a gloss, or a chapter number."""
-    parts = [_NUMBERING.sub("", part.strip()) for part in _SEPARATOR.split(title) if part.strip()]
+    parts = [_NUMBERING.sub("", part) for part in title_parts(title)]
     return next((part for part in parts if lead and part in lead), parts[0] if parts else "")
 
 

@@ -10,25 +10,14 @@ Reading is tolerant and names every repair; writing is strict; a turn with repai
 
 import json
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from webdancer_cli.data.records import Message
 from webdancer_cli.transcript.tool_calls import ToolCall, parse_call, parse_untagged_call
 
-__all__ = [
-    "STOP_STRINGS",
-    "TAGS",
-    "ToolCall",
-    "Turn",
-    "declared_tools",
-    "escape_json_tags",
-    "escape_tags",
-    "is_well_formed",
-]
+__all__ = ["STOP_STRINGS", "TAGS", "ToolCall", "Turn", "declared_tools", "escape_json_tags", "escape_tags"]
 __all__ += ["open_thought", "parse_turn", "render_call", "render_response", "render_turn", "response_text"]
 
 TAGS = ("think", "tool_call", "tool_response", "answer")
@@ -114,12 +103,6 @@ def response_text(content: str) -> str | None:
 def _without_frame(text: str) -> str:
     """The text without the one line break after its open tag and the one before its close tag."""
     return text.removeprefix("\n").removesuffix("\n")
-
-
-def is_well_formed(messages: Sequence[Message]) -> bool:
-    """Whether every assistant turn of an episode is strict, and the last one is an answer."""
-    turns = [parse_turn(message.content) for message in messages if message.role == "assistant"]
-    return bool(turns) and all(not turn.repairs for turn in turns) and turns[-1].answer is not None
 
 
 def parse_turn(text: str) -> Turn:

@@ -8,6 +8,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from webdancer_cli.text.words import stems
 
 _SEPARATOR = re.compile(r"\s+(?:[-–—|·•»:]|::|\\)\s+|\s*\|\s*")
+_PART_SEPARATOR = re.compile(r"\s+[—–|·•»-]\s+|\s*::\s*")
 _SITE = re.compile(
     r"\b(documentation|docs?|wiki\w*|wiktionary|encyclop\w+|home ?page|official|manual|website|blog|reference)\b", re.I
 )
@@ -25,6 +26,11 @@ def page_title(tree: LexborHTMLParser, url: str) -> str:
         return _without_site(title, _meta(tree, "og:site_name"), url)
     said = [text for node in tree.css("h1")[:5] if (text := _clean_node(node))]
     return said[0] if said else _from_url(url)
+
+
+def title_parts(title: str) -> list[str]:
+    """What a title has left of a site's name, a chapter or a gloss, part by part: "json — JSON encoder" has two."""
+    return [part for part in map(str.strip, _PART_SEPARATOR.split(title)) if part]
 
 
 def own_heading(tree: LexborHTMLParser, tags: str = "h1") -> LexborNode | None:
