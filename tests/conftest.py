@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from loopback import NO_NETWORK
 
 ROOT = Path(__file__).parent.parent
 Webdancer = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -39,6 +40,15 @@ def webdancer(tmp_path: Path, environment: dict[str, str]) -> Webdancer:
         )
 
     return run
+
+
+@pytest.fixture
+def offline(tmp_path: Path, environment: dict[str, str]) -> dict[str, str]:
+    """The variables of a process in which every connection raises."""
+    folder = tmp_path / "offline"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(NO_NETWORK)
+    return {"PYTHONPATH": f"{folder}:{environment['PYTHONPATH']}"}
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import NO_NETWORK, Handler, listening
+from loopback import Handler, listening
 
 pytestmark = pytest.mark.slow
 
@@ -117,15 +117,6 @@ def inputs(tmp_path: Path) -> None:
     said = ["Dolvek", "It is Dolvek.", "It is not Dolvek.", "perhaps Dolvek", "babble", "The mayor: Dolvek"]
     lines = [played(n, said[n % 6], "I repeat myself." if n % 6 == 5 else "Found.") for n in range(24)]
     write(tmp_path / "t.jsonl", lines)
-
-
-@pytest.fixture
-def offline(tmp_path: Path, environment: dict[str, str]) -> dict[str, str]:
-    """The variables of a process in which every connection raises."""
-    folder = tmp_path / "offline"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(NO_NETWORK)
-    return {"PYTHONPATH": f"{folder}:{environment['PYTHONPATH']}"}
 
 
 def filtering(url: str, *more: str, out: str = "out") -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
-from loopback import NO_NETWORK, answering
+from loopback import answering
 
 pytestmark = pytest.mark.slow
 
@@ -109,15 +109,6 @@ def search(root: str) -> AbstractContextManager[str]:
 
 def key_of(headers: Message) -> str:
     return headers["X-API-KEY"] or headers["Authorization"].removeprefix("Bearer ")
-
-
-@pytest.fixture
-def offline(tmp_path: Path, environment: dict[str, str]) -> dict[str, str]:
-    """The variables of a process in which every connection raises."""
-    folder = tmp_path / "offline"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(NO_NETWORK)
-    return {"PYTHONPATH": f"{folder}:{environment['PYTHONPATH']}"}
 
 
 @pytest.fixture

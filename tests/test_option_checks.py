@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from webdancer_cli.agent.episode import Limits
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config, settings
 
@@ -80,6 +81,10 @@ def test_every_commands_defaults_are_valid_and_are_kept_as_they_are(kind: Any) -
     assert {name: value for name, value in vars(made).items() if name != "lr"} == {
         name: value for name, value in defaults.items() if name != "lr"
     }
+
+
+def test_the_limits_of_an_episode_are_those_of_the_options() -> None:
+    assert Limits() == Limits.of(config.SampleOptions())
 
 
 def test_replacing_a_field_checks_again() -> None:

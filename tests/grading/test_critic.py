@@ -1,39 +1,18 @@
 """Quality by a model: what it is shown of an episode, and how its replies are read."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pytest
+from scripted_chat import Scripted
 
 from webdancer_cli.data.records import QA, Message, Trajectory
 from webdancer_cli.errors import ModelError
 from webdancer_cli.grading.critic import CRITERIA, Critic
 from webdancer_cli.grading.judge_view import _cap, format_call, render_episode
-from webdancer_cli.llm.client import Reply
 from webdancer_cli.prompts import load
 from webdancer_cli.transcript.grammar import ToolCall, Turn, render_response, render_turn
 
 PROMPTS = load("default")
-
-
-class Scripted:
-    """Replies from a script, and keeps what it was asked; an exception in the script is raised."""
-
-    model = "scripted"
-
-    def __init__(self, *replies: str | Exception):
-        self.replies = list(replies)
-        self.asked: list[str] = []
-
-    async def complete(
-        self, messages: Sequence[Message], *, rollout: int = 0, schema: Mapping[str, Any] | None = None
-    ) -> Reply:
-        self.asked.append(messages[-1].content)
-        reply = self.replies.pop(0)
-        if isinstance(reply, Exception):
-            raise reply
-        return Reply(text=reply)
 
 
 def said(verdict: str, reason: str = "Step 2.") -> str:

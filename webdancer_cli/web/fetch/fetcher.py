@@ -46,18 +46,8 @@ RETRY = RetryPolicy(attempts=3, attempt_seconds=config.CrawlqaOptions.timeout_se
 
 _TRANSIENT = frozenset(["http_429", "http_500", "http_502", "http_503", "http_504", "connection_broken"])
 """What may pass by itself within seconds: overload, a server's error, a broken connection."""
-_MAY_PASS = frozenset(
-    [
-        "timeout",
-        "dns_failure",
-        "connection_failed",
-        "connection_broken",
-        "proxy_failure",
-        "robots_unreachable",
-        "http_408",
-        "http_425",
-        "http_429",
-    ]
+_MAY_PASS = frozenset(["http_408", "http_425", "http_429"]) | frozenset(
+    ["timeout", "dns_failure", "connection_failed", "connection_broken", "proxy_failure", "robots_unreachable"]
 )
 
 _PERSONAL_HEADERS = frozenset(["set-cookie", "set-cookie2", "www-authenticate", "proxy-authenticate"])
