@@ -181,19 +181,18 @@ async def test_a_group_that_differs_only_by_format_is_not_learnable(
 async def test_long_episodes_lose_reward_in_the_last_stretch_of_the_context(
     tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast
 ):
-    (free,) = await played(tools, tiny_tokenizer, [SEARCH, answer("red")])
+    right = [SEARCH, answer("red")]
+    free, _ = await played(tools, tiny_tokenizer, right, right)
     length = len(free.tokens.ids)
     # zone 40 of a context of length + 10: 30 tokens into the zone cost 30 / 40
-    (late,) = await played(
-        tools, tiny_tokenizer, [SEARCH, answer("red")], max_context_tokens=length + 10, overlong_tokens=40
-    )
+    late, _ = await played(tools, tiny_tokenizer, right, right, max_context_tokens=length + 10, overlong_tokens=40)
     assert late.reward == pytest.approx(1.0 - 0.75)
     assert late.correct
 
 
 async def test_what_is_trained_is_what_was_sampled(tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast):
     renderer = Renderer(tiny_tokenizer)
-    (rollout,) = await played(tools, tiny_tokenizer, [SEARCH, answer("red")])
+    rollout, _ = await played(tools, tiny_tokenizer, [SEARCH, answer("red")], [SEARCH, answer("red")])
     sampled = [id for id, yes in zip(rollout.tokens.ids, rollout.tokens.trainable, strict=True) if yes]
     assert sampled == renderer.turn(SEARCH) + renderer.turn(answer("red"))
     assert len(rollout.logprobs) == len(sampled)
@@ -201,7 +200,7 @@ async def test_what_is_trained_is_what_was_sampled(tools: Tools, tiny_tokenizer:
 
 
 async def test_a_shown_rollout_is_a_trajectory_with_its_reward(tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast):
-    (rollout,) = await played(tools, tiny_tokenizer, [SEARCH, answer("red")])
+    rollout, _ = await played(tools, tiny_tokenizer, [SEARCH, answer("red")], [SEARCH, answer("red")])
     line = rollout_record(rollout, 7)
     assert line.messages == rollout.trajectory.messages
     assert line.extra == {"step": 7, "reward": pytest.approx(1.0), "format_ok": True}

@@ -140,7 +140,7 @@ async def test_a_service_that_is_not_there_is_an_outage_and_no_observation(serve
 
 async def test_a_call_that_finds_no_room_in_time_is_an_outage(serve, answer) -> None:
     site = await serve({"/": answered(answer, {"word": "yes"})})
-    oracle = service(at_once=1, retry=RetryPolicy(attempts=1, attempt_seconds=15, total_seconds=0.1))
+    oracle = service(at_once=1, retry=RetryPolicy(attempts=1, attempt_seconds=15, total_seconds=0.5))
     async with oracle._room:
         with pytest.raises(Outage, match="too many requests were waiting"):
             await oracle.ask("POST", f"{site.url}/", Said)
