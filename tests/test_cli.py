@@ -10,8 +10,8 @@ from resource import RUSAGE_CHILDREN, getrusage
 import pytest
 
 from webdancer_cli.errors import ClosedPipe, ModelError, UsageError
-from webdancer_cli.option_checks import option
 from webdancer_cli.options import flags, settings
+from webdancer_cli.options.option_checks import option
 from webdancer_cli.terminal.exit_codes import run_to_exit_code
 from webdancer_cli.wiring import CommandRun
 

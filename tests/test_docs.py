@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from webdancer_cli import cli
-from webdancer_cli.option_checks import option
 from webdancer_cli.options import config, settings
+from webdancer_cli.options.option_checks import option
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])

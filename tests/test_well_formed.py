@@ -55,7 +55,7 @@ class Plays:
     """One call, then the answer."""
 
     name = "scripted"
-    room = float("inf")
+    remaining_tokens = float("inf")
 
     def __init__(self, call: ToolCall):
         self._turns = [Turn(thought="Look.", call=call), Turn(thought="So.", answer="42")]

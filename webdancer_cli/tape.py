@@ -27,7 +27,7 @@ import msgspec
 
 from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.errors import UsageError, WebdancerError
-from webdancer_cli.keys import SHORTEST_SECRET, Redactor
+from webdancer_cli.services.keys import SHORTEST_SECRET, Redactor
 
 Kind = Literal["llm", "web"]
 Mode = Literal["auto", "record", "replay"]

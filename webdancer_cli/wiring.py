@@ -71,9 +71,9 @@ class CommandRun:
 
     def end(self, stats: "RunStats", chat_pool: "ChatPool | None" = None) -> int:
         """Sum up: what was found, what became of the records, what the calls took, and why the run stopped early."""
-        from webdancer_cli.data.pipeline import ReportedTally
+        from webdancer_cli.data.pipeline import ReportedStats
 
-        if isinstance(stats, ReportedTally):
+        if isinstance(stats, ReportedStats):
             self.table(stats.report.table())
         self.say(stats.summary())
         if stats.last_failure:

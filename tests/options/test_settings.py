@@ -11,8 +11,8 @@ import pytest
 from msgspec import Meta
 
 from webdancer_cli.errors import UsageError
-from webdancer_cli.option_checks import plain_type
 from webdancer_cli.options import config, settings
+from webdancer_cli.options.option_checks import plain_type
 
 Webdancer = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA, Message, Page, Verdict
 from webdancer_cli.errors import BudgetSpent, ServiceRefused
-from webdancer_cli.option_checks import option
 from webdancer_cli.options.config import RlOptions
+from webdancer_cli.options.option_checks import option
 from webdancer_cli.stages import rl as stage
 from webdancer_cli.training import rl
 from webdancer_cli.training.batches import pad

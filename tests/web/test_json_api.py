@@ -8,7 +8,7 @@ import pytest
 
 from webdancer_cli.errors import Outage, ServiceRefused, ToolError, UsageError
 from webdancer_cli.services.retry import RetryPolicy
-from webdancer_cli.web.json_api import JsonApi, checked_url, retry_within
+from webdancer_cli.web.json_api import JsonApi, checked_url, tool_retry
 
 CANARY = "canary-5f3c90be17"
 FAST = RetryPolicy(attempts=3, attempt_seconds=1, total_seconds=2, first_pause_seconds=0.01)
@@ -151,7 +151,7 @@ async def test_a_call_that_finds_no_room_in_time_is_an_outage(serve, answer) -> 
 
 @pytest.mark.parametrize(("seconds", "total", "attempt"), [(30, 24, 15), (300, 25, 15), (10, 8, 8)])
 def test_a_service_gives_up_before_its_tool_does(seconds: float, total: float, attempt: float) -> None:
-    retry = retry_within(seconds)
+    retry = tool_retry(seconds)
     assert (retry.total_seconds, retry.attempt_seconds) == (total, attempt)
 
 

@@ -16,8 +16,8 @@ import msgspec
 from webdancer_cli.errors import ToolError, UsageError
 from webdancer_cli.text.lenient_json import NotJson, decode
 from webdancer_cli.text.surrogates import mend_surrogates
-from webdancer_cli.tool_schemas import call_fault
 from webdancer_cli.transcript.grammar import ToolCall
+from webdancer_cli.transcript.tool_schemas import call_fault
 from webdancer_cli.user_functions import UserFunction, describe_error, load_function
 
 RESERVED = ("search", "visit")

@@ -19,8 +19,8 @@ from webdancer_cli.options import config
 from webdancer_cli.prompts import PromptSet, fill
 from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans
-from webdancer_cli.tool_schemas import ASKED, STANDARD_TOOLS, Schema, call_fault
 from webdancer_cli.transcript.grammar import ToolCall
+from webdancer_cli.transcript.tool_schemas import ASKED, STANDARD_TOOLS, Schema, call_fault
 from webdancer_cli.web.deadline import within
 from webdancer_cli.web.page_passages import passages_of_page
 from webdancer_cli.web.protocols import Hit, Web

@@ -85,13 +85,13 @@ Found = TypeVar("Found", bound=Table)
 
 
 @dataclass
-class ReportedTally(RunStats, Generic[Found]):
+class ReportedStats(RunStats, Generic[Found]):
     """What a stage returns that is there to find something out about all its items together."""
 
     report: Found = field(kw_only=True)
 
     @classmethod
-    def of(cls, stats: RunStats, report: Found) -> "ReportedTally[Found]":
+    def of(cls, stats: RunStats, report: Found) -> "ReportedStats[Found]":
         return cls(**vars(stats), report=report)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from webdancer_cli.data.records import Message, Trajectory
-from webdancer_cli.tool_schemas import STANDARD_TOOLS, Schema, call_fault
 from webdancer_cli.transcript.grammar import Turn, declared_tools, parse_turn, response_text
+from webdancer_cli.transcript.tool_schemas import STANDARD_TOOLS, Schema, call_fault
 
 
 class FormatFault(NamedTuple):

@@ -15,7 +15,6 @@ import msgspec
 
 from webdancer_cli.data.records import Message
 from webdancer_cli.errors import ModelError, ServiceRefused
-from webdancer_cli.keys import Redactor, read_key
 from webdancer_cli.llm.accepted_parameters import FEWEST_TOKENS
 from webdancer_cli.llm.budget import Ledger
 from webdancer_cli.llm.endpoints import Endpoint, EndpointPool
@@ -24,6 +23,7 @@ from webdancer_cli.llm.replies import Reply as Reply
 from webdancer_cli.options import config
 from webdancer_cli.services import proxies
 from webdancer_cli.services.failures import classify_failure
+from webdancer_cli.services.keys import Redactor, read_key
 from webdancer_cli.services.retry import GaveUp, RetryPolicy, Transient, retry_after_seconds
 from webdancer_cli.tape import Tape, TapeMiss
 from webdancer_cli.text.surrogates import mend_surrogates

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from webdancer_cli.option_checks import Options, named_files, same_file, second_model, unnamed_model
+from webdancer_cli.options.option_checks import Options, named_files, same_file, second_model, unnamed_model
 
 PositiveInt = Annotated[int, Meta(ge=1)]
 NonNegativeInt = Annotated[int, Meta(ge=0)]

@@ -5,8 +5,8 @@ from typing import Any
 
 import typer
 
-from webdancer_cli.option_checks import choices, kinds_of, option, plain_type
 from webdancer_cli.options import settings
+from webdancer_cli.options.option_checks import choices, kinds_of, option, plain_type
 
 SHORT = {"model": "-m", "jobs": "-j", "limit": "-n", "n": "-n"}
 """Short flags; one letter means the same everywhere, except that ``sample -n`` counts rollouts."""

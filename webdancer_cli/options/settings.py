@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from webdancer_cli.errors import UsageError
-from webdancer_cli.option_checks import LONGER, checked, kinds_of, option, plain_type
 from webdancer_cli.options import config
+from webdancer_cli.options.option_checks import LONGER, checked, kinds_of, option, plain_type
 from webdancer_cli.text.encoding import decode_file
 
 FILE = "webdancer.toml"

@@ -18,7 +18,7 @@ from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.toolbox import open_tools
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.ordered_map import Stopped
-from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedTally, drop_duplicates
+from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedStats, drop_duplicates
 from webdancer_cli.data.pipeline import run_pipeline as flow_run
 from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA, Attempt, Trajectory, Verdict, trajectory_id
@@ -49,7 +49,7 @@ async def run(
     web: Web | None = None,
     summariser: Summariser | None = None,
     judge: Judge | None = None,
-) -> ReportedTally[Scores]:
+) -> ReportedStats[Scores]:
     """Play, grade and score. Raises UsageError for prompts, a corpus or an ``out`` that cannot work.
 
     With ``resume`` the scores cover the attempts of the earlier run, too. ``web`` is the live one; without it,
@@ -83,7 +83,7 @@ async def run(
         questions = take_shard(asked, options.shard, options.limit, lambda qa: qa.id)
         items = runs(drop_duplicates(questions, output), options.runs)
         stats = await flow_run(items, work, output, jobs=options.jobs, key=key, progress=progress)
-    return ReportedTally.of(stats, board.scores(options.seed))
+    return ReportedStats.of(stats, board.scores(options.seed))
 
 
 def _earlier(path: str) -> Scoreboard:

@@ -31,7 +31,7 @@ from webdancer_cli.agent.custom_tools import load_tools
 from webdancer_cli.data.input_streams import STDIN
 from webdancer_cli.data.jsonl import LineWriter
 from webdancer_cli.data.key_set import KeySet
-from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedTally, iterate_in_thread
+from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedStats, iterate_in_thread
 from webdancer_cli.data.pipeline import run_pipeline as flow_run
 from webdancer_cli.data.records import QA, Trajectory, Verdict, from_object, to_object
 from webdancer_cli.data.sealed import SEALED, refuse_taping
@@ -44,9 +44,9 @@ from webdancer_cli.grading.funnel import Funnel, FunnelStep
 from webdancer_cli.grading.quality import quality_fault
 from webdancer_cli.grading.selection import SelectionEntry, duplicate_key, select_best, selection_entry
 from webdancer_cli.options import config
-from webdancer_cli.tool_schemas import Schema
 from webdancer_cli.transcript import released_format
 from webdancer_cli.transcript.grammar import Turn
+from webdancer_cli.transcript.tool_schemas import Schema
 
 DEDUP = "dedup"
 PER_QUESTION = "per question"
@@ -79,7 +79,7 @@ async def run(
     progress: Progress | None = None,
     judge: Judge | None = None,
     critic: Critic | None = None,
-) -> ReportedTally[Funnel]:
+) -> ReportedStats[Funnel]:
     """Filter a stream in flat memory; the models are asked about at most ``options.jobs`` trajectories at once.
 
     Raises UsageError for a stage that lacks its model.
@@ -107,7 +107,7 @@ async def run(
                 )
             if not outlet.stats.stopped:
                 outlet.finish()
-    return ReportedTally.of(outlet.stats, funnel)
+    return ReportedStats.of(outlet.stats, funnel)
 
 
 def _admitted(trajectory: Trajectory, options: config.FilterOptions) -> Trajectory:

@@ -6,7 +6,7 @@ import msgspec
 
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.key_set import KeySet
-from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedTally
+from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedStats
 from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA
 from webdancer_cli.data.sealed import SealTerms, terms_of
@@ -17,7 +17,7 @@ from webdancer_cli.synthesis.linter import BenchmarkNgrams, Linter, LintReport
 from webdancer_cli.synthesis.repeated_questions import Repeats
 
 
-def run(options: config.LintOptions, *, progress: Progress | None = None) -> ReportedTally[LintReport]:
+def run(options: config.LintOptions, *, progress: Progress | None = None) -> ReportedStats[LintReport]:
     """Judge a stream of questions. With ``resume``, what ``out`` holds already counts as met.
 
     Raises UsageError when an evaluation file cannot be read or the report not be written.
@@ -39,7 +39,7 @@ def run(options: config.LintOptions, *, progress: Progress | None = None) -> Rep
             if progress:
                 progress.step(output.stats.counts["in"], options.limit, output.stats.summary())
         _write(options.report, linter.report)
-        return ReportedTally.of(output.stats, linter.report)
+        return ReportedStats.of(output.stats, linter.report)
 
 
 def _read_earlier(options: config.LintOptions, repeats: Repeats) -> KeySet:

@@ -19,9 +19,9 @@ import httpx
 import msgspec
 
 from webdancer_cli.errors import Outage, ServiceRefused, ToolError, UsageError
-from webdancer_cli.keys import Redactor
 from webdancer_cli.services import proxies
 from webdancer_cli.services.failures import Failure, classify_failure, find_error
+from webdancer_cli.services.keys import Redactor
 from webdancer_cli.services.retry import GaveUp, RetryPolicy, Transient, retry_after_seconds
 from webdancer_cli.web import urls
 from webdancer_cli.web.fetch.fetcher import user_agent
@@ -43,7 +43,7 @@ RETRY = RetryPolicy(attempts=4, attempt_seconds=15, total_seconds=25)
 """Less than what one tool call may take by default, so that the failure is told by its name."""
 
 
-def retry_within(tool_seconds: float) -> RetryPolicy:
+def tool_retry(tool_seconds: float) -> RetryPolicy:
     """For a tool that may take so long."""
     return RETRY.within(min(RETRY.total_seconds, 0.8 * tool_seconds))
 

@@ -9,7 +9,7 @@ import msgspec
 
 from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Reject, ToolError
-from webdancer_cli.keys import required_key
+from webdancer_cli.services.keys import required_key
 from webdancer_cli.services.proxies import Proxies
 from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.web.extract import page_filter

@@ -5,7 +5,7 @@ from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
 from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.web import urls
-from webdancer_cli.web.json_api import RETRY, checked_url, retry_within
+from webdancer_cli.web.json_api import RETRY, checked_url, tool_retry
 from webdancer_cli.web.live.http_reader import HttpReader
 from webdancer_cli.web.live.jina_reader import JinaReader
 from webdancer_cli.web.protocols import Hit, Reader, Search
@@ -47,7 +47,7 @@ def open_live(options: config.EpisodeOptions, *, asks: bool = True) -> LiveWeb:
 
     ``asks`` is False where nothing will be asked, as in a replay: then no key is needed.
     """
-    retry = retry_within(options.tool_seconds)
+    retry = tool_retry(options.tool_seconds)
     search = open_search(options.search, asks=asks, retry=retry)
     reader = open_reader(options, asks=asks, retry=retry)
     return LiveWeb(search, reader, allow_private=options.allow_private)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from webdancer_cli.errors import UsageError
-from webdancer_cli.keys import required_key
+from webdancer_cli.services.keys import required_key
 from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.web.json_api import RETRY, checked_url
 from webdancer_cli.web.protocols import Search

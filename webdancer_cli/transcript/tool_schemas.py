@@ -14,7 +14,7 @@ from jsonschema.exceptions import SchemaError, best_match
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from webdancer_cli.text.lenient_json import replace_surrogates
+from webdancer_cli.text.surrogates import mend_surrogates
 from webdancer_cli.transcript.tool_calls import ToolCall
 
 Schema = dict[str, Any]
@@ -104,7 +104,7 @@ def _schema_fault(arguments: dict[str, Any], parameters: object) -> str:
         return ""
     where = ".".join(str(step) for step in error.absolute_path)
     detail = f"{where}: {error.message}" if where else error.message
-    return replace_surrogates(" ".join(detail.split()))[:DETAIL_CHARS]
+    return mend_surrogates(" ".join(detail.split()))[:DETAIL_CHARS]
 
 
 @lru_cache(maxsize=256)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from webdancer_cli.tool_schemas import STANDARD_TOOLS, CallFault, call_fault
 from webdancer_cli.transcript.grammar import ToolCall
+from webdancer_cli.transcript.tool_schemas import STANDARD_TOOLS, CallFault, call_fault
 
 
 @pytest.mark.parametrize(

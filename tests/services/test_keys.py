@@ -3,7 +3,7 @@
 import pytest
 
 from webdancer_cli.errors import UsageError
-from webdancer_cli.keys import Redactor, read_key, required_key
+from webdancer_cli.services.keys import Redactor, read_key, required_key
 
 KEY = "canary-5f3c90be17"
 
