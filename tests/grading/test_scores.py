@@ -1,15 +1,16 @@
 """Scores by hand: pass@k, intervals, majority, groups; and unjudged runs in none of them."""
 
 import random
-from itertools import combinations
+import time
+import tracemalloc
+from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from webdancer_cli.data import jsonl
-from webdancer_cli.data.records import Attempt, Ending, Outcome, Verdict
-from webdancer_cli.grading.scores import bootstrap, by_level, from_attempts, pass_at_k, wilson
+from webdancer_cli.data.records import Anatomy, Attempt, Ending, Failure, ModelCall, Outcome, SearchCall, Usage, Verdict
+from webdancer_cli.grading.scores import by_level, from_attempts
+from webdancer_cli.grading.statistics import wilson
 
 
 def attempt(
@@ -41,80 +42,7 @@ def attempt(
     )
 
 
-# ---- pass@k
-
-
-@pytest.mark.parametrize(
-    ("n", "c", "k", "expected"),
-    [
-        (1, 0, 1, 0.0),
-        (1, 1, 1, 1.0),
-        (3, 1, 1, 1 / 3),
-        (3, 1, 3, 1.0),
-        (5, 2, 3, 0.9),  # 1 - C(3,3)/C(5,3) = 1 - 1/10
-        (10, 3, 5, 1 - 21 / 252),  # 1 - C(7,5)/C(10,5)
-        (4, 4, 2, 1.0),
-    ],
-)
-def test_pass_at_k_by_hand(n: int, c: int, k: int, expected: float) -> None:
-    assert pass_at_k(n, c, k) == pytest.approx(expected, abs=1e-12)
-
-
-@given(st.integers(1, 8), st.data())
-def test_pass_at_k_is_the_share_of_subsets_that_hold_a_correct_run(n: int, data: st.DataObject) -> None:
-    c, k = data.draw(st.integers(0, n)), data.draw(st.integers(1, n))
-    subsets = list(combinations([True] * c + [False] * (n - c), k))
-    assert pass_at_k(n, c, k) == pytest.approx(sum(map(any, subsets)) / len(subsets), abs=1e-12)
-
-
-@pytest.mark.parametrize(("n", "c", "k"), [(3, 1, 4), (3, 4, 1), (3, -1, 1), (3, 1, 0), (0, 0, 1)])
-def test_pass_at_k_refuses_what_makes_no_sense(n: int, c: int, k: int) -> None:
-    with pytest.raises(ValueError, match="pass@k needs"):
-        pass_at_k(n, c, k)
-
-
 # ---- intervals
-
-
-@pytest.mark.parametrize(
-    ("k", "n", "low", "high"),
-    [
-        # centre (p + z²/2n) / (1 + z²/n), half z √(p(1-p)/n + z²/4n²) / (1 + z²/n), z = 1.96
-        (53, 103, 0.4193, 0.6088),  # GAIA, 51.5 %: [41.9, 60.9]
-        (0, 10, 0.0, 0.2775),  # z²/(n + z²) = 3.8415/13.8415
-        (10, 10, 0.7225, 1.0),
-        (1, 2, 0.0945, 0.9055),
-        (500, 1000, 0.4691, 0.5309),
-        (0, 0, 0.0, 1.0),
-    ],
-)
-def test_wilsons_interval_by_hand(k: int, n: int, low: float, high: float) -> None:
-    assert wilson(k, n) == pytest.approx((low, high), abs=1e-4)
-
-
-@given(st.integers(1, 500), st.data())
-def test_wilsons_interval_holds_the_share(n: int, data: st.DataObject) -> None:
-    k = data.draw(st.integers(0, n))
-    low, high = wilson(k, n)
-    assert 0 <= low <= k / n + 1e-12 and k / n - 1e-12 <= high <= 1
-
-
-def test_wilsons_interval_refuses_more_successes_than_tries() -> None:
-    with pytest.raises(ValueError, match="0 <= k <= n"):
-        wilson(3, 2)
-
-
-def test_the_bootstrap_agrees_with_the_normal_interval_and_repeats_itself() -> None:
-    # 200 questions, half of them 1/3 and half 2/3: the mean's standard error is (1/6)/√200 = 0.01179
-    values = [1 / 3, 2 / 3] * 100
-    low, high = bootstrap(values, seed=1)
-    assert (low, high) == pytest.approx((0.5 - 1.96 * 0.01179, 0.5 + 1.96 * 0.01179), abs=0.003)
-    assert bootstrap(values, seed=1) == (low, high) != bootstrap(values, seed=2)
-
-
-def test_where_all_questions_are_alike_the_interval_is_not_a_point() -> None:
-    assert bootstrap([1.0] * 10) == wilson(10, 10)
-    assert bootstrap([]) == (0.0, 1.0)
 
 
 def test_runs_of_one_question_do_not_narrow_the_interval() -> None:
@@ -223,17 +151,99 @@ def test_scores_come_back_from_a_file(tmp_path: object) -> None:
 
 def test_the_table_shows_counts_and_intervals() -> None:
     attempts = [attempt(f"q{n}", outcome="correct" if n < 53 else "wrong", level=1 + n % 2) for n in range(103)]
+    attempts[-1] = attempt("q102", outcome="wrong", answer=None, ending="call_limit", level=1)
     lines = from_attempts([*attempts, attempt("u", outcome="unjudged")]).table().splitlines()
-    header, overall, without_level, level_1, level_2, how = lines
-    assert header.split() == ["questions", "correct", "pass@1", "95", "%", "pass@k", "95", "%", "majority", "unjudged"]
-    assert overall.split() == ["all", "104", "53/103", "51.5", "%", "[41.9,", "60.9]", "-", "-", "-", "1"]
+    header, overall, without_level, level_1, level_2, how, each, judges = lines
+    assert header.split() == ["questions", "correct", "pass@1", "95", "%", "no", "answer", "unjudged"]
+    assert overall.split() == ["all", "104", "53/103", "51.5", "%", "[41.9,", "60.9]", "1", "1"]
     assert without_level.startswith("(none)") and without_level.split()[1:3] == ["1", "0/0"]
     assert level_1.startswith("level 1") and "27/52" in level_1
     assert level_2.startswith("level 2") and "26/51" in level_2
-    assert how == "104 runs; well-formed 100.0 %; 2.0 tool calls each; endings: answered 104; judged by: match 103"
+    assert how == "104 runs; well-formed 100.0 %; endings: answered 103, call limit 1"
+    assert each.startswith("each run: 2.0 tool calls, 2.0 searches")
+    assert judges == "judged by: match 103"
 
 
 def test_the_table_names_k_when_there_are_several_runs() -> None:
     attempts = [attempt("a", 0), attempt("a", 1, "wrong"), attempt("b", 0, "wrong"), attempt("b", 1, "wrong")]
-    overall = from_attempts(attempts).table().splitlines()[1]
+    overall, runs = from_attempts(attempts).table().splitlines()[1:3]
     assert "1/4" in overall and "25.0 %" in overall and "50.0 % (k=2)" in overall
+    assert runs.startswith("runs: 50.0 %, 0.0 %; pass@1 = avg@2 (the paper's cons@2), maj@2 = majority")
+
+
+def test_a_run_without_an_answer_stays_in_the_denominator() -> None:
+    attempts = [attempt("a"), attempt("b", outcome="wrong", answer=None, ending="token_limit")]
+    row = from_attempts(attempts).overall
+    assert (row.correct, row.judged, row.unanswered, row.pass_1) == (1, 2, 1, 0.5)
+
+
+def test_every_column_that_is_named_is_a_break_down() -> None:
+    first, second = attempt("a"), attempt("b", outcome="wrong", level=2)
+    first.groups, second.groups = {"language": "en", "topic": "Art"}, {"language": "zh", "level": "hard"}
+    scores = from_attempts([first, second])
+    assert {by: [row.name for row in rows] for by, rows in scores.groups.items()} == {
+        "language": ["language: en", "language: zh"],
+        "topic": ["(none)", "topic: Art"],
+    }
+    assert [row.name for row in scores.by_level] == ["(none)", "level 2"]  # its own level goes before the column
+    second.level = 0
+    assert [row.name for row in from_attempts([first, second]).by_level] == ["(none)", "level hard"]
+
+
+def test_calls_tokens_time_and_cost_are_means_and_sums() -> None:
+    attempts = [attempt("a", calls=1), attempt("b", calls=3)]
+    for item, cost in zip(attempts, (0.25, 0.5), strict=True):
+        item.usage = Usage(calls=2, input_tokens=100, output_tokens=int(40 * cost), cost=cost)
+        item.calls = [ModelCall(seconds=1.0, tool_seconds=0.5), ModelCall(seconds=4 * cost)]
+        item.verdict = Verdict(outcome="correct", method="model:j", usage=Usage(calls=1, cost=0.01))
+    conduct = from_attempts(attempts).conduct
+    assert (conduct.cost, conduct.judge_cost) == (0.75, 0.02)
+    means = conduct.means
+    assert (means["tool calls"], means["model calls"], means["tokens in"], means["tokens out"]) == (2, 2, 100, 15)
+    assert means["seconds"] == 3.0  # (1 + 0.5 + 1 + 1 + 0.5 + 2) / 2
+    assert "3.0 seconds, cost $0.7500 in all, judge $0.0200 in all" in from_attempts(attempts).table()
+
+
+def test_failures_are_counted_of_wrong_runs_and_search_of_all() -> None:
+    def with_anatomy(qa_id: str, failure: Failure | None, *ranks: int) -> Attempt:
+        made = attempt(qa_id, outcome="wrong" if failure else "correct")
+        searches = [SearchCall(found=bool(rank), rank=rank) for rank in ranks]
+        made.anatomy = Anatomy(basis="evidence", failure=failure, gold=2, surfaced=1, opened=1, searches=searches)
+        return made
+
+    attempts = [with_anatomy("a", None, 1, 3), with_anatomy("b", "not_shown", 0), with_anatomy("c", "not_shown", 2)]
+    scores = from_attempts(attempts)
+    assert (scores.conduct.failures, scores.conduct.bases) == ({"not_shown": 2}, {"evidence": 2})
+    assert scores.conduct.searching == (4, 0.375, 2.0)  # (1 + 1 + 0 + 1)/2/4; (1 + 3 + 2)/3
+    table = scores.table()
+    assert "gold pages: listed 50.0 %, opened 50.0 %, shown 0.0 %; a search call lists 37.5 % of them" in table
+    assert "wrong because: not shown 2 (told 2 by the evidence)" in table
+
+
+def test_confidence_is_held_against_what_was_right() -> None:
+    attempts = [attempt("a"), attempt("b", outcome="wrong"), attempt("c"), attempt("d", outcome="unjudged")]
+    for item, confidence in zip(attempts, (0.8, 0.6, None, 0.9), strict=True):
+        item.confidence = confidence
+    found = from_attempts(attempts).calibration
+    assert found is not None and found.runs == 2
+    assert found.brier == pytest.approx((0.04 + 0.36) / 2) and found.calibration_error == pytest.approx(0.4)
+    assert "confidence given in 2 runs" in from_attempts(attempts).table()
+    assert from_attempts([attempt("a")]).calibration is None
+
+
+@pytest.mark.slow
+def test_50_000_records_are_scored_in_ten_seconds_and_flat_memory() -> None:
+    def many(count: int) -> Iterator[Attempt]:
+        for n in range(count):
+            made = attempt(f"q{n // 3}", n % 3, "wrong" if n % 7 else "correct", answer=f"{n % 40}", level=1 + n % 3)
+            made.groups = {"language": "en" if n % 2 else "zh", "topic": f"t{n % 11}"}
+            yield made
+
+    began = time.monotonic()
+    assert from_attempts(many(50_000)).attempts == 50_000
+    assert time.monotonic() - began < 10
+    tracemalloc.start()
+    from_attempts(many(10_000))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 10_000 * 2_000

@@ -201,8 +201,44 @@ def trajectory_id(qa_id: str, rollout: int, model: str, prompts: str) -> str:
     return content_id(qa_id, rollout, model, prompts)
 
 
+Failure = Literal["never_surfaced", "not_opened", "not_shown", "not_used", "answered_wrong", "no_answer", "cut_off"]
+"""Why a wrong episode is wrong: the gold page was in no search result; it was, and was not opened; it was opened, and
+the passage not shown; it was shown, not used; it was used, and the answer is wrong; none came, or none could."""
+
+
+class SearchCall(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How many gold pages a search call listed, and the rank of the best of them (0 for none)."""
+
+    found: int = 0
+    rank: int = 0
+
+
+class Anatomy(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How far an episode came towards its gold pages, and if its answer is wrong, where it went wrong.
+
+    ``basis`` says what that was told from: the question's "evidence", or only from where its gold "answer" was seen.
+    ``failure`` is None for what is not wrong, and where an answer such as "yes" tells nothing.
+    ``surfaced``, ``opened`` and ``shown`` count gold pages, out of ``gold``; by the answer alone, ``gold`` is 0.
+    ``pages`` counts the different addresses that were visited.
+    """
+
+    basis: Literal["evidence", "answer"]
+    failure: Failure | None = None
+    gold: int = 0
+    surfaced: int = 0
+    opened: int = 0
+    shown: int = 0
+    pages: int = 0
+    searches: list[SearchCall] = []
+
+
 class Attempt(Record, kw_only=True):
-    """One graded run of one question, as ``eval`` writes it."""
+    """One graded run of one question, as ``eval`` writes it.
+
+    ``evidence`` is the question's, ``groups`` names those of its own columns that scores are broken down by, and
+    ``agent`` is what played: the whole "react" agent, or a baseline of one call. ``confidence``, from 0 to 1, is the
+    policy's own, if it gave one.
+    """
 
     id: str
     qa_id: str
@@ -224,6 +260,11 @@ class Attempt(Record, kw_only=True):
     calls: list[ModelCall] = []
     last_call: Ending | None = None
     messages: list[Message] = []
+    agent: str = "react"
+    groups: dict[str, str] = {}
+    evidence: list[Evidence] = []
+    confidence: float | None = None
+    anatomy: Anatomy | None = None
 
 
 class Rejected(msgspec.Struct, kw_only=True, omit_defaults=True):
