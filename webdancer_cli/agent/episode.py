@@ -150,14 +150,15 @@ async def play(
     *,
     date: str = "",
     timings: bool = False,
+    messages: list[Message] | None = None,
 ) -> Trajectory:
     """Play one episode to its end. The trajectory holds exactly what the policy saw and wrote.
 
     A ModelError ends it as ``model_error`` and an Outage of the tools as ``tool_abort``, with the message in the field
     ``error``, never in a turn. ``date`` is the system prompt's current date; today if empty. With ``timings`` the
-    seconds of each call are kept.
+    seconds of each call are kept. The first ``messages`` are the prompt set's, unless others are given.
     """
-    messages = opening_messages(prompts, qa.question, tools.schemas, date)
+    messages = messages or opening_messages(prompts, qa.question, tools.schemas, date)
     episode = Episode(policy.begin(list(messages), qa, rollout), tools, prompts, limits, messages)
     ending = await episode.run()
     return Trajectory(
