@@ -292,10 +292,23 @@ def eval_(options: config.EvalOptions, run: CommandRun) -> int:
     webdancer eval --data questions.jsonl --web pages.jsonl --model checkpoints/rl > attempts.jsonl
     webdancer eval --data questions.jsonl --web pages.jsonl --model checkpoints/rl --temperature 1 --runs 3 > a.jsonl
     webdancer eval --data questions.jsonl --web pages.jsonl --model builtin > demonstrator.jsonl
+    webdancer eval --data questions.jsonl --model checkpoints/rl --agent none --report closed-book.json > a.jsonl
+    webdancer eval --grade-only --data predictions.json --gold questions.jsonl --report scores.json > graded.jsonl
     """
     from webdancer_cli.stages import eval as stage
 
-    return _play(stage.run, options, run)
+    with open_chats(options, options.jobs, run) as chat_pool:
+        policy = None if options.grade_only else open_policy(options, chat_pool, run)
+        web = None if options.grade_only else open_web(options, chat_pool.tape)
+        summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
+        if options.dry_run:
+            return run.plan(options, chat_pool)
+        with run.progress() as progress:
+            playing = stage.run(options, policy, progress, judge, web=web, summariser=summariser)
+            stats, scores = run_stage(playing, policy, web, chat_pool)
+        report_failures(run, summariser, judge)
+    run.table(scores.table())
+    return run.end(stats, chat_pool)
 
 
 @command

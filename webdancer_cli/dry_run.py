@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from webdancer_cli import prompts
+from webdancer_cli.agent.baselines import PROMPTS
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import Usage
@@ -19,6 +20,7 @@ from webdancer_cli.data.sealed import SealTerms
 from webdancer_cli.data.shards import take_shard
 from webdancer_cli.grading.critic import CRITERIA
 from webdancer_cli.grading.judge_view import RECORD_CHARS
+from webdancer_cli.grading.predictions import read_predictions
 from webdancer_cli.llm.budget import BYTES_PER_TOKEN
 from webdancer_cli.llm.chat_pool import ChatPool
 from webdancer_cli.llm.client import ChatClient
@@ -152,7 +154,19 @@ def _of_e2hqa(options: config.E2hqaOptions) -> RunPlan:
     return RunPlan(questions, "questions to do", works, "every rewrite as if its first attempt held")
 
 
+def _of_predictions(options: config.EvalOptions) -> RunPlan:
+    """Every prediction is counted as if the rules could not tell whether it is right."""
+    predictions = read_predictions(options.data, None, _skipped, SealTerms(canary=options.canary))
+    part = take_shard(predictions, options.shard, options.limit, lambda prediction: prediction.qa.id)
+    count = max(0, sum(1 for _ in part) - _earlier(options))
+    tokens = _tokens_of(options.prompts, "judge") + 2 * QUESTION_TOKENS
+    works = [RoleWork("judge", count, tokens, VERDICT_TOKENS)]
+    return RunPlan(count, "predictions to grade", works, "at most: as if no rule could tell")
+
+
 def _of_episodes(options: config.SampleOptions | config.EvalOptions) -> RunPlan:
+    if isinstance(options, config.EvalOptions) and options.grade_only:
+        return _of_predictions(options)
     rollouts = options.n if isinstance(options, config.SampleOptions) else options.runs
     episodes = max(0, _input(options) * rollouts - _earlier(options))
     calls, tokens_in, tokens_out, basis = _of_one_episode(options)
@@ -169,6 +183,10 @@ def _of_one_episode(options: config.SampleOptions | config.EvalOptions) -> tuple
     """Calls, tokens in and tokens out of an episode, all its calls together, and what that rests on."""
     if known := _mean_usage(options):
         return known
+    if isinstance(options, config.EvalOptions) and options.agent in PROMPTS:
+        shown = QUESTION_TOKENS + (PAGES_TOKENS if options.agent == "rag" else 0)
+        tokens_in = _tokens_of(options.prompts, PROMPTS[options.agent]) + shown
+        return 1, tokens_in, ACTION_TOKENS + SHORT_THOUGHT_TOKENS / SHORT_CALLS, "one call each"
     calls, thoughts = (
         (LONG_CALLS, LONG_THOUGHT_TOKENS) if options.cot == "long" else (SHORT_CALLS, SHORT_THOUGHT_TOKENS)
     )

@@ -195,6 +195,8 @@ def open_policy(
     if options.cot == "long" or options.repetition_penalty != 1:
         raise UsageError("--cot long and --repetition-penalty are for endpoints; name one with --base-url")
     if options.model == config.BUILTIN:
+        if isinstance(options, config.EvalOptions) and options.agent != "react":
+            raise UsageError(f"--agent {options.agent}: asks a model; name one with --model")
         run.say("--model builtin: the demonstrator follows each question's evidence; no model answers")
         from webdancer_cli.agent.demonstrator import Demonstrator
 
@@ -208,6 +210,8 @@ def _chat_policy(options: "config.SampleOptions | config.EvalOptions", chat_pool
     from webdancer_cli.agent.chat_policy import ChatPolicy
     from webdancer_cli.llm.client import retry_within
 
+    if isinstance(options, config.EvalOptions) and options.agent != "react" and options.cot == "long":
+        raise UsageError(f"--cot long: words the prompt of the whole agent; leave it out with --agent {options.agent}")
     chat = chat_pool.chat(
         "teacher",
         options.model,

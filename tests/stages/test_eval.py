@@ -11,7 +11,7 @@ import pytest
 from webdancer_cli.agent.episode import Completion
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.pipeline import RunStats
-from webdancer_cli.data.records import QA, Attempt, Message, Page, Rejected, Verdict
+from webdancer_cli.data.records import QA, Attempt, Evidence, Message, Page, Rejected, Verdict
 from webdancer_cli.errors import BudgetSpent, ModelError, UsageError
 from webdancer_cli.grading.scores import Scores, from_attempts
 from webdancer_cli.options import config
@@ -283,3 +283,113 @@ def test_an_episode_that_the_budget_did_not_judge_is_kept_unjudged(folder: Path)
     assert (stats.stopped, stats.exit_code, scores.overall.unjudged) == ("--max-cost 1 is spent", 1, 1)
     stats, scores = run(folder, judge=Torn(), resume=True)
     assert (scores.overall.correct, scores.overall.unjudged, stats.exit_code) == (4, 0, 0)
+
+
+# ---- baselines, break-downs, report
+
+
+def test_closed_book_needs_no_corpus_and_is_told_apart_from_the_agent(folder: Path) -> None:
+    script: dict[Any, list[str | Exception]] = {f"{name}?": [answer(f"The {name}")] for name in NAMES[:3]}
+    script["Nimmek?"] = [SEARCH]
+    stats, scores = run(folder, Scripted(script), agent="none", web=str(folder / "nowhere"))
+    assert (scores.overall.correct, scores.overall.judged, scores.overall.unanswered) == (3, 4, 1)
+    assert {attempt.agent for attempt in attempts(folder)} == {"none"} and stats.exit_code == 0
+    assert scores.format_share == 0.75 and scores.conduct.failures == {}
+    _, scores = run(folder, resume=True)
+    assert scores.attempts == 8  # the agent's attempts have ids of their own
+
+
+def test_retrieval_is_dissected_like_a_search(folder: Path) -> None:
+    evidence = [Evidence(url=f"http://127.0.0.1/{name}", quote=f"{name} was founded in 1200.") for name in NAMES]
+    questions = [QA(question=f"{part.url[17:]}?", answer="1200", evidence=[part]) for part in evidence]
+    jsonl.write_records(str(folder / "qa.jsonl"), questions)
+    script: dict[Any, list[str | Exception]] = {f"{name}?": [answer("1200")] for name in NAMES}
+    script["Kemlo?"] = [answer("the mayor's dog")]
+    _, scores = run(folder, Scripted(script), agent="rag")
+    assert scores.conduct.failures == {"not_used": 1} and scores.conduct.searching == (4, 1.0, 1.0)
+    assert scores.conduct.means["gold shown"] == 1.0
+
+
+def test_a_wrong_episode_is_dissected_and_the_record_keeps_its_evidence(folder: Path) -> None:
+    evidence = [Evidence(url="http://127.0.0.1/Kemlo", quote="Kemlo was founded in 1200.")]
+    jsonl.write_records(str(folder / "qa.jsonl"), [QA(question="Kemlo?", answer="1200", evidence=evidence)])
+    look = render_turn(Turn(thought="Look.", call=ToolCall("search", {"query": ["Kemlo"]})))
+    _, scores = run(folder, Scripted({"Kemlo?": [look, answer("1300")]}))
+    (graded,) = attempts(folder)
+    assert graded.anatomy and (graded.anatomy.failure, graded.anatomy.surfaced) == ("not_opened", 1)
+    assert graded.evidence == evidence and scores.conduct.failures == {"not_opened": 1}
+
+
+def test_the_questions_own_columns_are_break_downs(folder: Path) -> None:
+    lines = [{"question": f"{name}?", "answer": f"The {name}", "topic": name[0], "region": "x"} for name in NAMES]
+    (folder / "qa.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    _, scores = run(folder)
+    assert [row.name for row in scores.groups["topic"]] == ["topic: K", "topic: N", "topic: T", "topic: V"]
+    _, scores = run(folder, by=["region"])
+    assert list(scores.groups) == ["region"]
+
+
+def test_the_report_holds_the_scores_and_what_did_not_come_to_one(folder: Path) -> None:
+    policy = Scripted({"Kemlo?": [SEARCH, ModelError("down")]})
+    _, scores = run(folder, policy, report=str(folder / "scores.json"))
+    report = json.loads((folder / "scores.json").read_bytes())
+    assert (report["overall"]["correct"], report["overall"]["judged"]) == (3, 3)
+    assert report["not_scored"] == {"model_error": 1} and report["conduct"]["endings"] == {"answered": 3}
+    assert report["overall"]["pass_1_interval"] == list(scores.overall.pass_1_interval)
+
+
+def test_a_report_that_cannot_be_written_is_told_before_any_work(folder: Path) -> None:
+    policy = Scripted()
+    with pytest.raises(UsageError, match="--report"):
+        run(folder, policy, report=str(folder / "none" / "x.json"))
+    with pytest.raises(UsageError, match="already used"):
+        run(folder, policy, report=str(folder / "out"))
+    assert policy.played == [] and not (folder / "out").exists()
+
+
+def test_timings_are_kept_when_asked_for(folder: Path) -> None:
+    _, scores = run(folder, timings=True)
+    assert scores.conduct.means["seconds"] >= 0
+    assert run(folder)[1].conduct.means.get("seconds") is None
+
+
+# ---- grading alone
+
+
+def grade(folder: Path, judge: Any = None, **more: Any) -> tuple[RunStats, Scores]:
+    given = {"out": str(folder / "graded"), "rejects": str(folder / "rejects"), "grade_only": True, **more}
+    return asyncio.run(stage.run(config.EvalOptions(**given), judge=judge))
+
+
+def test_attempts_are_graded_anew_without_playing(folder: Path) -> None:
+    run(folder, Scripted({"Kemlo?": [SEARCH, answer("a place")]}))
+    before = attempts(folder)
+    stats, scores = grade(folder, data=str(folder / "out"))
+    graded = list(jsonl.read_records(str(folder / "graded"), Attempt))
+    assert graded == before and (scores.overall.correct, scores.overall.judged) == (3, 4)
+    _, scores = grade(folder, judge=Torn(), data=str(folder / "out"))
+    assert (scores.overall.correct, scores.judges) == (4, {"torn": 4})
+    assert stats.summary() == "4 in, 4 out"
+
+
+def test_predictions_are_graded_against_a_gold_file_and_the_unanswered_are_wrong(folder: Path) -> None:
+    lines = [{"question": "Kemlo?", "prediction": "the Kemlo"}, {"question": "velmora?", "prediction": "Kemlo"}]
+    (folder / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    gold = str(folder / "qa.jsonl")
+    _, scores = grade(folder, data=str(folder / "p.jsonl"), gold=gold)
+    row = scores.overall
+    assert (row.questions, row.correct, row.judged, row.unanswered) == (4, 1, 4, 2)
+    _, part = grade(folder, data=str(folder / "p.jsonl"), gold=gold, limit=1)
+    assert (part.overall.correct, part.overall.judged) == (1, 1)  # of a part nobody knows what is missing
+
+
+def test_grading_is_resumed_where_the_judge_failed(folder: Path) -> None:
+    run(folder)
+    grade(folder, judge=Torn("Kemlo?"), data=str(folder / "out"))
+    stats, scores = grade(folder, judge=Torn(), data=str(folder / "out"), resume=True)
+    assert (scores.overall.correct, scores.overall.unjudged, stats.counts["already done"]) == (4, 0, 3)
+
+
+def test_gold_answers_are_for_predictions(folder: Path) -> None:
+    with pytest.raises(UsageError, match="--grade-only"):
+        run(folder, gold=str(folder / "qa.jsonl"))

@@ -261,6 +261,7 @@ class Attempt(Record, kw_only=True):
     last_call: Ending | None = None
     messages: list[Message] = []
     agent: str = "react"
+    aliases: list[str] = []
     groups: dict[str, str] = {}
     evidence: list[Evidence] = []
     confidence: float | None = None

@@ -84,9 +84,13 @@ def dissect(
     evidence: Sequence[Evidence] = (),
     *,
     is_wrong: bool = True,
+    retrieved: bool = False,
 ) -> Anatomy:
-    """The anatomy of an episode; ``golds`` are the gold answer and its aliases. Only a wrong episode has a failure."""
-    steps = list(_steps(messages))
+    """The anatomy of an episode; ``golds`` are the gold answer and its aliases. Only a wrong episode has a failure.
+
+    ``retrieved``: what one search lists was put into the first message; that counts as its search and its visits.
+    """
+    steps = [*(_retrieval(messages[:1]) if retrieved else ()), *_steps(messages)]
     answers = [words for gold in golds if (words := _telling(gold))]
     passages = [_passage(part, answers) for part in evidence]
     for at, step in enumerate(steps):
@@ -122,6 +126,12 @@ def _steps(messages: Sequence[Message]) -> Iterator[Step]:
             step.shown = _words(step.raw)
     if step:
         yield step
+
+
+def _retrieval(first: Sequence[Message]) -> Iterator[Step]:
+    for message in first:
+        listed = frozenset(page for _, page in _listing(message.content))
+        yield Step("", ToolCall("search", {}), "", _words(message.content), message.content, listed)
 
 
 def _addresses(value: Any) -> Iterator[str]:

@@ -580,5 +580,20 @@ class EvalOptions(DataOptions, PlayerOptions, EpisodeOptions, EncryptedOptions):
     """0 is greedy: then one run says all."""
     runs: PositiveInt = 1
     """Runs per question."""
+    agent: Literal["react", "rag", "none"] = "react"
+    """"react": the whole agent. Baselines of one call: "none" answers from memory (closed book), "rag" from the pages
+    that one search for the question lists."""
+    grade_only: bool = False
+    """Play nothing: ``data`` holds predictions, from ``eval``, ``sample`` or another harness, and they are graded."""
+    gold: str | None = None
+    """With ``grade_only``: file of the questions with their gold answers, found by id or by the question; those that
+    no prediction answers are wrong. Without it, the predictions name their gold answers."""
+    by: list[str] = field(default_factory=list)
+    """Columns of the questions to break scores down by; by default language, topic and the like, where they are
+    there. Level and type always are."""
+    report: str | None = None
+    """File for the scores as JSON."""
+    timings: bool = False
+    """Keep the wall-clock seconds of every model and tool call in the record. Replays are then not the same bytes."""
     jobs: PositiveInt = 64
     """Episodes at once."""

@@ -3,7 +3,8 @@
 Every question is played ``--runs`` times and its answer judged. An attempt that the judge could not judge is written as
 *unjudged*: it enters no accuracy, is counted apart, the exit code tells of it, and ``--resume`` plays it again. A
 policy that could not answer at all (``model_error``) and a service behind the tools that was down (``tool_abort``) are
-failures, not wrong answers: they go to the rejects, and ``--resume`` plays them again, too.
+failures, not wrong answers: they go to the rejects, and ``--resume`` plays them again, too. With ``--grade-only``
+nothing is played: answers that were given earlier, here or elsewhere, are judged.
 
 The file of attempts is all that the scores need: ``scores.from_attempts(jsonl.read_records(path, Attempt))`` gives
 them again.
@@ -13,24 +14,36 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from webdancer_cli.agent.baselines import Baseline, NoWeb, prompts_id
+from webdancer_cli.agent.custom_tools import load_tools
 from webdancer_cli.agent.episode import FAILED_ENDINGS, Limits, Policy, play
 from webdancer_cli.agent.summariser import Summariser
-from webdancer_cli.agent.toolbox import open_tools
+from webdancer_cli.agent.tools import Tools
 from webdancer_cli.data import jsonl
-from webdancer_cli.data.ordered_map import Stopped
-from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedStats, drop_duplicates
+from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, Stopped, drop_duplicates
 from webdancer_cli.data.pipeline import run_pipeline as flow_run
 from webdancer_cli.data.questions import read_questions
-from webdancer_cli.data.records import QA, Attempt, Trajectory, Verdict, trajectory_id
-from webdancer_cli.data.sealed import seal_marks, terms_of
+from webdancer_cli.data.records import QA, Anatomy, Attempt, Trajectory, trajectory_id
+from webdancer_cli.data.sealed import SealTerms, seal_marks
 from webdancer_cli.data.shards import take_shard
-from webdancer_cli.errors import Reject
+from webdancer_cli.errors import Outage, Reject, UsageError
 from webdancer_cli.grading import unjudged
+from webdancer_cli.grading.anatomy import dissect
 from webdancer_cli.grading.exact_match import Judge, MatchJudge
-from webdancer_cli.grading.format import well_formed
+from webdancer_cli.grading.format import format_ok
+from webdancer_cli.grading.groups import groups_of
+from webdancer_cli.grading.predictions import (
+    Prediction,
+    attempt_of,
+    no_attempt,
+    read_gold,
+    read_predictions,
+)
 from webdancer_cli.grading.scores import Scoreboard, Scores
 from webdancer_cli.options import config
-from webdancer_cli.web.corpus import report_rejected
+from webdancer_cli.prompts import PromptSet, load_for
+from webdancer_cli.report import json_file
+from webdancer_cli.web.corpus import Corpus, report_rejected
 from webdancer_cli.web.protocols import Web
 
 
@@ -43,47 +56,141 @@ class QuestionRun(msgspec.Struct):
 
 async def run(
     options: config.EvalOptions,
-    policy: Policy,
-    *,
+    policy: Policy | None = None,
     progress: Progress | None = None,
+    judge: Judge | None = None,
+    *,
     web: Web | None = None,
     summariser: Summariser | None = None,
-    judge: Judge | None = None,
-) -> ReportedStats[Scores]:
+) -> tuple[RunStats, Scores]:
     """Play, grade and score. Raises UsageError for prompts, a corpus or an ``out`` that cannot work.
 
     With ``resume`` the scores cover the attempts of the earlier run, too. ``web`` is the live one; without it,
-    options.web names a corpus.
+    options.web names a corpus. With ``grade_only`` there is neither a ``policy`` nor a web.
     """
-    prompts, tools = open_tools(options, web, summariser)
-    limits, judge = Limits.of(options), judge or MatchJudge()
-
-    async def work(item: QuestionRun) -> list[Attempt]:
-        trajectory = await play(item.qa, policy, tools, prompts, limits, item.index, date=options.date or "")
-        if trajectory.ending in FAILED_ENDINGS:
-            raise Reject(trajectory.ending, trajectory.extra["error"])
-        verdict, stop = await unjudged.verdict_or_stop(judge, item.qa, trajectory.answer)
-        unjudged.count_verdict(verdict, output.stats)
-        graded = attempt(trajectory, verdict, well_formed(trajectory, tools.schemas))
-        board.add(graded)
-        if stop:
-            raise Stopped(stop, [graded])
-        return [graded]
-
-    def key(item: QuestionRun) -> str:
-        return trajectory_id(item.qa.id, item.index, policy.name, prompts.id)
-
+    json_file.check_writable(options.report, options.data, options.out, options.rejects, options.gold)
+    if options.gold and not options.grade_only:
+        raise UsageError(f"--gold {options.gold}: has the gold answers of predictions; add --grade-only")
+    judge = judge or MatchJudge()
+    player = None if options.grade_only else Player(options, policy, web, summariser)
     with (
         unjudged.drop_unjudged(options.out, options.resume),
         RecordWriter("eval", options.out, options.rejects, resume=options.resume) as output,
     ):
-        board = _earlier(options.out) if output.done else Scoreboard()
-        report_rejected(tools.web, output.reject_line)
-        asked = read_questions(options.data, output.reject_line, terms_of(options))
-        questions = take_shard(asked, options.shard, options.limit, lambda qa: qa.id)
-        items = runs(drop_duplicates(questions, output), options.runs)
-        stats = await flow_run(items, work, output, jobs=options.jobs, key=key, progress=progress)
-    return ReportedStats.of(stats, board.scores(options.seed))
+        grader = Grader(options, judge, output, _earlier(options.out) if output.done else Scoreboard())
+        if player:
+            stats = await _play(options, player, grader, output, progress)
+        else:
+            stats = await _grade(options, grader, output, progress)
+    scores = grader.board.scores(options.seed)
+    json_file.write(options.report, report(options, scores, stats))
+    return stats, scores
+
+
+class Grader:
+    """Judges attempts, dissects them, and counts them."""
+
+    def __init__(self, options: config.EvalOptions, judge: Judge, output: RecordWriter, board: Scoreboard):
+        self.board = board
+        self._by = options.by
+        self._judge = judge
+        self._sink = output
+
+    async def graded(self, prediction: Prediction) -> list[Attempt]:
+        """Raises Stopped with the attempt, unjudged, when the run is stopped before its verdict."""
+        qa, attempt = prediction
+        verdict, stop = await unjudged.verdict_or_stop(self._judge, qa, attempt.answer)
+        unjudged.count_verdict(verdict, self._sink.stats)
+        attempt = msgspec.structs.replace(
+            attempt,
+            verdict=verdict,
+            groups=groups_of(qa, self._by) or attempt.groups,
+            extra={**attempt.extra, **seal_marks(qa.extra)},
+        )
+        attempt.anatomy = anatomy_of(attempt) if attempt.messages and attempt.agent != "none" else None
+        self.board.add(attempt)
+        if stop:
+            raise Stopped(stop, [attempt])
+        return [attempt]
+
+
+def anatomy_of(attempt: Attempt) -> Anatomy:
+    return dissect(
+        attempt.messages,
+        attempt.ending,
+        attempt.question,
+        [attempt.gold, *attempt.aliases],
+        attempt.evidence,
+        is_wrong=attempt.verdict.outcome == "wrong",
+        retrieved=attempt.agent == "rag",
+    )
+
+
+# ---- playing -------------------------------------------------------------------------------------------------------
+
+
+class Player:
+    """Plays the runs of an evaluation, with the whole agent or as a baseline."""
+
+    def __init__(
+        self, options: config.EvalOptions, policy: Policy | None, web: Web | None, summariser: Summariser | None
+    ):
+        assert policy is not None  # the front door opens one unless options.grade_only
+        self.policy = policy
+        self.agent = options.agent
+        self.prompts, own_tools, self._limits = load_for(options), load_tools(options.tool), Limits.of(options)
+        self.web = web or _web(options, self.prompts)
+        self._tools = Tools(self.web, self.prompts, own_tools, summariser)
+        self._date, self._timings = options.date or "", options.timings
+
+    def key(self, item: QuestionRun) -> str:
+        return trajectory_id(item.qa.id, item.index, self.policy.name, prompts_id(self.agent, self.prompts))
+
+    async def play(self, item: QuestionRun) -> Prediction:
+        """Raises Reject for an episode that failed for reasons of its servers."""
+        try:
+            played = await self._episode(item)
+        except Outage as error:
+            raise Reject("tool_abort", str(error)) from None
+        if played.ending in FAILED_ENDINGS:
+            raise Reject(played.ending, played.extra["error"])
+        return Prediction(item.qa, attempt_of(played, well_formed=self._is_well_formed(played), agent=self.agent))
+
+    async def _episode(self, item: QuestionRun) -> Trajectory:
+        qa, rollout = item.qa, item.index
+        if self.agent != "react":
+            baseline = Baseline(self.agent, self.policy, self._tools, self.prompts, self._limits)
+            return await baseline.play(qa, rollout, timings=self._timings)
+        return await play(
+            qa, self.policy, self._tools, self.prompts, self._limits, rollout, date=self._date, timings=self._timings
+        )
+
+    def _is_well_formed(self, played: Trajectory) -> bool:
+        if self.agent != "react":
+            return not played.repairs and played.ending == "answered"
+        return not played.repairs and format_ok(played.messages, self._tools.schemas)
+
+
+def _web(options: config.EvalOptions, prompts: PromptSet) -> Web:
+    """The corpus; without tools there is nothing to read."""
+    return NoWeb() if options.agent == "none" else Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars)
+
+
+async def _play(
+    options: config.EvalOptions, player: Player, grader: Grader, output: RecordWriter, progress: Progress | None
+) -> RunStats:
+    async def work(item: QuestionRun) -> list[Attempt]:
+        return await grader.graded(await player.play(item))
+
+    report_rejected(player.web, output.reject_line)
+    asked = read_questions(options.data, output.reject_line, _terms(options))
+    questions = take_shard(asked, options.shard, options.limit, lambda qa: qa.id)
+    items = runs(drop_duplicates(questions, output), options.runs)
+    return await flow_run(items, work, output, jobs=options.jobs, key=player.key, progress=progress)
+
+
+def _terms(options: config.EvalOptions) -> SealTerms:
+    return SealTerms(options.reveal, options.canary, bool(options.tape))
 
 
 def _earlier(path: str) -> Scoreboard:
@@ -98,29 +205,28 @@ def runs(questions: Iterable[QA], count: int) -> Iterator[QuestionRun]:
     return (QuestionRun(qa, index) for qa in questions for index in range(count))
 
 
-def attempt(trajectory: Trajectory, verdict: Verdict, format_ok: bool) -> Attempt:
-    """The graded record of an episode."""
-    qa = trajectory.qa
-    return Attempt(
-        id=trajectory.id,
-        qa_id=qa.id,
-        run=trajectory.rollout,
-        model=trajectory.model,
-        question=qa.question,
-        gold=qa.answer,
-        answer=trajectory.answer,
-        verdict=verdict,
-        format_ok=format_ok,
-        ending=trajectory.ending,
-        level=qa.level,
-        type=qa.type,
-        prompts=trajectory.prompts,
-        web=trajectory.web,
-        summariser=trajectory.summariser,
-        tools=trajectory.tools,
-        usage=trajectory.usage,
-        calls=trajectory.calls,
-        last_call=trajectory.last_call,
-        messages=trajectory.messages,
-        extra=seal_marks(qa.extra),
-    )
+# ---- grading alone -------------------------------------------------------------------------------------------------
+
+
+async def _grade(
+    options: config.EvalOptions, grader: Grader, output: RecordWriter, progress: Progress | None
+) -> RunStats:
+    gold = read_gold(options.gold, SealTerms(options.reveal, options.canary)) if options.gold else None
+    read = read_predictions(options.data, gold, output.reject_line, _terms(options))
+    part = take_shard(read, options.shard, options.limit, lambda prediction: prediction.qa.id)
+
+    def predictions() -> Iterator[Prediction]:
+        """Of a whole file, a question that nobody answered is wrong; in a part of it, it may be answered elsewhere."""
+        yield from part
+        if gold and options.limit is None and options.shard is None:
+            yield from map(no_attempt, gold.unanswered())
+
+    def key(prediction: Prediction) -> str:
+        return prediction.attempt.id
+
+    return await flow_run(predictions(), grader.graded, output, jobs=options.jobs, key=key, progress=progress)
+
+
+def report(options: config.EvalOptions, scores: Scores, stats: RunStats) -> dict[str, object]:
+    """The scores, and what did not come to one."""
+    return {"data": options.data, "agent": options.agent, **scores.values(), "not_scored": dict(stats.reasons)}

@@ -1,9 +1,5 @@
 """``webdancer lint``: questions in, the good ones out, a reason for every other one, and a report on all of them."""
 
-from pathlib import Path
-
-import msgspec
-
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedStats
@@ -13,6 +9,7 @@ from webdancer_cli.data.sealed import SealTerms, terms_of
 from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import Reject, UsageError
 from webdancer_cli.options import config
+from webdancer_cli.report import json_file
 from webdancer_cli.synthesis.linter import BenchmarkNgrams, Linter, LintReport
 from webdancer_cli.synthesis.repeated_questions import Repeats
 
@@ -38,7 +35,7 @@ def run(options: config.LintOptions, *, progress: Progress | None = None) -> Rep
             _judge(qa, linter, output)
             if progress:
                 progress.step(output.stats.counts["in"], options.limit, output.stats.summary())
-        _write(options.report, linter.report)
+        json_file.write(options.report, linter.report.values())
         return ReportedStats.of(output.stats, linter.report)
 
 
@@ -71,17 +68,3 @@ def _evaluation(options: config.LintOptions) -> BenchmarkNgrams | None:
         terms = SealTerms(canary=options.canary)
         evaluation.add(path, (qa.question for qa in read_questions(path, terms=terms, answered=False)))
     return evaluation
-
-
-def _write(path: str | None, report: LintReport) -> None:
-    if path:
-        _open_report(path, "wb", msgspec.json.format(msgspec.json.encode(report.values()), indent=2) + b"\n")
-
-
-def _open_report(path: str, mode: str, content: bytes = b"") -> None:
-    """Also tells, before any work is done, whether the report can be written; what stands there stays until then."""
-    try:
-        with Path(path).open(mode) as stream:
-            stream.write(content)
-    except OSError as error:
-        raise UsageError(f"--report {path}: {error.strerror}: name a file that can be written") from None
