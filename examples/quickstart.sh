@@ -119,6 +119,11 @@ evaluate() {   # evaluate NAME MODEL: greedy, on the questions of the unseen wor
     --resume --out "$WORK/eval-$1.jsonl"
 }
 
+evaluate_closed_book() {   # what the model answers without a single page
+  webdancer eval --data "$WORK/test.jsonl" --model "$WORK/rl" --agent none --max-context-tokens 512 --max-turn-tokens 96 \
+    --resume --out "$WORK/eval-closed-book.jsonl"
+}
+
 step worlds worlds
 step browsing-data browsing_data
 step check-questions check_questions
@@ -128,11 +133,15 @@ step sft fine_tune
 step eval-sft evaluate sft "$WORK/sft"
 step rl reinforce
 step eval-rl evaluate rl "$WORK/rl"
+step eval-closed-book evaluate_closed_book
 step eval-demonstrator evaluate demonstrator builtin
+
+say "what RL changed, question by question"
+webdancer compare "$WORK/eval-sft.jsonl" "$WORK/eval-rl.jsonl" --report "$WORK/sft-rl.json" --out "$WORK/changed.jsonl"
 
 say "accuracy on ${EVAL_QUESTIONS} questions about a world that no stage had seen, in $((SECONDS / 60)) min $((SECONDS % 60)) s"
 python3 table.py base="$WORK/eval-base.jsonl" sft="$WORK/eval-sft.jsonl" rl="$WORK/eval-rl.jsonl" \
-  demonstrator="$WORK/eval-demonstrator.jsonl"
+  closed-book="$WORK/eval-closed-book.jsonl" demonstrator="$WORK/eval-demonstrator.jsonl"
 cat <<END
 
 Everything lies in $(realpath "$WORK"):

@@ -95,7 +95,7 @@ def _outputs_held(options: Any) -> AbstractContextManager[None]:
     """Tapes are held by SQLite, call by call: several runs may record on one."""
     if isinstance(options, config.TrainingOptions | config.WorldOptions):
         return locks.hold_outputs([], [options.out])
-    if not isinstance(options, config.DataOptions):
+    if not isinstance(options, config.DataOptions | config.Compare):
         return nullcontext()
     files = options.outputs()
     if isinstance(options, config.CrawlqaOptions):
@@ -309,6 +309,20 @@ def eval_(options: config.EvalOptions, run: CommandRun) -> int:
         report_failures(run, summariser, judge)
     run.table(scores.table())
     return run.end(stats, chat_pool)
+
+
+@command
+def compare(options: config.Compare, run: CommandRun) -> int:
+    """Compare two evaluations question by question: effect, interval, exact test, and how behaviour differs.
+
+    \b
+    webdancer compare sft.jsonl rl.jsonl > changed.jsonl
+    webdancer compare sft.jsonl rl.jsonl --report comparison.json --out /dev/null
+    """
+    from webdancer_cli.stages import compare as stage
+
+    run.table(stage.run(options).table())
+    return EXIT_OK
 
 
 @command

@@ -9,7 +9,7 @@ import pytest
 
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import Anatomy, Attempt, Ending, Failure, ModelCall, Outcome, SearchCall, Usage, Verdict
-from webdancer_cli.grading.scores import by_level, from_attempts
+from webdancer_cli.grading.scores import from_attempts
 from webdancer_cli.grading.statistics import wilson
 
 
@@ -111,7 +111,6 @@ def test_levels_and_types_have_their_own_rows_in_order() -> None:
     scores = from_attempts(attempts)
     assert [(row.name, row.correct, row.judged) for row in scores.by_level] == [("level 2", 1, 2), ("level 10", 1, 1)]
     assert [(row.name, row.correct, row.judged) for row in scores.by_type] == [("count", 2, 2), ("multi_hop", 0, 1)]
-    assert by_level(attempts) == scores.by_level
 
 
 def test_without_levels_or_types_there_are_no_such_rows() -> None:

@@ -28,7 +28,19 @@ KEYS: dict[str, Callable[[str], bytes]] = {
 """By scheme, the key that a canary gives: repeated to the length of the text."""
 
 TEXTS = frozenset(
-    ["question", "answer", "gold", "aliases", "evidence", "chain", "messages", "verdict", "opinions", "detail"]
+    [
+        "question",
+        "answer",
+        "answers",
+        "gold",
+        "aliases",
+        "evidence",
+        "chain",
+        "messages",
+        "verdict",
+        "opinions",
+        "detail",
+    ]
 )
 """The fields of any record that tell of a question."""
 _NO_TEXTS = frozenset(["role", "outcome", "method", "criterion"])
@@ -131,7 +143,7 @@ def unseal_columns(fields: dict[str, Any], seal: Seal, certain: Collection[str])
 
 def _each(value: Any, change: Callable[[Any], Any]) -> Any:
     """A value with its parts changed; what is no list and no object stays."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [change(part) for part in value]
     if isinstance(value, dict):
         return {name: part if name in _NO_TEXTS else change(part) for name, part in value.items()}

@@ -187,10 +187,6 @@ def from_attempts(attempts: Iterable[Attempt], seed: int = 0) -> Scores:
     return board.scores(seed)
 
 
-def by_level(attempts: Iterable[Attempt], seed: int = 0) -> list[ScoreRow]:
-    return from_attempts(attempts, seed).by_level
-
-
 def _grouped(questions: Sequence[Question], by: str, name: Callable[[str], str], seed: int) -> list[ScoreRow]:
     """A row per group, by name; none when nothing names a group."""
     groups: dict[str, list[Question]] = {}

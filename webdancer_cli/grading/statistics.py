@@ -133,6 +133,11 @@ def paired_bootstrap(differences: Sequence[float], seed: int = 0, resamples: int
     return max(-1.0, differences[0] - unseen), min(1.0, differences[0] + unseen)
 
 
+def bootstrap_of_means(values: Sequence[float], seed: int = 0, resamples: int = RESAMPLES) -> Interval:
+    """95 % percentile interval of the mean of numbers of any size; of equal ones it is a point."""
+    return _percentiles(values, seed, resamples)
+
+
 class Power(NamedTuple):
     """What a comparison of so many questions could have seen, at two-sided 5 %, four times of five.
 

@@ -161,6 +161,20 @@ class PlayerOptions(ModelOptions, JudgeOptions):
 
 
 @dataclass(kw_only=True)
+class CompareOptions(Options):
+    """Compare two evaluations of the same questions."""
+
+    files: list[str] = field(default_factory=list)
+    """The two evaluations, as ``eval --out`` wrote them: what is compared with, then what is compared."""
+    out: str = "-"
+    """File for the questions gained and lost, or "-" for stdout."""
+    report: str | None = None
+    """File for the comparison as JSON."""
+    seed: int = 0
+    """Seed of the bootstraps."""
+
+
+@dataclass(kw_only=True)
 class TapeOptions(Options):
     """Look into a tape, prune it, merge others into it."""
 

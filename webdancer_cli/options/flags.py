@@ -11,7 +11,7 @@ from webdancer_cli.options.option_checks import choices, kinds_of, option, plain
 SHORT = {"model": "-m", "jobs": "-j", "limit": "-n", "n": "-n"}
 """Short flags; one letter means the same everywhere, except that ``sample -n`` counts rollouts."""
 
-ARGUMENTS = {"roots": "URL", "file": "FILE"}
+ARGUMENTS = {"roots": "URL", "file": "FILE", "files": "FILE"}
 """Options that stand on the command line without a flag."""
 
 METAVARS = {int: "N", float: "X", str: "TEXT", list: "A,B,..."}

@@ -35,6 +35,7 @@ COMMANDS: dict[str, type] = {
     "sft": config.SftOptions,
     "rl": config.RlOptions,
     "eval": config.EvalOptions,
+    "compare": config.Compare,
     "world": config.WorldOptions,
     "tape": config.TapeOptions,
 }
@@ -145,8 +146,8 @@ def _from_flags(flags: Mapping[str, Any]) -> dict[str, OptionValue]:
 
 
 def _joined(name: str, value: Any) -> Any:
-    """A list may come in several flags, each of which may hold several values; only ``roots``, URLs, keep commas."""
-    return ",".join(value) if isinstance(value, list) and name != "roots" else value
+    """A list may come in several flags, each of which may hold several values; URLs and files alone keep commas."""
+    return ",".join(value) if isinstance(value, list) and name not in ("roots", "files") else value
 
 
 def _from_environment(command: str) -> dict[str, OptionValue]:
