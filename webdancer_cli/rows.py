@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from webdancer_cli.binary_tables import binary_rows, is_binary_table
 from webdancer_cli.data import tables
 from webdancer_cli.data.input_streams import Lines
 from webdancer_cli.data.jsonl import MAX_LINE_BYTES, BadLine, refuse_other_kind, report_bad_line, stream_values
@@ -75,8 +76,11 @@ class RowReader:
         """The rows of a stream. Raises UsageError for one that cannot be read."""
         begun = _Begun(stream)
         first = begun.first_line.strip()
-        if first.startswith((b"PAR1", b"PK\x03\x04")):
-            raise UsageError(f"{name}: this is a Parquet or Excel file: save it as CSV or as JSON lines")
+        if is_binary_table(first):
+            lines, is_whole = begun.read_all(MOST_DOCUMENT_BYTES)
+            if not is_whole:
+                raise UsageError(f"{name}: more than {MOST_DOCUMENT_BYTES} bytes: save it as JSON lines")
+            return binary_rows(b"".join(lines), name)
         if first.startswith(b"[") or (first.startswith(b"{") and not self._is_row(first)):
             return self._document(begun, name, on_bad)
         delimiter = self._delimiter(first)
@@ -112,6 +116,8 @@ class RowReader:
             return self._rows_of(values[0], name)
         if values and all(isinstance(value, dict) for value in values):
             return ((f"{name}: item {number}", value) for number, value in enumerate(values, 1))
+        if is_whole and not values and not any(map(_is_object, lines)):
+            raise UsageError(f"{name}: not a whole JSON document: it was cut off, or is damaged")
         return self._json_lines(_Begun(begun, lines), name, on_bad)
 
     def _rows_of(self, document: Any, name: str) -> Iterator[Row]:
@@ -239,6 +245,16 @@ class _Begun:
             lines.append(line)
             size += len(line)
         return lines, size <= most_bytes
+
+
+def _is_object(line: bytes) -> bool:
+    """Whether a line holds an object, so that the file is one of lines."""
+    if not line.lstrip().startswith(b"{"):
+        return False
+    try:
+        return isinstance(msgspec.json.decode(line), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def _values_in(document: bytes) -> list[Any]:

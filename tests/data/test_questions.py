@@ -368,11 +368,10 @@ def test_items_of_a_document_that_are_no_questions_are_told_by_number(tmp_path: 
     ]
 
 
-def test_a_torn_document_is_told_by_line(tmp_path: Path) -> None:
-    bad: list[Rejected] = []
+def test_a_torn_document_is_told_in_one_line(tmp_path: Path) -> None:
     text = "[\n" + json.dumps(ROWS[0]) + ",\n" + json.dumps(ROWS[1])[:-5]
-    read(tmp_path, text, on_bad=bad.append)
-    assert bad and all(told.reason == "broken_line" for told in bad)
+    with pytest.raises(UsageError, match="questions: not a whole JSON document"):
+        read(tmp_path, text)
 
 
 @pytest.mark.parametrize("question", ["", " ", "?", "N/A", "nan", "null", "question", "Question", None])
@@ -381,6 +380,10 @@ def test_a_row_without_a_question_is_none(question: str | None) -> None:
         as_question({"question": question, "answer": "Ida"})
 
 
-def test_a_spreadsheet_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Parquet or Excel file: save it as CSV"):
-        read(tmp_path, b"PK\x03\x04rest", "set.xlsx")
+@pytest.mark.parametrize(("content", "module"), [(b"PK\x03\x04rest", "openpyxl"), (b"PAR1rest", "pyarrow")])
+def test_a_file_that_needs_a_library_names_the_extra(
+    content: bytes, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UsageError, match=rf"needs {module}: pip install 'webdancer\[benchmarks\]', or save .* as CSV"):
+        read(tmp_path, content, "set")

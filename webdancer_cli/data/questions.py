@@ -88,7 +88,8 @@ def as_question(value: object, terms: SealTerms = NO_SEAL_TERMS, *, answered: bo
     question = fields.pop(name, None)
     if _is_blank(question) or str(question).strip().casefold() in (name.casefold(), *QUESTION_NAMES):
         raise WrongShape(f"has no question: expected one of the fields {', '.join(QUESTION_NAMES)}")
-    if isinstance(question, str) and sealed.looks_encrypted(question):
+    has_canary = bool(terms.canary or column(fields, CANARY_NAMES)) and sealed.SEALED not in fields
+    if isinstance(question, str) and sealed.looks_encrypted(question, has_canary=has_canary):
         raise EncryptedQuestion("the questions are encrypted, and no canary opens them: name the set's with --canary")
     answers = _answers(fields)
     if not answers and answered:

@@ -38,6 +38,7 @@ TEXTS = frozenset(
         "chain",
         "messages",
         "verdict",
+        "verdicts",
         "opinions",
         "detail",
     ]
@@ -49,6 +50,10 @@ _NO_TEXTS = frozenset(["role", "outcome", "method", "criterion"])
 SHORTEST_COLUMN = 24
 """Characters of base64. What is shorter may be an ordinary word, and is opened in a question and its answers alone."""
 SHORTEST_CIPHER = 40
+SHORTEST_CIPHER_BESIDE_CANARY = 16
+SHORTEST_TELLING = 12
+MOST_MARKS = 0.2
+"""The share of marks in a question; even with formulas in it, it has fewer."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
@@ -101,13 +106,19 @@ def _xored(data: bytes, key: bytes) -> bytes:
 
 
 def seal_for(text: object, canary: str) -> Seal | None:
-    """How a text is encrypted with a canary, told by what comes out; None if it is not."""
+    """How a question is encrypted with a canary, told by what comes out; None if it is not."""
     if isinstance(text, str) and canary:
         for scheme in KEYS:
             seal = Seal(canary, scheme)
-            if is_sealed_with(seal, text):
+            if is_sealed_with(seal, text) and _reads_as_text(seal.open(text.strip())):
                 return seal
     return None
+
+
+def _reads_as_text(plain: str) -> bool:
+    """Text XORed with one text and then with another is often printable, but a third of it are marks."""
+    marks = sum(not (char.isalnum() or char.isspace()) for char in plain)
+    return len(plain) < SHORTEST_TELLING or marks <= MOST_MARKS * len(plain)
 
 
 def is_sealed_with(seal: Seal, text: str, shortest: int = 1) -> bool:
@@ -121,10 +132,11 @@ def is_sealed_with(seal: Seal, text: str, shortest: int = 1) -> bool:
     return bool(plain.strip()) and all(char.isprintable() or char in "\n\r\t" for char in plain)
 
 
-def looks_encrypted(text: str) -> bool:
+def looks_encrypted(text: str, *, has_canary: bool = False) -> bool:
     """Whether a question is base64 and nothing else: no question is one word of that length."""
     text = text.strip()
-    return len(text) >= SHORTEST_CIPHER and len(text) % 4 == 0 and _BASE64.fullmatch(text) is not None
+    shortest = SHORTEST_CIPHER_BESIDE_CANARY if has_canary else SHORTEST_CIPHER
+    return len(text) >= shortest and len(text) % 4 == 0 and _BASE64.fullmatch(text) is not None
 
 
 def unseal_columns(fields: dict[str, Any], seal: Seal, certain: Collection[str]) -> dict[str, Any]:
