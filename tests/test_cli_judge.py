@@ -40,7 +40,8 @@ def speak(model: str, prompt: str, number: int) -> str:
     answer = prompt.partition("<given_answer>")[2].partition("</given_answer>")[0]
     if "babble" in answer:
         return "It is correct, I should say."
-    verdict = "unsure" if "perhaps" in answer else "correct" if "Dolvek" in answer and "not" not in answer else "wrong"
+    is_right = "not" not in answer and ("Dolvek" in answer or "Paris" in answer)
+    verdict = "unsure" if "perhaps" in answer else "correct" if is_right else "wrong"
     return json.dumps({"reason": reason, "verdict": verdict})
 
 
@@ -186,7 +187,7 @@ def test_eval_is_judged_by_the_model_and_says_so(webdancer: Webdancer, tmp_path:
             "model_error",
         ]
         assert done.returncode == 1 and "2 unjudged" in done.stderr
-        assert "10/10" in done.stderr and "judged by: model:judge compact:" in done.stderr
+        assert "10/10" in done.stderr and "judged by: model:judge judge compact:" in done.stderr
         assert POISON not in (tmp_path / "out").read_text()
         assert attempts[0]["calls"][0]["tool"] == "search"
     with endpoint() as served:
@@ -194,7 +195,7 @@ def test_eval_is_judged_by_the_model_and_says_so(webdancer: Webdancer, tmp_path:
     assert again.returncode == 0, again.stderr
     assert "12/12" in again.stderr
     assert sorted(line["qa_id"] for line in read(tmp_path / "out")) == sorted(f"q{n}" for n in range(12))
-    assert served.about("<given_answer>") == 2
+    assert served.about("<given_answer>") == 2 + 2  # what had failed, and the two answers by which a judge is tried out
 
 
 @pytest.mark.parametrize("command", [filtering, evaluating])

@@ -147,7 +147,7 @@ COMMANDS = {
     "e2hqa": ["--data", "qa.jsonl"],
     "sample": ["--data", "qa.jsonl", "--summariser-model", "m", "--turn-seconds", "1"],
     "filter": ["--data", "t.jsonl"],
-    "eval": ["--data", "qa.jsonl", "--judge-model", "m", "--turn-seconds", "1"],
+    "eval": ["--data", "qa.jsonl", "--judge-model", "m", "--no-judge-check", "--turn-seconds", "1"],
 }
 
 

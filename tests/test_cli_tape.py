@@ -61,7 +61,7 @@ ROLES = {"crawlqa": author, "e2hqa": rewriter, "sample": player, "eval": player}
 
 
 def judge(prompt: str, number: int) -> str:
-    verdict = "good" if "<record>" in prompt else "correct"
+    verdict = "good" if "<record>" in prompt else "wrong" if "Rome" in prompt else "correct"
     return json.dumps({"reason": f"Call {number} settles it.", "verdict": verdict})
 
 

@@ -103,7 +103,7 @@ def test_it_gives_a_verdict_for_every_answer(
 ) -> None:
     asked = "".join(json.dumps(question) + "\n" for question in QUESTIONS)
     bounds = ["--max-calls", "4", "--max-turn-tokens", "200", "--max-context-tokens", "8000"]
-    judge = ["--judge-model", local_model.NAME, "--prompts", "small"]
+    judge = ["--judge-model", local_model.NAME, "--no-judge-check", "--prompts", "small"]
     run = webdancer("eval", *judge, *bounds, "--out", "attempts.jsonl", *model, stdin=asked)
     assert run.returncode == 0, run.stderr
     attempts = records(tmp_path / "attempts.jsonl")

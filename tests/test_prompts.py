@@ -126,6 +126,10 @@ OTHERS_WORDS = {
     "closed_book.md": {"question"},
     "verify.md": {"question", "answer", "quotes"},
     "judge.md": {"question", "gold", "answer"},
+    "judge_confidence.md": {"question", "gold", "answer"},
+    "judge_chinese.md": {"question", "gold", "answer"},
+    "judge_set.md": {"question", "gold", "answer"},
+    "answer_from_pages.md": {"pages"},
     "critic.md": {"record"},
 }
 
@@ -136,7 +140,7 @@ def test_what_others_wrote_has_a_place_of_its_own(name: str) -> None:
     assert {value for _, text in places for value in re.findall(r"\{(\w+)\}", text)} == OTHERS_WORDS[name]
 
 
-@pytest.mark.parametrize("name", ["judge.md", "critic.md"])
+@pytest.mark.parametrize("name", ["judge.md", "judge_chinese.md", "critic.md"])
 def test_the_form_of_a_verdict_is_no_verdict(name: str) -> None:
     assert '"verdict": "…"}' in load("default").files[name]
 

@@ -23,6 +23,7 @@ from webdancer_cli.options import config, flags, settings
 from webdancer_cli.terminal.exit_codes import is_first_rank, run_to_exit_code
 from webdancer_cli.wiring import (
     CommandRun,
+    _prompts,
     open_author,
     open_chats,
     open_checker,
@@ -300,11 +301,15 @@ def eval_(options: config.EvalOptions, run: CommandRun) -> int:
     with open_chats(options, options.jobs, run) as chat_pool:
         policy = None if options.grade_only else open_policy(options, chat_pool, run)
         web = None if options.grade_only else open_web(options, chat_pool.tape)
-        summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
+        summariser, judge, others = (
+            open_summariser(options, chat_pool),
+            open_judge(options, chat_pool),
+            _other_judges(options, chat_pool),
+        )
         if options.dry_run:
             return run.plan(options, chat_pool)
         with run.progress() as progress:
-            playing = stage.run(options, policy, progress, judge, web=web, summariser=summariser)
+            playing = stage.run(options, policy, progress, judge, web=web, summariser=summariser, others=others)
             stats, scores = run_stage(playing, policy, web, chat_pool)
         report_failures(run, summariser, judge)
     run.table(scores.table())

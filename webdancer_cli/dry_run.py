@@ -159,8 +159,8 @@ def _of_predictions(options: config.EvalOptions) -> RunPlan:
     predictions = read_predictions(options.data, None, _skipped, SealTerms(canary=options.canary))
     part = take_shard(predictions, options.shard, options.limit, lambda prediction: prediction.qa.id)
     count = max(0, sum(1 for _ in part) - _earlier(options))
-    tokens = _tokens_of(options.prompts, "judge") + 2 * QUESTION_TOKENS
-    works = [RoleWork("judge", count, tokens, VERDICT_TOKENS)]
+    tokens = _tokens_of(options.prompts, "judge.md") + 2 * QUESTION_TOKENS
+    works = [RoleWork(role, count, tokens, VERDICT_TOKENS) for role in _judges(options)]
     return RunPlan(count, "predictions to grade", works, "at most: as if no rule could tell")
 
 
@@ -174,9 +174,16 @@ def _of_episodes(options: config.SampleOptions | config.EvalOptions) -> RunPlan:
     works = [
         RoleWork("teacher", episodes * calls, tokens_in / calls, tokens_out / calls),
         RoleWork("summariser", visits, _tokens_of(options.prompts, "summariser") + PAGE_TOKENS, NOTE_TOKENS),
-        RoleWork("judge", episodes, _tokens_of(options.prompts, "judge") + 2 * QUESTION_TOKENS, VERDICT_TOKENS),
     ]
+    tokens = _tokens_of(options.prompts, "judge.md") + 2 * QUESTION_TOKENS
+    works += [RoleWork(role, episodes, tokens, VERDICT_TOKENS) for role in _judges(options)]
     return RunPlan(episodes, "episodes to play", works, basis)
+
+
+def _judges(options: config.SampleOptions | config.EvalOptions) -> list[str]:
+    """The roles of the judges: the one that counts, and those beside it."""
+    others = options.also_judge if isinstance(options, config.EvalOptions) else []
+    return ["judge", *(f"judge {number}" for number, _ in enumerate(others, 2))]
 
 
 def _of_one_episode(options: config.SampleOptions | config.EvalOptions) -> tuple[float, float, float, str]:
@@ -223,7 +230,7 @@ def _of_filter(options: config.FilterOptions) -> RunPlan:
     sizes = [_shown_tokens(line.value) for line in _part(jsonl.read_values(options.data, _skipped), options)]
     works = []
     if "correctness" in options.stages:
-        tokens = _tokens_of(options.prompts, "judge") + 2 * QUESTION_TOKENS
+        tokens = _tokens_of(options.prompts, "judge.md") + 2 * QUESTION_TOKENS
         works.append(RoleWork("judge", len(sizes), tokens, VERDICT_TOKENS))
     if "model" in options.stages:
         mean = sum(sizes) / max(1, len(sizes))
@@ -239,7 +246,7 @@ def _shown_tokens(trajectory: object) -> float:
 
 def _of_rl(options: config.RlOptions) -> RunPlan:
     episodes = options.steps * options.questions * options.group
-    tokens_in = _tokens_of(options.prompts, "judge") + 2 * QUESTION_TOKENS
+    tokens_in = _tokens_of(options.prompts, "judge.md") + 2 * QUESTION_TOKENS
     basis = f"one round of questions a step, of {options.max_rounds} at most"
     return RunPlan(episodes, "episodes to play", [RoleWork("judge", episodes, tokens_in, VERDICT_TOKENS)], basis)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from webdancer_cli.tape import Tape
     from webdancer_cli.web.live.live_web import LiveWeb
     from webdancer_cli.web.live.recorded_web import RecordedWeb
+from webdancer_cli.cli import _model_judge
 
 SHOWN_CHARS = 300
 """What is shown of the last failure; all of it stands in the rejects."""
@@ -240,15 +241,36 @@ def open_summariser(options: "config.SampleOptions | config.EvalOptions", chat_p
     return Summariser(chat, load_for(options), options.tool_seconds)
 
 
+def _model_judge(
+    options: "config.SampleOptions | config.EvalOptions | config.RlOptions | config.FilterOptions", chat: "ChatClient"
+) -> "ModelJudge":
+    """Of a benchmark that is named, its prompt; else what a question comes from tells."""
+    from webdancer_cli.data import benchmarks
+    from webdancer_cli.grading.model_judge import ModelJudge
+
+    named = benchmarks.named(options.benchmark) if isinstance(options, config.EvalOptions) else None
+    return ModelJudge(chat, _prompts(options.prompts), named.judge if named else None)
+
+
+def open_other_judges(options: config.EvalOptions, chat_pool: "ChatPool") -> "list[Judge]":
+    """Further judges, for their agreement."""
+    if options.also_judge and not options.judge_model:
+        raise UsageError(f"--also-judge {options.also_judge[0]}: beside which judge? Name it with --judge-model")
+    judges: list[Judge] = []
+    for number, named in enumerate(options.also_judge, 2):
+        model, _, url = named.partition("=")
+        urls = [url] if url else options.judge_base_url or options.base_url
+        judges.append(_model_judge(options, chat_pool.chat(f"judge {number}", model, urls)))
+    return judges
+
+
 def open_judge(
     options: "config.SampleOptions | config.EvalOptions | config.RlOptions | config.FilterOptions",
     chat_pool: "ChatPool",
 ) -> "Judge | None":
     """The model that judges answers, or None: then they are matched by rule."""
     if chat := _judging_chat(options, chat_pool):
-        from webdancer_cli.grading.model_judge import ModelJudge
-
-        return ModelJudge(chat, _prompts(options.prompts))
+        return _model_judge(options, chat)
     return None
 
 

@@ -1,5 +1,6 @@
 """The judge that reads: when a model is asked, what it is shown, and how its replies are read."""
 
+import asyncio
 import json
 import re
 from typing import Any, NamedTuple
@@ -9,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_chat import Scripted
 
-from webdancer_cli.data.records import QA, Usage
-from webdancer_cli.errors import BudgetSpent, ModelError, ServiceRefused
+from webdancer_cli.data.records import QA, Message, Usage
+from webdancer_cli.errors import BudgetSpent, ModelError, ServiceRefused, UsageError
 from webdancer_cli.grading.model_judge import SHOWN_CHARS, ModelJudge
 from webdancer_cli.prompts import load
 
@@ -67,7 +68,7 @@ async def test_a_model_is_asked_only_where_a_rule_cannot_tell(case: Case) -> Non
     verdict = await ModelJudge(chat, PROMPTS).judge(QA(question=case.question, answer=case.gold), case.answer)
     assert verdict.outcome == case.label
     assert len(chat.asked) == (not case.by_rule)
-    assert verdict.method == ("match" if case.by_rule else f"model:scripted {PROMPTS.id_of('judge.md')}")
+    assert verdict.method == ("match" if case.by_rule else f"model:scripted judge {PROMPTS.id_of('judge.md')}")
 
 
 @pytest.mark.parametrize("case", by_model, ids=lambda case: case.kind)
@@ -212,7 +213,9 @@ async def test_an_unreadable_reply_is_asked_for_once_more() -> None:
     assert "cannot be read" in chat.asked[1]
 
 
-@pytest.mark.parametrize("replies", [("Correct!", "As I said: correct."), ('{"verdict": true}', "{}")])
+@pytest.mark.parametrize(
+    "replies", [("I should say it is correct!", "As I said: correct."), ('{"verdict": true}', "{}")]
+)
 async def test_what_stays_unreadable_is_unjudged(replies: tuple[str, str]) -> None:
     verdict, judge, _ = await judged(*replies)
     assert (verdict.outcome, verdict.detail, judge.failures) == ("unjudged", "unreadable_reply", 1)
@@ -260,3 +263,115 @@ async def test_it_closes_its_model() -> None:
     _, judge, chat = await judged(said("correct"))
     await judge.aclose()
     assert chat.closed
+
+
+# ---- prompts of evaluation sets, sets as answers, confidence
+
+
+@pytest.mark.parametrize(
+    ("extra", "prompt"),
+    [
+        ({}, "judge.md"),
+        ({"problem_topic": "Art", "canary": "c"}, "judge_confidence.md"),
+        ({"reference_steps": "s", "canary": "c"}, "judge_chinese.md"),
+        ({"task_id": "t", "Level": 1}, "judge.md"),
+    ],
+)
+async def test_the_set_that_a_question_comes_from_has_its_prompt(extra: dict[str, Any], prompt: str) -> None:
+    chat = Scripted(said("correct"))
+    verdict = await ModelJudge(chat, PROMPTS).judge(QA(question=CAPITAL, answer="Paris", extra=extra), "It is Paris.")
+    assert chat.asked[0].startswith(PROMPTS.files[prompt].partition("\n")[0])
+    assert verdict.method == f"model:scripted {prompt[:-3]} {PROMPTS.id_of(prompt)}"
+
+
+async def test_a_prompt_that_is_named_goes_before() -> None:
+    chat = Scripted(said("correct"))
+    await ModelJudge(chat, PROMPTS, "judge_chinese.md").judge(QA(question=CAPITAL, answer="Paris"), "It is Paris.")
+    assert "已知答案" in chat.asked[0]
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome", "confidence"),
+    [
+        ('{"extracted": "Paris", "reason": "same", "verdict": "correct", "confidence": 80}', "correct", 0.8),
+        ('{"extracted": "Paris", "reason": "same", "verdict": "correct"}', "correct", None),
+        ('{"extracted": "", "reason": "none", "verdict": "wrong", "confidence": 900}', "wrong", None),
+        ("extracted_final_answer: Paris\nreasoning: same\ncorrect: yes\nconfidence: 85%", "correct", 0.85),
+        ("incorrect: yes\nconfidence: 85%", "wrong", 0.85),
+    ],
+)
+async def test_a_confidence_is_read_with_the_verdict(reply: str, outcome: str, confidence: float | None) -> None:
+    judge = ModelJudge(Scripted(reply), PROMPTS, "judge_confidence.md")
+    verdict = await judge.judge(QA(question=CAPITAL, answer="Paris"), "It is Paris. Confidence: 85%")
+    assert (verdict.outcome, verdict.confidence) == (outcome, confidence)
+
+
+SET = QA(question="Which towns?", answer="Velmora, Kemlo, Talrano", extra={"answer_type": "Set Answer"})
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply", "f1", "outcome", "method"),
+    [
+        ("Kemlo; Talrano\n- Velmora", None, 1.0, "correct", "match"),  # all by rule: nobody is asked
+        ("Kemlo and the town of Velmora", '{"named": [true, true, false], "others": 0}', 0.8, "wrong", "model"),
+        ("Velmora, Kemlo, Nimmek", '{"named": [true, true, false], "others": 1}', 4 / 6, "wrong", "model"),
+        ("none of them", '{"named": [false, false, false], "others": 0}', 0.0, "wrong", "model"),
+    ],
+)  # fmt: skip
+async def test_an_answer_that_is_a_set_is_graded_item_by_item(
+    answer: str, reply: str | None, f1: float, outcome: str, method: str
+) -> None:
+    chat = Scripted(*([reply] if reply else []))
+    verdict = await ModelJudge(chat, PROMPTS).judge(SET, answer)
+    assert (verdict.outcome, verdict.f1) == (outcome, pytest.approx(f1, abs=1e-6))
+    assert verdict.method.startswith(method) and not chat.replies
+    if reply:
+        assert "1. Velmora\n2. Kemlo\n3. Talrano" in chat.asked[0]
+
+
+async def test_a_verdict_on_too_few_items_is_none() -> None:
+    judge = ModelJudge(Scripted('{"named": [true], "others": 0}'), PROMPTS)
+    verdict = await judge.judge(SET, "Kemlo")
+    assert (verdict.outcome, judge.failures) == ("unjudged", 1) and "1 of 3 items" in judge.last_failure
+
+
+# ---- asked once, and tried out
+
+
+async def test_the_same_answer_is_asked_about_once_and_a_failure_again() -> None:
+    chat = Scripted(ModelError("down"), said("correct"), said("wrong"))
+    judge, qa = ModelJudge(chat, PROMPTS), QA(question=CAPITAL, answer="Paris")
+    assert (await judge.judge(qa, "It is Paris.")).outcome == "unjudged"
+    first, second = await asyncio.gather(judge.judge(qa, "It is Paris."), judge.judge(qa, "It is Paris."))
+    assert first == second == await judge.judge(qa, "It is Paris.") and first.outcome == "correct"
+    assert (await judge.judge(qa, "Paris, Texas")).outcome == "wrong" and not chat.replies
+
+
+async def test_a_stopped_run_is_told_to_all_who_wait_for_the_verdict() -> None:
+    judge, qa = ModelJudge(Scripted(BudgetSpent("spent")), PROMPTS), QA(question=CAPITAL, answer="Paris")
+    told = await asyncio.gather(*(judge.judge(qa, "It is Paris.") for _ in range(3)), return_exceptions=True)
+    assert [type(error) for error in told] == [BudgetSpent] * 3
+
+
+async def test_a_judge_that_can_tell_right_from_wrong_passes_its_check() -> None:
+    judge = ModelJudge(Scripted(said("correct"), said("wrong")), PROMPTS)
+    await judge.check()
+    assert judge.failures == 0
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        [said("correct"), said("correct")],
+        [said("wrong")],
+        ["I see.", "I see."],
+        [said("unsure")],
+    ],
+)
+async def test_a_judge_that_cannot_is_refused_before_anything_is_spent(replies: list[str]) -> None:
+    with pytest.raises(UsageError, match="--judge-model scripted: cannot judge"):
+        await ModelJudge(Scripted(*replies), PROMPTS).check()
+
+
+async def test_a_server_that_is_down_is_no_reason_to_refuse_the_judge() -> None:
+    await ModelJudge(Scripted(ModelError("HTTP 503"), said("wrong")), PROMPTS).check()

@@ -9,7 +9,7 @@ import pytest
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA, Attempt, Message, Rejected, Trajectory, Verdict
 from webdancer_cli.errors import UsageError
-from webdancer_cli.grading.predictions import Prediction, Questions, read_answer, read_gold, read_predictions
+from webdancer_cli.grading.predictions import Prediction, Questions, read_answer, read_predictions
 
 GOLD = [
     QA(question="Who is the mayor?", answer="Dolvek", id="q1", aliases=["Dolvek Arn"]),
@@ -21,7 +21,7 @@ GOLD = [
 def read(folder: Path, value: Any, gold: list[QA] | None = None, name: str = "p.json") -> list[Prediction]:
     path = folder / name
     path.write_text(value if isinstance(value, str) else json.dumps(value))
-    return list(read_predictions(str(path), Questions(gold) if gold else None))
+    return list(read_predictions(str(path), Questions("gold", gold) if gold else None))
 
 
 RELEASED = {"question": "Who is the mayor?", "answer": "Dolvek", "prediction": "It is Dolvek."}
@@ -87,7 +87,7 @@ def test_the_question_is_found_by_id_or_by_its_text(value: Any, tmp_path: Path) 
 
 
 def test_ids_of_the_sets_own_find_a_question_and_what_was_not_answered_is_told(tmp_path: Path) -> None:
-    gold = Questions(GOLD)
+    gold = Questions("gold", GOLD)
     path = tmp_path / "p.jsonl"
     path.write_text('{"task_id": "t-2", "model_answer": "Velmora"}\n{"task_id": "t-9", "model_answer": "x"}\n')
     bad: list[Rejected] = []
@@ -127,7 +127,7 @@ def test_our_own_attempts_and_episodes_are_graded_anew(tmp_path: Path) -> None:
     assert (again.attempt.id, again.attempt.run, again.attempt.messages) == ("a", 3, messages)
     assert (again.qa.answer, again.qa.aliases, again.qa.id) == ("Dolvek", ["Arn"], "q1")
     assert (played.attempt.id, played.attempt.run, played.attempt.gold) == (episode.id, 1, "Dolvek")
-    with_gold, _ = read_predictions(path, Questions(GOLD))
+    with_gold, _ = read_predictions(path, Questions("gold", GOLD))
     assert with_gold.qa == GOLD[0]
 
 
@@ -166,7 +166,6 @@ def test_an_empty_answer_is_none(tmp_path: Path) -> None:
     assert (prediction.attempt.answer, prediction.attempt.ending) == (None, "no_answer")
 
 
-def test_a_gold_file_without_a_question_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "empty.jsonl").write_text("")
-    with pytest.raises(UsageError, match="holds no question"):
-        read_gold(str(tmp_path / "empty.jsonl"))
+def test_a_gold_file_without_a_question_is_refused() -> None:
+    with pytest.raises(UsageError, match="--gold gold: holds no question"):
+        Questions("gold", [])

@@ -393,3 +393,53 @@ def test_grading_is_resumed_where_the_judge_failed(folder: Path) -> None:
 def test_gold_answers_are_for_predictions(folder: Path) -> None:
     with pytest.raises(UsageError, match="--grade-only"):
         run(folder, gold=str(folder / "qa.jsonl"))
+
+
+# ---- several judges, sets
+
+
+class Says(Torn):
+    """Calls the answers to some questions wrong, and all others correct."""
+
+    def __init__(self, name: str, *wrong: str):
+        super().__init__()
+        self.name, self.wrong = name, wrong
+
+    async def judge(self, qa: QA, answer: str | None) -> Verdict:
+        return Verdict(outcome="wrong" if qa.question in self.wrong else "correct", method=self.name)
+
+
+def test_several_judges_are_held_against_each_other_and_the_first_counts(folder: Path) -> None:
+    others = [Says("second", "Kemlo?"), Says("third", "Kemlo?", "Nimmek?")]
+    options = config.EvalOptions(
+        data=str(folder / "qa.jsonl"), web=str(folder / "pages.jsonl"), out=str(folder / "out")
+    )
+    _, scores = asyncio.run(stage.run(options, Scripted(), judge=Says("first", "Nimmek?"), others=others))
+    found = scores.agreement
+    assert scores.overall.correct == 3 and found is not None and found.judges == ["first", "second", "third"]
+    # Of 4 answers the first two agree on 2: by chance (3·3 + 1·1)/16 = 0.625 of them: (0.5 - 0.625)/0.375 = -1/3
+    assert found.kappas[0] == pytest.approx(-1 / 3) and found.kappas[1] == pytest.approx(0.5)
+    disputed = [attempt for attempt in attempts(folder) if attempt.id in found.disagreements]
+    assert sorted(attempt.question for attempt in disputed) == ["Kemlo?", "Nimmek?"]
+    assert [verdict.method for verdict in disputed[0].verdicts] == ["second", "third"]
+    assert "2 of 4 answers judged differently; Cohen's kappa of first with second -0.333, third 0.500" in scores.table()
+
+
+def test_what_a_rule_decides_says_nothing_about_judges(folder: Path) -> None:
+    options = config.EvalOptions(
+        data=str(folder / "qa.jsonl"), web=str(folder / "pages.jsonl"), out=str(folder / "out")
+    )
+    _, scores = asyncio.run(stage.run(options, Scripted(), others=[Says("second")]))
+    assert scores.agreement is None and attempts(folder)[0].verdicts == []
+
+
+def test_the_questions_of_a_benchmark_that_need_a_picture_are_left_out(folder: Path) -> None:
+    rows = [
+        {"task_id": f"t{n}", "Question": f"{name}?", "Level": 1 + n, "Final answer": f"The {name}", "file_name": ""}
+        for n, name in enumerate(NAMES)
+    ]
+    rows[2]["file_name"] = "map.png"
+    (folder / "qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    stats, scores = run(folder)
+    assert scores.overall.questions == 3 and stats.reasons == {"not_text_only": 1} and stats.exit_code == 0
+    assert [row.name for row in scores.by_level] == ["level 1", "level 2", "level 4"]

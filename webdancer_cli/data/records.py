@@ -127,12 +127,17 @@ class Message(msgspec.Struct):
 
 
 class Verdict(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A judge's word. ``unjudged`` is neither right nor wrong: it enters no accuracy, no SFT set and no advantage."""
+    """A judge's word. ``unjudged`` is neither right nor wrong: it enters no accuracy, no SFT set and no advantage.
+
+    ``f1`` is there for an answer that is a set, and ``confidence``, from 0 to 1, where the judge read one.
+    """
 
     outcome: Outcome
     method: str
     detail: str = ""
     usage: Usage | None = None
+    f1: float | None = None
+    confidence: float | None = None
 
 
 class Opinion(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -236,8 +241,8 @@ class Attempt(Record, kw_only=True):
     """One graded run of one question, as ``eval`` writes it.
 
     ``evidence`` is the question's, ``groups`` names those of its own columns that scores are broken down by, and
-    ``agent`` is what played: the whole "react" agent, or a baseline of one call. ``confidence``, from 0 to 1, is the
-    policy's own, if it gave one.
+    ``agent`` is what played: the whole "react" agent, or a baseline of one call. ``verdicts`` are those of further
+    judges, which count for their agreement alone. ``confidence``, from 0 to 1, is the policy's own, if it gave one.
     """
 
     id: str
@@ -263,6 +268,7 @@ class Attempt(Record, kw_only=True):
     agent: str = "react"
     aliases: list[str] = []
     groups: dict[str, str] = {}
+    verdicts: list[Verdict] = []
     evidence: list[Evidence] = []
     confidence: float | None = None
     anatomy: Anatomy | None = None

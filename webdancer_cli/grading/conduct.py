@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.data.records import Anatomy, Attempt
 from webdancer_cli.grading.table import listed, percent, ranked
 
@@ -116,6 +117,7 @@ class ConductTotals:
 
     def __init__(self) -> None:
         self._attempts = 0
+        self._asked = KeySet()
         self._values = {name: array("d") for name in MEASURES}
         self._endings: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
@@ -131,10 +133,16 @@ class ConductTotals:
                 self._values[name].append(value)
         if attempt.usage.cost is not None:
             self._costs.append(attempt.usage.cost)
-        if attempt.verdict.usage and attempt.verdict.usage.cost is not None:
-            self._judge_costs.append(attempt.verdict.usage.cost)
+        self._pay(attempt)
         if attempt.anatomy:
             self._dissect(attempt.anatomy, is_wrong=attempt.verdict.outcome == "wrong")
+
+    def _pay(self, attempt: Attempt) -> None:
+        """What the judges took. The same answer to a question was asked about once."""
+        for verdict in (attempt.verdict, *attempt.verdicts):
+            cost = verdict.usage.cost if verdict.usage else None
+            if cost is not None and self._asked.add(f"{verdict.method}\x1f{attempt.qa_id}\x1f{attempt.answer}"):
+                self._judge_costs.append(cost)
 
     def _dissect(self, anatomy: Anatomy, *, is_wrong: bool) -> None:
         if anatomy.gold:

@@ -1,21 +1,28 @@
 """The judge that reads: a model compares an answer with the gold answer where no rule sees that they are the same.
 
-What the model does not decide, or says in a form that cannot be read, is ``unjudged``: nothing is guessed.
+What the model does not decide, or says in a form that cannot be read, is ``unjudged``: nothing is guessed. Evaluation
+sets have prompts of their own (``benchmarks``), and one whose answers are sets is graded item by item.
 """
 
+import asyncio
 from typing import Annotated, Literal
 
 import msgspec
 
-from webdancer_cli.data.records import QA, Usage, Verdict
-from webdancer_cli.errors import ModelError
+from webdancer_cli.benchmarks import JUDGE, JUDGE_SET, JUDGE_WITH_CONFIDENCE, is_set_answer, told_by
+from webdancer_cli.data.records import QA, Usage, Verdict, content_id
+from webdancer_cli.errors import ModelError, UsageError
 from webdancer_cli.grading import exact_match
 from webdancer_cli.grading.judge_view import head_and_tail, neutralise
+from webdancer_cli.grading.set_answers import Found, found_by_rule, items
+from webdancer_cli.grading.verdict_lines import confidence_in_lines, verdict_in_lines
 from webdancer_cli.grading.verdict_reply import VerdictReply
-from webdancer_cli.llm.structured_output import ChatModel, Unreadable, ask_for_json
-from webdancer_cli.prompts import PromptSet
+from webdancer_cli.llm.structured_output import Aside, ChatModel, Unreadable, ask
+from webdancer_cli.prompts import PromptSet, fill
 
-PROMPT = "judge.md"
+PROMPT = JUDGE
+MOST_KNOWN = 10_000
+"""Verdicts that are remembered; on a tape all of them are."""
 SHOWN_CHARS = 4000
 """Characters of an answer that the model is shown."""
 
@@ -42,57 +49,173 @@ class JudgeReply(VerdictReply):
     verdict: Said
 
 
+class ConfidentJudgement(VerdictReply):
+    """The reply to a prompt that also asks what the final answer is, and how sure the response says it is."""
+
+    verdict: Said
+    extracted: Aside = ""
+    confidence: float | None = None
+
+
+class SetJudgement(msgspec.Struct):
+    """For each known item whether it is named, and how many others are."""
+
+    named: list[bool]
+    others: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
 class ModelJudge:
     """Grades by rule what a rule can tell, and asks ``chat`` about the rest.
 
-    ``failures`` counts the answers for which no verdict came about, ``last_failure`` says why for the latest: what a
-    server says about itself belongs into no record.
+    The same answer to the same question is asked about once. ``failures`` counts the answers for which no verdict came
+    about, ``last_failure`` says why for the latest: what a server says about itself belongs into no record.
+    ``prompt`` is the file of the prompt set that words the question; without it, the evaluation set that a question
+    comes from has one.
     """
 
-    def __init__(self, chat: ChatModel, prompts: PromptSet):
+    def __init__(self, chat: ChatModel, prompts: PromptSet, prompt: str | None = None):
         self.name = f"model:{chat.model}"
-        self.method = f"{self.name} {prompts.id_of(PROMPT)}"
         self.failures = 0
         self.last_failure = ""
         self._chat = chat
-        self._template = prompts.files[PROMPT]
+        self._prompts = prompts
+        self._prompt = prompt
+        self._known: dict[str, Verdict] = {}
+        self._asking: dict[str, asyncio.Task[Verdict]] = {}
+
+    @property
+    def method(self) -> str:
+        return self._method(self._prompt or PROMPT)
+
+    def _method(self, prompt: str) -> str:
+        """Who judges, and by which words: a score depends on both."""
+        return f"{self.name} {prompt.removesuffix('.md')} {self._prompts.id_of(prompt)}"
 
     async def judge(self, qa: QA, answer: str | None) -> Verdict:
         """Raises RunStopped. A model that fails gives ``unjudged``, with the kind of failure as its detail."""
         by_rule = exact_match.match_answer(answer, qa.answer, qa.aliases)
         if answer is None or by_rule.detail != exact_match.NO_MATCH:
             return by_rule
+        return await self._once(content_id(qa.question, qa.answer, *qa.aliases, answer), qa, answer)
+
+    async def _once(self, key: str, qa: QA, answer: str) -> Verdict:
+        """The verdict that is known, or is being asked for, else a new one; what failed is asked about again."""
+        if key in self._known:
+            return self._known[key]
+        if key not in self._asking:
+            self._asking[key] = asyncio.ensure_future(self._verdict(qa, answer))
         try:
-            judgement, usage = await self._asked(qa, answer)
+            verdict = await asyncio.shield(self._asking[key])
+        finally:
+            self._asking.pop(key, None)
+        if verdict.outcome != "unjudged":
+            self._known[key] = verdict
+            if len(self._known) > MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+        return verdict
+
+    async def _verdict(self, qa: QA, answer: str) -> Verdict:
+        prompt = self._prompt or self._prompt_for(qa)
+        try:
+            if prompt == JUDGE_SET:
+                return await self._set_verdict(qa, answer)
+            judgement, usage = await self._asked(qa, answer, prompt)
         except Unreadable as failure:
-            return self._unjudged("unreadable_reply", str(failure))
+            return self._unjudged(prompt, "unreadable_reply", str(failure))
         except ModelError as failure:
-            return self._unjudged("model_error", str(failure))
-        return self._read(judgement, usage)
+            return self._unjudged(prompt, "model_error", str(failure))
+        return self._read(prompt, judgement, usage)
 
-    async def _asked(self, qa: QA, answer: str) -> tuple[JudgeReply, Usage]:
+    def _prompt_for(self, qa: QA) -> str:
+        if is_set_answer(qa):
+            return JUDGE_SET
+        benchmark = told_by(qa)
+        return benchmark.judge if benchmark else PROMPT
+
+    async def _asked(self, qa: QA, answer: str, prompt: str) -> tuple[JudgeReply | ConfidentJudgement, Usage]:
         gold = "\nor: ".join([qa.answer, *filter(str.strip, qa.aliases)])
-        return await ask_for_json(
-            self._chat,
-            JudgeReply,
-            self._template,
-            question=neutralise(qa.question),
-            gold=neutralise(gold),
-            answer=neutralise(head_and_tail(answer, SHOWN_CHARS)),
-        )
+        filled = self._filled(prompt, qa, gold, answer)
+        if prompt == JUDGE_WITH_CONFIDENCE:
+            return await ask(self._chat, ConfidentJudgement, filled, otherwise=confident_judgement_in_lines)
+        return await ask(self._chat, JudgeReply, filled, otherwise=judgement_in_lines)
 
-    def _read(self, judgement: JudgeReply, usage: Usage) -> Verdict:
+    def _filled(self, prompt: str, qa: QA, gold: str, answer: str) -> str:
+        shown = neutralise(head_and_tail(answer, SHOWN_CHARS))
+        return fill(self._prompts.files[prompt], question=neutralise(qa.question), gold=neutralise(gold), answer=shown)
+
+    def _read(self, prompt: str, judgement: JudgeReply | ConfidentJudgement, usage: Usage) -> Verdict:
         outcome = judgement.settled(OUTCOMES)
         if outcome is None:
             failure = f"neither correct nor wrong, but {judgement.said}"
-            return self._unjudged(f"hedged: {judgement.short_reason}", failure, usage)
-        return Verdict(outcome=outcome, method=self.method, detail=judgement.short_reason, usage=usage)
+            return self._unjudged(prompt, f"hedged: {judgement.short_reason}", failure, usage)
+        given = judgement.confidence if isinstance(judgement, ConfidentJudgement) else None
+        return Verdict(
+            outcome=outcome,
+            method=self._method(prompt),
+            detail=judgement.short_reason,
+            usage=usage,
+            confidence=given / 100 if given is not None and 0 <= given <= 100 else None,
+        )
 
-    def _unjudged(self, detail: str, failure: str, usage: Usage | None = None) -> Verdict:
+    async def _set_verdict(self, qa: QA, answer: str) -> Verdict:
+        known = items(qa.answer)
+        found = found_by_rule(answer, known)
+        if found.f1 == 1:
+            return set_verdict(found, exact_match.METHOD)
+        numbered = "\n".join(f"{number}. {item}" for number, item in enumerate(known, 1))
+        judgement, usage = await ask(self._chat, SetJudgement, self._filled(JUDGE_SET, qa, numbered, answer))
+        if len(judgement.named) != len(known):
+            said = f"{len(judgement.named)} of {len(known)} items"
+            return self._unjudged(JUDGE_SET, "unreadable_reply", f"a verdict on {said}", usage)
+        found = Found(sum(judgement.named), len(known), judgement.others)
+        return set_verdict(found, self._method(JUDGE_SET), usage)
+
+    def _unjudged(self, prompt: str, detail: str, failure: str, usage: Usage | None = None) -> Verdict:
         self.failures += 1
         self.last_failure = failure
-        return Verdict(outcome="unjudged", method=self.method, detail=detail, usage=usage)
+        return Verdict(outcome="unjudged", method=self._method(prompt), detail=detail, usage=usage)
+
+    async def check(self) -> None:
+        """Asks about a right and a wrong answer to a question of our own. Raises UsageError for a judge that cannot
+        tell them apart; a server that is down for now shows at the first answer, and is no reason to stop."""
+        for answer, expected in CHECKS:
+            verdict = await self._verdict(CHECKED, answer)
+            if verdict.outcome != expected and verdict.detail != "model_error":
+                said = "nothing that can be read" if verdict.outcome == "unjudged" else repr(verdict.outcome)
+                raise UsageError(
+                    f"--judge-model {self._chat.model}: cannot judge: asked {CHECKED.question!r}, whose answer is "
+                    f"{CHECKED.answer!r}, it says {said} of {answer!r}; choose another model, or add --no-judge-check"
+                )
+        self.failures = 0
 
     async def aclose(self) -> None:
         if close := getattr(self._chat, "aclose", None):
             await close()
+
+
+CHECKED = QA(question="What is the capital of France?", answer="Paris")
+CHECKS: list[tuple[str, Outcome]] = [("The capital of France is Paris.", "correct"), ("It is Rome.", "wrong")]
+"""What any judge can tell. That no answer is wrong, and the gold answer itself correct, the rules see to."""
+
+
+def set_verdict(found: Found, method: str, usage: Usage | None = None) -> Verdict:
+    """Correct only if all items are named and nothing else; ``f1`` says how near it came."""
+    return Verdict(
+        outcome="correct" if found.f1 == 1 else "wrong",
+        method=method,
+        detail=f"{found.named} of {found.known} named, {found.others} others",
+        usage=usage,
+        f1=round(found.f1, 6),
+    )
+
+
+def judgement_in_lines(text: str) -> JudgeReply | None:
+    """A reply without JSON, if a line of it is a verdict."""
+    outcome = verdict_in_lines(text, OUTCOMES)
+    return JudgeReply(reason="", verdict=outcome) if outcome else None
+
+
+def confident_judgement_in_lines(text: str) -> ConfidentJudgement | None:
+    outcome, share = verdict_in_lines(text, OUTCOMES), confidence_in_lines(text)
+    confidence = None if share is None else 100 * share
+    return ConfidentJudgement(reason="", verdict=outcome, confidence=confidence) if outcome else None

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from webdancer_cli.data.jsonl import BadLine, open_input, report_bad_line
-from webdancer_cli.data.questions import ANSWER_NAMES, QUESTION_NAMES, as_question, read_questions
+from webdancer_cli.data.questions import ANSWER_NAMES, QUESTION_NAMES, as_question
 from webdancer_cli.data.records import (
     QA,
     AnyRecord,
@@ -60,7 +60,8 @@ class Prediction(NamedTuple):
 class Questions:
     """The questions of a gold file, by id and by their text; which were answered is remembered."""
 
-    def __init__(self, questions: Iterable[QA]):
+    def __init__(self, path: str, questions: Iterable[QA]):
+        """Raises UsageError for a file without a question."""
         self._by_id: dict[str, QA] = {}
         self._by_text: dict[str, QA] = {}
         self._answered: set[str] = set()
@@ -68,6 +69,8 @@ class Questions:
             for name in (qa.id, *_ids(qa.extra)):
                 self._by_id.setdefault(name, qa)
             self._by_text.setdefault(_plain(qa.question), qa)
+        if not self._by_text:
+            raise UsageError(f"--gold {path}: holds no question")
 
     def take(self, ids: Iterable[str], question: str) -> QA | None:
         """The question of a prediction; None if there is no such one."""
@@ -80,14 +83,6 @@ class Questions:
     def unanswered(self) -> list[QA]:
         """Those that no prediction was for, in the order of the file."""
         return [qa for qa in {qa.id: qa for qa in self._by_text.values()}.values() if qa.id not in self._answered]
-
-
-def read_gold(path: str, terms: SealTerms = NO_SEAL_TERMS) -> Questions:
-    """Raises UsageError for a file without a question."""
-    questions = list(read_questions(path, terms=terms))
-    if not questions:
-        raise UsageError(f"--gold {path}: holds no question")
-    return Questions(questions)
 
 
 def read_predictions(

@@ -30,6 +30,7 @@ class Question:
     unjudged: int = 0
     unanswered: int = 0
     answers: list[tuple[int, str, bool]] = field(default_factory=list)
+    f1s: list[float] = field(default_factory=list)
 
     def majority_is_correct(self) -> bool:
         """None at all is an answer too; the earlier run's wins a tie."""
@@ -40,7 +41,8 @@ class Question:
 class ScoreRow:
     """The scores of a group of questions. ``k`` is the greatest number of judged runs that every question has.
 
-    ``unanswered`` runs are among the ``judged`` ones, ``unjudged`` runs are not.
+    ``unanswered`` runs are among the ``judged`` ones, ``unjudged`` runs are not. ``f1`` is the mean over questions
+    whose answers are sets.
     """
 
     name: str
@@ -56,6 +58,22 @@ class ScoreRow:
     pass_k_interval: Interval
     best: float | None
     majority: float | None
+    f1: float | None = None
+
+
+@dataclass
+class Agreement:
+    """How far the judges of the same ``answers`` agree. An answer that one of them did not judge is left out.
+
+    ``kappas`` are Cohen's, of the first judge with each other one, ``alpha`` is Krippendorff's of all; None where all
+    said one word. ``disagreements`` are the ids of attempts on which they are not of one mind.
+    """
+
+    judges: list[str]
+    answers: int
+    kappas: list[float | None]
+    alpha: float | None
+    disagreements: list[str]
 
 
 @dataclass
@@ -82,6 +100,7 @@ class Scores:
     by_run: list[float]
     judges: dict[str, int]
     calibration: Calibration | None
+    agreement: Agreement | None
     conduct: Conduct
 
     @property
@@ -122,7 +141,7 @@ class Scores:
         if found := self.calibration:
             told = f"calibration error {found.calibration_error:.3f}, Brier score {found.brier:.3f}"
             lines.insert(0, f"confidence given in {found.runs} runs: {told}")
-        return lines
+        return lines + (_agreement_lines(self.agreement) if self.agreement else [])
 
 
 class Scoreboard:
@@ -133,6 +152,7 @@ class Scoreboard:
         self._judges: Counter[str] = Counter()
         self._runs: dict[int, list[bool]] = {}
         self._confidences: list[tuple[float, bool]] = []
+        self._panels: dict[str, list[tuple[str, str]]] = {}
         self._conduct = ConductTotals()
 
     def add(self, attempt: Attempt) -> None:
@@ -148,6 +168,11 @@ class Scoreboard:
         question.answers.append((attempt.run, normalise_answer(attempt.answer or ""), correct))
         self._judges[attempt.verdict.method] += 1
         self._runs.setdefault(attempt.run, []).append(correct)
+        if attempt.verdict.f1 is not None:
+            question.f1s.append(attempt.verdict.f1)
+        if attempt.verdicts:
+            panel = [attempt.verdict, *attempt.verdicts]
+            self._panels[attempt.id] = [(verdict.method, verdict.outcome) for verdict in panel]
         if attempt.confidence is not None:
             self._confidences.append((attempt.confidence, correct))
 
@@ -163,6 +188,7 @@ class Scoreboard:
             by_run=[fmean(self._runs[run]) for run in sorted(self._runs)],
             judges=ranked(self._judges),
             calibration=self._calibration(),
+            agreement=_agreement(self._panels),
             conduct=self._conduct.totals(),
         )
 
@@ -172,6 +198,39 @@ class Scoreboard:
         confidences, correct = zip(*sorted(self._confidences), strict=True)
         error = statistics.calibration_error(confidences, correct)
         return Calibration(len(correct), error, statistics.brier(confidences, correct))
+
+
+def _agreement(panels: dict[str, list[tuple[str, str]]]) -> Agreement | None:
+    """Of the panels that are whole, judged by the judges of the most."""
+    whole = {id: panel for id, panel in panels.items() if all(outcome != "unjudged" for _, outcome in panel)}
+    if not whole:
+        return None
+    judges = Counter(tuple(method for method, _ in panel) for panel in whole.values()).most_common(1)[0][0]
+    words = {
+        id: [outcome for _, outcome in panel]
+        for id, panel in sorted(whole.items())
+        if tuple(method for method, _ in panel) == judges
+    }
+    by_judge = list(zip(*words.values(), strict=True))
+    return Agreement(
+        judges=list(judges),
+        answers=len(words),
+        kappas=[statistics.cohen_kappa(by_judge[0], other) for other in by_judge[1:]],
+        alpha=statistics.krippendorff_alpha(list(words.values())),
+        disagreements=[id for id, said in words.items() if len(set(said)) > 1],
+    )
+
+
+def _agreement_lines(found: Agreement) -> list[str]:
+    first, *others = found.judges
+    pairs = [f"{name} {_number(kappa)}" for name, kappa in zip(others, found.kappas, strict=True)]
+    apart = f"{len(found.disagreements)} of {found.answers} answers judged differently"
+    kappas = f"Cohen's kappa of {first} with {', '.join(pairs)}"
+    return [f"{apart}; {kappas}; Krippendorff's alpha {_number(found.alpha)}"]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _groups_of(attempt: Attempt) -> dict[str, str]:
@@ -221,6 +280,7 @@ def _row(name: str, questions: Sequence[Question], seed: int) -> ScoreRow:
         pass_k_interval=interval_of_shares(chances, seed),
         best=fmean(question.correct > 0 for question in judged) if judged else None,
         majority=fmean(question.majority_is_correct() for question in judged) if judged else None,
+        f1=fmean(f1s) if (f1s := [fmean(question.f1s) for question in judged if question.f1s]) else None,
     )
 
 
@@ -231,10 +291,14 @@ def score_table(rows: Sequence[ScoreRow]) -> list[str]:
     """The lines of a table; columns that only several runs fill stand there for several runs alone."""
     k = max(row.k for row in rows)
     head = ["", "questions", "correct", "pass@1", "95 %", "no answer", "unjudged"]
-    several = ["pass@k", "95 %", "best", "majority"]
+    cells = [_cells(row) for row in rows]
+    if any(row.f1 is not None for row in rows):
+        head.append("F1")
+        cells = [[*row_cells, percent(row.f1)] for row_cells, row in zip(cells, rows, strict=True)]
     if k > 1:
-        return columns([head + several, *([*_cells(row), *_cells_of_several(row)] for row in rows)])
-    return columns([head, *map(_cells, rows)])
+        head += ["pass@k", "95 %", "best", "majority"]
+        cells = [[*row_cells, *_cells_of_several(row)] for row_cells, row in zip(cells, rows, strict=True)]
+    return columns([head, *cells])
 
 
 def _cells(row: ScoreRow) -> list[str]:

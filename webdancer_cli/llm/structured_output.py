@@ -6,7 +6,7 @@ a model whose reply does not hold is told why and asked once more.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Protocol, Self, TypeVar, get_origin, runtime_checkable
 
 import msgspec
@@ -57,17 +57,38 @@ async def ask_for_json(
 
     ``rollout`` tells apart on the tape what is asked in the same words several times.
     """
-    messages, schema = [Message("user", fill(template, **values))], response_format(kind)
+    return await ask(chat, kind, fill(template, **values), rollout=rollout)
+
+
+async def ask(
+    chat: ChatModel,
+    kind: type[Value],
+    prompt: str,
+    *,
+    rollout: int = 0,
+    otherwise: Callable[[str], Value | None] = lambda text: None,
+) -> tuple[Value, Usage]:
+    """``ask_for_json`` with a prompt that is filled. ``otherwise`` reads a reply that holds no such JSON, if it can."""
+    messages, schema = [Message("user", prompt)], response_format(kind)
     first = await chat.complete(messages, rollout=rollout, schema=schema)
     try:
-        return parse_as(kind, _said(first)), first.usage
+        return _read(kind, _said(first), otherwise), first.usage
     except Unreadable as fault:
         repair = [*messages, Message("assistant", _said(first)), Message("user", REPAIR.format(fault=fault))]
         try:
             second = await chat.complete(repair, rollout=rollout, schema=schema)
         except ContextFull:
             raise fault from None  # it was so long that there is no room to say what is wrong with it
-    return parse_as(kind, _said(second)), add_usage(first.usage, second.usage)
+    return _read(kind, _said(second), otherwise), add_usage(first.usage, second.usage)
+
+
+def _read(kind: type[Value], text: str, otherwise: Callable[[str], Value | None]) -> Value:
+    try:
+        return parse_as(kind, text)
+    except Unreadable:
+        if (value := otherwise(text)) is None:
+            raise
+        return value
 
 
 def _said(reply: Reply) -> str:

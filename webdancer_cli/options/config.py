@@ -602,6 +602,17 @@ class EvalOptions(DataOptions, PlayerOptions, EpisodeOptions, EncryptedOptions):
     gold: str | None = None
     """With ``grade_only``: file of the questions with their gold answers, found by id or by the question; those that
     no prediction answers are wrong. Without it, the predictions name their gold answers."""
+    benchmark: str | None = None
+    """The evaluation set that ``data`` is, e.g. gaia or browsecomp; if not given, its columns tell. It decides which
+    questions can be played and with which prompt they are judged."""
+    ids: str | None = None
+    """File with one id a line: only these questions (an id of the set's own, such as a task_id, or ours)."""
+    also_judge: list[str] = field(default_factory=list)
+    """Further models that judge what ``judge_model`` is asked about, each as MODEL or MODEL=URL, at the judge's
+    endpoint if no URL is given. Their agreement is told; the score is the first judge's."""
+    judge_check: bool = True
+    """Ask each judge first about a right and a wrong answer to a question of our own, and refuse one that cannot tell
+    them apart."""
     by: list[str] = field(default_factory=list)
     """Columns of the questions to break scores down by; by default language, topic and the like, where they are
     there. Level and type always are."""

@@ -10,7 +10,7 @@ The file of attempts is all that the scores need: ``scores.from_attempts(jsonl.r
 them again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -19,6 +19,7 @@ from webdancer_cli.agent.custom_tools import load_tools
 from webdancer_cli.agent.episode import FAILED_ENDINGS, Limits, Policy, play
 from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.tools import Tools
+from webdancer_cli.benchmarks import Loader
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, Stopped, drop_duplicates
 from webdancer_cli.data.pipeline import run_pipeline as flow_run
@@ -29,14 +30,15 @@ from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import Outage, Reject, UsageError
 from webdancer_cli.grading import unjudged
 from webdancer_cli.grading.anatomy import dissect
-from webdancer_cli.grading.exact_match import Judge, MatchJudge
+from webdancer_cli.grading.exact_match import METHOD, Judge, MatchJudge
 from webdancer_cli.grading.format import format_ok
 from webdancer_cli.grading.groups import groups_of
+from webdancer_cli.grading.model_judge import ModelJudge
 from webdancer_cli.grading.predictions import (
     Prediction,
+    Questions,
     attempt_of,
     no_attempt,
-    read_gold,
     read_predictions,
 )
 from webdancer_cli.grading.scores import Scoreboard, Scores
@@ -62,38 +64,49 @@ async def run(
     *,
     web: Web | None = None,
     summariser: Summariser | None = None,
+    others: Sequence[Judge] = (),
 ) -> tuple[RunStats, Scores]:
     """Play, grade and score. Raises UsageError for prompts, a corpus or an ``out`` that cannot work.
 
     With ``resume`` the scores cover the attempts of the earlier run, too. ``web`` is the live one; without it,
-    options.web names a corpus. With ``grade_only`` there is neither a ``policy`` nor a web.
+    options.web names a corpus. With ``grade_only`` there is neither a ``policy`` nor a web. ``others`` are further
+    judges; all that are models are tried out before anything is played.
     """
     json_file.check_writable(options.report, options.data, options.out, options.rejects, options.gold)
     if options.gold and not options.grade_only:
         raise UsageError(f"--gold {options.gold}: has the gold answers of predictions; add --grade-only")
-    judge = judge or MatchJudge()
+    judge, loader = judge or MatchJudge(), Loader(options.benchmark, options.ids)
     player = None if options.grade_only else Player(options, policy, web, summariser)
+    if options.judge_check:
+        await _try_out(judge, *others)
     with (
         unjudged.drop_unjudged(options.out, options.resume),
         RecordWriter("eval", options.out, options.rejects, resume=options.resume) as output,
     ):
-        grader = Grader(options, judge, output, _earlier(options.out) if output.done else Scoreboard())
+        grader = Grader(options, [judge, *others], output, _earlier(options.out) if output.done else Scoreboard())
         if player:
-            stats = await _play(options, player, grader, output, progress)
+            stats = await _play(options, player, grader, output, progress, loader)
         else:
-            stats = await _grade(options, grader, output, progress)
+            stats = await _grade(options, grader, output, progress, loader)
     scores = grader.board.scores(options.seed)
     json_file.write(options.report, report(options, scores, stats))
     return stats, scores
 
 
-class Grader:
-    """Judges attempts, dissects them, and counts them."""
+async def _try_out(*judges: Judge) -> None:
+    """Raises UsageError for a model that cannot judge: before anything was spent on episodes."""
+    for judge in judges:
+        if isinstance(judge, ModelJudge):
+            await judge.check()
 
-    def __init__(self, options: config.EvalOptions, judge: Judge, output: RecordWriter, board: Scoreboard):
+
+class Grader:
+    """Judges attempts, dissects them, and counts them. The first judge's verdict counts."""
+
+    def __init__(self, options: config.EvalOptions, judges: Sequence[Judge], output: RecordWriter, board: Scoreboard):
         self.board = board
         self._by = options.by
-        self._judge = judge
+        self._judge, *self._others = judges
         self._sink = output
 
     async def graded(self, prediction: Prediction) -> list[Attempt]:
@@ -101,9 +114,12 @@ class Grader:
         qa, attempt = prediction
         verdict, stop = await unjudged.verdict_or_stop(self._judge, qa, attempt.answer)
         unjudged.count_verdict(verdict, self._sink.stats)
+        asked = verdict.method != METHOD and not stop
         attempt = msgspec.structs.replace(
             attempt,
             verdict=verdict,
+            verdicts=[await other.judge(qa, attempt.answer) for other in self._others] if asked else [],
+            confidence=verdict.confidence if attempt.confidence is None else attempt.confidence,
             groups=groups_of(qa, self._by) or attempt.groups,
             extra={**attempt.extra, **seal_marks(qa.extra)},
         )
@@ -177,13 +193,19 @@ def _web(options: config.EvalOptions, prompts: PromptSet) -> Web:
 
 
 async def _play(
-    options: config.EvalOptions, player: Player, grader: Grader, output: RecordWriter, progress: Progress | None
+    options: config.EvalOptions,
+    player: Player,
+    grader: Grader,
+    output: RecordWriter,
+    progress: Progress | None,
+    loader: Loader,
 ) -> RunStats:
     async def work(item: QuestionRun) -> list[Attempt]:
         return await grader.graded(await player.play(item))
 
     report_rejected(player.web, output.reject_line)
-    asked = read_questions(options.data, output.reject_line, _terms(options))
+    read = read_questions(options.data, output.reject_line, _terms(options))
+    asked = loader.questions(read, output.reject)
     questions = take_shard(asked, options.shard, options.limit, lambda qa: qa.id)
     items = runs(drop_duplicates(questions, output), options.runs)
     return await flow_run(items, work, output, jobs=options.jobs, key=player.key, progress=progress)
@@ -209,9 +231,9 @@ def runs(questions: Iterable[QA], count: int) -> Iterator[QuestionRun]:
 
 
 async def _grade(
-    options: config.EvalOptions, grader: Grader, output: RecordWriter, progress: Progress | None
+    options: config.EvalOptions, grader: Grader, output: RecordWriter, progress: Progress | None, loader: Loader
 ) -> RunStats:
-    gold = read_gold(options.gold, SealTerms(options.reveal, options.canary)) if options.gold else None
+    gold = _gold(options, output, loader) if options.gold else None
     read = read_predictions(options.data, gold, output.reject_line, _terms(options))
     part = take_shard(read, options.shard, options.limit, lambda prediction: prediction.qa.id)
 
@@ -225,6 +247,12 @@ async def _grade(
         return prediction.attempt.id
 
     return await flow_run(predictions(), grader.graded, output, jobs=options.jobs, key=key, progress=progress)
+
+
+def _gold(options: config.EvalOptions, output: RecordWriter, loader: Loader) -> Questions:
+    assert options.gold
+    read = read_questions(options.gold, terms=SealTerms(options.reveal, options.canary))
+    return Questions(options.gold, loader.questions(read, output.reject))
 
 
 def report(options: config.EvalOptions, scores: Scores, stats: RunStats) -> dict[str, object]:
