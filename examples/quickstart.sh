@@ -116,7 +116,7 @@ reinforce() {
 
 evaluate() {   # evaluate NAME MODEL: greedy, on the questions of the unseen world
   webdancer eval --data "$WORK/test.jsonl" --web "$WORK/unseen-pages.jsonl" --model "$2" $EPISODE \
-    --resume --out "$WORK/eval-$1.jsonl"
+    --resume --out "$WORK/eval-$1.jsonl" --card "$WORK/card-$1.json"
 }
 
 evaluate_closed_book() {   # what the model answers without a single page
@@ -138,6 +138,9 @@ step eval-demonstrator evaluate demonstrator builtin
 
 say "what RL changed, question by question"
 webdancer compare "$WORK/eval-sft.jsonl" "$WORK/eval-rl.jsonl" --report "$WORK/sft-rl.json" --out "$WORK/changed.jsonl"
+
+say "the card of the last evaluation, verified: its files, its records, its verdicts and its numbers"
+webdancer verify "$WORK/card-rl.json"
 
 say "accuracy on ${EVAL_QUESTIONS} questions about a world that no stage had seen, in $((SECONDS / 60)) min $((SECONDS % 60)) s"
 python3 table.py base="$WORK/eval-base.jsonl" sft="$WORK/eval-sft.jsonl" rl="$WORK/eval-rl.jsonl" \

@@ -29,7 +29,20 @@ def test_help_lists_the_commands_in_pipeline_order(webdancer: Webdancer) -> None
     done = webdancer("--help")
     listed = re.findall(r"^  (\w+)  ", done.stdout.split("Commands:")[1], re.MULTILINE)
     assert done.returncode == 0
-    assert listed == ["crawlqa", "e2hqa", "lint", "sample", "filter", "sft", "rl", "eval", "compare", "world", "tape"]
+    assert listed == [
+        "crawlqa",
+        "e2hqa",
+        "lint",
+        "sample",
+        "filter",
+        "sft",
+        "rl",
+        "eval",
+        "compare",
+        "verify",
+        "world",
+        "tape",
+    ]
 
 
 @pytest.mark.parametrize("command", settings.COMMANDS)

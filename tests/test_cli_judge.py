@@ -215,6 +215,21 @@ def test_a_recorded_run_is_replayed_byte_for_byte_without_the_network(
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and key.encode() in path.read_bytes()]
 
 
+def test_a_judged_run_is_verified_from_its_card_and_its_tape_alone(
+    webdancer: Webdancer, tmp_path: Path, offline: dict[str, str]
+) -> None:
+    with endpoint() as served:
+        done = webdancer(*evaluating(served.url, "--tape", "run.tape", "--card", "card.json"))
+    assert done.returncode in (0, 1), done.stderr
+    verified = webdancer("verify", "card.json", **offline)
+    assert (verified.returncode, verified.stdout) == (0, ""), verified.stdout + verified.stderr
+    assert "12 verified, 0 faults" in verified.stderr and "as they stand" not in verified.stderr
+    text = (tmp_path / "out").read_text()
+    (tmp_path / "out").write_text(text.replace('"outcome":"correct"', '"outcome":"wrong"', 1))
+    verified = webdancer("verify", "card.json", **offline)
+    assert verified.returncode == 1 and "graded anew 'correct' by model:judge judge compact:" in verified.stdout
+
+
 def test_a_budget_stops_the_judge_and_resume_asks_about_the_rest_only(webdancer: Webdancer, tmp_path: Path) -> None:
     write(tmp_path / "t.jsonl", [played(n, "It is Dolvek.") for n in range(8)])
     with endpoint() as served:

@@ -19,6 +19,8 @@ JUDGE, JUDGE_WITH_CONFIDENCE, JUDGE_CHINESE, JUDGE_SET = (
     "judge.md", "judge_confidence.md", "judge_chinese.md", "judge_set.md",
 )  # fmt: skip
 """Prompts of the judge."""
+NAME = "benchmark"
+"""The field of an attempt that names its set."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ def named(name: str | None) -> Benchmark | None:
 
 
 def told_by(qa: QA) -> Benchmark | None:
-    """The set that a question's columns tell, if they do."""
+    """The set that a question's columns tell, if they do, or that an attempt at it remembers."""
+    if (name := qa.extra.get(NAME)) in BENCHMARKS:
+        return BENCHMARKS[str(name)]
     columns = {name.casefold() for name in qa.extra}
     return next((found for found in BENCHMARKS.values() if found.columns and found.columns <= columns), None)
 

@@ -23,6 +23,7 @@ from webdancer_cli.options import config, flags, settings
 from webdancer_cli.terminal.exit_codes import is_first_rank, run_to_exit_code
 from webdancer_cli.wiring import (
     CommandRun,
+    _judging_chat,
     _prompts,
     open_author,
     open_chats,
@@ -96,7 +97,7 @@ def _outputs_held(options: Any) -> AbstractContextManager[None]:
     """Tapes are held by SQLite, call by call: several runs may record on one."""
     if isinstance(options, config.TrainingOptions | config.WorldOptions):
         return locks.hold_outputs([], [options.out])
-    if not isinstance(options, config.DataOptions | config.Compare):
+    if not isinstance(options, config.DataOptions | config.Compare | config.Verify):
         return nullcontext()
     files = options.outputs()
     if isinstance(options, config.CrawlqaOptions):
@@ -309,7 +310,9 @@ def eval_(options: config.EvalOptions, run: CommandRun) -> int:
         if options.dry_run:
             return run.plan(options, chat_pool)
         with run.progress() as progress:
-            playing = stage.run(options, policy, progress, judge, web=web, summariser=summariser, others=others)
+            playing = stage.run(
+                options, policy, progress, judge, web=web, summariser=summariser, others=others, tape=chat_pool.tape
+            )
             stats, scores = run_stage(playing, policy, web, chat_pool)
         report_failures(run, summariser, judge)
     run.table(scores.table())
@@ -328,6 +331,45 @@ def compare(options: config.Compare, run: CommandRun) -> int:
 
     run.table(stage.run(options).table())
     return EXIT_OK
+
+
+@command
+def verify(options: config.Verify, run: CommandRun) -> int:
+    """Verify a run card: files, records and tape by their digests, verdicts anew, every number computed again.
+
+    \b
+    webdancer eval --data qa.jsonl --web pages.jsonl --model builtin --out attempts.jsonl --card card.json
+    webdancer verify card.json
+    """
+    from webdancer_cli.stages import verify as stage
+
+    judged = _judged_options(options.file)
+    if not judged:
+        return run.end(run_stage(stage.run(options)))
+    with open_chats(judged, judged.jobs, run) as chat_pool:
+        chat = _judging_chat(judged, chat_pool)
+        assert chat is not None  # they name a judge
+        judges: dict[str, Judge] = {}
+
+        def judging(prompt: str) -> "Judge":
+            if prompt not in judges:
+                judges[prompt] = _model_judge(judged, chat, prompt)
+            return judges[prompt]
+
+        return run.end(run_stage(stage.run(options, judging=judging), chat_pool))
+
+
+def _judged_options(path: str) -> "config.EvalOptions | None":
+    """The options of the run that a card is of, to ask its judge again: from its tape alone. None if there is none."""
+    from webdancer_cli.report import card
+
+    given = card.read(path)["options"] if path else {}
+    known = set(config.EvalOptions.__dataclass_fields__)
+    options = config.EvalOptions(**{name: value for name, value in given.items() if name in known})
+    if not (options.judge_model and options.tape and Path(options.tape).is_file()):
+        return None
+    options.tape_mode, options.max_cost, options.max_tokens = "replay", None, None
+    return options
 
 
 @command

@@ -121,6 +121,14 @@ class Tape:
             for key, kind, label, recorded_at, size in rows:
                 yield Exchange(key=key, kind=kind, label=label, recorded_at=recorded_at, bytes=size)
 
+    def digests(self) -> Iterator[tuple[str, str]]:
+        """The key of every entry, and a digest of all that it holds."""
+        with self._telling():
+            rows = self._database.execute("SELECT key, kind, label, recorded_at, value FROM exchanges ORDER BY key")
+            for row in rows:
+                parts = (part if isinstance(part, bytes) else str(part).encode() for part in row)
+                yield row[0], hashlib.sha256(b"\x1f".join(parts)).hexdigest()
+
     def merge(self, path: str) -> int:
         """Copy what another tape has and this one lacks; the number of copies."""
         if Path(path).resolve() == Path(self.path).resolve():

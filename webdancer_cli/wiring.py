@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from webdancer_cli.tape import Tape
     from webdancer_cli.web.live.live_web import LiveWeb
     from webdancer_cli.web.live.recorded_web import RecordedWeb
-from webdancer_cli.cli import _model_judge
+    from webdancer_cli.grading.model_judge import ModelJudge
 
 SHOWN_CHARS = 300
 """What is shown of the last failure; all of it stands in the rejects."""
@@ -242,14 +242,16 @@ def open_summariser(options: "config.SampleOptions | config.EvalOptions", chat_p
 
 
 def _model_judge(
-    options: "config.SampleOptions | config.EvalOptions | config.RlOptions | config.FilterOptions", chat: "ChatClient"
+    options: "config.SampleOptions | config.EvalOptions | config.RlOptions | config.FilterOptions",
+    chat: "ChatClient",
+    prompt: str | None = None,
 ) -> "ModelJudge":
-    """Of a benchmark that is named, its prompt; else what a question comes from tells."""
+    """With a prompt that is named, or of a benchmark that is; else what a question comes from tells."""
     from webdancer_cli.data import benchmarks
     from webdancer_cli.grading.model_judge import ModelJudge
 
     named = benchmarks.named(options.benchmark) if isinstance(options, config.EvalOptions) else None
-    return ModelJudge(chat, _prompts(options.prompts), named.judge if named else None)
+    return ModelJudge(chat, _prompts(options.prompts), prompt or (named.judge if named else None))
 
 
 def open_other_judges(options: config.EvalOptions, chat_pool: "ChatPool") -> "list[Judge]":

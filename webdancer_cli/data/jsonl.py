@@ -325,7 +325,7 @@ def _id(value: dict[str, Any]) -> str:
     return str(value.get("id", ""))
 
 
-def write_records(path: str, records: Iterable[Record]) -> int:
+def write_records(path: str, records: Iterable[msgspec.Struct]) -> int:
     """Write all records to a file; the number written."""
     with LineWriter(path) as writer:
         for record in records:

@@ -161,6 +161,16 @@ class PlayerOptions(ModelOptions, JudgeOptions):
 
 
 @dataclass(kw_only=True)
+class VerifyOptions(Options):
+    """Verify a run card."""
+
+    file: str = ""
+    """The card: a file that ``eval --card`` wrote. Its files are looked for where they were, from this folder."""
+    out: str = "-"
+    """File for what is not as the card says, or "-" for stdout."""
+
+
+@dataclass(kw_only=True)
 class CompareOptions(Options):
     """Compare two evaluations of the same questions."""
 
@@ -618,6 +628,9 @@ class EvalOptions(DataOptions, PlayerOptions, EpisodeOptions, EncryptedOptions):
     there. Level and type always are."""
     report: str | None = None
     """File for the scores as JSON."""
+    card: str | None = None
+    """File for the run card: what the scores were made with, and digests by which ``verify`` finds what was changed.
+    Needs ``out``."""
     timings: bool = False
     """Keep the wall-clock seconds of every model and tool call in the record. Replays are then not the same bytes."""
     jobs: PositiveInt = 64

@@ -36,6 +36,7 @@ COMMANDS: dict[str, type] = {
     "rl": config.RlOptions,
     "eval": config.EvalOptions,
     "compare": config.Compare,
+    "verify": config.Verify,
     "world": config.WorldOptions,
     "tape": config.TapeOptions,
 }

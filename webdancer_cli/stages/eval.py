@@ -11,6 +11,7 @@ them again.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -19,12 +20,12 @@ from webdancer_cli.agent.custom_tools import load_tools
 from webdancer_cli.agent.episode import FAILED_ENDINGS, Limits, Policy, play
 from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.tools import Tools
-from webdancer_cli.benchmarks import Loader
+from webdancer_cli.benchmarks import NAME, Loader, is_set_answer, told_by
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, Stopped, drop_duplicates
 from webdancer_cli.data.pipeline import run_pipeline as flow_run
 from webdancer_cli.data.questions import read_questions
-from webdancer_cli.data.records import QA, Anatomy, Attempt, Trajectory, trajectory_id
+from webdancer_cli.data.records import QA, Anatomy, Attempt, Trajectory, content_id, trajectory_id
 from webdancer_cli.data.sealed import SealTerms, seal_marks
 from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import Outage, Reject, UsageError
@@ -44,7 +45,8 @@ from webdancer_cli.grading.predictions import (
 from webdancer_cli.grading.scores import Scoreboard, Scores
 from webdancer_cli.options import config
 from webdancer_cli.prompts import PromptSet, load_for
-from webdancer_cli.report import json_file
+from webdancer_cli.report import card, json_file
+from webdancer_cli.tape import Tape
 from webdancer_cli.web.corpus import Corpus, report_rejected
 from webdancer_cli.web.protocols import Web
 
@@ -65,6 +67,7 @@ async def run(
     web: Web | None = None,
     summariser: Summariser | None = None,
     others: Sequence[Judge] = (),
+    tape: Tape | None = None,
 ) -> tuple[RunStats, Scores]:
     """Play, grade and score. Raises UsageError for prompts, a corpus or an ``out`` that cannot work.
 
@@ -72,9 +75,7 @@ async def run(
     options.web names a corpus. With ``grade_only`` there is neither a ``policy`` nor a web. ``others`` are further
     judges; all that are models are tried out before anything is played.
     """
-    json_file.check_writable(options.report, options.data, options.out, options.rejects, options.gold)
-    if options.gold and not options.grade_only:
-        raise UsageError(f"--gold {options.gold}: has the gold answers of predictions; add --grade-only")
+    _check(options)
     judge, loader = judge or MatchJudge(), Loader(options.benchmark, options.ids)
     player = None if options.grade_only else Player(options, policy, web, summariser)
     if options.judge_check:
@@ -89,8 +90,20 @@ async def run(
         else:
             stats = await _grade(options, grader, output, progress, loader)
     scores = grader.board.scores(options.seed)
-    json_file.write(options.report, report(options, scores, stats))
+    told = report(options, scores, stats)
+    json_file.write(options.report, told)
+    json_file.write(options.card, card_of(options, told, player, [judge, *others], tape) if options.card else None)
     return stats, scores
+
+
+def _check(options: config.EvalOptions) -> None:
+    others = (options.data, options.out, options.rejects, options.gold)
+    json_file.check_writable(options.report, options.card, *others)
+    json_file.check_writable(options.card, *others, flag="--card")
+    if options.card and options.out == jsonl.STDIN:
+        raise UsageError(f"--card {options.card}: needs --out FILE: the attempts are what it is verified by")
+    if options.gold and not options.grade_only:
+        raise UsageError(f"--gold {options.gold}: has the gold answers of predictions; add --grade-only")
 
 
 async def _try_out(*judges: Judge) -> None:
@@ -121,13 +134,19 @@ class Grader:
             verdicts=[await other.judge(qa, attempt.answer) for other in self._others] if asked else [],
             confidence=verdict.confidence if attempt.confidence is None else attempt.confidence,
             groups=groups_of(qa, self._by) or attempt.groups,
-            extra={**attempt.extra, **seal_marks(qa.extra)},
+            extra={**attempt.extra, **seal_marks(qa.extra), **_set_of(qa)},
         )
         attempt.anatomy = anatomy_of(attempt) if attempt.messages and attempt.agent != "none" else None
         self.board.add(attempt)
         if stop:
             raise Stopped(stop, [attempt])
         return [attempt]
+
+
+def _set_of(qa: QA) -> dict[str, str]:
+    """What a judge has to know of the question's set when it grades the attempt anew."""
+    benchmark = told_by(qa)
+    return ({NAME: benchmark.name} if benchmark else {}) | ({"answer_type": "Set Answer"} if is_set_answer(qa) else {})
 
 
 def anatomy_of(attempt: Attempt) -> Anatomy:
@@ -253,6 +272,37 @@ def _gold(options: config.EvalOptions, output: RecordWriter, loader: Loader) -> 
     assert options.gold
     read = read_questions(options.gold, terms=SealTerms(options.reveal, options.canary))
     return Questions(options.gold, loader.questions(read, output.reject))
+
+
+def card_of(
+    options: config.EvalOptions,
+    told: dict[str, object],
+    player: "Player | None",
+    judges: Sequence[Judge],
+    tape: Tape | None,
+) -> dict[str, object]:
+    """All that the scores were made with, for ``verify``."""
+    prompts = load_for(options)
+    named = {name: getattr(options, name) for name in ("data", "gold", "ids", "prices", "web", "model", "prompts")}
+    files = {name: path for name, path in named.items() if path and path != jsonl.STDIN and Path(path).exists()}
+    words = {name: content_id(text) for name, text in prompts.files.items()}
+    return card.with_digests(
+        {
+            "card": card.VERSION,
+            "made_with": card.made_with(),
+            "options": dict(vars(options)),
+            "files": {name: card.described(path) for name, path in files.items()},
+            "prompts": {"set": prompts.id, "files": words},
+            "model": player.policy.name if player else "",
+            "web": player.web.name if player else "",
+            "summariser": options.summariser_model or "",
+            "judges": [getattr(judge, "method", judge.name) for judge in judges],
+            "attempts": {"path": options.out, "lines": card.line_digests(options.out)},
+            "tape": {"path": tape.path, "exchanges": card.exchange_digests(tape.digests())} if tape else None,
+            "not_scored": told["not_scored"],
+            "scores": {name: value for name, value in told.items() if name not in ("data", "agent", "not_scored")},
+        }
+    )
 
 
 def report(options: config.EvalOptions, scores: Scores, stats: RunStats) -> dict[str, object]:
