@@ -443,3 +443,19 @@ def test_the_questions_of_a_benchmark_that_need_a_picture_are_left_out(folder: P
     stats, scores = run(folder)
     assert scores.overall.questions == 3 and stats.reasons == {"not_text_only": 1} and stats.exit_code == 0
     assert [row.name for row in scores.by_level] == ["level 1", "level 2", "level 4"]
+
+
+def test_pages_that_give_the_question_away_are_kept_back_and_counted(folder: Path) -> None:
+    asked = "When was the old town of Kemlo in the north founded?"
+    jsonl.write_records(str(folder / "qa.jsonl"), [QA(question=asked, answer="1200")])
+    copied = Page(url="http://127.0.0.1/copy", title="Founded", text=f"Q: {asked} A: 1200, founded")
+    jsonl.write_records(str(folder / "pages.jsonl"), [copied])
+    look = render_turn(Turn(thought="Look.", call=ToolCall("visit", {"url": [copied.url], "goal": "founded"})))
+    policy = Scripted({asked: [look, answer("1200")]})
+    _, scores = run(folder, policy)
+    assert asked in attempts(folder)[0].messages[-2].content and scores.conduct.leaks == 0
+    _, scores = run(folder, policy, leak_guard=True)
+    (graded,) = attempts(folder)
+    assert graded.leaks == [copied.url] and scores.conduct.leaks == 1
+    assert f"{copied.url}: this page cannot be read" in graded.messages[-2].content
+    assert "in 1 runs a page gave the question away" in scores.table()

@@ -243,6 +243,7 @@ class Attempt(Record, kw_only=True):
     ``evidence`` is the question's, ``groups`` names those of its own columns that scores are broken down by, and
     ``agent`` is what played: the whole "react" agent, or a baseline of one call. ``verdicts`` are those of further
     judges, which count for their agreement alone. ``confidence``, from 0 to 1, is the policy's own, if it gave one.
+    ``leaks`` has the addresses that the leak guard kept back, and "canary" if a tool showed a set's canary.
     """
 
     id: str
@@ -271,6 +272,7 @@ class Attempt(Record, kw_only=True):
     verdicts: list[Verdict] = []
     evidence: list[Evidence] = []
     confidence: float | None = None
+    leaks: list[str] = []
     anatomy: Anatomy | None = None
 
 

@@ -62,7 +62,8 @@ class Searching(NamedTuple):
 class Conduct:
     """The means over all ``attempts`` (of those that can tell), and counts.
 
-    ``failures`` counts wrong episodes by why they failed, ``bases`` by what that was told from. Costs are of all
+    ``failures`` counts wrong episodes by why they failed, ``bases`` by what that was told from, and ``leaks`` those in
+    which a page gave the question away. Costs are of all
     attempts together, in US dollars, None where no price is known.
     """
 
@@ -71,6 +72,7 @@ class Conduct:
     endings: dict[str, int]
     failures: dict[str, int]
     bases: dict[str, int]
+    leaks: int
     searching: Searching | None
     cost: float | None
     judge_cost: float | None
@@ -106,6 +108,8 @@ class Conduct:
         if found := self.searching:
             rank = f", the best at rank {found.rank:.1f}" if found.rank else ""
             lines[-1] += f"; a search call lists {percent(found.recall)} of them{rank}"
+        if self.leaks:
+            lines.append(f"in {self.leaks} runs a page gave the question away, or a canary was seen")
         if self.failures:
             told = ", ".join(f"{count} by the {basis}" for basis, count in self.bases.items())
             lines.append(f"wrong because: {listed(self.failures)} (told {told})")
@@ -116,7 +120,7 @@ class ConductTotals:
     """Collects attempts one by one, eight bytes of each measure."""
 
     def __init__(self) -> None:
-        self._attempts = 0
+        self._attempts = self._leaks = 0
         self._asked = KeySet()
         self._values = {name: array("d") for name in MEASURES}
         self._endings: Counter[str] = Counter()
@@ -128,6 +132,7 @@ class ConductTotals:
     def add(self, attempt: Attempt) -> None:
         self._attempts += 1
         self._endings[attempt.ending] += 1
+        self._leaks += bool(attempt.leaks)
         for name, measure in MEASURES.items():
             if (value := measure(attempt)) is not None:
                 self._values[name].append(value)
@@ -160,6 +165,7 @@ class ConductTotals:
             endings=ranked(self._endings),
             failures=ranked(self._failures),
             bases=ranked(self._bases),
+            leaks=self._leaks,
             searching=self._searching(),
             cost=math.fsum(self._costs) if self._costs else None,
             judge_cost=math.fsum(self._judge_costs) if self._judge_costs else None,

@@ -620,6 +620,9 @@ class EvalOptions(DataOptions, PlayerOptions, EpisodeOptions, EncryptedOptions):
     also_judge: list[str] = field(default_factory=list)
     """Further models that judge what ``judge_model`` is asked about, each as MODEL or MODEL=URL, at the judge's
     endpoint if no URL is given. Their agreement is told; the score is the first judge's."""
+    leak_guard: bool = False
+    """Keep pages from the policy that give the question away: where data sets are published, with a set's canary, or
+    with the question itself. They are counted."""
     judge_check: bool = True
     """Ask each judge first about a right and a wrong answer to a question of our own, and refuse one that cannot tell
     them apart."""

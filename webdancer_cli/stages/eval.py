@@ -18,6 +18,7 @@ import msgspec
 from webdancer_cli.agent.baselines import Baseline, NoWeb, prompts_id
 from webdancer_cli.agent.custom_tools import load_tools
 from webdancer_cli.agent.episode import FAILED_ENDINGS, Limits, Policy, play
+from webdancer_cli.agent.leak_guard import LeakGuard, canaries_of, saw_canary
 from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.benchmarks import NAME, Loader, is_set_answer, told_by
@@ -49,6 +50,9 @@ from webdancer_cli.report import card, json_file
 from webdancer_cli.tape import Tape
 from webdancer_cli.web.corpus import Corpus, report_rejected
 from webdancer_cli.web.protocols import Web
+
+SAW_CANARY = "canary"
+"""Among the leaks of an attempt: a tool showed a canary."""
 
 
 class QuestionRun(msgspec.Struct):
@@ -136,6 +140,8 @@ class Grader:
             groups=groups_of(qa, self._by) or attempt.groups,
             extra={**attempt.extra, **seal_marks(qa.extra), **_set_of(qa)},
         )
+        if saw_canary(attempt.messages, canaries_of(qa)) and SAW_CANARY not in attempt.leaks:
+            attempt.leaks = [*attempt.leaks, SAW_CANARY]
         attempt.anatomy = anatomy_of(attempt) if attempt.messages and attempt.agent != "none" else None
         self.board.add(attempt)
         if stop:
@@ -177,27 +183,31 @@ class Player:
         self.web = web or _web(options, self.prompts)
         self._tools = Tools(self.web, self.prompts, own_tools, summariser)
         self._date, self._timings = options.date or "", options.timings
+        self._is_guarded = options.leak_guard
 
     def key(self, item: QuestionRun) -> str:
         return trajectory_id(item.qa.id, item.index, self.policy.name, prompts_id(self.agent, self.prompts))
 
     async def play(self, item: QuestionRun) -> Prediction:
         """Raises Reject for an episode that failed for reasons of its servers."""
+        guard = LeakGuard(self.web, item.qa) if self._is_guarded else None
         try:
-            played = await self._episode(item)
+            played = await self._episode(item, self._tools.over(guard) if guard else self._tools)
         except Outage as error:
             raise Reject("tool_abort", str(error)) from None
         if played.ending in FAILED_ENDINGS:
             raise Reject(played.ending, played.extra["error"])
-        return Prediction(item.qa, attempt_of(played, well_formed=self._is_well_formed(played), agent=self.agent))
+        attempt = attempt_of(played, well_formed=self._is_well_formed(played), agent=self.agent)
+        attempt.leaks = guard.kept_back if guard else []
+        return Prediction(item.qa, attempt)
 
-    async def _episode(self, item: QuestionRun) -> Trajectory:
+    async def _episode(self, item: QuestionRun, tools: Tools) -> Trajectory:
         qa, rollout = item.qa, item.index
         if self.agent != "react":
-            baseline = Baseline(self.agent, self.policy, self._tools, self.prompts, self._limits)
+            baseline = Baseline(self.agent, self.policy, tools, self.prompts, self._limits)
             return await baseline.play(qa, rollout, timings=self._timings)
         return await play(
-            qa, self.policy, self._tools, self.prompts, self._limits, rollout, date=self._date, timings=self._timings
+            qa, self.policy, tools, self.prompts, self._limits, rollout, date=self._date, timings=self._timings
         )
 
     def _is_well_formed(self, played: Trajectory) -> bool:
