@@ -53,6 +53,18 @@ def test_what_is_there_is_done_and_tells_what_an_episode_takes(tmp_path: Path, q
     assert "mean of 2 episodes" in plan.basis
 
 
+def test_a_baseline_is_one_call_and_grading_alone_asks_the_judges_only(tmp_path: Path, questions: str) -> None:
+    plan = works(config.EvalOptions(data=questions, agent="none", runs=2, also_judge=["k"]))
+    assert [(role, work.calls) for role, work in plan.items()] == [
+        ("teacher", 20), ("summariser", 0), ("judge", 20), ("judge 2", 20),
+    ]  # fmt: skip
+    predictions = written(
+        tmp_path / "p.jsonl", *({"question": f"{n}?", "answer": "X", "prediction": "Y"} for n in range(3))
+    )
+    grading = dry_run.plan_run(config.EvalOptions(data=predictions, grade_only=True))
+    assert (grading.records, [work.role for work in grading.works]) == (3, ["judge"])
+
+
 def test_limit_and_shard_bound_the_input(questions: str) -> None:
     assert dry_run.plan_run(config.EvalOptions(data=questions, limit=4, runs=2)).records == 8
     parts = [dry_run.plan_run(config.SampleOptions(data=questions, shard=f"{n}/3")).records for n in (1, 2, 3)]

@@ -170,7 +170,8 @@ def _of_episodes(options: config.SampleOptions | config.EvalOptions) -> RunPlan:
     rollouts = options.n if isinstance(options, config.SampleOptions) else options.runs
     episodes = max(0, _input(options) * rollouts - _earlier(options))
     calls, tokens_in, tokens_out, basis = _of_one_episode(options)
-    visits = episodes * calls * VISITS
+    has_tools = isinstance(options, config.SampleOptions) or options.agent not in PROMPTS
+    visits = episodes * calls * VISITS if has_tools else 0
     works = [
         RoleWork("teacher", episodes * calls, tokens_in / calls, tokens_out / calls),
         RoleWork("summariser", visits, _tokens_of(options.prompts, "summariser") + PAGE_TOKENS, NOTE_TOKENS),

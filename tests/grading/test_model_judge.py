@@ -12,7 +12,7 @@ from scripted_chat import Scripted
 
 from webdancer_cli.data.records import QA, Message, Usage
 from webdancer_cli.errors import BudgetSpent, ModelError, ServiceRefused, UsageError
-from webdancer_cli.grading.model_judge import SHOWN_CHARS, ModelJudge
+from webdancer_cli.grading.model_judge import SHOWN_CHARS, ModelJudge, RuleJudge
 from webdancer_cli.prompts import load
 
 PROMPTS = load("default")
@@ -327,6 +327,12 @@ async def test_an_answer_that_is_a_set_is_graded_item_by_item(
     assert verdict.method.startswith(method) and not chat.replies
     if reply:
         assert "1. Velmora\n2. Kemlo\n3. Talrano" in chat.asked[0]
+
+
+@pytest.mark.parametrize(("answer", "f1"), [("Kemlo, Velmora", 0.8), ("", 0.0), (None, 0.0)])
+async def test_sets_are_graded_by_rule_too(answer: str | None, f1: float) -> None:
+    verdict = await RuleJudge().judge(SET, answer)
+    assert (verdict.outcome, verdict.method, verdict.f1) == ("wrong", "match", pytest.approx(f1))
 
 
 async def test_a_verdict_on_too_few_items_is_none() -> None:

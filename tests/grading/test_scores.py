@@ -189,6 +189,24 @@ def test_every_column_that_is_named_is_a_break_down() -> None:
     assert [row.name for row in from_attempts([first, second]).by_level] == ["(none)", "level hard"]
 
 
+def test_a_break_down_of_many_groups_is_for_the_report() -> None:
+    attempts = [attempt(f"q{n}") for n in range(21)]
+    for number, item in enumerate(attempts):
+        item.groups = {"topic": str(number), "language": "en"}
+    scores = from_attempts(attempts)
+    assert len(scores.groups["topic"]) == 21
+    assert "topic: 3" not in scores.table() and "by topic: 21 groups, in the report" in scores.table()
+    assert "language: en" in scores.table()
+
+
+def test_the_f1_of_sets_has_a_column_where_there_is_one() -> None:
+    attempts = [attempt("a", outcome="wrong"), attempt("b"), attempt("c")]
+    attempts[0].verdict.f1, attempts[1].verdict.f1 = 0.5, 1.0
+    scores = from_attempts(attempts)
+    assert scores.overall.f1 == 0.75 and scores.table().splitlines()[1].endswith("75.0 %")
+    assert "F1" not in from_attempts(attempts[2:]).table()
+
+
 def test_calls_tokens_time_and_cost_are_means_and_sums() -> None:
     attempts = [attempt("a", calls=1), attempt("b", calls=3)]
     for item, cost in zip(attempts, (0.25, 0.5), strict=True):

@@ -13,8 +13,11 @@ from webdancer_cli.data import jsonl
 from webdancer_cli.data.pipeline import RunStats
 from webdancer_cli.data.records import QA, Attempt, Evidence, Message, Page, Rejected, Verdict
 from webdancer_cli.errors import BudgetSpent, ModelError, UsageError
+from webdancer_cli.grading.model_judge import ModelJudge
 from webdancer_cli.grading.scores import Scores, from_attempts
+from webdancer_cli.llm.client import Reply
 from webdancer_cli.options import config
+from webdancer_cli.prompts import load
 from webdancer_cli.stages import eval as stage
 from webdancer_cli.transcript.grammar import ToolCall, Turn, render_turn
 
@@ -459,3 +462,23 @@ def test_pages_that_give_the_question_away_are_kept_back_and_counted(folder: Pat
     assert graded.leaks == [copied.url] and scores.conduct.leaks == 1
     assert f"{copied.url}: this page cannot be read" in graded.messages[-2].content
     assert "in 1 runs a page gave the question away" in scores.table()
+
+
+class Grades:
+    """A judge's model that finds all answers correct but that about Rome."""
+
+    model = "j"
+
+    async def complete(self, messages: Any, *, rollout: int = 0, schema: Any = None) -> Reply:
+        verdict = "wrong" if "Rome" in messages[-1].content else "correct"
+        return Reply(text=json.dumps({"reason": "", "verdict": verdict}))
+
+
+def test_an_attempt_remembers_its_set_so_that_it_is_graded_anew_with_the_same_prompt(folder: Path) -> None:
+    row = {"problem": "Kemlo?", "answer": "The Kemlo", "problem_topic": "Art", "canary": "in the clear"}
+    (folder / "qa.jsonl").write_text(json.dumps(row) + "\n")
+    policy = Scripted({"Kemlo?": [SEARCH, answer("a town called Kemlo")]})
+    run(folder, policy, judge=ModelJudge(Grades(), load("default")))
+    grade(folder, judge=ModelJudge(Grades(), load("default")), data=str(folder / "out"))
+    (first,), (again,) = attempts(folder), jsonl.read_records(str(folder / "graded"), Attempt)
+    assert first.verdict == again.verdict and first.verdict.method.startswith("model:j judge_confidence ")

@@ -93,8 +93,8 @@ class ModelJudge:
 
     async def judge(self, qa: QA, answer: str | None) -> Verdict:
         """Raises RunStopped. A model that fails gives ``unjudged``, with the kind of failure as its detail."""
-        by_rule = exact_match.match_answer(answer, qa.answer, qa.aliases)
-        if answer is None or by_rule.detail != exact_match.NO_MATCH:
+        by_rule = judge_by_rule(qa, answer)
+        if answer is None or not answer.strip() or by_rule.outcome != "wrong":
             return by_rule
         return await self._once(content_id(qa.question, qa.answer, *qa.aliases, answer), qa, answer)
 
@@ -159,9 +159,6 @@ class ModelJudge:
 
     async def _set_verdict(self, qa: QA, answer: str) -> Verdict:
         known = items(qa.answer)
-        found = found_by_rule(answer, known)
-        if found.f1 == 1:
-            return set_verdict(found, exact_match.METHOD)
         numbered = "\n".join(f"{number}. {item}" for number, item in enumerate(known, 1))
         judgement, usage = await ask(self._chat, SetJudgement, self._filled(JUDGE_SET, qa, numbered, answer))
         if len(judgement.named) != len(known):
@@ -196,6 +193,23 @@ class ModelJudge:
 CHECKED = QA(question="What is the capital of France?", answer="Paris")
 CHECKS: list[tuple[str, Outcome]] = [("The capital of France is Paris.", "correct"), ("It is Rome.", "wrong")]
 """What any judge can tell. That no answer is wrong, and the gold answer itself correct, the rules see to."""
+
+
+def judge_by_rule(qa: QA, answer: str | None) -> Verdict:
+    """The verdict by normalised match; of a set item by item."""
+    verdict = exact_match.match_answer(answer, qa.answer, qa.aliases)
+    if verdict.outcome == "unjudged" or not is_set_answer(qa):
+        return verdict
+    return set_verdict(found_by_rule(answer or "", items(qa.answer)), exact_match.METHOD)
+
+
+class RuleJudge:
+    """The judge by rule: instant, free, and blind to paraphrase."""
+
+    name = exact_match.METHOD
+
+    async def judge(self, qa: QA, answer: str | None) -> Verdict:
+        return judge_by_rule(qa, answer)
 
 
 def set_verdict(found: Found, method: str, usage: Usage | None = None) -> Verdict:

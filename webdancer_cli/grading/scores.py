@@ -19,6 +19,9 @@ from webdancer_cli.grading.exact_match import normalise_answer
 from webdancer_cli.grading.statistics import Interval, interval_of_shares, pass_at_k
 from webdancer_cli.grading.table import columns, listed, percent, ranked, span
 
+MOST_ROWS = 20
+"""Of a break-down that a table shows; a report has all."""
+
 
 @dataclass
 class Question:
@@ -126,8 +129,15 @@ class Scores:
 
     def table(self) -> str:
         """A table for reading, and lines on how the episodes went."""
-        rows = [self.overall, *self.by_level, *self.by_type, *(row for rows in self.groups.values() for row in rows)]
-        return "\n".join([*score_table(rows), *self._runs(), *self.conduct.lines(), *self._judging()])
+        short = [rows for rows in self.groups.values() if len(rows) <= MOST_ROWS]
+        rows = [self.overall, *self.by_level, *self.by_type, *(row for rows in short for row in rows)]
+        return "\n".join(
+            [*score_table(rows), *self._left_out(), *self._runs(), *self.conduct.lines(), *self._judging()]
+        )
+
+    def _left_out(self) -> list[str]:
+        long = {name: len(rows) for name, rows in self.groups.items() if len(rows) > MOST_ROWS}
+        return [f"by {name}: {count} groups, in the report" for name, count in long.items()]
 
     def _runs(self) -> list[str]:
         k = self.overall.k

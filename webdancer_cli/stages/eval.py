@@ -32,10 +32,10 @@ from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import Outage, Reject, UsageError
 from webdancer_cli.grading import unjudged
 from webdancer_cli.grading.anatomy import dissect
-from webdancer_cli.grading.exact_match import METHOD, Judge, MatchJudge
+from webdancer_cli.grading.exact_match import METHOD, Judge
 from webdancer_cli.grading.format import format_ok
 from webdancer_cli.grading.groups import groups_of
-from webdancer_cli.grading.model_judge import ModelJudge
+from webdancer_cli.grading.model_judge import ModelJudge, RuleJudge
 from webdancer_cli.grading.predictions import (
     Prediction,
     Questions,
@@ -80,7 +80,7 @@ async def run(
     judges; all that are models are tried out before anything is played.
     """
     _check(options)
-    judge, loader = judge or MatchJudge(), Loader(options.benchmark, options.ids)
+    judge, loader = judge or RuleJudge(), Loader(options.benchmark, options.ids)
     player = None if options.grade_only else Player(options, policy, web, summariser)
     if options.judge_check:
         await _try_out(judge, *others)

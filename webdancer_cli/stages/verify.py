@@ -14,7 +14,8 @@ from webdancer_cli.data import jsonl
 from webdancer_cli.data.pipeline import RunStats
 from webdancer_cli.data.records import Attempt, Rejected
 from webdancer_cli.errors import UsageError
-from webdancer_cli.grading.exact_match import METHOD, Judge, MatchJudge
+from webdancer_cli.grading.exact_match import METHOD, Judge
+from webdancer_cli.grading.model_judge import RuleJudge
 from webdancer_cli.grading.predictions import question_of
 from webdancer_cli.grading.scores import Scoreboard
 from webdancer_cli.options import config
@@ -87,7 +88,7 @@ async def _graded(path: str, judging: Judging | None) -> AsyncIterator[tuple[str
 async def _verdict_fault(attempt: Attempt, judging: Judging | None) -> str:
     told = attempt.verdict
     if told.method == METHOD:
-        judge: Judge = MatchJudge()
+        judge: Judge = RuleJudge()
     elif judging is None or told.outcome == "unjudged":
         return ""
     else:
