@@ -19,7 +19,7 @@ from webdancer_cli.llm.client import Reply
 from webdancer_cli.options import config
 from webdancer_cli.prompts import load
 from webdancer_cli.stages import eval as stage
-from webdancer_cli.transcript.grammar import ToolCall, Turn, render_turn
+from webdancer_cli.transcript.grammar import ToolCall, Turn, render_response, render_turn
 
 NAMES = ["Velmora", "Kemlo", "Talrano", "Nimmek"]
 SEARCH = render_turn(Turn(thought="Look.", call=ToolCall("search", {"query": ["founded"]})))
@@ -482,3 +482,31 @@ def test_an_attempt_remembers_its_set_so_that_it_is_graded_anew_with_the_same_pr
     grade(folder, judge=ModelJudge(Grades(), load("default")), data=str(folder / "out"))
     (first,), (again,) = attempts(folder), jsonl.read_records(str(folder / "graded"), Attempt)
     assert first.verdict == again.verdict and first.verdict.method.startswith("model:j judge_confidence ")
+
+
+def test_episodes_of_others_are_dissected_only_where_their_calls_can_be_read(folder: Path) -> None:
+    asked = {"question": "Kemlo?", "answer": "1200", "prediction": "1300"}
+    theirs = [{"role": "assistant", "content": "Let me search."}, {"role": "tool", "content": "1200"}]
+    ours = [{"role": "assistant", "content": SEARCH}, {"role": "user", "content": render_response("It was 1200.")}]
+    (folder / "p.json").write_text(json.dumps([asked | {"messages": theirs}, asked | {"messages": ours}]))
+    _, scores = grade(folder, data=str(folder / "p.json"))
+    first, second = jsonl.read_records(str(folder / "graded"), Attempt)
+    assert first.anatomy is None and second.anatomy and second.anatomy.failure == "not_used"
+    assert scores.conduct.failures == {"not_used": 1}
+
+
+class Broke(Torn):
+    """Has no money."""
+
+    async def judge(self, qa: QA, answer: str | None) -> Verdict:
+        raise BudgetSpent("--max-cost 1 is spent")
+
+
+def test_a_verdict_is_kept_when_a_further_judge_stops_the_run(folder: Path) -> None:
+    options = config.EvalOptions(
+        data=str(folder / "qa.jsonl"), web=str(folder / "pages.jsonl"), out=str(folder / "out"), jobs=1
+    )
+    stats, scores = asyncio.run(stage.run(options, Scripted(), judge=Says("first"), others=[Broke()]))
+    (kept,) = attempts(folder)
+    assert (kept.verdict.outcome, [more.outcome for more in kept.verdicts]) == ("correct", ["unjudged"])
+    assert stats.stopped == "--max-cost 1 is spent" and scores.agreement is None

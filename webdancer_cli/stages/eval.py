@@ -26,14 +26,14 @@ from webdancer_cli.data import jsonl
 from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, Stopped, drop_duplicates
 from webdancer_cli.data.pipeline import run_pipeline as flow_run
 from webdancer_cli.data.questions import read_questions
-from webdancer_cli.data.records import QA, Anatomy, Attempt, Trajectory, content_id, trajectory_id
+from webdancer_cli.data.records import QA, Anatomy, Attempt, Trajectory, Verdict, content_id, trajectory_id
 from webdancer_cli.data.sealed import SealTerms, seal_marks
 from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import Outage, Reject, UsageError
 from webdancer_cli.grading import unjudged
 from webdancer_cli.grading.anatomy import dissect
 from webdancer_cli.grading.exact_match import METHOD, Judge
-from webdancer_cli.grading.format import format_ok
+from webdancer_cli.grading.format import format_ok, own_turns
 from webdancer_cli.grading.groups import groups_of
 from webdancer_cli.grading.model_judge import ModelJudge, RuleJudge
 from webdancer_cli.grading.predictions import (
@@ -131,18 +131,22 @@ class Grader:
         qa, attempt = prediction
         verdict, stop = await unjudged.verdict_or_stop(self._judge, qa, attempt.answer)
         unjudged.count_verdict(verdict, self._sink.stats)
-        asked = verdict.method != METHOD and not stop
+        verdicts: list[Verdict] = []
+        for other in self._others if verdict.method != METHOD else ():
+            if not stop:
+                more, stop = await unjudged.verdict_or_stop(other, qa, attempt.answer)
+                verdicts.append(more)
         attempt = msgspec.structs.replace(
             attempt,
             verdict=verdict,
-            verdicts=[await other.judge(qa, attempt.answer) for other in self._others] if asked else [],
+            verdicts=verdicts,
             confidence=verdict.confidence if attempt.confidence is None else attempt.confidence,
             groups=groups_of(qa, self._by) or attempt.groups,
             extra={**attempt.extra, **seal_marks(qa.extra), **_set_of(qa)},
         )
         if saw_canary(attempt.messages, canaries_of(qa)) and SAW_CANARY not in attempt.leaks:
             attempt.leaks = [*attempt.leaks, SAW_CANARY]
-        attempt.anatomy = anatomy_of(attempt) if attempt.messages and attempt.agent != "none" else None
+        attempt.anatomy = anatomy_of(attempt) if _can_be_dissected(attempt) else None
         self.board.add(attempt)
         if stop:
             raise Stopped(stop, [attempt])
@@ -153,6 +157,13 @@ def _set_of(qa: QA) -> dict[str, str]:
     """What a judge has to know of the question's set when it grades the attempt anew."""
     benchmark = told_by(qa)
     return ({NAME: benchmark.name} if benchmark else {}) | ({"answer_type": "Set Answer"} if is_set_answer(qa) else {})
+
+
+def _can_be_dissected(attempt: Attempt) -> bool:
+    """Without tools there is nothing to follow, nor where another harness wrote its calls in a way of its own."""
+    if attempt.agent in ("react", "rag"):
+        return bool(attempt.messages)
+    return attempt.agent != "none" and any(turn.call for turn in own_turns(attempt.messages))
 
 
 def anatomy_of(attempt: Attempt) -> Anatomy:
