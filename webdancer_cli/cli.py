@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,13 +23,14 @@ from webdancer_cli.options import config, flags, settings
 from webdancer_cli.terminal.exit_codes import is_first_rank, run_to_exit_code
 from webdancer_cli.wiring import (
     CommandRun,
-    _judging_chat,
-    _prompts,
+    judging_chat,
+    model_judge,
     open_author,
     open_chats,
     open_checker,
     open_critic,
     open_judge,
+    open_other_judges,
     open_policy,
     open_rewriter,
     open_summariser,
@@ -39,7 +40,7 @@ from webdancer_cli.wiring import (
 )
 
 if TYPE_CHECKING:
-    from webdancer_cli.data.pipeline import RunStats
+    from webdancer_cli.grading.exact_match import Judge
 
 RL_JUDGE_CALLS = 64
 """Answers judged at once in ``rl``."""
@@ -97,7 +98,7 @@ def _outputs_held(options: Any) -> AbstractContextManager[None]:
     """Tapes are held by SQLite, call by call: several runs may record on one."""
     if isinstance(options, config.TrainingOptions | config.WorldOptions):
         return locks.hold_outputs([], [options.out])
-    if not isinstance(options, config.DataOptions | config.Compare | config.Verify):
+    if not isinstance(options, config.DataOptions | config.CompareOptions | config.VerifyOptions):
         return nullcontext()
     files = options.outputs()
     if isinstance(options, config.CrawlqaOptions):
@@ -220,7 +221,16 @@ def sample(options: config.SampleOptions, run: CommandRun) -> int:
     """
     from webdancer_cli.stages import sample as stage
 
-    return _play(stage.run, options, run)
+    with open_chats(options, options.jobs, run) as chat_pool:
+        policy, web = open_policy(options, chat_pool, run), open_web(options, chat_pool.tape)
+        summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
+        if options.dry_run:
+            return run.plan(options, chat_pool)
+        with run.progress() as progress:
+            playing = stage.run(options, policy, progress=progress, web=web, summariser=summariser, judge=judge)
+            stats = run_stage(playing, policy, web, chat_pool)
+        report_failures(run, summariser, judge)
+    return run.end(stats, chat_pool)
 
 
 @command
@@ -302,25 +312,28 @@ def eval_(options: config.EvalOptions, run: CommandRun) -> int:
     with open_chats(options, options.jobs, run) as chat_pool:
         policy = None if options.grade_only else open_policy(options, chat_pool, run)
         web = None if options.grade_only else open_web(options, chat_pool.tape)
-        summariser, judge, others = (
-            open_summariser(options, chat_pool),
-            open_judge(options, chat_pool),
-            _other_judges(options, chat_pool),
-        )
+        summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
+        others, recorded = open_other_judges(options, chat_pool), chat_pool.tape
         if options.dry_run:
             return run.plan(options, chat_pool)
         with run.progress() as progress:
             playing = stage.run(
-                options, policy, progress, judge, web=web, summariser=summariser, others=others, tape=chat_pool.tape
+                options,
+                policy,
+                progress=progress,
+                web=web,
+                summariser=summariser,
+                judge=judge,
+                others=others,
+                tape=recorded,
             )
-            stats, scores = run_stage(playing, policy, web, chat_pool)
+            stats = run_stage(playing, policy, web, chat_pool)
         report_failures(run, summariser, judge)
-    run.table(scores.table())
     return run.end(stats, chat_pool)
 
 
 @command
-def compare(options: config.Compare, run: CommandRun) -> int:
+def compare(options: config.CompareOptions, run: CommandRun) -> int:
     """Compare two evaluations question by question: effect, interval, exact test, and how behaviour differs.
 
     \b
@@ -329,12 +342,11 @@ def compare(options: config.Compare, run: CommandRun) -> int:
     """
     from webdancer_cli.stages import compare as stage
 
-    run.table(stage.run(options).table())
-    return EXIT_OK
+    return run.end(stage.run(options))
 
 
 @command
-def verify(options: config.Verify, run: CommandRun) -> int:
+def verify(options: config.VerifyOptions, run: CommandRun) -> int:
     """Verify a run card: files, records and tape by their digests, verdicts anew, every number computed again.
 
     \b
@@ -347,13 +359,13 @@ def verify(options: config.Verify, run: CommandRun) -> int:
     if not judged:
         return run.end(run_stage(stage.run(options)))
     with open_chats(judged, judged.jobs, run) as chat_pool:
-        chat = _judging_chat(judged, chat_pool)
+        chat = judging_chat(judged, chat_pool)
         assert chat is not None  # they name a judge
         judges: dict[str, Judge] = {}
 
         def judging(prompt: str) -> "Judge":
             if prompt not in judges:
-                judges[prompt] = _model_judge(judged, chat, prompt)
+                judges[prompt] = model_judge(judged, chat, prompt)
             return judges[prompt]
 
         return run.end(run_stage(stage.run(options, judging=judging), chat_pool))
@@ -402,24 +414,6 @@ def tape(options: config.TapeOptions, run: CommandRun) -> int:
 
     run.say(stage.run(options).remark)
     return EXIT_OK
-
-
-def _play(
-    stage: "Callable[..., Coroutine[Any, Any, RunStats]]",
-    options: "config.SampleOptions | config.EvalOptions",
-    run: CommandRun,
-) -> int:
-    """Open who plays, who helps and who judges; play; close them."""
-    with open_chats(options, options.jobs, run) as chat_pool:
-        policy, web = open_policy(options, chat_pool, run), open_web(options, chat_pool.tape)
-        summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
-        if options.dry_run:
-            return run.plan(options, chat_pool)
-        with run.progress() as progress:
-            playing = stage(options, policy, progress=progress, web=web, summariser=summariser, judge=judge)
-            stats = run_stage(playing, policy, web, chat_pool)
-        report_failures(run, summariser, judge)
-    return run.end(stats, chat_pool)
 
 
 def run_command(arguments: list[str]) -> int:

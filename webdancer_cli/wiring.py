@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from webdancer_cli.data.pipeline import Progress, RunStats
     from webdancer_cli.grading.critic import Critic
     from webdancer_cli.grading.exact_match import Judge
+    from webdancer_cli.grading.model_judge import ModelJudge
     from webdancer_cli.llm.chat_pool import ChatPool
     from webdancer_cli.llm.client import ChatClient
     from webdancer_cli.prompts import PromptSet
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from webdancer_cli.tape import Tape
     from webdancer_cli.web.live.live_web import LiveWeb
     from webdancer_cli.web.live.recorded_web import RecordedWeb
-    from webdancer_cli.grading.model_judge import ModelJudge
 
 SHOWN_CHARS = 300
 """What is shown of the last failure; all of it stands in the rejects."""
@@ -241,7 +241,7 @@ def open_summariser(options: "config.SampleOptions | config.EvalOptions", chat_p
     return Summariser(chat, load_for(options), options.tool_seconds)
 
 
-def _model_judge(
+def model_judge(
     options: "config.SampleOptions | config.EvalOptions | config.RlOptions | config.FilterOptions",
     chat: "ChatClient",
     prompt: str | None = None,
@@ -250,7 +250,7 @@ def _model_judge(
     from webdancer_cli.data import benchmarks
     from webdancer_cli.grading.model_judge import ModelJudge
 
-    named = benchmarks.named(options.benchmark) if isinstance(options, config.EvalOptions) else None
+    named = benchmarks.benchmark_named(options.benchmark) if isinstance(options, config.EvalOptions) else None
     return ModelJudge(chat, _prompts(options.prompts), prompt or (named.judge if named else None))
 
 
@@ -262,7 +262,7 @@ def open_other_judges(options: config.EvalOptions, chat_pool: "ChatPool") -> "li
     for number, named in enumerate(options.also_judge, 2):
         model, _, url = named.partition("=")
         urls = [url] if url else options.judge_base_url or options.base_url
-        judges.append(_model_judge(options, chat_pool.chat(f"judge {number}", model, urls)))
+        judges.append(model_judge(options, chat_pool.chat(f"judge {number}", model, urls)))
     return judges
 
 
@@ -271,14 +271,14 @@ def open_judge(
     chat_pool: "ChatPool",
 ) -> "Judge | None":
     """The model that judges answers, or None: then they are matched by rule."""
-    if chat := _judging_chat(options, chat_pool):
-        return _model_judge(options, chat)
+    if chat := judging_chat(options, chat_pool):
+        return model_judge(options, chat)
     return None
 
 
 def open_critic(options: config.FilterOptions, chat_pool: "ChatPool") -> "Critic | None":
     """The model that judges a trajectory's quality."""
-    if chat := _judging_chat(options, chat_pool):
+    if chat := judging_chat(options, chat_pool):
         from webdancer_cli.grading.critic import Critic
 
         return Critic(chat, _prompts(options.prompts))
@@ -287,12 +287,12 @@ def open_critic(options: config.FilterOptions, chat_pool: "ChatPool") -> "Critic
 
 def open_checker(options: config.WriterOptions, chat_pool: "ChatPool") -> "ChatClient | None":
     """The model that checks questions, at temperature 0: the judge, or else the one that writes."""
-    if chat := _judging_chat(options, chat_pool):
+    if chat := judging_chat(options, chat_pool):
         return chat
     return chat_pool.chat("judge", options.model, options.base_url) if options.base_url else None
 
 
-def _judging_chat(options: config.JudgeOptions, chat_pool: "ChatPool") -> "ChatClient | None":
+def judging_chat(options: config.JudgeOptions, chat_pool: "ChatPool") -> "ChatClient | None":
     """One for all that it is asked about."""
     if not options.judge_model or "judge" in chat_pool.chats:
         return chat_pool.chats.get("judge")

@@ -23,7 +23,7 @@ class Speaker:
     """Says one line, and remembers what it was shown."""
 
     name = "speaker"
-    room = math.inf
+    remaining_tokens = math.inf
 
     def __init__(self, line: str | Exception):
         self._line = line

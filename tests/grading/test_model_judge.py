@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_chat import Scripted
 
-from webdancer_cli.data.records import QA, Message, Usage
+from webdancer_cli.data.records import QA, Usage
 from webdancer_cli.errors import BudgetSpent, ModelError, ServiceRefused, UsageError
 from webdancer_cli.grading.model_judge import SHOWN_CHARS, ModelJudge, RuleJudge
 from webdancer_cli.prompts import load

@@ -34,7 +34,7 @@ def run(folder: Path, before: list[Attempt], after: list[Attempt], **more: Any) 
     files = [str(folder / name) for name in ("before.jsonl", "after.jsonl")]
     for path, attempts in zip(files, (before, after), strict=True):
         jsonl.write_records(path, attempts)
-    return stage.run(config.Compare(files=files, out=str(folder / "changed.jsonl"), **more))
+    return stage.run(config.CompareOptions(files=files, out=str(folder / "changed.jsonl"), **more)).report
 
 
 def changed(folder: Path) -> list[dict[str, Any]]:
@@ -85,16 +85,17 @@ def test_files_without_a_common_question_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("files", [[], ["a"], ["a", "b", "c"], ["-", "-"], ["missing", "missing"]])
 def test_what_is_no_pair_of_files_is_refused(files: list[str]) -> None:
     with pytest.raises(UsageError):
-        stage.run(config.Compare(files=files))
+        stage.run(config.CompareOptions(files=files))
 
 
 def test_the_output_overwrites_no_input(tmp_path: Path) -> None:
-    jsonl.write_records(str(tmp_path / "a"), side("+"))
-    files = [str(tmp_path / "a"), str(tmp_path / "a")]
-    with pytest.raises(UsageError, match="one of the files to compare"):
-        stage.run(config.Compare(files=files, out=files[0]))
-    with pytest.raises(UsageError, match="already used"):
-        stage.run(config.Compare(files=files, report=files[0]))
+    files = [str(tmp_path / "a"), str(tmp_path / "b")]
+    for path in files:
+        jsonl.write_records(path, side("+"))
+    with pytest.raises(UsageError, match="named twice"):
+        stage.run(config.CompareOptions(files=files, out=files[0]))
+    with pytest.raises(UsageError, match="named twice"):
+        stage.run(config.CompareOptions(files=files, report=files[0]))
 
 
 def test_behaviour_is_compared_question_by_question(tmp_path: Path) -> None:

@@ -345,7 +345,7 @@ def test_a_report_that_cannot_be_written_is_told_before_any_work(folder: Path) -
     policy = Scripted()
     with pytest.raises(UsageError, match="--report"):
         run(folder, policy, report=str(folder / "none" / "x.json"))
-    with pytest.raises(UsageError, match="already used"):
+    with pytest.raises(UsageError, match="named twice"):
         run(folder, policy, report=str(folder / "out"))
     assert policy.played == [] and not (folder / "out").exists()
 
@@ -361,7 +361,8 @@ def test_timings_are_kept_when_asked_for(folder: Path) -> None:
 
 def grade(folder: Path, judge: Any = None, **more: Any) -> tuple[RunStats, Scores]:
     given = {"out": str(folder / "graded"), "rejects": str(folder / "rejects"), "grade_only": True, **more}
-    return asyncio.run(stage.run(config.EvalOptions(**given), judge=judge))
+    stats = asyncio.run(stage.run(config.EvalOptions(**given), judge=judge))
+    return stats, stats.report
 
 
 def test_attempts_are_graded_anew_without_playing(folder: Path) -> None:
@@ -395,7 +396,7 @@ def test_grading_is_resumed_where_the_judge_failed(folder: Path) -> None:
 
 def test_gold_answers_are_for_predictions(folder: Path) -> None:
     with pytest.raises(UsageError, match="--grade-only"):
-        run(folder, gold=str(folder / "qa.jsonl"))
+        run(folder, gold=str(folder / "gold.jsonl"))
 
 
 # ---- several judges, sets
@@ -417,7 +418,7 @@ def test_several_judges_are_held_against_each_other_and_the_first_counts(folder:
     options = config.EvalOptions(
         data=str(folder / "qa.jsonl"), web=str(folder / "pages.jsonl"), out=str(folder / "out")
     )
-    _, scores = asyncio.run(stage.run(options, Scripted(), judge=Says("first", "Nimmek?"), others=others))
+    scores = asyncio.run(stage.run(options, Scripted(), judge=Says("first", "Nimmek?"), others=others)).report
     found = scores.agreement
     assert scores.overall.correct == 3 and found is not None and found.judges == ["first", "second", "third"]
     # Of 4 answers the first two agree on 2: by chance (3·3 + 1·1)/16 = 0.625 of them: (0.5 - 0.625)/0.375 = -1/3
@@ -432,7 +433,7 @@ def test_what_a_rule_decides_says_nothing_about_judges(folder: Path) -> None:
     options = config.EvalOptions(
         data=str(folder / "qa.jsonl"), web=str(folder / "pages.jsonl"), out=str(folder / "out")
     )
-    _, scores = asyncio.run(stage.run(options, Scripted(), others=[Says("second")]))
+    scores = asyncio.run(stage.run(options, Scripted(), others=[Says("second")])).report
     assert scores.agreement is None and attempts(folder)[0].verdicts == []
 
 
@@ -506,7 +507,8 @@ def test_a_verdict_is_kept_when_a_further_judge_stops_the_run(folder: Path) -> N
     options = config.EvalOptions(
         data=str(folder / "qa.jsonl"), web=str(folder / "pages.jsonl"), out=str(folder / "out"), jobs=1
     )
-    stats, scores = asyncio.run(stage.run(options, Scripted(), judge=Says("first"), others=[Broke()]))
+    stats = asyncio.run(stage.run(options, Scripted(), judge=Says("first"), others=[Broke()]))
+    scores = stats.report
     (kept,) = attempts(folder)
     assert (kept.verdict.outcome, [more.outcome for more in kept.verdicts]) == ("correct", ["unjudged"])
     assert stats.stopped == "--max-cost 1 is spent" and scores.agreement is None

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from webdancer_cli.report.card import flat
 
 from webdancer_cli.cli import run_command
 from webdancer_cli.data import jsonl
@@ -18,6 +17,7 @@ from webdancer_cli.grading.model_judge import ModelJudge
 from webdancer_cli.llm.client import Reply
 from webdancer_cli.options import config
 from webdancer_cli.prompts import load
+from webdancer_cli.report.card import flat
 from webdancer_cli.stages import verify as stage
 from webdancer_cli.tape import Tape
 
@@ -48,7 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def verify(**more: Any) -> tuple[RunStats, list[str]]:
-    stats = asyncio.run(stage.run(config.Verify(file="card.json", out="faults.jsonl"), **more))
+    stats = asyncio.run(stage.run(config.VerifyOptions(file="card.json", out="faults.jsonl"), **more))
     return stats, [json.loads(line)["fault"] for line in Path("faults.jsonl").read_bytes().splitlines()]
 
 
@@ -203,6 +203,6 @@ def test_what_is_no_card_is_refused(content: str | None, tmp_path: Path) -> None
     if content is not None:
         path.write_text(content)
     with pytest.raises(UsageError, match=r"x\.json"):
-        asyncio.run(stage.run(config.Verify(file=str(path))))
+        asyncio.run(stage.run(config.VerifyOptions(file=str(path))))
     with pytest.raises(UsageError, match="which card"):
-        asyncio.run(stage.run(config.Verify()))
+        asyncio.run(stage.run(config.VerifyOptions()))

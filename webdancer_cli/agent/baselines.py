@@ -12,12 +12,13 @@ from typing import Literal
 import msgspec
 
 from webdancer_cli.agent.episode import Limits, Policy, play
-from webdancer_cli.agent.tools import Tools, single_line
+from webdancer_cli.agent.tools import Tools
 from webdancer_cli.agent.truncation import estimate_tokens, truncate
 from webdancer_cli.data.pipeline import gather_or_cancel
 from webdancer_cli.data.records import QA, Message, Page, Trajectory, trajectory_id
 from webdancer_cli.errors import Outage, ToolError
 from webdancer_cli.prompts import PromptSet, fill
+from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.web.deadline import within
 from webdancer_cli.web.page_passages import passages_of_page
 from webdancer_cli.web.protocols import Hit
@@ -90,7 +91,7 @@ class Baseline:
             return []
         texts = await gather_or_cancel(self._passages(hit, question) for hit in hits)
         read = [(hit, text) for hit, text in zip(hits, texts, strict=True) if text]
-        return [f"{rank}. [{single_line(hit.title)}]({hit.url})\n{text}" for rank, (hit, text) in enumerate(read, 1)]
+        return [f"{rank}. [{squeeze(hit.title)}]({hit.url})\n{text}" for rank, (hit, text) in enumerate(read, 1)]
 
     async def _passages(self, hit: Hit, question: str) -> str:
         try:

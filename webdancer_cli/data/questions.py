@@ -19,9 +19,9 @@ from webdancer_cli.data import sealed
 from webdancer_cli.data.input_streams import open_input
 from webdancer_cli.data.jsonl import BadLine, report_bad_line
 from webdancer_cli.data.records import QA, Rejected, WrongShape, from_object
+from webdancer_cli.data.rows import RowReader, column, spelled
 from webdancer_cli.data.sealed import NO_SEAL_TERMS, SealTerms
 from webdancer_cli.errors import UsageError
-from webdancer_cli.rows import RowReader, column, spelled
 from webdancer_cli.text.lenient_json import parse_list
 
 QUESTION_NAMES = ("question", "problem", "prompt", "query")

@@ -182,7 +182,7 @@ def _cells(behaviour: Behaviour) -> list[str]:
     return [name, f"{before:,.1f}", f"{after:,.1f}", f"{difference:+,.1f}", f"[{low:,.1f}, {high:,.1f}]"]
 
 
-def compare(before: Side, after: Side, seed: int = 0) -> Comparison:
+def compare_sides(before: Side, after: Side, seed: int = 0) -> Comparison:
     """Raises UsageError when no question is judged on both sides."""
     common = sorted(before.judged() & after.judged())
     if not common:

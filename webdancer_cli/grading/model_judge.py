@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from webdancer_cli.benchmarks import JUDGE, JUDGE_SET, JUDGE_WITH_CONFIDENCE, is_set_answer, told_by
+from webdancer_cli.data.benchmarks import JUDGE, JUDGE_SET, JUDGE_WITH_CONFIDENCE, is_set_answer, told_by
 from webdancer_cli.data.records import QA, Usage, Verdict, content_id
 from webdancer_cli.errors import ModelError, UsageError
 from webdancer_cli.grading import exact_match

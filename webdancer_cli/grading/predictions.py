@@ -27,9 +27,9 @@ from webdancer_cli.data.records import (
     content_id,
     from_object,
 )
+from webdancer_cli.data.rows import RowReader, column
 from webdancer_cli.data.sealed import NO_SEAL_TERMS, SEALED, SealTerms, refuse_taping
 from webdancer_cli.errors import UsageError
-from webdancer_cli.rows import RowReader, column
 
 ANSWER_COLUMNS = (
     "prediction", "model answer", "model response", "predicted answer", "final response", "response", "pred",

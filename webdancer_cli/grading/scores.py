@@ -65,7 +65,7 @@ class ScoreRow:
 
 
 @dataclass
-class Agreement:
+class JudgeAgreement:
     """How far the judges of the same ``answers`` agree. An answer that one of them did not judge is left out.
 
     ``kappas`` are Cohen's, of the first judge with each other one, ``alpha`` is Krippendorff's of all; None where all
@@ -103,7 +103,7 @@ class Scores:
     by_run: list[float]
     judges: dict[str, int]
     calibration: Calibration | None
-    agreement: Agreement | None
+    agreement: JudgeAgreement | None
     conduct: Conduct
 
     @property
@@ -210,7 +210,7 @@ class Scoreboard:
         return Calibration(len(correct), error, statistics.brier(confidences, correct))
 
 
-def _agreement(panels: dict[str, list[tuple[str, str]]]) -> Agreement | None:
+def _agreement(panels: dict[str, list[tuple[str, str]]]) -> JudgeAgreement | None:
     """Of the panels that are whole, judged by the judges of the most."""
     whole = {id: panel for id, panel in panels.items() if all(outcome != "unjudged" for _, outcome in panel)}
     if not whole:
@@ -222,7 +222,7 @@ def _agreement(panels: dict[str, list[tuple[str, str]]]) -> Agreement | None:
         if tuple(method for method, _ in panel) == judges
     }
     by_judge = list(zip(*words.values(), strict=True))
-    return Agreement(
+    return JudgeAgreement(
         judges=list(judges),
         answers=len(words),
         kappas=[statistics.cohen_kappa(by_judge[0], other) for other in by_judge[1:]],
@@ -231,7 +231,7 @@ def _agreement(panels: dict[str, list[tuple[str, str]]]) -> Agreement | None:
     )
 
 
-def _agreement_lines(found: Agreement) -> list[str]:
+def _agreement_lines(found: JudgeAgreement) -> list[str]:
     first, *others = found.judges
     pairs = [f"{name} {_number(kappa)}" for name, kappa in zip(others, found.kappas, strict=True)]
     apart = f"{len(found.disagreements)} of {found.answers} answers judged differently"

@@ -169,6 +169,13 @@ class VerifyOptions(Options):
     out: str = "-"
     """File for what is not as the card says, or "-" for stdout."""
 
+    def outputs(self) -> list[str]:
+        return named_files(self.out)
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        yield from same_file(self.file, self.out)
+
 
 @dataclass(kw_only=True)
 class CompareOptions(Options):
@@ -182,6 +189,15 @@ class CompareOptions(Options):
     """File for the comparison as JSON."""
     seed: int = 0
     """Seed of the bootstraps."""
+
+    def outputs(self) -> list[str]:
+        return named_files(self.out, self.report)
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        if self.files.count("-") > 1:
+            yield "compare: stdin can be one of the two files only"
+        yield from same_file(*self.files, *self.outputs())
 
 
 @dataclass(kw_only=True)
@@ -638,3 +654,16 @@ class EvalOptions(DataOptions, PlayerOptions, EpisodeOptions, EncryptedOptions):
     """Keep the wall-clock seconds of every model and tool call in the record. Replays are then not the same bytes."""
     jobs: PositiveInt = 64
     """Episodes at once."""
+
+    def outputs(self) -> list[str]:
+        return [*super().outputs(), *named_files(self.report, self.card)]
+
+    def also_named(self) -> list[str | None]:
+        return [*super().also_named(), self.gold, self.ids]
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        if self.gold and not self.grade_only:
+            yield f"--gold {self.gold}: has the gold answers of predictions; add --grade-only"
+        if self.card and self.out == "-":
+            yield f"--card {self.card}: needs --out FILE: the attempts are what it is verified by"

@@ -35,8 +35,8 @@ COMMANDS: dict[str, type] = {
     "sft": config.SftOptions,
     "rl": config.RlOptions,
     "eval": config.EvalOptions,
-    "compare": config.Compare,
-    "verify": config.Verify,
+    "compare": config.CompareOptions,
+    "verify": config.VerifyOptions,
     "world": config.WorldOptions,
     "tape": config.TapeOptions,
 }

@@ -16,24 +16,25 @@ from pathlib import Path
 import msgspec
 
 from webdancer_cli.agent.baselines import Baseline, NoWeb, prompts_id
-from webdancer_cli.agent.custom_tools import load_tools
 from webdancer_cli.agent.episode import FAILED_ENDINGS, Limits, Policy, play
 from webdancer_cli.agent.leak_guard import LeakGuard, canaries_of, saw_canary
 from webdancer_cli.agent.summariser import Summariser
+from webdancer_cli.agent.toolbox import open_tools
 from webdancer_cli.agent.tools import Tools
-from webdancer_cli.benchmarks import NAME, Loader, is_set_answer, told_by
 from webdancer_cli.data import jsonl
-from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, Stopped, drop_duplicates
+from webdancer_cli.data.benchmarks import NAME, Loader, is_set_answer, told_by
+from webdancer_cli.data.ordered_map import Stopped
+from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedStats, RunStats, drop_duplicates
 from webdancer_cli.data.pipeline import run_pipeline as flow_run
 from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA, Anatomy, Attempt, Trajectory, Verdict, content_id, trajectory_id
-from webdancer_cli.data.sealed import SealTerms, seal_marks
+from webdancer_cli.data.sealed import SealTerms, seal_marks, terms_of
 from webdancer_cli.data.shards import take_shard
-from webdancer_cli.errors import Outage, Reject, UsageError
+from webdancer_cli.errors import Outage, Reject
 from webdancer_cli.grading import unjudged
 from webdancer_cli.grading.anatomy import dissect
 from webdancer_cli.grading.exact_match import METHOD, Judge
-from webdancer_cli.grading.format import format_ok, own_turns
+from webdancer_cli.grading.format import own_turns, well_formed
 from webdancer_cli.grading.groups import groups_of
 from webdancer_cli.grading.model_judge import ModelJudge, RuleJudge
 from webdancer_cli.grading.predictions import (
@@ -45,10 +46,10 @@ from webdancer_cli.grading.predictions import (
 )
 from webdancer_cli.grading.scores import Scoreboard, Scores
 from webdancer_cli.options import config
-from webdancer_cli.prompts import PromptSet, load_for
+from webdancer_cli.prompts import load_for
 from webdancer_cli.report import card, json_file
 from webdancer_cli.tape import Tape
-from webdancer_cli.web.corpus import Corpus, report_rejected
+from webdancer_cli.web.corpus import report_rejected
 from webdancer_cli.web.protocols import Web
 
 SAW_CANARY = "canary"
@@ -65,21 +66,22 @@ class QuestionRun(msgspec.Struct):
 async def run(
     options: config.EvalOptions,
     policy: Policy | None = None,
-    progress: Progress | None = None,
-    judge: Judge | None = None,
     *,
+    progress: Progress | None = None,
     web: Web | None = None,
     summariser: Summariser | None = None,
+    judge: Judge | None = None,
     others: Sequence[Judge] = (),
     tape: Tape | None = None,
-) -> tuple[RunStats, Scores]:
+) -> ReportedStats[Scores]:
     """Play, grade and score. Raises UsageError for prompts, a corpus or an ``out`` that cannot work.
 
     With ``resume`` the scores cover the attempts of the earlier run, too. ``web`` is the live one; without it,
     options.web names a corpus. With ``grade_only`` there is neither a ``policy`` nor a web. ``others`` are further
     judges; all that are models are tried out before anything is played.
     """
-    _check(options)
+    json_file.check_writable(options.report)
+    json_file.check_writable(options.card, flag="--card")
     judge, loader = judge or RuleJudge(), Loader(options.benchmark, options.ids)
     player = None if options.grade_only else Player(options, policy, web, summariser)
     if options.judge_check:
@@ -97,17 +99,7 @@ async def run(
     told = report(options, scores, stats)
     json_file.write(options.report, told)
     json_file.write(options.card, card_of(options, told, player, [judge, *others], tape) if options.card else None)
-    return stats, scores
-
-
-def _check(options: config.EvalOptions) -> None:
-    others = (options.data, options.out, options.rejects, options.gold)
-    json_file.check_writable(options.report, options.card, *others)
-    json_file.check_writable(options.card, *others, flag="--card")
-    if options.card and options.out == jsonl.STDIN:
-        raise UsageError(f"--card {options.card}: needs --out FILE: the attempts are what it is verified by")
-    if options.gold and not options.grade_only:
-        raise UsageError(f"--gold {options.gold}: has the gold answers of predictions; add --grade-only")
+    return ReportedStats.of(stats, scores)
 
 
 async def _try_out(*judges: Judge) -> None:
@@ -190,9 +182,9 @@ class Player:
         assert policy is not None  # the front door opens one unless options.grade_only
         self.policy = policy
         self.agent = options.agent
-        self.prompts, own_tools, self._limits = load_for(options), load_tools(options.tool), Limits.of(options)
-        self.web = web or _web(options, self.prompts)
-        self._tools = Tools(self.web, self.prompts, own_tools, summariser)
+        web = NoWeb() if options.agent == "none" and not web else web
+        self.prompts, self._tools = open_tools(options, web, summariser)
+        self.web, self._limits = self._tools.web, Limits.of(options)
         self._date, self._timings = options.date or "", options.timings
         self._is_guarded = options.leak_guard
 
@@ -224,12 +216,7 @@ class Player:
     def _is_well_formed(self, played: Trajectory) -> bool:
         if self.agent != "react":
             return not played.repairs and played.ending == "answered"
-        return not played.repairs and format_ok(played.messages, self._tools.schemas)
-
-
-def _web(options: config.EvalOptions, prompts: PromptSet) -> Web:
-    """The corpus; without tools there is nothing to read."""
-    return NoWeb() if options.agent == "none" else Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars)
+        return well_formed(played, self._tools.schemas)
 
 
 async def _play(
@@ -244,15 +231,11 @@ async def _play(
         return await grader.graded(await player.play(item))
 
     report_rejected(player.web, output.reject_line)
-    read = read_questions(options.data, output.reject_line, _terms(options))
+    read = read_questions(options.data, output.reject_line, terms_of(options))
     asked = loader.questions(read, output.reject)
     questions = take_shard(asked, options.shard, options.limit, lambda qa: qa.id)
     items = runs(drop_duplicates(questions, output), options.runs)
     return await flow_run(items, work, output, jobs=options.jobs, key=player.key, progress=progress)
-
-
-def _terms(options: config.EvalOptions) -> SealTerms:
-    return SealTerms(options.reveal, options.canary, bool(options.tape))
 
 
 def _earlier(path: str) -> Scoreboard:
@@ -274,7 +257,7 @@ async def _grade(
     options: config.EvalOptions, grader: Grader, output: RecordWriter, progress: Progress | None, loader: Loader
 ) -> RunStats:
     gold = _gold(options, output, loader) if options.gold else None
-    read = read_predictions(options.data, gold, output.reject_line, _terms(options))
+    read = read_predictions(options.data, gold, output.reject_line, terms_of(options))
     part = take_shard(read, options.shard, options.limit, lambda prediction: prediction.qa.id)
 
     def predictions() -> Iterator[Prediction]:

@@ -7,7 +7,7 @@ from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA
 from webdancer_cli.data.sealed import SealTerms, terms_of
 from webdancer_cli.data.shards import take_shard
-from webdancer_cli.errors import Reject, UsageError
+from webdancer_cli.errors import Reject
 from webdancer_cli.options import config
 from webdancer_cli.report import json_file
 from webdancer_cli.synthesis.linter import BenchmarkNgrams, Linter, LintReport
@@ -19,8 +19,7 @@ def run(options: config.LintOptions, *, progress: Progress | None = None) -> Rep
 
     Raises UsageError when an evaluation file cannot be read or the report not be written.
     """
-    if options.report:
-        _open_report(options.report, "ab")
+    json_file.check_writable(options.report)
     evaluation = _evaluation(options)
     with (
         Repeats(options.similarity) as repeats,

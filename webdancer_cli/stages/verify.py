@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from webdancer_cli.data import jsonl
-from webdancer_cli.data.pipeline import RunStats
+from webdancer_cli.data.pipeline import Progress, RunStats
 from webdancer_cli.data.records import Attempt, Rejected
 from webdancer_cli.errors import UsageError
 from webdancer_cli.grading.exact_match import METHOD, Judge
@@ -32,7 +32,9 @@ class Fault(msgspec.Struct):
     fault: str
 
 
-async def run(options: config.Verify, *, judging: Judging | None = None) -> RunStats:
+async def run(
+    options: config.VerifyOptions, *, progress: Progress | None = None, judging: Judging | None = None
+) -> RunStats:
     """Writes a record for each fault; they count as failures. Raises UsageError for what is no card."""
     if not options.file:
         raise UsageError("verify: which card? Name the file that `webdancer eval --card` wrote")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from webdancer_cli.benchmarks import BENCHMARKS, Loader, is_set_answer, told_by
+from webdancer_cli.data.benchmarks import BENCHMARKS, Loader, is_set_answer, told_by
 from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA, Rejected, to_object
 from webdancer_cli.data.sealed import SealTerms

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from webdancer_cli.binary_tables import binary_rows, is_binary_table
 from webdancer_cli.data import tables
+from webdancer_cli.data.binary_tables import binary_rows, is_binary_table
 from webdancer_cli.data.input_streams import Lines
 from webdancer_cli.data.jsonl import MAX_LINE_BYTES, BadLine, refuse_other_kind, report_bad_line, stream_values
 from webdancer_cli.data.records import Record, Rejected

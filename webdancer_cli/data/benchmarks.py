@@ -89,7 +89,7 @@ BENCHMARKS: dict[str, Benchmark] = dict(
 """By name; where the columns of several fit, the first is meant."""
 
 
-def named(name: str | None) -> Benchmark | None:
+def benchmark_named(name: str | None) -> Benchmark | None:
     """Raises UsageError for a name that is none."""
     if name and name not in BENCHMARKS:
         raise UsageError(f"--benchmark {name}: choose from {', '.join(BENCHMARKS)}")
@@ -116,7 +116,7 @@ class Loader:
     """
 
     def __init__(self, name: str | None = None, ids: str | None = None):
-        self.benchmark = named(name)
+        self.benchmark = benchmark_named(name)
         self._is_named = self.benchmark is not None
         self._wanted = _ids_in(ids) if ids else None
 
