@@ -145,10 +145,14 @@ webdancer verify "$WORK/card-rl.json"
 say "accuracy on ${EVAL_QUESTIONS} questions about a world that no stage had seen, in $((SECONDS / 60)) min $((SECONDS % 60)) s"
 python3 table.py base="$WORK/eval-base.jsonl" sft="$WORK/eval-sft.jsonl" rl="$WORK/eval-rl.jsonl" \
   closed-book="$WORK/eval-closed-book.jsonl" demonstrator="$WORK/eval-demonstrator.jsonl"
+webdancer view base="$WORK/eval-base.jsonl" sft="$WORK/eval-sft.jsonl" rl="$WORK/eval-rl.jsonl" \
+  demonstrator="$WORK/eval-demonstrator.jsonl" "$WORK/sft/metrics.jsonl" "$WORK/rl/metrics.jsonl" "$WORK/rl/rollouts.jsonl" \
+  "$WORK/sft.jsonl" "$WORK/test.jsonl" "$WORK/unseen-pages.jsonl" --title "Quickstart" --out "$WORK/report.html"
 cat <<END
 
 Everything lies in $(realpath "$WORK"):
   world/ unseen/              the two fictional webs              pages.jsonl         what the crawler read
   qa.jsonl                    questions with their evidence       demonstrations.jsonl, sft.jsonl
   sft/ rl/                    checkpoints with metrics.jsonl      eval-*.jsonl        every graded episode
+  report.html                 all of it to look at, in a browser
 END

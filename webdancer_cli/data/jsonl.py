@@ -188,7 +188,7 @@ class LineWriter:
         self._lines = jsonlines.Writer(self._stream, dumps=_dumps, flush=True)
 
     def write(self, record: msgspec.Struct | dict[str, Any]) -> None:
-        self.write_line(_encode(record if isinstance(record, dict) else to_object(record)))
+        self.write_line(encode(record if isinstance(record, dict) else to_object(record)))
 
     def write_line(self, line: bytes) -> None:
         """Write a line that is encoded already, without its line break."""
@@ -227,10 +227,10 @@ class LineWriter:
 
 def _dumps(line: Any) -> bytes:
     """Lines reach ``jsonlines`` encoded, since some must keep their bytes (the authors' own lines)."""
-    return line if isinstance(line, bytes) else _encode(line)
+    return line if isinstance(line, bytes) else encode(line)
 
 
-def _encode(value: Any) -> bytes:
+def encode(value: Any) -> bytes:
     """UTF-8 JSON; half a surrogate pair, which UTF-8 cannot hold, becomes U+FFFD."""
     try:
         return msgspec.json.encode(value)

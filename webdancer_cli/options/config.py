@@ -667,3 +667,22 @@ class EvalOptions(DataOptions, PlayerOptions, EpisodeOptions, EncryptedOptions):
             yield f"--gold {self.gold}: has the gold answers of predictions; add --grade-only"
         if self.card and self.out == "-":
             yield f"--card {self.card}: needs --out FILE: the attempts are what it is verified by"
+
+
+@dataclass(kw_only=True)
+class ViewOptions(RevealOptions):
+    """Look at what the other stages wrote."""
+
+    files: list[str] = field(default_factory=list)
+    """Files of JSON lines: questions, trajectories, attempts, rejects, pages, rollouts, metrics; "-" is stdin. A file
+    is shown by its own name, or by another one: NAME=FILE."""
+    out: str | None = None
+    """File for a report in HTML. Without it, the records are shown here, page by page on a terminal."""
+    title: str = "WebDancer report"
+    """What the report is called."""
+    limit: PositiveInt | None = None
+    """Show the first so many lines of each file only."""
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        yield from same_file(*(name.rpartition("=")[2] for name in self.files), self.out)

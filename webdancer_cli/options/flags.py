@@ -8,10 +8,10 @@ import typer
 from webdancer_cli.options import settings
 from webdancer_cli.options.option_checks import choices, kinds_of, option, plain_type
 
-SHORT = {"model": "-m", "jobs": "-j", "limit": "-n", "n": "-n"}
+SHORT = {"model": "-m", "jobs": "-j", "limit": "-n", "n": "-n", "out": "-o"}
 """Short flags; one letter means the same everywhere, except that ``sample -n`` counts rollouts."""
 
-ARGUMENTS = {"roots": "URL", "file": "FILE", "files": "FILE"}
+ARGUMENTS = {"roots": "URL", "file": "FILE", "files": "FILE..."}
 """Options that stand on the command line without a flag."""
 
 METAVARS = {int: "N", float: "X", str: "TEXT", list: "A,B,..."}

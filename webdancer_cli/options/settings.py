@@ -39,6 +39,7 @@ COMMANDS: dict[str, type] = {
     "verify": config.VerifyOptions,
     "world": config.WorldOptions,
     "tape": config.TapeOptions,
+    "view": config.ViewOptions,
 }
 """The commands in pipeline order, and what each can be told."""
 

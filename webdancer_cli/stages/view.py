@@ -1,0 +1,101 @@
+"""``webdancer view``: what the other stages wrote, as one HTML file or in the terminal."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.pipeline import Progress, RunStats
+from webdancer_cli.data.records import Rejected, WrongShape
+from webdancer_cli.errors import UsageError
+from webdancer_cli.options import config
+from webdancer_cli.report import terminal
+from webdancer_cli.report.model import Report, ReportBuilder
+
+
+def write(options: config.ViewOptions, to_file: Callable[[Report, str], None], progress: Progress | None = None) -> RunStats:
+    """Write the report ``to_file``. A line that cannot be read is counted as failed, and the report is on the others.
+
+    Raises UsageError for files that are not there, and where no line is anything that could be shown.
+    """
+    names, paths = _named(options)
+    if any(_is_same_file(path, options.out) for path in paths):
+        raise UsageError(f"--out {options.out}: one of the files to look at; name another file")
+    stats = RunStats()
+    builder = ReportBuilder(options.title, names, reveal=options.reveal)
+    for source, line in _lines(paths, options.limit, stats):
+        try:
+            stats.counts["not shown" if builder.add(source, line.value) == "other" else "shown"] += 1
+        except WrongShape as error:
+            _fail(stats, Rejected(reason="wrong_shape", detail=f"{line.name}: {error}"))
+        if progress:
+            progress.step(stats.counts["shown"], None, line.name)
+    if not stats.counts["shown"]:
+        raise UsageError(f"nothing to show: {stats.last_failure or 'none of the lines is a record'}")
+    to_file(builder.report(), str(options.out))
+    stats.remark = f"{options.out}: {Path(str(options.out)).stat().st_size / 1e6:.1f} MB; open it in a browser"
+    return stats
+
+
+def show(options: config.ViewOptions) -> RunStats:
+    """Show the records in the terminal, or as plain text where the output goes elsewhere."""
+    _, paths = _named(options)
+    stats = RunStats()
+    with terminal.screen() as screen:
+        for _, line in _lines(paths, options.limit, stats):
+            try:
+                screen.show(line.name, line.value, reveal=options.reveal)
+                stats.counts["shown"] += 1
+            except WrongShape as error:
+                _fail(stats, Rejected(reason="wrong_shape", detail=f"{line.name}: {error}"))
+    return stats
+
+
+def _lines(paths: list[str], limit: int | None, stats: RunStats) -> Iterator[tuple[int, jsonl.Line]]:
+    """The number of the file, and its line; what is no JSON is counted as failed."""
+    for source, path in enumerate(paths):
+        for number, line in enumerate(jsonl.read_values(path, lambda bad: _fail(stats, bad)), 1):
+            yield source, line
+            if number == limit:
+                break
+
+
+def _fail(stats: RunStats, bad: Rejected) -> None:
+    stats.failed += 1
+    stats.reasons[bad.reason] += 1
+    stats.last_failure = bad.detail
+
+
+def _named(options: config.ViewOptions) -> tuple[list[str], list[str]]:
+    """The names of the files and their paths: NAME=FILE, else the shortest end of the path that tells them apart."""
+    if not options.files:
+        raise UsageError("which files? Name those that the other stages wrote, or - for stdin")
+    given = [_split(argument) for argument in options.files]
+    for _, path in given:
+        if path != jsonl.STDIN and not Path(path).is_file():
+            raise UsageError(f"{path}: no such file: name a file of JSON lines")
+    paths = [path for _, path in given]
+    taken = {name for name, _ in given}
+    short = [Path(path).name if name in taken else name for name, path in zip(short_names(paths), paths, strict=True)]
+    return [name or short[number] for number, (name, _) in enumerate(given)], paths
+
+
+def _split(argument: str) -> tuple[str, str]:
+    """A file that is there keeps its equals signs."""
+    name, equals, path = argument.partition("=")
+    return (name, path) if equals and path and not Path(argument).is_file() else ("", argument)
+
+
+def short_names(paths: list[str]) -> list[str]:
+    """The shortest ends of the paths, without their endings, that differ: "sft/metrics" and "rl/metrics"."""
+    parts = [Path(path).with_suffix("").parts if path != jsonl.STDIN else ("stdin",) for path in paths]
+    longest = max(map(len, parts), default=0)
+    for depth in range(1, longest + 1):
+        names = ["/".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return list(paths)
+
+
+def _is_same_file(path: str, out: Any) -> bool:
+    return path != jsonl.STDIN and Path(path).resolve() == Path(str(out)).resolve()
