@@ -36,9 +36,13 @@ def test_each_kind_says_what_matters(value: Any, said: list[str]) -> None:
     assert "\x1b" not in text
 
 
-def test_a_terminal_gets_colours_and_a_pipe_gets_whole_lines() -> None:
+def test_a_terminal_gets_colours_and_broken_lines_and_a_pipe_gets_whole_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
     page = {"url": "http://example.org/", "title": "T", "text": "word " * 100}
-    assert "\x1b[" in shown(page, colours=True)
+    text = shown(page, colours=True)
+    assert "\x1b[" in text
+    # 11 words of 5 characters and 4 of indentation fit into 60 columns: 100 words take 10 lines
+    assert [line[:8] for line in text.splitlines() if "word" in line] == ["    word"] * 10
     assert "word " * 99 in shown(page)
 
 

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import msgspec
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from webdancer_cli.data.records import QA, Attempt, Evidence, Message, Page, Trajectory, WrongShape
@@ -27,6 +28,7 @@ from webdancer_cli.transcript.grammar import parse_turn, response_text
 
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _OUTCOMES = {"correct": "bold green", "wrong": "bold red", "unjudged": "bold yellow"}
+_INDENT = "    "
 Lines = Iterator[Text]
 
 
@@ -63,7 +65,10 @@ class Screen:
             emoji=False,
         )
         for line in lines:
-            console.print(line, soft_wrap=not self._colours)
+            if self._colours and line.plain.startswith(_INDENT):  # what is broken at the width stays indented
+                console.print(Padding(line[len(_INDENT) :], (0, 0, 0, len(_INDENT)), expand=False))
+            else:
+                console.print(line, soft_wrap=not self._colours)
         return file.getvalue()
 
 
@@ -132,7 +137,7 @@ def _named(name: str, text: object, style: str = "") -> Text:
 
 def _indented(text: str, style: str = "") -> Lines:
     for line in printable(text).split("\n"):
-        yield Text("    " + line, style=style)
+        yield Text(_INDENT + line, style=style)
 
 
 def _trajectory(record: Trajectory) -> Lines:
