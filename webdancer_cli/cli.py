@@ -429,11 +429,11 @@ def view(options: config.ViewOptions, run: CommandRun) -> int:
     from webdancer_cli.stages import view as stage
 
     if options.out is None:
-        return run.end(stage.show(options))
+        return run.end(stage.run(options))
     from webdancer_cli.report import html  # needs the extra that the terminal does not
 
     with locks.hold_outputs([options.out]), run.progress() as progress:
-        stats = stage.write(options, html.write, progress)
+        stats = stage.run(options, progress=progress, to_file=html.write_html)
     return run.end(stats)
 
 

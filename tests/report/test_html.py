@@ -49,7 +49,7 @@ class Elements(HTMLParser):
 def page(tmp_path: Path) -> Elements:
     builder = ReportBuilder(HOSTILE, [HOSTILE])
     builder.add(0, trajectory(answer=HOSTILE, model=HOSTILE))
-    html.write(builder.report(), str(tmp_path / "report.html"))
+    html.write_html(builder.report(), str(tmp_path / "report.html"))
     return Elements((tmp_path / "report.html").read_text("utf-8"))
 
 
@@ -94,10 +94,10 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         builder = ReportBuilder("Title", ["f"])
         builder.add(0, trajectory())
-        html.write(builder.report(), str(tmp_path / name))
+        html.write_html(builder.report(), str(tmp_path / name))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_a_file_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> None:
     with pytest.raises(WebdancerError, match="could not be written"):
-        html.write(ReportBuilder("", []).report(), str(tmp_path / "missing" / "report.html"))
+        html.write_html(ReportBuilder("", []).report(), str(tmp_path / "missing" / "report.html"))

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from report_records import QUOTE, attempt, question, trajectory
 
-from webdancer_cli.report.terminal import Screen, printable
+from webdancer_cli.report.terminal import Pager, printable
 
 
 def shown(value: Any, *, colours: bool = False) -> str:
     stream = StringIO()
-    Screen(stream, colours=colours).show("x.jsonl:1", value)
+    Pager(stream, colours=colours).show("x.jsonl:1", value)
     return stream.getvalue()
 
 

@@ -37,7 +37,7 @@ def test_files_of_every_kind_make_one_report(tmp_path: Path) -> None:
         written(tmp_path / "mixed.jsonl", trajectory(), question(), {"what": "else"}),
     ]
     out = tmp_path / "report.html"
-    stats = view.write(config.ViewOptions(files=files, out=str(out)), html.write)
+    stats = view.run(config.ViewOptions(files=files, out=str(out)), to_file=html.write_html)
     found = index(out)
     assert [source["name"] for source in found["sources"]] == [
         "sft/metrics",
@@ -51,7 +51,7 @@ def test_files_of_every_kind_make_one_report(tmp_path: Path) -> None:
 
 def test_a_line_that_cannot_be_read_is_counted_and_the_report_is_on_the_others(tmp_path: Path) -> None:
     path = written(tmp_path / "t.jsonl", trajectory(), "{torn\n", trajectory(ending="bored"))
-    stats = view.write(config.ViewOptions(files=[path], out=str(tmp_path / "r.html")), html.write)
+    stats = view.run(config.ViewOptions(files=[path], out=str(tmp_path / "r.html")), to_file=html.write_html)
     assert (stats.counts["shown"], stats.reasons, stats.exit_code) == (1, {"broken_line": 1, "wrong_shape": 1}, 1)
 
 
@@ -73,7 +73,7 @@ def test_files_are_called_by_the_shortest_names_that_differ(paths: list[str], na
     [
         ([], "which files"),
         (["gone.jsonl"], "no such file"),
-        (["report.html"], "name another file"),
+        (["report.html"], "named twice"),
         (["empty.jsonl"], "nothing to show"),
     ],
 )
@@ -84,7 +84,7 @@ def test_what_makes_no_report_is_refused(
     written(tmp_path / "report.html", question())
     written(tmp_path / "empty.jsonl")
     with pytest.raises(UsageError, match=said):
-        view.write(config.ViewOptions(files=files, out="report.html"), html.write)
+        view.run(config.ViewOptions(files=files, out="report.html"), to_file=html.write_html)
 
 
 def test_on_a_pipe_records_are_plain_text_from_stdin_too(webdancer: Webdancer, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class EpisodeEntry(msgspec.Struct, array_like=True, kw_only=True):
     at: Address = (0, 0)
 
 
-class Step(msgspec.Struct, omit_defaults=True, kw_only=True):
+class ShownTurn(msgspec.Struct, omit_defaults=True, kw_only=True):
     """One message of the thread. Of an assistant turn, ``text`` is what was written where that needed repair."""
 
     role: str
@@ -50,7 +50,7 @@ class Step(msgspec.Struct, omit_defaults=True, kw_only=True):
 class Thread(msgspec.Struct, omit_defaults=True, kw_only=True):
     """An episode as it is read. ``facts`` are what else the record says, in the order of reading."""
 
-    steps: list[Step]
+    steps: list[ShownTurn]
     method: str = ""
     detail: str = ""
     aliases: list[str] = []
@@ -142,7 +142,7 @@ def _thread(record: Trajectory | Attempt, keep: Keep) -> Thread:
     )
 
 
-def _steps(messages: list[Message], calls: list[ModelCall], keep: Keep) -> list[Step]:
+def _steps(messages: list[Message], calls: list[ModelCall], keep: Keep) -> list[ShownTurn]:
     turn, steps = 0, []
     for message in messages:
         if message.role == "assistant":
@@ -150,15 +150,15 @@ def _steps(messages: list[Message], calls: list[ModelCall], keep: Keep) -> list[
             steps.append(_turn(message.content, tokens, keep))
             turn += 1
         elif (observed := response_text(message.content)) is not None:
-            steps.append(Step(role="tool", text=keep(observed)))
+            steps.append(ShownTurn(role="tool", text=keep(observed)))
         else:
-            steps.append(Step(role=message.role, text=keep(message.content)))
+            steps.append(ShownTurn(role=message.role, text=keep(message.content)))
     return steps
 
 
-def _turn(content: str, tokens: int, keep: Keep) -> Step:
+def _turn(content: str, tokens: int, keep: Keep) -> ShownTurn:
     turn = parse_turn(content)
-    return Step(
+    return ShownTurn(
         role="assistant",
         text=keep(content) if turn.repairs else "",
         thought=keep(turn.thought),

@@ -18,7 +18,7 @@ from webdancer_cli.report.model import Report
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
-def write(report: Report, path: str) -> None:
+def write_html(report: Report, path: str) -> None:
     """Write the report. Raises WebdancerError where the file cannot be written."""
     style, script = _asset("report.css"), _asset("report.js")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)

@@ -15,7 +15,7 @@ def check_writable(path: str | None, *others: str | None, flag: str = "--report"
         _open(path, "ab", flag=flag)
 
 
-def write(path: str | None, values: object) -> None:
+def write_json(path: str | None, values: object) -> None:
     """Write ``values`` if there is a ``path``."""
     if path:
         _open(path, "wb", msgspec.json.format(msgspec.json.encode(values), indent=2) + b"\n")

@@ -43,7 +43,7 @@ class PageEntry(msgspec.Struct, array_like=True, kw_only=True):
     at: Address = (0, 0)
 
 
-class PageText(msgspec.Struct, omit_defaults=True, kw_only=True):
+class ShownPage(msgspec.Struct, omit_defaults=True, kw_only=True):
     text: Text
     facts: list[tuple[str, str]] = []
 
@@ -86,7 +86,7 @@ def _facts(qa: QA, rejected: Rejected | None) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in [*said, *named, *others] if value]
 
 
-def of_page(page: Page, source: int, keep: Keep) -> tuple[PageEntry, PageText]:
+def of_page(page: Page, source: int, keep: Keep) -> tuple[PageEntry, ShownPage]:
     entry = PageEntry(url=page.url, source=source, title=page.title, chars=len(page.text), links=len(page.links))
     named = [("fetched", page.fetched_at), ("links from the root", str(page.depth)), ("sha256", page.sha256)]
-    return entry, PageText(text=keep(page.text), facts=[(name, text) for name, text in named if text])
+    return entry, ShownPage(text=keep(page.text), facts=[(name, text) for name, text in named if text])

@@ -37,7 +37,7 @@ def printable(text: str) -> str:
     return _STEERING.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
-class Screen:
+class Pager:
     """Writes records to standard output or into a pager. Raises ClosedPipe when the reader has gone."""
 
     def __init__(self, stream: IO[str], *, colours: bool):
@@ -73,21 +73,21 @@ class Screen:
 
 
 @contextmanager
-def screen() -> Iterator[Screen]:
+def screen() -> Iterator[Pager]:
     """Where records are shown: in ``$PAGER``, else in less, on a terminal; on standard output elsewhere."""
     if not sys.stdout.isatty():
-        yield Screen(sys.stdout, colours=False)
+        yield Pager(sys.stdout, colours=False)
         return
     command = shlex.split(os.environ.get("PAGER") or "less")
     environment = {"LESS": "FRX", **os.environ}
     try:
         pager = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, encoding="utf-8", env=environment)
     except OSError:
-        yield Screen(sys.stdout, colours=True)
+        yield Pager(sys.stdout, colours=True)
         return
     assert pager.stdin is not None
     try:
-        yield Screen(pager.stdin, colours=True)
+        yield Pager(pager.stdin, colours=True)
     finally:
         _close(pager)
 

@@ -18,7 +18,7 @@ def run(options: config.CompareOptions, *, progress: Progress | None = None) -> 
     comparison = compare_sides(before, after, options.seed)
     changed = list(changes(before, after))
     jsonl.write_records(options.out, changed)
-    json_file.write(options.report, comparison.values())
+    json_file.write_json(options.report, comparison.values())
     stats = RunStats()
     stats.counts["changed"] = len(changed)
     return ReportedStats.of(stats, comparison)

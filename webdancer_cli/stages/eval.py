@@ -97,8 +97,8 @@ async def run(
             stats = await _grade(options, grader, output, progress, loader)
     scores = grader.board.scores(options.seed)
     told = report(options, scores, stats)
-    json_file.write(options.report, told)
-    json_file.write(options.card, card_of(options, told, player, [judge, *others], tape) if options.card else None)
+    json_file.write_json(options.report, told)
+    json_file.write_json(options.card, card_of(options, told, player, [judge, *others], tape) if options.card else None)
     return ReportedStats.of(stats, scores)
 
 

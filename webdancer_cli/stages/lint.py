@@ -34,7 +34,7 @@ def run(options: config.LintOptions, *, progress: Progress | None = None) -> Rep
             _judge(qa, linter, output)
             if progress:
                 progress.step(output.stats.counts["in"], options.limit, output.stats.summary())
-        json_file.write(options.report, linter.report.values())
+        json_file.write_json(options.report, linter.report.values())
         return ReportedStats.of(output.stats, linter.report)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.pipeline import Progress, RunStats
@@ -13,14 +12,24 @@ from webdancer_cli.report import terminal
 from webdancer_cli.report.model import Report, ReportBuilder
 
 
-def write(options: config.ViewOptions, to_file: Callable[[Report, str], None], progress: Progress | None = None) -> RunStats:
+def run(
+    options: config.ViewOptions,
+    *,
+    progress: Progress | None = None,
+    to_file: Callable[[Report, str], None] | None = None,
+) -> RunStats:
+    """A report by ``to_file``, which is ``report.html.write_html``; without it the records go to the terminal."""
+    return _write(options, to_file, progress) if to_file else _show(options)
+
+
+def _write(
+    options: config.ViewOptions, to_file: Callable[[Report, str], None], progress: Progress | None = None
+) -> RunStats:
     """Write the report ``to_file``. A line that cannot be read is counted as failed, and the report is on the others.
 
     Raises UsageError for files that are not there, and where no line is anything that could be shown.
     """
     names, paths = _named(options)
-    if any(_is_same_file(path, options.out) for path in paths):
-        raise UsageError(f"--out {options.out}: one of the files to look at; name another file")
     stats = RunStats()
     builder = ReportBuilder(options.title, names, reveal=options.reveal)
     for source, line in _lines(paths, options.limit, stats):
@@ -37,7 +46,7 @@ def write(options: config.ViewOptions, to_file: Callable[[Report, str], None], p
     return stats
 
 
-def show(options: config.ViewOptions) -> RunStats:
+def _show(options: config.ViewOptions) -> RunStats:
     """Show the records in the terminal, or as plain text where the output goes elsewhere."""
     _, paths = _named(options)
     stats = RunStats()
@@ -95,7 +104,3 @@ def short_names(paths: list[str]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return list(paths)
-
-
-def _is_same_file(path: str, out: Any) -> bool:
-    return path != jsonl.STDIN and Path(path).resolve() == Path(str(out)).resolve()
