@@ -42,6 +42,11 @@ HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 HEAVY = {"torch", "transformers", "peft", "vllm", "safetensors", "tokenizers"}
 ONLY_IN = {"trafilatura": {"web/extract/html_page.py"}, "bm25s": {"web/corpus.py"}}
 
+NAMED_IN = {
+    "webdancer_cli.training.transformers_engine": {"training/engines.py"},
+}
+"""Modules that stand behind a protocol, and the one file that may name them."""
+
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 
@@ -132,6 +137,12 @@ def test_a_library_with_one_door_enters_through_it() -> None:
     found = [(name, brought.split(".")[0]) for name, path in each_file() for _, brought in imports(path)]
     doors = {library: {name for name, brought in found if brought == library} for library in ONLY_IN}
     assert all(doors[library] <= ONLY_IN[library] for library in ONLY_IN)
+
+
+def test_what_stands_behind_a_protocol_is_named_in_one_file() -> None:
+    found = [(name, brought) for name, path in each_file() for _, brought in imports(path)]
+    for module, doors in NAMED_IN.items():
+        assert {name for name, brought in found if brought.startswith(module)} == doors
 
 
 LAZY = {"cli.py", "wiring.py"}

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from webdancer_cli.data.jsonl import write_records
 from webdancer_cli.data.records import QA, Message, Trajectory
 from webdancer_cli.errors import UsageError
-from webdancer_cli.training.distributed import ProcessGroup, join_process_group
+from webdancer_cli.training.distributed import ProcessGroup, process_group
 
 ROOT = Path(__file__).parents[2]
 TOWNS = ["Arlen", "Bost", "Corvin", "Dunmar", "Elst", "Farrow", "Gant", "Holm"]
@@ -53,7 +53,7 @@ def ranks(count: int, *arguments: str, stdin: str | None = None) -> "subprocess.
 
 
 def test_a_lone_process_is_a_world_of_its_own() -> None:
-    with join_process_group() as world:
+    with process_group() as world:
         assert world.is_main and world.size == 1
         assert world.from_main(lambda: 3) == 3
         assert world.total(1.5, 2.0) == [1.5, 2.0]

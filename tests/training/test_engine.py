@@ -191,6 +191,18 @@ async def test_a_cancelled_call_leaves_the_others_alone():
     engine.refresh()
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"), [({"lm_head.bias": 1}, "does not know"), ({"lm_head.weight": 0}, "lacks")]
+)
+async def test_weights_that_are_not_the_models_are_refused_and_the_version_stays(changed: dict[str, int], told: str):
+    engine = tiny_engine()
+    state = tiny_model(seed=1).state_dict() | {name: torch.zeros(3) for name, count in changed.items() if count}
+    given = {name: tensor for name, tensor in state.items() if changed.get(name, 1)}
+    with pytest.raises(RuntimeError, match=told):
+        await engine.load_weights(given.items(), version=1)
+    assert engine.version == 0
+
+
 async def test_weights_cannot_change_under_a_live_call_and_old_keys_are_dropped():
     engine = tiny_engine()
     prompt = prompt_of(12, 0)
@@ -199,7 +211,8 @@ async def test_weights_cannot_change_under_a_live_call_and_old_keys_are_dropped(
     with pytest.raises(RuntimeError, match="1 calls are under way"):
         engine.refresh()
     first = await call
-    engine.load_weights(tiny_model(seed=1).state_dict())
+    await engine.load_weights(tiny_model(seed=1).state_dict().items(), version=7)
+    assert engine.version == 7
     later = prompt + first.ids + [7, 8]
     second = await engine.generate(later, SamplingParams(max_tokens=5), row="a")
     assert second.cached == 0

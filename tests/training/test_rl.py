@@ -25,9 +25,9 @@ from webdancer_cli.training.batches import pad
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.logprobs import Scorer, token_logprobs
 from webdancer_cli.training.models import load_trainable
+from webdancer_cli.training.optimizer import adamw
 from webdancer_cli.training.renderer import Renderer, Tokens
 from webdancer_cli.training.rollouts import TrainingSample
-from webdancer_cli.training.sft import adamw
 
 ROOT = Path(__file__).parent.parent.parent
 ANSWERS = ("red", "blue")
@@ -98,10 +98,10 @@ from pathlib import Path
 from test_rl import batch, options
 from webdancer_cli.training import rl
 from webdancer_cli.training.checkpoint_writer import full_state
-from webdancer_cli.training.distributed import join_process_group, shard
+from webdancer_cli.training.distributed import process_group, shard
 from webdancer_cli.training.logprobs import Scorer
 from webdancer_cli.training.models import load_trainable
-with join_process_group() as world:
+with process_group() as world:
     model, compute = load_trainable({folder!r}, "float32")
     scorer = shard(Scorer(model, compute), {{"Qwen3DecoderLayer"}}, world)
     optimizer = torch.optim.SGD(scorer.parameters(), lr=1.0)

@@ -15,9 +15,10 @@ from webdancer_cli.training.checkpoint import METRICS
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.logprobs import Scorer
 from webdancer_cli.training.models import load_model, load_trainable
+from webdancer_cli.training.optimizer import Diverged, adamw
 from webdancer_cli.training.renderer import Renderer, Tokens
 from webdancer_cli.training.setup import set_up
-from webdancer_cli.training.sft import Diverged, SftUpdate, adamw, lr_factor, total_steps, train_sft, train_step
+from webdancer_cli.training.sft import SftUpdate, total_steps, train_sft, train_step
 
 ROWS = [
     Tokens([3, 1, 4, 1, 5], [False, False, True, True, True]),
@@ -123,14 +124,6 @@ def test_a_run_that_diverges_stops_and_keeps_its_weights(tiny_folder: Path) -> N
     with pytest.raises(Diverged, match="lower --lr"):
         train_step(Scorer(model, compute), adamw(model, 1e-3, 0.0), [pad(ROWS)], 6, 1e-3, 1.0, ProcessGroup())
     assert torch.equal(model.lm_head.weight, before)
-
-
-def test_the_rate_rises_and_falls_to_a_tenth() -> None:
-    # 11 steps, two of warm-up: 1/2, 1, then a cosine over 9 points from 1 to 0.1 with 0.55 in the middle.
-    rates = [lr_factor(step, 11, 0.2) for step in range(1, 12)]
-    assert rates[:3] == [0.5, 1.0, 1.0]
-    assert rates[6] == pytest.approx(0.55) and rates[10] == pytest.approx(0.1)
-    assert rates[2:] == sorted(rates[2:], reverse=True)
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,12 @@ from webdancer_cli.grading.exact_match import METHOD, Judge, is_placeholder
 from webdancer_cli.options.config import RlOptions
 from webdancer_cli.prompts import load_for
 from webdancer_cli.training import checkpoint
-from webdancer_cli.training.distributed import ProcessGroup, join_process_group
-from webdancer_cli.training.engine_check import check_engine
-from webdancer_cli.training.models import load_policy_model
+from webdancer_cli.training.distributed import ProcessGroup, process_group
+from webdancer_cli.training.engines import open_engine
 from webdancer_cli.training.rl import train_rl
 from webdancer_cli.training.rollouts import RolloutCollector
 from webdancer_cli.training.setup import set_up
 from webdancer_cli.training.token_policy import TokenPolicy
-from webdancer_cli.training.transformers_engine import TransformersEngine
 from webdancer_cli.web.corpus import Corpus, report_rejected
 from webdancer_cli.web.protocols import Web
 
@@ -60,7 +58,7 @@ def run(
     Raises UsageError before any work for a missing or tokenizer-less checkpoint, an ``out`` that cannot be written, an
     empty corpus, and data without a question that has an answer.
     """
-    with join_process_group() as world:
+    with process_group() as world:
         setup = set_up(options, world, say, progress)
         prompts, own_tools = load_for(options), load_tools(options.tool)
         web = web or Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars)
@@ -70,13 +68,18 @@ def run(
         about = checkpoint.provenance("rl", options, questions.sha256)
         about |= {"records": {**questions.stats.counts, **questions.stats.reasons}}
         about |= {"prompts": prompts.id, "web": tools.web.name, "judge": judge.name if judge else METHOD}
-        engine = TransformersEngine(
-            load_policy_model(setup.plain, options.dtype, options.lora_rank, world.device, options.seed),
+        engine = open_engine(
+            setup.plain,
             setup.tokenizer,
+            options.model,
             max_length=options.max_context_tokens,
             rows=_rows(options, world),
+            dtype=options.dtype,
+            lora_rank=options.lora_rank,
+            device=world.device,
+            seed=options.seed,
+            say=setup.say,
         )
-        say(check_engine(engine, options.model).line())
         policy = TokenPolicy(
             options.model,
             engine,

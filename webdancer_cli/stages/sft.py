@@ -13,7 +13,7 @@ from webdancer_cli.options.config import SftOptions
 from webdancer_cli.training import checkpoint
 from webdancer_cli.training.batches import Example
 from webdancer_cli.training.chat_templates import UnknownTurnOrder
-from webdancer_cli.training.distributed import join_process_group
+from webdancer_cli.training.distributed import process_group
 from webdancer_cli.training.example_selection import NothingToLearn, select_tokens
 from webdancer_cli.training.mask_view import mask_view
 from webdancer_cli.training.models import describe, load_tokenizer
@@ -38,7 +38,7 @@ def run(options: SftOptions, *, progress: Progress | None = None, say: Say = say
     Raises UsageError before any work for a missing or tokenizer-less checkpoint, an ``out`` that cannot be written, and
     data without anything to learn from.
     """
-    with join_process_group() as world:
+    with process_group() as world:
         setup = set_up(options, world, say, progress)
         dataset = world.from_main(lambda: read_dataset(options, setup.renderer, setup.max_length))
         about = checkpoint.provenance("sft", options, dataset.sha256)

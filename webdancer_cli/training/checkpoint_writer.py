@@ -9,7 +9,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from webdancer_cli.training.checkpoint import MANIFEST, PARTIAL, move_in
 from webdancer_cli.training.distributed import ProcessGroup, full_tensor
 from webdancer_cli.training.logprobs import unwrap
 from webdancer_cli.training.models import (
+    ADAPTER_MARK,
     ModelDescription,
     cast_weights,
     describe,
@@ -70,18 +71,21 @@ def full_state(
     Tied weights share their storage, as they do in the model.
     """
     keep = everywhere or world.is_main
+    return {name: tensor for name, tensor in full_weights(model, kinds) if keep}
+
+
+def full_weights(model: PreTrainedModel | PeftModel, kinds: Mapping[str, torch.dtype]) -> Iterator[tuple[str, Tensor]]:
+    """The same one tensor at a time, so that no more than one is whole at once. All ranks go through it together."""
     only_adapters = isinstance(model, PeftModel)
-    state: dict[str, Tensor] = {}
-    copies: dict[int, Tensor] = {}
-    for name, tensor in unwrap(model).state_dict(keep_vars=True).items():
-        if only_adapters and ".lora_" not in name:
-            continue
-        if id(tensor) not in copies:
-            full = full_tensor(tensor.detach())
-            full = full.to("cpu", kinds.get(name, full.dtype))
-            copies[id(tensor)] = full if keep else torch.empty(0)
-        state[name] = copies[id(tensor)]
-    return state if keep else {}
+    shared: dict[int, list[str]] = {}
+    state = unwrap(model).state_dict(keep_vars=True)
+    for name, tensor in state.items():
+        if not only_adapters or ADAPTER_MARK in name:
+            shared.setdefault(id(tensor), []).append(name)
+    for names in shared.values():
+        full = full_tensor(state[names[0]].detach())
+        full = full.to("cpu", kinds.get(names[0], full.dtype))
+        yield from ((name, full) for name in names)
 
 
 @dataclass

@@ -81,7 +81,7 @@ class ProcessGroup:
 
 
 @contextmanager
-def join_process_group() -> Iterator[ProcessGroup]:
+def process_group() -> Iterator[ProcessGroup]:
     """The world that torchrun's environment describes (or a lone process), left in good order at the end.
 
     A UsageError meets all ranks alike; rank 0 reports it, the others leave quietly with its exit code.

@@ -1,12 +1,14 @@
-"""The seam between a policy and what runs its model: token ids in, token ids with log-probs out.
+"""The seam between a policy and what runs its model: token ids in, token ids with log-probs out; new weights in.
 
 An engine knows nothing of messages, tools or rewards. Ids are never decoded and encoded again: a later turn's prompt is
 the earlier turn's prompt, plus what was sampled, plus the ids of the observation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from torch import Tensor
 
 Finish = Literal["stop", "length"]
 
@@ -40,10 +42,15 @@ class SampledTokens:
 
 
 class Engine(Protocol):
-    """Runs one policy. A turn also ends where one of ``grammar.STOP_STRINGS`` appears in its text."""
+    """Runs one policy. A turn also ends where one of ``grammar.STOP_STRINGS`` appears in its text.
+
+    Which engine a run has is decided in ``engines.py`` alone; whoever plays or trains knows this protocol.
+    """
 
     max_length: int
     """Longest sequence, prompt and sample together."""
+    version: int
+    """Of the weights that the next token is drawn with: 0 as they were opened, then what ``load_weights`` was told."""
 
     async def generate(
         self, prompt_ids: Sequence[int], sampling: SamplingParams, row: str | None = None
@@ -56,4 +63,13 @@ class Engine(Protocol):
 
     def release(self, row: str) -> None:
         """Forget an episode's prefix; unknown names are ignored."""
+        ...
+
+    async def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
+        """Play with other weights from now on: all of the model's, or all of its adapters', by transformers' names.
+
+        They come one at a time, whole, and every rank must take all of them, since each is gathered from the ranks'
+        shards as it comes. Keys and values of older weights are dropped; no call may be under way. When it returns,
+        the engine has this ``version``. Raises RuntimeError for weights that the model does not know or lacks.
+        """
         ...

@@ -9,18 +9,17 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from webdancer_cli.errors import UsageError
-from webdancer_cli.training.engine import SamplingParams
+from webdancer_cli.training.engine import Engine, SamplingParams
 from webdancer_cli.training.models import embedding_rows
-from webdancer_cli.training.transformers_engine import TransformersEngine
 
 LENGTHS = (24, 5, 11)
 """Tokens of the rows' first prompts."""
 
-CHUNK_TOKENS = 7
 SAMPLED = 4
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 """How far a log-prob may be off on average, in standard deviations of the logits that it comes from."""
@@ -41,25 +40,22 @@ class Agreement:
         return f"the engine's log-probs are the model's own to {self.largest_gap:.1g} ({self.tokens} tokens tried)"
 
 
-def check_engine(engine: TransformersEngine, name: str) -> Agreement:
-    """Play three short rows. Raises UsageError, in one line, for a model that the engine does not play as it is.
+def check_engine(engine: Engine, model: Any, name: str) -> Agreement:
+    """Play three short rows and compare with ``model``, which the engine runs.
 
-    Costs a few forward passes over some hundred tokens.
+    Raises UsageError, in one line, for a model that the engine does not play as it is. Costs a few forward passes over
+    some hundred tokens.
     """
-    kind = type(engine.model).__name__
+    kind = type(model).__name__
     remedy = f"{name}: the in-process engine does not play {kind}: serve it (vLLM, …) and name the server by --base-url"
-    chunk_tokens, engine.chunk_tokens = engine.chunk_tokens, CHUNK_TOKENS
     try:
         with ThreadPoolExecutor(1) as thread:  # the caller may have an event loop of its own
-            rows = thread.submit(lambda: asyncio.run(_play(engine))).result()
-        gaps = [gap for ids, logprobs in rows for gap in _gaps(engine, ids, logprobs)]
+            rows = thread.submit(lambda: asyncio.run(_play(engine, embedding_rows(model)))).result()
+        gaps = [gap for ids, logprobs in rows for gap in _gaps(model, ids, logprobs)]
     except _FAILURES as error:
         reason = " ".join(str(error).split())[:160]
         raise UsageError(f"{remedy} ({type(error).__name__}: {reason})") from error
-    finally:
-        engine.chunk_tokens = chunk_tokens
-        engine.refresh()
-    tolerance = TOLERANCE.get(engine.model.dtype, TOLERANCE[torch.bfloat16])
+    tolerance = TOLERANCE.get(model.dtype, TOLERANCE[torch.bfloat16])
     relative = sum(gap / spread for gap, spread in gaps) / len(gaps)
     agreement = Agreement(len(gaps), max(gap for gap, _ in gaps))
     if not relative < tolerance:
@@ -69,20 +65,21 @@ def check_engine(engine: TransformersEngine, name: str) -> Agreement:
     return agreement
 
 
-async def _play(engine: TransformersEngine) -> list[tuple[list[int], list[float | None]]]:
+async def _play(engine: Engine, vocabulary: int) -> list[tuple[list[int], list[float | None]]]:
     """All rows at once: their ids, and the log-probs of those that were sampled."""
     longest = max(2, (engine.max_length - 3 * SAMPLED) // 2)
-    return await asyncio.gather(*(_row(engine, at, min(length, longest)) for at, length in enumerate(LENGTHS)))
+    rows = [_row(engine, vocabulary, at, min(length, longest)) for at, length in enumerate(LENGTHS)]
+    return await asyncio.gather(*rows)
 
 
-async def _row(engine: TransformersEngine, number: int, length: int) -> tuple[list[int], list[float | None]]:
+async def _row(engine: Engine, vocabulary: int, number: int, length: int) -> tuple[list[int], list[float | None]]:
     generator = torch.Generator().manual_seed(number)
     ids: list[int] = []
     logprobs: list[float | None] = []
     for turn, more in enumerate((length, 2 + number)):
         if len(ids) + more + SAMPLED > engine.max_length:
             break
-        ids += torch.randint(embedding_rows(engine.model), (more,), generator=generator).tolist()
+        ids += torch.randint(vocabulary, (more,), generator=generator).tolist()
         logprobs += [None] * more
         sample = await engine.generate(ids, SamplingParams(max_tokens=SAMPLED, seed=turn), f"check {number}")
         ids, logprobs = ids + sample.ids, [*logprobs, *sample.logprobs]
@@ -90,10 +87,10 @@ async def _row(engine: TransformersEngine, number: int, length: int) -> tuple[li
 
 
 @torch.no_grad()
-def _gaps(engine: TransformersEngine, ids: list[int], logprobs: Sequence[float | None]) -> list[tuple[float, float]]:
+def _gaps(model: Any, ids: list[int], logprobs: Sequence[float | None]) -> list[tuple[float, float]]:
     """For each sampled token how far its log-prob is from the model's own, and the spread of the logits there."""
-    device = next(engine.model.parameters()).device
-    logits_TV = engine.model(input_ids=torch.tensor([ids], device=device), use_cache=False).logits[0].float()
+    device = next(model.parameters()).device
+    logits_TV = model(input_ids=torch.tensor([ids], device=device), use_cache=False).logits[0].float()
     own_TV = torch.log_softmax(logits_TV, -1)
     sampled = [(at, logprob) for at, logprob in enumerate(logprobs) if logprob is not None]
     return [(abs(float(own_TV[at - 1, ids[at]]) - logprob), float(logits_TV[at - 1].std())) for at, logprob in sampled]

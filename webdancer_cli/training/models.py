@@ -33,6 +33,9 @@ SMALL_PARAMETERS = 50_000_000
 RECOMPUTE_PARAMETERS = 500_000_000
 """From here on, activations are recomputed in the backward pass (gradient checkpointing) to save memory."""
 
+ADAPTER_MARK = ".lora_"
+"""What the names of LoRA adapters hold, and those of no other tensor."""
+
 NAMED_KEYS = 3
 """How many tensors a message names."""
 

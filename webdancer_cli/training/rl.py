@@ -35,11 +35,13 @@ from webdancer_cli.data.records import QA
 from webdancer_cli.options.config import RlOptions
 from webdancer_cli.training.batches import pad, plan
 from webdancer_cli.training.checkpoint import METRICS
-from webdancer_cli.training.checkpoint_writer import CheckpointWriter, full_state
+from webdancer_cli.training.checkpoint_writer import CheckpointWriter, full_weights
 from webdancer_cli.training.dapo import LossSums, surrogate
 from webdancer_cli.training.distributed import ProcessGroup, shard
+from webdancer_cli.training.engine import Engine
 from webdancer_cli.training.logprobs import Scorer, check_dropout, check_head, unwrap
 from webdancer_cli.training.models import load_trainable, slow_dtype, without_dropout
+from webdancer_cli.training.optimizer import adamw, lr_factor, optimizer_step
 from webdancer_cli.training.rollouts import (
     Group,
     RolloutCollector,
@@ -49,8 +51,6 @@ from webdancer_cli.training.rollouts import (
     training_samples,
 )
 from webdancer_cli.training.setup import TrainingSetup
-from webdancer_cli.training.sft import adamw, optimizer_step
-from webdancer_cli.training.transformers_engine import TransformersEngine
 
 ROLLOUTS = "rollouts.jsonl"
 """Some rollouts of every step, to be read."""
@@ -91,7 +91,7 @@ def train_rl(
     options: RlOptions,
     questions: Sequence[QA],
     collector: RolloutCollector,
-    engine: TransformersEngine,
+    engine: Engine,
     setup: TrainingSetup,
     about: dict[str, Any],
 ) -> str:
@@ -120,9 +120,9 @@ def train_rl(
     with asyncio.Runner() as runner, closing(collector, runner):
         while step < options.steps and not out_of_time(options, began, world) and not stopped:
             step += 1
-            lr = options.peak_lr * min(1.0, step / max(1, options.warmup_steps))
+            lr = options.peak_lr * lr_factor(step, options.steps, options.warmup_steps)
             started = time.perf_counter()
-            engine.load_weights(full_state(model, checkpoints.kinds, world, everywhere=True))
+            runner.run(engine.load_weights(full_weights(model, checkpoints.kinds), step))
             collected = collect(runner, collector, stream, step, options, world)
             stopped = why_to_stop(collected)
             sampled = time.perf_counter()

@@ -13,25 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from webdancer_cli.data.jsonl import LineWriter
-from webdancer_cli.errors import WebdancerError
 from webdancer_cli.options.config import SftOptions
 from webdancer_cli.training.batches import Batch, Example, pad, plan, shuffled
 from webdancer_cli.training.checkpoint import METRICS
 from webdancer_cli.training.checkpoint_writer import CheckpointWriter
-from webdancer_cli.training.distributed import ProcessGroup, full_tensor, shard
+from webdancer_cli.training.distributed import ProcessGroup, shard
 from webdancer_cli.training.logprobs import Scorer, check_head, unwrap
 from webdancer_cli.training.models import grow_embedding, load_trainable, slow_dtype
+from webdancer_cli.training.optimizer import COSINE_FLOOR, adamw, lr_factor, optimizer_step
 from webdancer_cli.training.setup import TrainingSetup
-
-FLOOR = 0.1
-"""The cosine ends at this share of the peak learning rate."""
-
-
-class Diverged(WebdancerError):
-    """The loss or its gradient is no number any more."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,7 @@ def train_sft(
     metrics = LineWriter(str(out / METRICS)) if world.is_main else None
     for step, indices in enumerate(shuffled(len(examples), batch_size, steps, options.seed), 1):
         started = time.perf_counter()
-        lr = options.peak_lr * lr_factor(step, steps, options.warmup)
+        lr = options.peak_lr * lr_factor(step, steps, round(options.warmup * steps), COSINE_FLOOR)
         rows = [examples[index] for index in indices]
         loss_tokens = sum(row.loss_tokens for row in rows)
         shares = plan([len(row.ids) for row in rows], options.micro_tokens, world.size)[world.rank]
@@ -115,54 +108,8 @@ def train_step(
     return SftUpdate(mean, optimizer_step(scorer, optimizer, mean, lr, max_grad_norm))
 
 
-def optimizer_step(
-    module: nn.Module, optimizer: torch.optim.Optimizer, loss: float, lr: float, max_grad_norm: float
-) -> float:
-    """Step along the accumulated gradient, clipped, and clear it; its norm before clipping. ``loss`` is the global one.
-
-    Raises Diverged, before the weights are touched, when the loss or its gradient is not finite.
-    """
-    norm = clip(module, max_grad_norm)
-    if not math.isfinite(loss + norm):
-        raise Diverged(f"the loss is {loss}, its gradient {norm}: lower --lr (now {lr:g})")
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    optimizer.step()
-    optimizer.zero_grad()
-    return norm
-
-
-def clip(module: nn.Module, max_norm: float) -> float:
-    """Clip the global gradient norm over all parameters and ranks; the norm before."""
-    parameters = [parameter for parameter in module.parameters() if parameter.grad is not None]
-    norm: Tensor = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
-    return float(full_tensor(norm))
-
-
-def adamw(module: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW over what is trainable; decay on matrices only.
-
-    The second moment's horizon (0.98: 50 steps) suits runs of a few hundred steps, in which 0.999 would never warm up.
-    """
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [parameter for parameter in trained if parameter.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, betas=(0.9, 0.98), foreach=True)
-
-
 def total_steps(options: SftOptions, examples: int) -> int:
     """``steps`` if given, else as many as ``epochs`` passes take."""
     if options.steps is not None:
         return options.steps
     return max(1, math.ceil(options.epochs * examples / min(options.batch_size, examples)))
-
-
-def lr_factor(step: int, steps: int, warmup: float) -> float:
-    """The share of the peak learning rate at ``step`` (from 1): a linear rise, then a cosine down to ``FLOOR``."""
-    rise = round(warmup * steps)
-    if step <= rise:
-        return step / rise
-    fallen = (step - rise - 1) / max(1, steps - rise - 1)
-    return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * fallen)) / 2

@@ -14,11 +14,10 @@ from webdancer_cli.data.records import QA, Message, Usage, content_id
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
 from webdancer_cli.training.engine import Engine, SamplingParams
-from webdancer_cli.training.engine_check import check_engine
-from webdancer_cli.training.models import describe, load_model, load_tokenizer, missing_rows
+from webdancer_cli.training.engines import open_engine
+from webdancer_cli.training.models import describe, load_tokenizer, missing_rows
 from webdancer_cli.training.renderer import Renderer, Tokens
 from webdancer_cli.training.template_derivation import difference
-from webdancer_cli.training.transformers_engine import TransformersEngine
 
 
 class TokenPolicy:
@@ -116,9 +115,9 @@ def open_token_policy(options: config.SampleOptions | config.EvalOptions, say: S
             f"{options.model}: its tokenizer has {missing} tokens that its embedding has no rows for: `webdancer sft` "
             "without --lora-rank adds and trains them"
         )
-    model = load_model(plain, device="cuda" if torch.cuda.is_available() else "cpu")
-    engine = TransformersEngine(model, tokenizer, max_length=options.max_context_tokens, rows=options.jobs)
-    say(check_engine(engine, options.model).line())
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    length = options.max_context_tokens
+    engine = open_engine(plain, tokenizer, options.model, max_length=length, rows=options.jobs, device=device, say=say)
     return TokenPolicy(
         options.model,
         engine,

@@ -8,7 +8,7 @@ between the turns of its episode, so that a turn computes the new ids only.
 import asyncio
 import heapq
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from webdancer_cli.errors import ModelError, UsageError
 from webdancer_cli.training.engine import Finish, SampledTokens, SamplingParams
 from webdancer_cli.training.kv_cache import KVCache, StepLayout, attending, install
+from webdancer_cli.training.models import ADAPTER_MARK
 from webdancer_cli.training.models import max_length as longest
 from webdancer_cli.training.sampling import sample_tokens
 from webdancer_cli.transcript.grammar import STOP_STRINGS
@@ -88,6 +89,7 @@ class TransformersEngine:
         self.rows = max(1, min(rows, cache_bytes // (self.max_length * _bytes_per_position(model))))
         self.steps = 0
         """Forward passes so far."""
+        self.version = 0
         self._device = next(model.parameters()).device
         self.chunk_tokens = chunk_tokens
         self._stop_strings = _StopStrings(tokenizer, STOP_STRINGS)
@@ -128,12 +130,24 @@ class TransformersEngine:
             raise RuntimeError(f"{len(self._running) + len(self._waiting)} calls are under way while weights change")
         self._clear()
 
-    def load_weights(self, state: dict[str, Tensor]) -> None:
-        """Take over new weights, in an engine with a model of its own: all of them, or those of its adapters."""
+    async def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
+        """See Engine. The weights are copied in place into the engine's own model."""
         self.refresh()
-        strange = self.model.load_state_dict(state, strict=False).unexpected_keys
-        if strange or not state:
-            raise RuntimeError(f"{len(state)} weights came, of which the model does not know {strange[:3]}")
+        own = self.model.state_dict()
+        adapters = {name for name in own if ADAPTER_MARK in name}
+        missing = adapters or set(own)
+        strange = []
+        for name, tensor in weights:
+            if name in own:
+                own[name].copy_(tensor)
+                missing.discard(name)
+            else:
+                strange.append(name)
+        if strange or missing:
+            raise RuntimeError(
+                f"weights came that the model does not know {strange[:3]} or lacks {sorted(missing)[:3]}"
+            )
+        self.version = version
 
     def _clear(self) -> None:
         """Take every slot back. The buffers stay as they are: a slot's new owner writes before it reads."""
