@@ -18,10 +18,12 @@ from webdancer_cli.data.records import QA, Message, Trajectory
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import EvalOptions, SftOptions
 from webdancer_cli.stages import sft
+from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.engine import SamplingParams
 from webdancer_cli.training.engine_check import check_engine
 from webdancer_cli.training.logprobs import Scorer, check_dropout, token_logprobs
-from webdancer_cli.training.models import describe, load_model, load_trainable, without_dropout
+from webdancer_cli.training.models import describe, dtypes, load_model, load_trainable, without_dropout
+from webdancer_cli.training.sharded_weights import fill, materialize, names_in_files, skeleton
 from webdancer_cli.training.token_policy import open_token_policy
 from webdancer_cli.training.transformers_engine import TransformersEngine
 
@@ -114,6 +116,34 @@ def test_the_check_of_an_engine_sees_what_a_full_comparison_sees(folder: Folder,
         else:
             with pytest.raises(UsageError, match="in-process engine"):
                 check_engine(engine, engine.model, name)
+
+
+CONVERTED = {"qwen3-moe", "mixtral", "deepseek-v3"}
+"""Experts lie in the files one by one and in memory together: rank 0 opens these for all."""
+
+
+@every_architecture
+def test_a_model_that_is_filled_in_parts_is_the_one_that_transformers_opens(folder: Folder, name: str) -> None:
+    """All weights and all buffers, also those that no file holds, bit for bit and in their dtypes."""
+    plain = describe(str(folder(name)))
+    kinds = dtypes(plain, torch.float32)
+    bare = skeleton(plain, kinds, plain.rows)
+    assert all(parameter.is_meta for parameter in bare.parameters())
+    assert (names_in_files(bare, plain) is None) == (name in CONVERTED)
+    if name in CONVERTED:
+        return
+    materialize(bare, bare, torch.device("cpu"))
+    fill(bare, plain, None, ProcessGroup())
+    own = load_model(plain, "float32")
+    for ours, theirs in (
+        (bare.state_dict(), own.state_dict()),
+        (dict(bare.named_buffers()), dict(own.named_buffers())),
+    ):
+        assert ours.keys() == theirs.keys()
+        assert not [
+            key for key in ours if ours[key].dtype != theirs[key].dtype or not torch.equal(ours[key], theirs[key])
+        ]
+    assert [key for key, _ in bare.named_parameters()] == [key for key, _ in own.named_parameters()], "ties are kept"
 
 
 @every_architecture

@@ -31,9 +31,7 @@ def test_a_folder_with_the_weights_of_another_model_is_refused(tmp_path: Path, f
     with pytest.raises(UsageError, match=file.replace(".", r"\.")):
         checkpoint.prepare_output(str(tmp_path), "nano")
     (tmp_path / checkpoint.PARTIAL).mkdir()
-    assert checkpoint.prepare_output(str(tmp_path), "nano"), (
-        "a run of ours was killed while its last files were moved in"
-    )
+    assert checkpoint.prepare_output(str(tmp_path), "nano"), "killed while its files were moved in"
 
 
 def test_the_models_own_folder_is_refused_by_every_name(tiny_folder: Path, tmp_path: Path) -> None:

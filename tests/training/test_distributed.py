@@ -1,55 +1,15 @@
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 from torch.testing import assert_close
+from training_runs import ranks, trajectories
 
 from webdancer_cli.data.jsonl import write_records
-from webdancer_cli.data.records import QA, Message, Trajectory
+from webdancer_cli.data.records import QA
 from webdancer_cli.errors import UsageError
 from webdancer_cli.training.distributed import ProcessGroup, process_group
-
-ROOT = Path(__file__).parents[2]
-TOWNS = ["Arlen", "Bost", "Corvin", "Dunmar", "Elst", "Farrow", "Gant", "Holm"]
-
-
-def trajectories(path: Path) -> Path:
-    """Eight short episodes of different lengths."""
-    lines = [
-        Trajectory(
-            qa=QA(question=f"Where is {town}?", answer=town),
-            messages=[
-                Message("user", f"Where is {town}?"),
-                Message("assistant", f"<think>\n{' '.join(TOWNS[: number + 1])}\n</think>\n<answer>{town}</answer>"),
-            ],
-            ending="answered",
-        )
-        for number, town in enumerate(TOWNS)
-    ]
-    write_records(str(path), lines)
-    return path
-
-
-def ranks(count: int, *arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
-    """``torchrun --nproc-per-node count -m webdancer_cli ARGUMENTS``, on loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count)]
-    where = ["--master-addr", "127.0.0.1", "--master-port", port, "-m", "webdancer_cli"]
-    return subprocess.run(
-        [*torchrun, *where, *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )
 
 
 def test_a_lone_process_is_a_world_of_its_own() -> None:

@@ -5,10 +5,10 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
-from transformers import PreTrainedConfig, PreTrainedModel, Qwen3Config, configuration_utils
+from transformers import PreTrainedConfig, PreTrainedModel, Qwen3Config, configuration_utils, initialization
 
 PACKAGE = Path(__file__).parents[2] / "webdancer_cli"
-KNOWN = {"_attn_implementation", "_no_split_modules", "_commit_hash"}
+KNOWN = {"_attn_implementation", "_no_split_modules", "_commit_hash", "_is_hf_initialized"}
 
 
 def private_names(tree: ast.Module) -> Iterator[str]:
@@ -53,4 +53,5 @@ def test_they_are_where_we_look_for_them() -> None:
     config._attn_implementation = "eager"
     assert config._attn_implementation == "eager"
     assert hasattr(PreTrainedModel, "_no_split_modules")
+    assert "_is_hf_initialized" in inspect.getsource(initialization)
     assert "_commit_hash" in inspect.getsource(configuration_utils), "set on a configuration that comes from the hub"

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from training_runs import QUESTIONS, toy
 
 from webdancer_cli.data import jsonl
-from webdancer_cli.data.records import QA, Message, Page, Verdict
+from webdancer_cli.data.records import QA, Verdict
 from webdancer_cli.errors import BudgetSpent, ServiceRefused
 from webdancer_cli.options.config import RlOptions
 from webdancer_cli.options.option_checks import option
@@ -25,12 +25,10 @@ from webdancer_cli.training.batches import pad
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.logprobs import Scorer, token_logprobs
 from webdancer_cli.training.models import load_trainable
-from webdancer_cli.training.optimizer import adamw
-from webdancer_cli.training.renderer import Renderer, Tokens
+from webdancer_cli.training.renderer import Tokens
 from webdancer_cli.training.rollouts import TrainingSample
 
 ROOT = Path(__file__).parent.parent.parent
-ANSWERS = ("red", "blue")
 
 
 def options(**changes: object) -> RlOptions:
@@ -93,7 +91,7 @@ def test_the_loss_by_hand_at_ratio_one(tiny_folder: Path):
 
 TWO_RANKS = """
 import sys, torch
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 from pathlib import Path
 from test_rl import batch, options
 from webdancer_cli.training import rl
@@ -207,67 +205,6 @@ def test_no_round_holds_a_question_twice_and_all_come_equally_often(count: int, 
         assert len(times) == count and max(times.values()) - min(times.values()) <= 2
 
 
-@pytest.fixture(scope="module")
-def undecided(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast) -> Path:
-    """A tiny checkpoint that has learned the form of an answer, and says either of two at random."""
-    folder = tmp_path_factory.mktemp("undecided")
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=len(tiny_tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        tie_word_embeddings=True,
-        max_position_embeddings=256,
-        eos_token_id=tiny_tokenizer.eos_token_id,
-    )
-    Qwen3ForCausalLM(config).save_pretrained(folder)
-    tiny_tokenizer.save_pretrained(folder)
-    model, compute = load_trainable(str(folder), "float32")
-    scorer, renderer = Scorer(model, compute), Renderer(tiny_tokenizer)
-    rows = [renderer.encode([Message("user", question), turn(answer)]) for question in QUESTIONS for answer in ANSWERS]
-    micro, optimizer = pad(rows), adamw(scorer, 1e-2, 0.0)
-    for _ in range(60):
-        (-scorer(micro.ids_BT, micro.trainable_BT).mean()).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    model.save_pretrained(folder)
-    return folder
-
-
-QUESTIONS = [f"Colour {number}?" for number in range(4)]
-
-
-def turn(answer: str) -> Message:
-    return Message("assistant", f"<think>\nx\n</think>\n<answer>\n{answer}\n</answer>")
-
-
-def toy(folder: Path, undecided: Path, **changes: object) -> RlOptions:
-    jsonl.write_records(str(folder / "qa.jsonl"), [QA(question=question, answer="red") for question in QUESTIONS])
-    jsonl.write_records(
-        str(folder / "pages.jsonl"), [Page(url="http://127.0.0.1/red", title="Red", text="Red is warm.")]
-    )
-    settings = {
-        "data": str(folder / "qa.jsonl"),
-        "web": str(folder / "pages.jsonl"),
-        "out": str(folder / "out"),
-        "model": str(undecided),
-        "prompts": "compact",
-        "lr": 1e-3,
-        "steps": 12,
-        "questions": 4,
-        "group": 16,
-        "max_rounds": 1,
-        "max_turn_tokens": 60,
-        "max_context_tokens": 120,
-        **changes,
-    }
-    return RlOptions(**settings)  # type: ignore[arg-type]
-
-
 def metrics(folder: Path) -> list[dict]:  # type: ignore[type-arg]
     return [json.loads(line) for line in (folder / "out" / "metrics.jsonl").read_text().splitlines()]
 
@@ -357,7 +294,7 @@ def test_a_judge_that_is_out_of_order_ends_the_run_after_a_step_with_a_checkpoin
 
 JUDGING_RANKS = """
 import json, sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 from pathlib import Path
 from test_rl import Knows, italian
 from webdancer_cli.stages import rl as stage
@@ -425,7 +362,7 @@ def test_what_stops_a_data_stage_ends_the_rounds_and_what_was_learned_is_saved(
 
 STOPPED_RANK = """
 import os, sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 from pathlib import Path
 from test_rl import Knows, Poor, italian
 from webdancer_cli.errors import BudgetSpent

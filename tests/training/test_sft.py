@@ -11,12 +11,12 @@ from webdancer_cli.data.pipeline import say_nothing
 from webdancer_cli.data.records import Message
 from webdancer_cli.options.config import SftOptions
 from webdancer_cli.training.batches import Example, pad
-from webdancer_cli.training.checkpoint import METRICS
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.logprobs import Scorer
 from webdancer_cli.training.models import load_model, load_trainable
 from webdancer_cli.training.optimizer import Diverged, adamw
 from webdancer_cli.training.renderer import Renderer, Tokens
+from webdancer_cli.training.run_log import METRICS
 from webdancer_cli.training.setup import set_up
 from webdancer_cli.training.sft import SftUpdate, total_steps, train_sft, train_step
 

@@ -518,12 +518,26 @@ class TrainingOptions(Options):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Weights and arithmetic: "float32", "bfloat16", or "auto" (float32 on the CPU for small models and
     for processors without bfloat16 instructions, else bfloat16)."""
+    checkpointing: Literal["auto", "none", "full", "selective"] = "auto"
+    """Activations that are computed again in the backward pass: "none", "full" (each layer keeps its input alone),
+    "selective" (and what attention gave), "auto" (full from half a billion parameters on)."""
+    replicas: PositiveInt = 1
+    """Groups of ranks that hold all weights between them, e.g. one for each node (HSDP); 1 shards over all ranks."""
+    cpu_offload: bool = False
+    """Keep weights, gradients and optimiser in the CPU's memory; a GPU sees a layer at a time."""
     micro_tokens: PositiveInt = 16384
     """Padded tokens that go through the model at once; only memory and speed depend on it."""
     max_length: PositiveInt | None = None
     """Longest sequence in tokens; a longer trajectory is left out and counted. By default, what the model has."""
     save_every: NonNegativeInt = 0
-    """Also save a checkpoint every so many steps, as ``out/step-N``; 0 saves at the end only."""
+    """Also save a checkpoint every so many steps, as ``out/step-N``, from which ``resume`` goes on; 0 saves at the end
+    only."""
+    keep: PositiveInt = 2
+    """Checkpoints from which ``resume`` can go on, the last ones; older ones are left with their weights alone."""
+    resume: bool = False
+    """Go on exactly from the last checkpoint in ``out``, on any number of ranks; without one, from the start."""
+    async_save: bool = False
+    """Write the state that ``resume`` needs while the training goes on, from a copy of it in memory."""
     seed: int = 0
     """Seed of the data order and of everything sampled."""
     limit: PositiveInt | None = None

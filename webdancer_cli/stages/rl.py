@@ -24,6 +24,7 @@ from webdancer_cli.training.distributed import ProcessGroup, process_group
 from webdancer_cli.training.engines import open_engine
 from webdancer_cli.training.rl import train_rl
 from webdancer_cli.training.rollouts import RolloutCollector
+from webdancer_cli.training.same_run import identity, is_done
 from webdancer_cli.training.setup import set_up
 from webdancer_cli.training.token_policy import TokenPolicy
 from webdancer_cli.web.corpus import Corpus, report_rejected
@@ -68,6 +69,9 @@ def run(
         about = checkpoint.provenance("rl", options, questions.sha256)
         about |= {"records": {**questions.stats.counts, **questions.stats.reasons}}
         about |= {"prompts": prompts.id, "web": tools.web.name, "judge": judge.name if judge else METHOD}
+        about["run"] = identity(options, about, setup.plain)
+        if is_done(setup, about["run"]):
+            return questions.stats
         engine = open_engine(
             setup.plain,
             setup.tokenizer,

@@ -18,6 +18,7 @@ from webdancer_cli.training.example_selection import NothingToLearn, select_toke
 from webdancer_cli.training.mask_view import mask_view
 from webdancer_cli.training.models import describe, load_tokenizer
 from webdancer_cli.training.renderer import Renderer
+from webdancer_cli.training.same_run import identity, is_done
 from webdancer_cli.training.setup import longest, set_up
 from webdancer_cli.training.sft import train_sft
 from webdancer_cli.transcript.released_format import read_trajectories
@@ -43,6 +44,9 @@ def run(options: SftOptions, *, progress: Progress | None = None, say: Say = say
         dataset = world.from_main(lambda: read_dataset(options, setup.renderer, setup.max_length))
         about = checkpoint.provenance("sft", options, dataset.sha256)
         about["records"] = {**dataset.stats.counts, **dataset.stats.reasons}
+        about["run"] = identity(options, about, setup.plain)
+        if is_done(setup, about["run"]):
+            return dataset.stats
         train_sft(options, dataset.examples, setup, about)
     return dataset.stats
 

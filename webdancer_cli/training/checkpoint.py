@@ -1,11 +1,14 @@
 """Checkpoints: plain Hugging Face folders that transformers and vLLM load untouched, plus where they come from.
 
 A folder is complete when ``webdancer.json`` is in it: everything is written beside first and moved in, that file last.
-A killed run leaves no half checkpoint that looks whole.
+A killed run leaves no half checkpoint that looks whole. Those of a run on its way are ``step-N``, and what it needs to
+go on lies in their ``state/``.
 """
 
 import json
 import platform
+import re
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,24 +23,33 @@ from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import NANO, TrainingOptions
 
 MANIFEST = "webdancer.json"
-METRICS = "metrics.jsonl"
 PARTIAL = ".partial"
 """Where a checkpoint is written before it is moved in."""
+STATE = "state"
+"""What a run needs to go on from a checkpoint, beside the plain weights."""
+RUN_FILE = "run.json"
+"""The part of a state that is no tensor. A state without it is none."""
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", "*.gguf", "adapter_config.json")
 
 
-def prepare_output(out: str, model: str) -> Path:
+def prepare_output(out: str, model: str, *, resume: bool = False) -> Path:
     """The folder for a run's results, made and seen to be writable, before any work.
 
-    Raises UsageError when it cannot be written, when it is the folder of ``model``, and when it holds a finished
-    checkpoint or other weights already: loaders might follow the index of the old ones.
+    Raises UsageError when it cannot be written, when it is the folder of ``model``, and when it holds other weights
+    already: loaders might follow the index of the old ones. So it does for a finished checkpoint and for those of a run
+    that was on its way, unless the run is to ``resume``.
     """
     folder = Path(out)
     if Path(model).exists() and folder.exists() and folder.samefile(model):
         raise UsageError(f"{out}: is the model's own folder: name another --out")
-    if (folder / MANIFEST).exists():
+    if is_finished(folder):
+        if resume:
+            return folder
         raise UsageError(f"{out}: holds a finished checkpoint already: name another --out, or remove it")
+    if not resume and (earlier := newest_state(folder)):
+        left = f"holds {earlier.name} of a run that did not end"
+        raise UsageError(f"{out}: {left}: go on from there by --resume, or remove it, or name another --out")
     foreign = next((path.name for pattern in _WEIGHTS for path in sorted(folder.glob(pattern))), None)
     if foreign and not (folder / PARTIAL).is_dir():
         raise UsageError(f"{out}: holds the weights of another model ({foreign}): name another --out, or remove them")
@@ -87,3 +99,35 @@ def move_in(partial: Path, folder: Path) -> None:
     for path in sorted(partial.rglob("*"), reverse=True):
         path.rmdir()
     partial.rmdir()
+
+
+def is_finished(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()
+
+
+def step_folder(out: Path, step: int) -> Path:
+    return out / f"step-{step}"
+
+
+def newest(out: Path) -> Path | None:
+    """The furthest that a run has come: its result, else its last checkpoint with a state."""
+    return out if is_finished(out) else newest_state(out)
+
+
+def newest_state(out: Path) -> Path | None:
+    """The checkpoint that a run can go on from: the last one that is whole and has a state."""
+    states = _with_state(out)
+    return states[-1] if states else None
+
+
+def remove_states(out: Path, keep: int) -> None:
+    """Let all checkpoints but the last ``keep`` go without their states; the weights stay."""
+    for folder in _with_state(out)[:-keep]:
+        (folder / STATE / RUN_FILE).unlink()  # first: what is half removed is no state any more
+        shutil.rmtree(folder / STATE)
+
+
+def _with_state(out: Path) -> list[Path]:
+    """The whole checkpoints of a run on its way that have a state, by their steps."""
+    found = [(int(name[1]), path) for path in out.glob("step-*") if (name := re.fullmatch(r"step-(\d+)", path.name))]
+    return [path for _, path in sorted(found) if is_finished(path) and (path / STATE / RUN_FILE).is_file()]

@@ -133,7 +133,17 @@ class CheckpointWriter:
             raise UsageError(f"{self.plain.source.name}: its tokenizer has other ids once it is saved and opened again")
 
     def save(self, folder: Path, model: PreTrainedModel | PeftModel, step: int) -> dict[str, float]:
-        """Write ``model`` into ``folder``; what is to be known of it, as metrics. Raises BadCheckpoint.
+        """Write ``model`` into ``folder``, beside and then moved in; see ``write``."""
+        partial = folder / PARTIAL
+        if self.world.is_main:
+            shutil.rmtree(partial, ignore_errors=True)
+        metrics = self.write(partial, model, step)
+        if self.world.is_main:
+            move_in(partial, folder)
+        return metrics
+
+    def write(self, partial: Path, model: PreTrainedModel | PeftModel, step: int) -> dict[str, float]:
+        """Write ``model`` into the folder ``partial``; what is to be known of it, as metrics. Raises BadCheckpoint.
 
         LoRA adapters are merged into the weights, in float32. They are also kept by themselves in ``adapter/`` where
         they stand on the whole parent, and there is a name under which it will be found.
@@ -141,8 +151,6 @@ class CheckpointWriter:
         state = full_state(model, self.kinds, self.world)
         if not self.world.is_main:
             return {}
-        partial = folder / PARTIAL
-        shutil.rmtree(partial, ignore_errors=True)
         metrics: dict[str, float] = {}
         if isinstance(model, PeftModel):
             merged, metrics = self._merge(model, state, partial)
@@ -156,7 +164,6 @@ class CheckpointWriter:
         self._check(partial, model)
         about = {**self.about, "step": step, **metrics}
         (partial / MANIFEST).write_text(json.dumps(about, indent=2, default=str) + "\n", encoding="utf-8")
-        move_in(partial, folder)
         return metrics
 
     def _merge(

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
 from webdancer_cli.errors import UsageError, WebdancerError
@@ -88,7 +88,7 @@ def process_group() -> Iterator[ProcessGroup]:
     """
     size, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
     device = _device(int(os.environ.get("LOCAL_RANK", 0)))
-    if size == 1:
+    if size == 1 and not dist.is_torchelastic_launched():
         yield ProcessGroup(device=device)
         return
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
@@ -116,18 +116,42 @@ def _device(local_rank: int) -> torch.device:
     return device
 
 
-def shard(module: nn.Module, layer_names: set[str], world: ProcessGroup) -> nn.Module:
+def shard(
+    module: nn.Module,
+    layer_names: set[str],
+    world: ProcessGroup,
+    *,
+    replicas: int = 1,
+    policy: MixedPrecisionPolicy | None = None,
+    cpu_offload: bool = False,
+) -> nn.Module:
     """Shard the weights of ``module`` over all ranks, in place: each layer (by class name) a unit, the rest another.
 
-    Every rank must come with the same weights. The module's own ``forward`` has to be called, not that of its parts.
+    Every rank must come with the same weights, or with none yet, on the meta device. The module's own ``forward`` has
+    to be called, not that of its parts. With several ``replicas`` (HSDP) that many groups of ranks hold all weights
+    between them: they are gathered within a group, on one node say, and only gradients travel between the groups.
+    With ``cpu_offload`` shards, gradients and the optimiser stay in the memory of the CPU.
     """
-    if world.size == 1:
+    if world.size == 1 and not cpu_offload:
         return module
-    mesh = init_device_mesh(world.device.type, (world.size,))
+    mesh = device_mesh(world, replicas)
+    given: dict[str, Any] = {"mesh": mesh, "mp_policy": policy or MixedPrecisionPolicy()}
+    if cpu_offload:
+        given["offload_policy"] = CPUOffloadPolicy()
     for layer in [part for part in module.modules() if type(part).__name__ in layer_names]:
-        fully_shard(layer, mesh=mesh)
-    fully_shard(module, mesh=mesh)
+        fully_shard(layer, **given)
+    fully_shard(module, **given)
     return module
+
+
+def device_mesh(world: ProcessGroup, replicas: int) -> DeviceMesh:
+    """All ranks in a row, or as ``replicas`` rows of neighbours. Raises UsageError where they do not come out even."""
+    if world.size % replicas:
+        raise UsageError(f"--replicas {replicas}: {world.size} ranks cannot be dealt out to so many groups")
+    if replicas == 1:
+        return init_device_mesh(world.device.type, (world.size,))
+    shape, names = (replicas, world.size // replicas), ("replicate", "shard")
+    return init_device_mesh(world.device.type, shape, mesh_dim_names=names)
 
 
 def full_tensor(tensor: Tensor) -> Tensor:

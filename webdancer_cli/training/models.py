@@ -30,9 +30,6 @@ NANO_FOLDER = Path(__file__).parent / "nano"
 SMALL_PARAMETERS = 50_000_000
 """Below this, float32 on the CPU is as fast as bfloat16 and exact."""
 
-RECOMPUTE_PARAMETERS = 500_000_000
-"""From here on, activations are recomputed in the backward pass (gradient checkpointing) to save memory."""
-
 ADAPTER_MARK = ".lora_"
 """What the names of LoRA adapters hold, and those of no other tensor."""
 
@@ -218,16 +215,20 @@ def load_trainable(
     compute = arithmetic(plain.parameters, dtype, device)
     opened = _on(_load(plain, compute if lora_rank else torch.float32), device)
     opened.requires_grad_(True)
-    if plain.parameters >= RECOMPUTE_PARAMETERS:
-        opened.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if not lora_rank:
         return opened.train(), compute
+    return add_adapters(opened, plain, lora_rank, seed).train(), compute
+
+
+def add_adapters(opened: PreTrainedModel, plain: ModelDescription, rank: int, seed: int) -> PeftModel:
+    """LoRA adapters on all linear layers, drawn by ``seed``; the model itself is frozen. Raises UsageError."""
     torch.manual_seed(seed)
     config = LoraConfig(
-        r=lora_rank, lora_alpha=2 * lora_rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+        r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
     )
     try:
-        return get_peft_model(opened, config).train(), compute
+        adapted: Any = get_peft_model(opened, config)
+        return adapted
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise UsageError(
@@ -259,13 +260,16 @@ def missing_rows(plain: ModelDescription, tokenizer: PreTrainedTokenizerBase) ->
     return max(0, 1 + max(tokenizer.get_vocab().values()) - plain.rows)
 
 
-def grow_embedding(model: PreTrainedModel, plain: ModelDescription, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Add the rows that are missing, drawn around the mean of the others (by transformers).
+def grow_embedding(
+    model: PreTrainedModel, plain: ModelDescription, tokenizer: PreTrainedTokenizerBase, seed: int = 0
+) -> int:
+    """Add the rows that are missing, drawn by ``seed`` around the mean of the others (by transformers).
 
     Gives the number of rows that there are now, or 0 when none was missing.
     """
     missing = missing_rows(plain, tokenizer)
     if missing:
+        torch.manual_seed(seed)
         with _quiet():
             model.resize_token_embeddings(plain.rows + missing)
     return plain.rows + missing if missing else 0

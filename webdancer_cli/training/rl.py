@@ -30,17 +30,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from webdancer_cli.data.jsonl import LineWriter
 from webdancer_cli.data.records import QA
 from webdancer_cli.options.config import RlOptions
 from webdancer_cli.training.batches import pad, plan
-from webdancer_cli.training.checkpoint import METRICS
+from webdancer_cli.training.checkpoint import STATE
 from webdancer_cli.training.checkpoint_writer import CheckpointWriter, full_weights
 from webdancer_cli.training.dapo import LossSums, surrogate
-from webdancer_cli.training.distributed import ProcessGroup, shard
+from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.engine import Engine
-from webdancer_cli.training.logprobs import Scorer, check_dropout, check_head, unwrap
-from webdancer_cli.training.models import load_trainable, slow_dtype, without_dropout
+from webdancer_cli.training.logprobs import check_dropout, check_head
+from webdancer_cli.training.models import slow_dtype, without_dropout
 from webdancer_cli.training.optimizer import adamw, lr_factor, optimizer_step
 from webdancer_cli.training.rollouts import (
     Group,
@@ -50,10 +49,11 @@ from webdancer_cli.training.rollouts import (
     rollout_record,
     training_samples,
 )
+from webdancer_cli.training.run_log import METRICS, ROLLOUTS, open_log
+from webdancer_cli.training.saving import RunSaver
 from webdancer_cli.training.setup import TrainingSetup
-
-ROLLOUTS = "rollouts.jsonl"
-"""Some rollouts of every step, to be read."""
+from webdancer_cli.training.state import TrainingState, seed_everything
+from webdancer_cli.training.trainable import open_trainable
 
 SHOWN = 4
 """How many rollouts of a step go there, each of another question."""
@@ -99,50 +99,53 @@ def train_rl(
 
     Writes metrics and some rollouts as it goes, and checkpoints with ``about`` in them, into ``setup.out``.
     """
-    world, out = setup.world, setup.out
+    world = setup.world
     for line in setup.seen:
         setup.say(line)
-    model, compute = load_trainable(setup.plain, options.dtype, options.lora_rank, world.device, options.seed)
+    opened = open_trainable(setup.plain, setup.tokenizer, options, world)
+    model, scorer, compute = opened.model, opened.scorer, opened.compute
     if warning := slow_dtype(compute, world.device):
         setup.say(warning)
     without_dropout(model)
-    check_head(model)
-    check_dropout(model)
-    checkpoints = CheckpointWriter(setup, about, compute)
-    checkpoints.try_out(model)
-    scorer = Scorer(model, compute)
-    shard(scorer, set(unwrap(model)._no_split_modules or ()), world)
-    optimizer = adamw(scorer, options.peak_lr, options.weight_decay)
+    opened.within_forward(lambda: check_head(model))
+    opened.within_forward(lambda: check_dropout(model))
+    writer = CheckpointWriter(setup, about, compute)
+    writer.try_out(model)
+    seed_everything(f"{options.seed}:{world.rank}")
     stream = QuestionStream(questions, options.seed)
-    log = Log(out) if world.is_main else None
-    began = time.monotonic()
-    step, stopped = 0, ""
+    state = TrainingState(scorer, adamw(scorer, options.peak_lr, options.weight_decay), stream)
+    if setup.resumed:
+        state.restore(setup.resumed / STATE, world, options.seed)
+    saver = RunSaver(options, writer)
+    log = Log(setup.out, state.step) if world.is_main else None
+    stopped = ""
     with asyncio.Runner() as runner, closing(collector, runner):
-        while step < options.steps and not out_of_time(options, began, world) and not stopped:
-            step += 1
-            lr = options.peak_lr * lr_factor(step, options.steps, options.warmup_steps)
+        while state.step < options.steps and not out_of_time(options, state.seconds, world) and not stopped:
             started = time.perf_counter()
-            runner.run(engine.load_weights(full_weights(model, checkpoints.kinds), step))
-            collected = collect(runner, collector, stream, step, options, world)
+            state.step += 1
+            lr = options.peak_lr * lr_factor(state.step, options.steps, options.warmup_steps)
+            runner.run(engine.load_weights(full_weights(model, writer.kinds), state.step))
+            collected = collect(runner, collector, stream, state.step, options, world)
             stopped = why_to_stop(collected)
             sampled = time.perf_counter()
             updates = [
-                update_policy(scorer, optimizer, batch, lr, options, world)
+                update_policy(scorer, state.optimizer, batch, lr, options, world)
                 for batch in minibatches(collected.kept, options.minibatches)
             ]
             trained = time.perf_counter()
-            metrics = {"step": step, **rollout_metrics(collected), **update_metrics(updates), "lr": lr}
+            state.seconds += trained - started
+            metrics = {"step": state.step, **rollout_metrics(collected), **update_metrics(updates), "lr": lr}
             seconds = {"seconds_rollout": round(sampled - started, 3), "seconds_train": round(trained - sampled, 3)}
             if setup.progress:
-                setup.progress.step(step, options.steps, note(metrics))
-            saved: dict[str, float] = {}
-            if options.save_every and step % options.save_every == 0 and step < options.steps:
-                saved = checkpoints.save(out / f"step-{step}", model, step)
+                setup.progress.step(state.step, options.steps, note(metrics))
+            saved = saver.write(state, model) if saver.is_due(state.step, options.steps) else {}
             if log:
                 log.write(metrics | seconds | saved, collected)
+            saver.commit(wait=not options.async_save)
     if log:
         log.close()
-    checkpoints.save(out, model, step)
+    saver.finish(state, model)
+    saver.commit_result()
     return stopped
 
 
@@ -161,18 +164,24 @@ def why_to_stop(collected: RolloutBatch) -> str:
     return collected.stopped or ("" if judged else IN_VAIN)
 
 
-def out_of_time(options: RlOptions, began: float, world: ProcessGroup) -> bool:
-    """Whether ``minutes`` have passed, by the clock of rank 0."""
-    return world.from_main(lambda: options.minutes is not None and time.monotonic() - began >= 60 * options.minutes)
+def out_of_time(options: RlOptions, seconds: float, world: ProcessGroup) -> bool:
+    """Whether the run has lasted for ``minutes``, by the clock of rank 0."""
+    return world.from_main(lambda: options.minutes is not None and seconds >= 60 * options.minutes)
 
 
 class QuestionStream:
-    """Questions (with different ids) without end: pass after pass over all of them, each in an order of its own."""
+    """Questions (with different ids) without end: pass after pass over all of them, each in an order of its own.
+
+    A part of the training state: it can say where it is, and go on from there.
+    """
 
     def __init__(self, questions: Sequence[QA], seed: int):
-        self._count = len(questions)
-        self._passes = self._without_end(questions, seed)
-        self._held: deque[QA] = deque()
+        self._questions = {qa.id: qa for qa in questions}
+        self._seed = seed
+        self._epoch = 0
+        self._position = 0
+        self._order = self._shuffled()
+        self._waiting: deque[QA] = deque()
 
     def take(self, count: int) -> list[QA]:
         """The questions of a round: ``count``, or all there are, none of them twice.
@@ -182,20 +191,33 @@ class QuestionStream:
         """
         taken: dict[str, QA] = {}
         again: list[QA] = []
-        while len(taken) < min(count, self._count):
-            qa = self._held.popleft() if self._held else next(self._passes)
+        while len(taken) < min(count, len(self._questions)):
+            qa = self._waiting.popleft() if self._waiting else self._next()
             if qa.id in taken:
                 again.append(qa)
             taken.setdefault(qa.id, qa)
-        self._held.extendleft(reversed(again))
+        self._waiting.extendleft(reversed(again))
         return list(taken.values())
 
-    @staticmethod
-    def _without_end(questions: Sequence[QA], seed: int) -> Iterator[QA]:
-        number = 0
-        while True:
-            yield from random.Random(f"{seed}:{number}").sample(questions, len(questions))
-            number += 1
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream is, as JSON."""
+        return {"epoch": self._epoch, "position": self._position, "waiting": [qa.id for qa in self._waiting]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._epoch, self._position = state["epoch"], state["position"]
+        self._order = self._shuffled()
+        self._waiting = deque(self._questions[id] for id in state["waiting"])
+
+    def _next(self) -> QA:
+        if self._position == len(self._order):
+            self._epoch, self._position = self._epoch + 1, 0
+            self._order = self._shuffled()
+        self._position += 1
+        return self._order[self._position - 1]
+
+    def _shuffled(self) -> list[QA]:
+        questions = list(self._questions.values())
+        return random.Random(f"{self._seed}:{self._epoch}").sample(questions, len(questions))
 
 
 def collect(
@@ -324,9 +346,9 @@ def note(metrics: Metrics) -> str:
 class Log:
     """``metrics.jsonl`` and ``rollouts.jsonl``, written step by step by rank 0."""
 
-    def __init__(self, out: Path):
-        self._metrics = LineWriter(str(out / METRICS))
-        self._rollouts = LineWriter(str(out / ROLLOUTS))
+    def __init__(self, out: Path, step: int):
+        self._metrics = open_log(out / METRICS, step)
+        self._rollouts = open_log(out / ROLLOUTS, step)
 
     def write(self, metrics: Metrics, collected: RolloutBatch) -> None:
         self._metrics.write(metrics)

@@ -32,6 +32,8 @@ class TrainingSetup:
     world: ProcessGroup
     say: Say
     progress: Progress | None
+    resumed: Path | None
+    """The checkpoint that the run goes on from, or its result if it is done; None for one that starts."""
     seen: list[str]
     """What was found, in lines: to be told when the data are good, too, since a run that is refused says one line."""
 
@@ -42,7 +44,7 @@ def set_up(options: TrainingOptions, world: ProcessGroup, say: Say, progress: Pr
     Raises UsageError for a checkpoint that is missing, incomplete or has no usable tokenizer, for a folder that cannot
     take the results, and for lengths that the model does not have.
     """
-    out = world.from_main(lambda: checkpoint.prepare_output(options.out, options.model))
+    out = world.from_main(lambda: checkpoint.prepare_output(options.out, options.model, resume=options.resume))
     tokenizer = load_tokenizer(options.model)
     renderer = Renderer(tokenizer)
     told = difference(renderer.template, tokenizer)
@@ -57,7 +59,8 @@ def set_up(options: TrainingOptions, world: ProcessGroup, say: Say, progress: Pr
         seen.append(f"its own chat template {told}; the checkpoint is saved with the one it is trained on")
     length = longest(options, plain)
     say, progress = (say, progress) if world.is_main else (say_nothing, None)
-    return TrainingSetup(plain, tokenizer, renderer, length, out, world, say, progress, seen)
+    resumed = world.from_main(lambda: checkpoint.newest(out) if options.resume else None)
+    return TrainingSetup(plain, tokenizer, renderer, length, out, world, say, progress, resumed, seen)
 
 
 def _check_vocabulary(options: TrainingOptions, plain: ModelDescription, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -10,21 +10,25 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import nn
 
-from webdancer_cli.data.jsonl import LineWriter
 from webdancer_cli.options.config import SftOptions
 from webdancer_cli.training.batches import Batch, Example, pad, plan, shuffled
-from webdancer_cli.training.checkpoint import METRICS
+from webdancer_cli.training.checkpoint import STATE
 from webdancer_cli.training.checkpoint_writer import CheckpointWriter
-from webdancer_cli.training.distributed import ProcessGroup, shard
-from webdancer_cli.training.logprobs import Scorer, check_head, unwrap
-from webdancer_cli.training.models import grow_embedding, load_trainable, slow_dtype
+from webdancer_cli.training.distributed import ProcessGroup
+from webdancer_cli.training.logprobs import check_head
+from webdancer_cli.training.models import slow_dtype
 from webdancer_cli.training.optimizer import COSINE_FLOOR, adamw, lr_factor, optimizer_step
+from webdancer_cli.training.run_log import METRICS, open_log
+from webdancer_cli.training.saving import RunSaver
 from webdancer_cli.training.setup import TrainingSetup
+from webdancer_cli.training.state import TrainingState, seed_everything
+from webdancer_cli.training.trainable import open_trainable
 
 
 @dataclass(frozen=True)
@@ -44,45 +48,54 @@ def train_sft(
     about: dict[str, Any],
 ) -> None:
     """Train on ``examples``; into ``setup.out`` go ``metrics.jsonl`` line by line, and checkpoints with ``about``."""
-    world, out = setup.world, setup.out
+    world = setup.world
     for seen in setup.seen:
         setup.say(seen)
-    model, compute = load_trainable(setup.plain, options.dtype, options.lora_rank, world.device, options.seed)
+    opened = open_trainable(setup.plain, setup.tokenizer, options, world)
+    model, scorer, compute = opened.model, opened.scorer, opened.compute
     if warning := slow_dtype(compute, world.device):
         setup.say(warning)
-    if grown := grow_embedding(unwrap(model), setup.plain, setup.tokenizer):
-        setup.say(f"the embedding has {grown} rows now: the tokenizer has tokens that the model had none for")
-    check_head(model)
-    checkpoints = CheckpointWriter(setup, about, compute)
-    checkpoints.try_out(model)
-    scorer = Scorer(model, compute)
-    shard(scorer, set(unwrap(model)._no_split_modules or ()), world)
-    optimizer = adamw(scorer, options.peak_lr, options.weight_decay)
+    if opened.grown:
+        setup.say(f"the embedding has {opened.grown} rows now: the tokenizer has tokens that the model had none for")
+    opened.within_forward(lambda: check_head(model))
+    writer = CheckpointWriter(setup, about, compute)
+    writer.try_out(model)
+    seed_everything(f"{options.seed}:{world.rank}")
+    state = TrainingState(scorer, adamw(scorer, options.peak_lr, options.weight_decay))
+    if setup.resumed:
+        state.restore(setup.resumed / STATE, world, options.seed)
+    saver = RunSaver(options, writer)
     steps = total_steps(options, len(examples))
     batch_size = min(options.batch_size, len(examples))
-    metrics = LineWriter(str(out / METRICS)) if world.is_main else None
-    for step, indices in enumerate(shuffled(len(examples), batch_size, steps, options.seed), 1):
+    metrics = open_log(setup.out / METRICS, state.step) if world.is_main else None
+    for indices in islice(shuffled(len(examples), batch_size, steps, options.seed), state.step, None):
         started = time.perf_counter()
-        lr = options.peak_lr * lr_factor(step, steps, round(options.warmup * steps), COSINE_FLOOR)
+        state.step += 1
+        lr = options.peak_lr * lr_factor(state.step, steps, round(options.warmup * steps), COSINE_FLOOR)
         rows = [examples[index] for index in indices]
         loss_tokens = sum(row.loss_tokens for row in rows)
         shares = plan([len(row.ids) for row in rows], options.micro_tokens, world.size)[world.rank]
         batches = (pad([rows[index] for index in share], world.device) for share in shares)
-        update = train_step(scorer, optimizer, batches, loss_tokens, lr, options.max_grad_norm, world)
-        speed = sum(len(row.ids) for row in rows) / (time.perf_counter() - started)
+        update = train_step(scorer, state.optimizer, batches, loss_tokens, lr, options.max_grad_norm, world)
+        seconds = time.perf_counter() - started
+        state.seconds += seconds
+        speed = sum(len(row.ids) for row in rows) / seconds
         if setup.progress:
-            setup.progress.step(step, steps, f"loss {update.loss:.4f}, {speed:,.0f} tokens/s")
+            setup.progress.step(state.step, steps, f"loss {update.loss:.4f}, {speed:,.0f} tokens/s")
         saved: dict[str, float] = {}
-        if step == steps:
-            saved = checkpoints.save(out, model, step)
-        elif options.save_every and step % options.save_every == 0:
-            saved = checkpoints.save(out / f"step-{step}", model, step)
+        if state.step == steps:
+            saved = saver.finish(state, model)
+        elif saver.is_due(state.step, steps):
+            saved = saver.write(state, model)
         if metrics:
-            epoch = round(step * batch_size / len(examples), 4)
-            line = {"step": step, "loss": update.loss, "tokens": loss_tokens, "lr": lr, "grad_norm": update.grad_norm}
-            metrics.write({**line, "tokens_per_second": round(speed, 1), "epoch": epoch, **saved})
+            epoch = round(state.step * batch_size / len(examples), 4)
+            line = {"step": state.step, "loss": update.loss, "tokens": loss_tokens, "lr": lr}
+            line |= {"grad_norm": update.grad_norm, "tokens_per_second": round(speed, 1), "epoch": epoch}
+            metrics.write({**line, **saved})
+        saver.commit(wait=not options.async_save)
     if metrics:
         metrics.close()
+    saver.commit_result()
 
 
 def train_step(
