@@ -114,6 +114,8 @@ def _reads_stdin(options: "config.DataOptions | config.TrainingOptions") -> bool
 
 def _require_input(options: "config.DataOptions | config.TrainingOptions") -> None:
     """What is there already is not to be lost where no input comes."""
+    if isinstance(options, config.SftOptions) and options.dry_run:
+        return
     if _reads_stdin(options) and (sys.stdin is None or sys.stdin.isatty()):
         raise UsageError("nothing on stdin: pipe JSON lines in, or name a file with --data")
     if options.data != "-" and not Path(options.data).is_file():
@@ -271,6 +273,8 @@ def sft(options: config.SftOptions, run: CommandRun) -> int:
         text, stats = stage.masks(options, coloured=run.coloured)
         run.show(text)
         return run.end(stats)
+    if options.dry_run:
+        return run.tell_plan(stage.plan(options))
     with run.progress() as progress:
         stats = stage.run(options, progress=progress, say=run.say)
     return run.end(stats)
@@ -289,6 +293,7 @@ def rl(options: config.RlOptions, run: CommandRun) -> int:
     with open_chats(options, RL_JUDGE_CALLS, run) as chat_pool:
         web, judge = open_web(options, chat_pool.tape), open_judge(options, chat_pool)
         if options.dry_run:
+            run.tell_plan(stage.plan(options))
             return run.plan(options, chat_pool)
         with run.progress() as progress:
             stats = stage.run(options, progress=progress, say=run.say, web=web, judge=judge)

@@ -49,10 +49,14 @@ class CommandRun:
             print(text, file=sys.stderr, flush=True)
 
     def plan(self, options: config.CallOptions, chat_pool: "ChatPool") -> int:
-        """What the run would do."""
+        """What the run would ask of its models."""
         from webdancer_cli import dry_run
 
-        self.show(f"webdancer {self.command}: {dry_run.plan_run(options).table(chat_pool)}")
+        return self.tell_plan(dry_run.plan_run(options).table(chat_pool))
+
+    def tell_plan(self, plan: str) -> int:
+        """What the run would do or need."""
+        self.show(f"webdancer {self.command}: {plan}")
         return EXIT_OK
 
     def show(self, text: str) -> None:

@@ -105,10 +105,9 @@ def main() -> None:
     taken = one["first_pass"]
     for line in (one, *several):
         figures = ", ".join(f"{name} {line[name] / 1e9:.2f}" for name in ("weights", "before", "opening", "first_pass"))
-        shares = f"opening takes {line['opening'] / taken:.2f} of what one rank takes, the first pass "
-        print(
-            f"rank {line['rank']} of {1 if line is one else given.ranks}: {figures} GB: {shares}{line['first_pass'] / taken:.2f}"
-        )
+        shares = f"opening takes {line['opening'] / taken:.2f} of what one rank takes"
+        shares += f", the first pass {line['first_pass'] / taken:.2f}"
+        print(f"rank {line['rank']} of {1 if line is one else given.ranks}: {figures} GB: {shares}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers import PreTrainedConfig, PreTrainedModel, Qwen3Config, configuration_utils, initialization
 
 PACKAGE = Path(__file__).parents[2] / "webdancer_cli"
-KNOWN = {"_attn_implementation", "_no_split_modules", "_commit_hash", "_is_hf_initialized"}
+KNOWN = {"_attn_implementation", "_no_split_modules", "_commit_hash", "_is_hf_initialized", "_cdata"}
 
 
 def private_names(tree: ast.Module) -> Iterator[str]:

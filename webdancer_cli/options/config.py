@@ -582,6 +582,12 @@ class SftOptions(TrainingOptions):
     turn of the policy that fits. Both are counted."""
     show_masks: NonNegativeInt = 0
     """Show so many examples on stderr, what bears loss in them marked, and train nothing."""
+    eval_data: str | None = None
+    """File of trajectories that are not trained on: their loss goes into ``metrics.jsonl`` as ``held_out_loss``."""
+    eval_every: NonNegativeInt = 0
+    """Find the loss of ``eval_data`` every so many steps; 0 finds it at the end only."""
+    dry_run: bool = False
+    """Print how much memory each rank would need, about; read no data and write nothing."""
 
 
 @dataclass(kw_only=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -21,7 +22,9 @@ from webdancer_cli.options.config import RlOptions
 from webdancer_cli.prompts import load_for
 from webdancer_cli.training import checkpoint
 from webdancer_cli.training.distributed import ProcessGroup, process_group
-from webdancer_cli.training.engines import open_engine
+from webdancer_cli.training.engines import engine_bytes, open_engine
+from webdancer_cli.training.memory import plans
+from webdancer_cli.training.models import describe
 from webdancer_cli.training.rl import train_rl
 from webdancer_cli.training.rollouts import RolloutCollector
 from webdancer_cli.training.same_run import identity, is_done
@@ -96,6 +99,17 @@ def run(
         collector = RolloutCollector(policy, tools, prompts, options, judge)
         questions.stats.stopped = train_rl(options, questions.items, collector, engine, setup, about)
     return questions.stats
+
+
+def plan(options: RlOptions) -> str:
+    """What ``--dry-run`` tells of memory. Raises UsageError for a model that cannot be opened."""
+    plain = describe(options.model)
+    tokens = max(options.micro_tokens, options.max_context_tokens)
+    ranks = int(os.environ.get("WORLD_SIZE", 1))
+    rows = math.ceil(options.questions / ranks) * options.group
+    length = options.max_context_tokens
+    engine = engine_bytes(plain, max_length=length, rows=rows, dtype=options.dtype, device="cpu")
+    return plans(plain, options, tokens, ranks, engine)
 
 
 def read_question_set(options: RlOptions) -> QuestionSet:

@@ -1,6 +1,7 @@
 """``webdancer sft``: trajectories in, a Hugging Face checkpoint out."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from itertools import islice
 
@@ -16,6 +17,7 @@ from webdancer_cli.training.chat_templates import UnknownTurnOrder
 from webdancer_cli.training.distributed import process_group
 from webdancer_cli.training.example_selection import NothingToLearn, select_tokens
 from webdancer_cli.training.mask_view import mask_view
+from webdancer_cli.training.memory import plans
 from webdancer_cli.training.models import describe, load_tokenizer
 from webdancer_cli.training.renderer import Renderer
 from webdancer_cli.training.same_run import identity, is_done
@@ -60,6 +62,12 @@ def masks(options: SftOptions, *, coloured: bool) -> tuple[str, RunStats]:
     dataset = read_dataset(options, renderer, longest(options, describe(options.model)), at_most=options.show_masks)
     dataset.stats.counts["shown"] = dataset.stats.counts.pop("trained on")
     return mask_view(dataset.examples, renderer, coloured=coloured), dataset.stats
+
+
+def plan(options: SftOptions) -> str:
+    """What ``--dry-run`` tells of memory. Raises UsageError for a model that cannot be opened."""
+    tokens = max(options.micro_tokens, options.max_length or 0)
+    return plans(describe(options.model), options, tokens, int(os.environ.get("WORLD_SIZE", 1)))
 
 
 def read_dataset(options: SftOptions, renderer: Renderer, max_length: int, at_most: int | None = None) -> Dataset:

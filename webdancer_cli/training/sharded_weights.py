@@ -80,7 +80,7 @@ def _replace_parameters(model: nn.Module, made_of: Any) -> None:
 
 
 def materialize(module: nn.Module, bare: PreTrainedModel, device: torch.device) -> None:
-    """Give the parameters of the sharded ``module`` their memory, empty; tied ones stay tied, buffers keep their values.
+    """Give the parameters of the sharded ``module`` memory, with nothing in it yet; tied ones stay tied, buffers stay.
 
     ``bare`` is the transformers model in it.
     """

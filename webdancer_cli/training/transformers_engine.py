@@ -86,7 +86,9 @@ class TransformersEngine:
         install()
         self.model = model
         self.max_length = min(max_length, longest(model.config) or max_length)
-        self.rows = max(1, min(rows, cache_bytes // (self.max_length * _bytes_per_position(model))))
+        self.rows = max(
+            1, min(rows, cache_bytes // (self.max_length * bytes_per_position(model, model.dtype.itemsize)))
+        )
         self.steps = 0
         """Forward passes so far."""
         self.version = 0
@@ -296,11 +298,11 @@ def _common(left: Sequence[int], right: Sequence[int]) -> int:
     return next(at for at in range(shared) if left[at] != right[at])
 
 
-def _bytes_per_position(model: Any) -> int:
-    """Keys and values of one position in all layers."""
+def bytes_per_position(model: Any, itemsize: int) -> int:
+    """Keys and values of one position in all layers, in numbers of ``itemsize`` bytes."""
     config = model.config.get_text_config()
     if not getattr(config, "num_attention_heads", None):
         raise UsageError(f"the in-process engine does not play {type(model).__name__}, which has no attention heads")
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(2 * config.num_hidden_layers * heads * width * model.dtype.itemsize)
+    return int(2 * config.num_hidden_layers * heads * width * itemsize)
