@@ -57,7 +57,9 @@ def test_a_checkpoint_with_its_origin(data: Path) -> None:
     assert len(about["data_sha256"]) == 64
     metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in metrics] == [1, 2]
-    assert set(metrics[0]) == {"step", "loss", "tokens", "lr", "grad_norm", "tokens_per_second", "epoch"}
+    known = {"step", "loss", "tokens", "lr", "grad_norm", "tokens_per_second", "epoch", "loss_share", "peak_memory_gb"}
+    assert set(metrics[0]) == known
+    assert 0 < metrics[0]["loss_share"] < 1 and metrics[0]["peak_memory_gb"] > 0.1
 
 
 def test_progress_is_told_step_by_step(data: Path) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import msgspec
@@ -49,7 +49,8 @@ def run(options: SftOptions, *, progress: Progress | None = None, say: Say = say
         about["run"] = identity(options, about, setup.plain)
         if is_done(setup, about["run"]):
             return dataset.stats
-        train_sft(options, dataset.examples, setup, about)
+        held_out = world.from_main(lambda: read_held_out(options, setup.renderer, setup.max_length))
+        train_sft(options, dataset.examples, setup, about, held_out)
     return dataset.stats
 
 
@@ -111,6 +112,13 @@ def read_dataset(options: SftOptions, renderer: Renderer, max_length: int, at_mo
     if not examples:
         raise UsageError(f"{_named(options.data)}: nothing to learn from: {stats.summary()}")
     return Dataset(examples, digest.hexdigest(), stats)
+
+
+def read_held_out(options: SftOptions, renderer: Renderer, max_length: int) -> list[Example]:
+    """The trajectories of ``options.eval_data``, if there is one. Raises UsageError when none of them bears loss."""
+    if options.eval_data is None:
+        return []
+    return read_dataset(replace(options, data=options.eval_data, limit=None), renderer, max_length).examples
 
 
 def _named(data: str) -> str:

@@ -24,6 +24,7 @@ from webdancer_cli.errors import UsageError, WebdancerError
 from webdancer_cli.training.checkpoint import MANIFEST, PARTIAL, move_in
 from webdancer_cli.training.distributed import ProcessGroup, full_tensor
 from webdancer_cli.training.logprobs import unwrap
+from webdancer_cli.training.model_card import model_card
 from webdancer_cli.training.models import (
     ADAPTER_MARK,
     ModelDescription,
@@ -142,7 +143,9 @@ class CheckpointWriter:
             move_in(partial, folder)
         return metrics
 
-    def write(self, partial: Path, model: PreTrainedModel | PeftModel, step: int) -> dict[str, float]:
+    def write(
+        self, partial: Path, model: PreTrainedModel | PeftModel, step: int, measures: dict[str, Any] | None = None
+    ) -> dict[str, float]:
         """Write ``model`` into the folder ``partial``; what is to be known of it, as metrics. Raises BadCheckpoint.
 
         LoRA adapters are merged into the weights, in float32. They are also kept by themselves in ``adapter/`` where
@@ -163,6 +166,8 @@ class CheckpointWriter:
         self.tokenizer.save_pretrained(partial)
         self._check(partial, model)
         about = {**self.about, "step": step, **metrics}
+        card = model_card(self.about, self.plain, step, {**(measures or {}), **metrics})
+        (partial / "README.md").write_text(card, encoding="utf-8")
         (partial / MANIFEST).write_text(json.dumps(about, indent=2, default=str) + "\n", encoding="utf-8")
         return metrics
 

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,14 +33,12 @@ from torch import Tensor, nn
 from webdancer_cli.data.records import QA
 from webdancer_cli.options.config import RlOptions
 from webdancer_cli.training.batches import pad, plan
-from webdancer_cli.training.checkpoint import STATE
-from webdancer_cli.training.checkpoint_writer import CheckpointWriter, full_weights
+from webdancer_cli.training.checkpoint_writer import full_weights
 from webdancer_cli.training.dapo import LossSums, surrogate
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.engine import Engine
-from webdancer_cli.training.logprobs import check_dropout, check_head
-from webdancer_cli.training.models import slow_dtype, without_dropout
-from webdancer_cli.training.optimizer import adamw, lr_factor, optimizer_step
+from webdancer_cli.training.measures import peak_memory_gb
+from webdancer_cli.training.optimizer import lr_factor, optimizer_step
 from webdancer_cli.training.rollouts import (
     Group,
     RolloutCollector,
@@ -49,11 +47,9 @@ from webdancer_cli.training.rollouts import (
     rollout_record,
     training_samples,
 )
+from webdancer_cli.training.run import begin
 from webdancer_cli.training.run_log import METRICS, ROLLOUTS, open_log
-from webdancer_cli.training.saving import RunSaver
 from webdancer_cli.training.setup import TrainingSetup
-from webdancer_cli.training.state import TrainingState, seed_everything
-from webdancer_cli.training.trainable import open_trainable
 
 SHOWN = 4
 """How many rollouts of a step go there, each of another question."""
@@ -100,31 +96,18 @@ def train_rl(
     Writes metrics and some rollouts as it goes, and checkpoints with ``about`` in them, into ``setup.out``.
     """
     world = setup.world
-    for line in setup.seen:
-        setup.say(line)
-    opened = open_trainable(setup.plain, setup.tokenizer, options, world)
-    model, scorer, compute = opened.model, opened.scorer, opened.compute
-    if warning := slow_dtype(compute, world.device):
-        setup.say(warning)
-    without_dropout(model)
-    opened.within_forward(lambda: check_head(model))
-    opened.within_forward(lambda: check_dropout(model))
-    writer = CheckpointWriter(setup, about, compute)
-    writer.try_out(model)
-    seed_everything(f"{options.seed}:{world.rank}")
-    stream = QuestionStream(questions, options.seed)
-    state = TrainingState(scorer, adamw(scorer, options.peak_lr, options.weight_decay), stream)
-    if setup.resumed:
-        state.restore(setup.resumed / STATE, world, options.seed)
-    saver = RunSaver(options, writer)
+    run = begin(options, setup, about, QuestionStream(questions, options.seed), deterministic=True)
+    state, scorer, model = run.state, run.trainable.scorer, run.trainable.model
+    stream = cast(QuestionStream, state.data)
     log = Log(setup.out, state.step) if world.is_main else None
     stopped = ""
+    metrics: Metrics = {}
     with asyncio.Runner() as runner, closing(collector, runner):
         while state.step < options.steps and not out_of_time(options, state.seconds, world) and not stopped:
             started = time.perf_counter()
             state.step += 1
             lr = options.peak_lr * lr_factor(state.step, options.steps, options.warmup_steps)
-            runner.run(engine.load_weights(full_weights(model, writer.kinds), state.step))
+            runner.run(engine.load_weights(full_weights(model, run.writer.kinds), state.step))
             collected = collect(runner, collector, stream, state.step, options, world)
             stopped = why_to_stop(collected)
             sampled = time.perf_counter()
@@ -138,14 +121,16 @@ def train_rl(
             seconds = {"seconds_rollout": round(sampled - started, 3), "seconds_train": round(trained - sampled, 3)}
             if setup.progress:
                 setup.progress.step(state.step, options.steps, note(metrics))
-            saved = saver.write(state, model) if saver.is_due(state.step, options.steps) else {}
+            metrics |= seconds | {"peak_memory_gb": round(max(world.gather(peak_memory_gb(world.device))), 3)}
+            if run.saver.is_due(state.step, options.steps):
+                metrics |= run.saver.write(state, metrics)
             if log:
-                log.write(metrics | seconds | saved, collected)
-            saver.commit(wait=not options.async_save)
+                log.write(metrics, collected)
+            run.saver.commit(wait=not options.async_save)
     if log:
         log.close()
-    saver.finish(state, model)
-    saver.commit_result()
+    run.saver.finish(state, metrics)
+    run.saver.commit_result()
     return stopped
 
 

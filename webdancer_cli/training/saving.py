@@ -33,8 +33,9 @@ class RunSaver:
     ``write`` and ``commit`` are apart, so that a step's line is in the metrics before its checkpoint counts.
     """
 
-    def __init__(self, options: TrainingOptions, writer: CheckpointWriter):
+    def __init__(self, options: TrainingOptions, writer: CheckpointWriter, model: PreTrainedModel | PeftModel):
         self._writer = writer
+        self._model = model
         self._world = writer.world
         self._out = writer.setup.out
         self._partial = self._out / checkpoint.PARTIAL
@@ -49,15 +50,18 @@ class RunSaver:
     def is_due(self, step: int, steps: int) -> bool:
         return bool(self._every) and step % self._every == 0 and step < steps
 
-    def write(self, state: TrainingState, model: PreTrainedModel | PeftModel) -> dict[str, float]:
-        """Write a checkpoint, all but its name; what is to be known of it, as metrics. Raises WebdancerError."""
+    def write(self, state: TrainingState, measures: dict[str, Any]) -> dict[str, float]:
+        """Write a checkpoint, all but its name; what is to be known of it, as metrics. ``measures`` are for its card.
+
+        Raises WebdancerError when it cannot be written.
+        """
         self.commit()
         self._world.from_main(self._begin)
         values = state.values(self._world)
         self._write_tensors(state)
         run_file = self._partial / checkpoint.STATE / checkpoint.RUN_FILE
         with _told(self._partial):
-            metrics = self._writer.write(self._partial, model, state.step)
+            metrics = self._writer.write(self._partial, self._model, state.step, measures)
             if self._world.is_main:
                 run_file.write_text(json.dumps(values), encoding="utf-8")
         self._step = state.step
@@ -76,12 +80,12 @@ class RunSaver:
             self._partial.rename(checkpoint.step_folder(self._out, step))
             checkpoint.remove_states(self._out, self._keep)
 
-    def finish(self, state: TrainingState, model: PreTrainedModel | PeftModel) -> dict[str, float]:
+    def finish(self, state: TrainingState, measures: dict[str, Any]) -> dict[str, float]:
         """Write the result of the run, which counts when ``commit_result`` has moved it in."""
         self.commit()
         self._world.from_main(self._begin)
         with _told(self._partial):
-            return self._writer.write(self._partial, model, state.step)
+            return self._writer.write(self._partial, self._model, state.step, measures)
 
     def commit_result(self) -> None:
         if self._world.is_main:

@@ -8,7 +8,7 @@ for any number of ranks and any split.
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -18,17 +18,15 @@ from torch import nn
 
 from webdancer_cli.options.config import SftOptions
 from webdancer_cli.training.batches import Batch, Example, pad, plan, shuffled
-from webdancer_cli.training.checkpoint import STATE
-from webdancer_cli.training.checkpoint_writer import CheckpointWriter
 from webdancer_cli.training.distributed import ProcessGroup
-from webdancer_cli.training.logprobs import check_head
-from webdancer_cli.training.models import slow_dtype
-from webdancer_cli.training.optimizer import COSINE_FLOOR, adamw, lr_factor, optimizer_step
+from webdancer_cli.training.measures import GradientWatch, flops, mfu, peak_memory_gb
+from webdancer_cli.training.optimizer import COSINE_FLOOR, lr_factor, optimizer_step
+from webdancer_cli.training.run import begin
 from webdancer_cli.training.run_log import METRICS, open_log
-from webdancer_cli.training.saving import RunSaver
 from webdancer_cli.training.setup import TrainingSetup
-from webdancer_cli.training.state import TrainingState, seed_everything
-from webdancer_cli.training.trainable import open_trainable
+from webdancer_cli.training.trainable import Trainable
+
+Line = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -46,56 +44,70 @@ def train_sft(
     examples: Sequence[Example],
     setup: TrainingSetup,
     about: dict[str, Any],
+    held_out: Sequence[Example] = (),
 ) -> None:
     """Train on ``examples``; into ``setup.out`` go ``metrics.jsonl`` line by line, and checkpoints with ``about``."""
     world = setup.world
-    for seen in setup.seen:
-        setup.say(seen)
-    opened = open_trainable(setup.plain, setup.tokenizer, options, world)
-    model, scorer, compute = opened.model, opened.scorer, opened.compute
-    if warning := slow_dtype(compute, world.device):
-        setup.say(warning)
-    if opened.grown:
-        setup.say(f"the embedding has {opened.grown} rows now: the tokenizer has tokens that the model had none for")
-    opened.within_forward(lambda: check_head(model))
-    writer = CheckpointWriter(setup, about, compute)
-    writer.try_out(model)
-    seed_everything(f"{options.seed}:{world.rank}")
-    state = TrainingState(scorer, adamw(scorer, options.peak_lr, options.weight_decay))
-    if setup.resumed:
-        state.restore(setup.resumed / STATE, world, options.seed)
-    saver = RunSaver(options, writer)
+    run = begin(options, setup, about)
+    state, scorer = run.state, run.trainable.scorer
     steps = total_steps(options, len(examples))
     batch_size = min(options.batch_size, len(examples))
     metrics = open_log(setup.out / METRICS, state.step) if world.is_main else None
+    gradients = GradientWatch()
     for indices in islice(shuffled(len(examples), batch_size, steps, options.seed), state.step, None):
         started = time.perf_counter()
         state.step += 1
         lr = options.peak_lr * lr_factor(state.step, steps, round(options.warmup * steps), COSINE_FLOOR)
         rows = [examples[index] for index in indices]
-        loss_tokens = sum(row.loss_tokens for row in rows)
-        shares = plan([len(row.ids) for row in rows], options.micro_tokens, world.size)[world.rank]
-        batches = (pad([rows[index] for index in share], world.device) for share in shares)
+        lengths, loss_tokens = [len(row.ids) for row in rows], sum(row.loss_tokens for row in rows)
+        batches = rank_batches(rows, options, world)
         update = train_step(scorer, state.optimizer, batches, loss_tokens, lr, options.max_grad_norm, world)
         seconds = time.perf_counter() - started
         state.seconds += seconds
-        speed = sum(len(row.ids) for row in rows) / seconds
+        speed = sum(lengths) / seconds
         if setup.progress:
             setup.progress.step(state.step, steps, f"loss {update.loss:.4f}, {speed:,.0f} tokens/s")
-        saved: dict[str, float] = {}
+        if warning := gradients.warning(update.grad_norm):
+            setup.say(f"step {state.step}: {warning}")
+        line: Line = {"step": state.step, "loss": update.loss, "tokens": loss_tokens, "lr": lr}
+        line |= {"grad_norm": update.grad_norm, "tokens_per_second": round(speed, 1)}
+        line |= {"epoch": round(state.step * batch_size / len(examples), 4)}
+        line |= {"loss_share": round(loss_tokens / sum(lengths), 4)}
+        line |= {"peak_memory_gb": round(max(world.gather(peak_memory_gb(world.device))), 3)}
+        if used := mfu(flops(setup.plain, lengths), seconds, world.size, world.device):
+            line["mfu"] = round(used, 4)
+        if held_out and is_measured(options, state.step, steps):
+            line["held_out_loss"] = held_out_loss(run.trainable, held_out, options, world)
         if state.step == steps:
-            saved = saver.finish(state, model)
-        elif saver.is_due(state.step, steps):
-            saved = saver.write(state, model)
+            line |= run.saver.finish(state, line)
+        elif run.saver.is_due(state.step, steps):
+            line |= run.saver.write(state, line)
         if metrics:
-            epoch = round(state.step * batch_size / len(examples), 4)
-            line = {"step": state.step, "loss": update.loss, "tokens": loss_tokens, "lr": lr}
-            line |= {"grad_norm": update.grad_norm, "tokens_per_second": round(speed, 1), "epoch": epoch}
-            metrics.write({**line, **saved})
-        saver.commit(wait=not options.async_save)
+            metrics.write(line)
+        run.saver.commit(wait=not options.async_save)
     if metrics:
         metrics.close()
-    saver.commit_result()
+    run.saver.commit_result()
+
+
+def rank_batches(rows: Sequence[Example], options: SftOptions, world: ProcessGroup) -> Iterator[Batch]:
+    """This rank's micro-batches of a global batch; every rank has as many."""
+    shares = plan([len(row.ids) for row in rows], options.micro_tokens, world.size)[world.rank]
+    return (pad([rows[index] for index in share], world.device) for share in shares)
+
+
+def is_measured(options: SftOptions, step: int, steps: int) -> bool:
+    """Whether the loss of ``eval_data`` is to be found after this step."""
+    return step == steps or bool(options.eval_every and step % options.eval_every == 0)
+
+
+def held_out_loss(trainable: Trainable, rows: Sequence[Example], options: SftOptions, world: ProcessGroup) -> float:
+    """Mean negative log-prob of the trainable tokens of rows that are not trained on, over all ranks."""
+    total = 0.0
+    with trainable.measuring():
+        for batch in rank_batches(rows, options, world):
+            total -= float(trainable.scorer(batch.ids_BT, batch.trainable_BT).sum())
+    return world.total(total)[0] / sum(row.loss_tokens for row in rows)
 
 
 def train_step(

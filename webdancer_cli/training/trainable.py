@@ -1,6 +1,7 @@
 """What is trained, opened and made ready: on one rank whole, on several each with its part of every weight."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import TrainingOptions
 from webdancer_cli.training.distributed import ProcessGroup, shard
-from webdancer_cli.training.logprobs import Scorer, unwrap
+from webdancer_cli.training.logprobs import Scorer, evaluating, unwrap
 from webdancer_cli.training.models import (
     ADAPTER_MARK,
     ModelDescription,
@@ -54,6 +55,14 @@ class Trainable:
         result: Result = getattr(self.scorer, _WITHIN)(work)
         self.scorer.reshard()  # the outermost weights would stay whole until the next backward pass
         return result
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """For a while the scorer may be called without gradients and without dropout; by all ranks, equally often."""
+        with torch.no_grad(), evaluating(self.model):
+            yield
+        if isinstance(self.scorer, FSDPModule):
+            self.scorer.reshard()
 
 
 def open_trainable(
