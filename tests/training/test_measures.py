@@ -1,12 +1,14 @@
 """Measures by hand, held-out loss against the model's own, and a card that says what a checkpoint is."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from training_runs import trajectories
 
+from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import SftOptions
 from webdancer_cli.stages import sft
 from webdancer_cli.training.measures import GradientWatch, flops, mfu
@@ -70,3 +72,44 @@ def test_the_card_tells_data_recipe_provenance_and_measures(trained: Path) -> No
         f"{last['held_out_loss']:.6g}",
     ):
         assert told in card
+
+
+def test_the_best_checkpoint_is_the_result_also_of_a_run_that_was_killed(tiny_folder: Path, tmp_path: Path) -> None:
+    """A learning rate at which the loss of what is held out soon rises again."""
+    data = trajectories(tmp_path / "data.jsonl")
+    lines = data.read_text().splitlines(keepends=True)
+    (tmp_path / "train.jsonl").write_text("".join(lines[:2]))
+    (tmp_path / "held.jsonl").write_text("".join(lines[2:]))
+    given = {"data": str(tmp_path / "train.jsonl"), "eval_data": str(tmp_path / "held.jsonl"), "lr": 0.1}
+    results = []
+    for name in ("whole", "killed"):
+        options = SftOptions(**given, model=str(tiny_folder), out=str(tmp_path / name), steps=6, batch_size=2)  # type: ignore[arg-type]
+        options = replace(options, eval_every=1, keep_best=True, save_every=2)
+        if name == "killed":
+            with pytest.raises(InterruptedError):
+                sft.run(options, KilledAt(6))  # type: ignore[arg-type]
+        sft.run(replace(options, resume=name == "killed"))
+        losses = [
+            json.loads(line)["held_out_loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        ]
+        about = json.loads((tmp_path / name / "webdancer.json").read_text())
+        assert about["step"] == 1 + losses.index(min(losses)) < 6
+        assert not (tmp_path / name / "best").exists()
+        results.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert results[0] == results[1]
+
+
+class KilledAt:
+    """A progress that ends the run when a step is told."""
+
+    def __init__(self, step: int):
+        self.at = step
+
+    def step(self, step: int, steps: int, note: str) -> None:
+        if step == self.at:
+            raise InterruptedError
+
+
+def test_the_best_of_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="--keep-best: which trajectories"):
+        sft.run(SftOptions(keep_best=True))

@@ -586,8 +586,15 @@ class SftOptions(TrainingOptions):
     """File of trajectories that are not trained on: their loss goes into ``metrics.jsonl`` as ``held_out_loss``."""
     eval_every: NonNegativeInt = 0
     """Find the loss of ``eval_data`` every so many steps; 0 finds it at the end only."""
+    keep_best: bool = False
+    """The result is the checkpoint with the lowest held-out loss, not the last one; wants ``eval_data``."""
     dry_run: bool = False
     """Print how much memory each rank would need, about; read no data and write nothing."""
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        if self.keep_best and self.eval_data is None:
+            yield "--keep-best: which trajectories tell the best? Name them by --eval-data"
 
 
 @dataclass(kw_only=True)

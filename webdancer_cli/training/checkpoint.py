@@ -27,6 +27,8 @@ PARTIAL = ".partial"
 """Where a checkpoint is written before it is moved in."""
 STATE = "state"
 """What a run needs to go on from a checkpoint, beside the plain weights."""
+BEST = "best"
+"""The checkpoint with the lowest held-out loss of a run on its way."""
 RUN_FILE = "run.json"
 """The part of a state that is no tensor. A state without it is none."""
 

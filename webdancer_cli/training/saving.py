@@ -39,6 +39,7 @@ class RunSaver:
         self._world = writer.world
         self._out = writer.setup.out
         self._partial = self._out / checkpoint.PARTIAL
+        self._best = self._out / checkpoint.BEST
         self._every, self._keep, self._async = options.save_every, options.keep, options.async_save
         self._step: int | None = None
         """Of the checkpoint that is written, and does not count yet."""
@@ -80,6 +81,19 @@ class RunSaver:
             self._partial.rename(checkpoint.step_folder(self._out, step))
             checkpoint.remove_states(self._out, self._keep)
 
+    def keep_best(self, state: TrainingState, loss: float, measures: dict[str, Any]) -> None:
+        """Write the model as ``out/best`` if its held-out ``loss`` is the lowest so far."""
+        if state.best_loss is not None and loss >= state.best_loss:
+            return
+        state.best_loss = loss
+        self.commit()
+        self._world.from_main(self._begin)
+        with _told(self._partial):
+            self._writer.write(self._partial, self._model, state.step, measures)
+        if self._world.is_main:
+            shutil.rmtree(self._best, ignore_errors=True)
+            self._partial.rename(self._best)
+
     def finish(self, state: TrainingState, measures: dict[str, Any]) -> dict[str, float]:
         """Write the result of the run, which counts when ``commit_result`` has moved it in."""
         self.commit()
@@ -87,9 +101,15 @@ class RunSaver:
         with _told(self._partial):
             return self._writer.write(self._partial, self._model, state.step, measures)
 
-    def commit_result(self) -> None:
-        if self._world.is_main:
-            checkpoint.move_in(self._partial, self._out)
+    def commit_result(self, *, best: bool = False) -> None:
+        """Let the result count: what ``finish`` wrote, or the best checkpoint."""
+        if not self._world.is_main:
+            return
+        if best:
+            shutil.rmtree(self._partial)
+            shutil.copytree(self._best, self._partial)
+        checkpoint.move_in(self._partial, self._out)
+        shutil.rmtree(self._best, ignore_errors=True)
 
     def _begin(self) -> None:
         shutil.rmtree(self._partial, ignore_errors=True)

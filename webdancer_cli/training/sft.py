@@ -77,7 +77,9 @@ def train_sft(
         if used := mfu(flops(setup.plain, lengths), seconds, world.size, world.device):
             line["mfu"] = round(used, 4)
         if held_out and is_measured(options, state.step, steps):
-            line["held_out_loss"] = held_out_loss(run.trainable, held_out, options, world)
+            line["held_out_loss"] = loss = held_out_loss(run.trainable, held_out, options, world)
+            if options.keep_best:
+                run.saver.keep_best(state, loss, line)
         if state.step == steps:
             line |= run.saver.finish(state, line)
         elif run.saver.is_due(state.step, steps):
@@ -87,7 +89,7 @@ def train_sft(
         run.saver.commit(wait=not options.async_save)
     if metrics:
         metrics.close()
-    run.saver.commit_result()
+    run.saver.commit_result(best=options.keep_best)
 
 
 def rank_batches(rows: Sequence[Example], options: SftOptions, world: ProcessGroup) -> Iterator[Batch]:

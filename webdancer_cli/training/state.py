@@ -43,6 +43,8 @@ class TrainingState:
     """Steps that are done."""
     seconds: float = 0.0
     """Time that they took."""
+    best_loss: float | None = None
+    """The lowest held-out loss so far, if a run keeps its best checkpoint."""
 
     def tensors(self) -> dict[str, Tensor]:
         """The run's own tensors by name, not copies: each rank has its shards of them."""
@@ -57,6 +59,7 @@ class TrainingState:
         return {
             "step": self.step,
             "seconds": self.seconds,
+            "best_loss": self.best_loss,
             "data": self.data.state_dict() if self.data else None,
             "random": world.gather(random_state(world.device)),
         }
@@ -71,7 +74,7 @@ class TrainingState:
                 dcp.load(self.tensors(), checkpoint_id=folder, no_dist=True)
         except (OSError, ValueError, KeyError, CheckpointException) as error:
             raise UsageError(f"{folder}: cannot be read ({' '.join(str(error).split())[:200]}): {remedy}") from None
-        self.step, self.seconds = saved["step"], saved["seconds"]
+        self.step, self.seconds, self.best_loss = saved["step"], saved["seconds"], saved["best_loss"]
         if self.data:
             self.data.load_state_dict(saved["data"])
         if world.rank < len(saved["random"]):
