@@ -24,7 +24,7 @@ from webdancer_cli.training import checkpoint
 from webdancer_cli.training.distributed import ProcessGroup, process_group
 from webdancer_cli.training.engines import engine_bytes, open_engine
 from webdancer_cli.training.memory import plans
-from webdancer_cli.training.models import describe
+from webdancer_cli.training.models import outline
 from webdancer_cli.training.rl import train_rl
 from webdancer_cli.training.rollouts import RolloutCollector
 from webdancer_cli.training.same_run import identity, is_done
@@ -103,7 +103,7 @@ def run(
 
 def plan(options: RlOptions) -> str:
     """What ``--dry-run`` tells of memory. Raises UsageError for a model that cannot be opened."""
-    plain = describe(options.model)
+    plain = outline(options.model)
     tokens = max(options.micro_tokens, options.max_context_tokens)
     ranks = int(os.environ.get("WORLD_SIZE", 1))
     rows = math.ceil(options.questions / ranks) * options.group

@@ -18,7 +18,7 @@ from webdancer_cli.training.distributed import process_group
 from webdancer_cli.training.example_selection import NothingToLearn, select_tokens
 from webdancer_cli.training.mask_view import mask_view
 from webdancer_cli.training.memory import plans
-from webdancer_cli.training.models import describe, load_tokenizer
+from webdancer_cli.training.models import describe, load_tokenizer, outline
 from webdancer_cli.training.renderer import Renderer
 from webdancer_cli.training.same_run import identity, is_done
 from webdancer_cli.training.setup import longest, set_up
@@ -68,7 +68,7 @@ def masks(options: SftOptions, *, coloured: bool) -> tuple[str, RunStats]:
 def plan(options: SftOptions) -> str:
     """What ``--dry-run`` tells of memory. Raises UsageError for a model that cannot be opened."""
     tokens = max(options.micro_tokens, options.max_length or 0)
-    return plans(describe(options.model), options, tokens, int(os.environ.get("WORLD_SIZE", 1)))
+    return plans(outline(options.model), options, tokens, int(os.environ.get("WORLD_SIZE", 1)))
 
 
 def read_dataset(options: SftOptions, renderer: Renderer, max_length: int, at_most: int | None = None) -> Dataset:

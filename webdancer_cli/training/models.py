@@ -176,9 +176,18 @@ def describe(name: str) -> ModelDescription:
     Takes about a second for any size: of the weights only names and shapes are read (of a GGUF file not even those).
     """
     source = locate(name)
-    if not source.gguf:
-        model = _from_files(source, name, "auto", device_map={"": "meta"})
-        return ModelDescription(source, _fitted(model, source.adapter) if source.adapter else model)
+    if source.gguf:
+        return outline(name)
+    model = _from_files(source, name, "auto", device_map={"": "meta"})
+    return ModelDescription(source, _fitted(model, source.adapter) if source.adapter else model)
+
+
+def outline(name: str) -> ModelDescription:
+    """The model of ``name`` by its configuration alone: nothing is known of its weights, nor are they fetched.
+
+    An adapter counts as its base. Raises UsageError.
+    """
+    source = locate(name)
     try:
         with _quiet(), torch.device("meta"):
             config = AutoConfig.from_pretrained(source.name, **source.arguments)
