@@ -538,6 +538,8 @@ class TrainingOptions(Options):
     """Go on exactly from the last checkpoint in ``out``, on any number of ranks; without one, from the start."""
     async_save: bool = False
     """Write the state that ``resume`` needs while the training goes on, from a copy of it in memory."""
+    track: Literal["none", "wandb", "tensorboard", "trackio"] = "none"
+    """Also send the numbers of ``metrics.jsonl`` to a tracker; tensorboard's files go into ``out``."""
     seed: int = 0
     """Seed of the data order and of everything sampled."""
     limit: PositiveInt | None = None

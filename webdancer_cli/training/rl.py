@@ -50,6 +50,7 @@ from webdancer_cli.training.rollouts import (
 from webdancer_cli.training.run import begin
 from webdancer_cli.training.run_log import METRICS, ROLLOUTS, open_log
 from webdancer_cli.training.setup import TrainingSetup
+from webdancer_cli.training.tracking import Tracked
 
 SHOWN = 4
 """How many rollouts of a step go there, each of another question."""
@@ -96,6 +97,7 @@ def train_rl(
     Writes metrics and some rollouts as it goes, and checkpoints with ``about`` in them, into ``setup.out``.
     """
     world = setup.world
+    tracked = Tracked(options.track if world.is_main else "none", setup.out, about, setup.say)
     run = begin(options, setup, about, QuestionStream(questions, options.seed), deterministic=True)
     state, scorer, model = run.state, run.trainable.scorer, run.trainable.model
     stream = cast(QuestionStream, state.data)
@@ -126,9 +128,11 @@ def train_rl(
                 metrics |= run.saver.write(state, metrics)
             if log:
                 log.write(metrics, collected)
+            tracked.log(metrics)
             run.saver.commit(wait=not options.async_save)
     if log:
         log.close()
+    tracked.close()
     run.saver.finish(state, metrics)
     run.saver.commit_result()
     return stopped

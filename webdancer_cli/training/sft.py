@@ -24,6 +24,7 @@ from webdancer_cli.training.optimizer import COSINE_FLOOR, lr_factor, optimizer_
 from webdancer_cli.training.run import begin
 from webdancer_cli.training.run_log import METRICS, open_log
 from webdancer_cli.training.setup import TrainingSetup
+from webdancer_cli.training.tracking import Tracked
 from webdancer_cli.training.trainable import Trainable
 
 Line = dict[str, Any]
@@ -48,6 +49,7 @@ def train_sft(
 ) -> None:
     """Train on ``examples``; into ``setup.out`` go ``metrics.jsonl`` line by line, and checkpoints with ``about``."""
     world = setup.world
+    tracked = Tracked(options.track if world.is_main else "none", setup.out, about, setup.say)
     run = begin(options, setup, about)
     state, scorer = run.state, run.trainable.scorer
     steps = total_steps(options, len(examples))
@@ -86,9 +88,11 @@ def train_sft(
             line |= run.saver.write(state, line)
         if metrics:
             metrics.write(line)
+        tracked.log(line)
         run.saver.commit(wait=not options.async_save)
     if metrics:
         metrics.close()
+    tracked.close()
     run.saver.commit_result(best=options.keep_best)
 
 
