@@ -2,7 +2,8 @@
 
 Weights, gradients and moments are counted from the model's shapes. What a forward pass keeps for the backward pass is
 found by running the model itself on the meta device, where tensors have shapes and no memory, and adding up what
-autograd saves. Temporary tensors, the allocator's waste and what the libraries hold are not in it.
+autograd saves. Temporary tensors, the allocator's waste and what the libraries hold are not in it. On the CPU it was
+0.96 to 1.09 of measured peaks (docs/performance.md).
 """
 
 import copy
