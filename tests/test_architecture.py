@@ -193,7 +193,7 @@ def test_no_handler_swallows_everything() -> None:
     assert set(bare) <= set(CATCHES_ALL)
 
 
-SAME_CONTRACT = {"run"}
+SAME_CONTRACT = {"run", "plan_memory"}
 """What several stages have under one name, since it means the same in each."""
 
 

@@ -274,7 +274,7 @@ def sft(options: config.SftOptions, run: CommandRun) -> int:
         run.show(text)
         return run.end(stats)
     if options.dry_run:
-        return run.tell_plan(stage.plan(options))
+        return run.tell_plan(stage.plan_memory(options))
     with run.progress() as progress:
         stats = stage.run(options, progress=progress, say=run.say)
     return run.end(stats)
@@ -293,7 +293,7 @@ def rl(options: config.RlOptions, run: CommandRun) -> int:
     with open_chats(options, RL_JUDGE_CALLS, run) as chat_pool:
         web, judge = open_web(options, chat_pool.tape), open_judge(options, chat_pool)
         if options.dry_run:
-            run.tell_plan(stage.plan(options))
+            run.tell_plan(stage.plan_memory(options))
             return run.plan(options, chat_pool)
         with run.progress() as progress:
             stats = stage.run(options, progress=progress, say=run.say, web=web, judge=judge)

@@ -23,7 +23,7 @@ from webdancer_cli.training.engine import SamplingParams
 from webdancer_cli.training.engine_check import check_engine
 from webdancer_cli.training.logprobs import Scorer, check_dropout, token_logprobs
 from webdancer_cli.training.models import describe, dtypes, load_model, load_trainable, without_dropout
-from webdancer_cli.training.sharded_weights import fill, materialize, names_in_files, skeleton
+from webdancer_cli.training.sharded_weights import fill_weights, materialize, names_in_files, skeleton
 from webdancer_cli.training.token_policy import open_token_policy
 from webdancer_cli.training.transformers_engine import TransformersEngine
 
@@ -133,7 +133,7 @@ def test_a_model_that_is_filled_in_parts_is_the_one_that_transformers_opens(fold
     if name in CONVERTED:
         return
     materialize(bare, bare, torch.device("cpu"))
-    fill(bare, plain, None, ProcessGroup())
+    fill_weights(bare, plain, None, ProcessGroup())
     own = load_model(plain, "float32")
     for ours, theirs in (
         (bare.state_dict(), own.state_dict()),

@@ -87,7 +87,7 @@ def test_the_best_checkpoint_is_the_result_also_of_a_run_that_was_killed(tiny_fo
         options = replace(options, eval_every=1, keep_best=True, save_every=2)
         if name == "killed":
             with pytest.raises(InterruptedError):
-                sft.run(options, KilledAt(6))  # type: ignore[arg-type]
+                sft.run(options, progress=KilledAt(6))  # type: ignore[arg-type]
         sft.run(replace(options, resume=name == "killed"))
         losses = [
             json.loads(line)["held_out_loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()

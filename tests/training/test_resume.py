@@ -57,7 +57,7 @@ def options(folder: Path, model: Path, **more: object) -> SftOptions:
 def killed(given: SftOptions | RlOptions, step: int) -> None:
     stage = sft if isinstance(given, SftOptions) else rl
     with pytest.raises(Killed):
-        stage.run(given, KilledAt(step))  # type: ignore[arg-type]
+        stage.run(given, progress=KilledAt(step))  # type: ignore[arg-type]
 
 
 def lines(out: Path) -> list[dict[str, object]]:
@@ -256,7 +256,8 @@ def given(name):
         return toy(folder / name, model, steps=3, save_every=1, keep=1, group=4)
     out, data = str(folder / name / "out"), str(trajectories(folder / name / "data.jsonl"))
     more = dict(async_save={kind!r} == "async", lora_rank=4 if {kind!r} == "lora" else 0)
-    return SftOptions(data=data, model=str(model), out=out, steps=3, batch_size=2, save_every=1, keep=1, lr=1e-3, **more)
+    more |= dict(save_every=1, keep=1, lr=1e-3)
+    return SftOptions(data=data, model=str(model), out=out, steps=3, batch_size=2, **more)
 
 def run(options, kill_at=None, count_in=None):
     '''In a process of its own, which kills itself when it writes for the kill_at-th time.'''

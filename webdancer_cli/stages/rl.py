@@ -101,7 +101,7 @@ def run(
     return questions.stats
 
 
-def plan(options: RlOptions) -> str:
+def plan_memory(options: RlOptions) -> str:
     """What ``--dry-run`` tells of memory. Raises UsageError for a model that cannot be opened."""
     plain = outline(options.model)
     tokens = max(options.micro_tokens, options.max_context_tokens)

@@ -65,7 +65,7 @@ def masks(options: SftOptions, *, coloured: bool) -> tuple[str, RunStats]:
     return mask_view(dataset.examples, renderer, coloured=coloured), dataset.stats
 
 
-def plan(options: SftOptions) -> str:
+def plan_memory(options: SftOptions) -> str:
     """What ``--dry-run`` tells of memory. Raises UsageError for a model that cannot be opened."""
     tokens = max(options.micro_tokens, options.max_length or 0)
     return plans(outline(options.model), options, tokens, int(os.environ.get("WORLD_SIZE", 1)))

@@ -97,7 +97,7 @@ def materialize(module: nn.Module, bare: PreTrainedModel, device: torch.device) 
         buffer.copy_(buffers[name])
 
 
-def fill(bare: PreTrainedModel, plain: ModelDescription, whole: Any, world: ProcessGroup) -> None:
+def fill_weights(bare: PreTrainedModel, plain: ModelDescription, whole: Any, world: ProcessGroup) -> None:
     """Fill the sharded ``bare`` with the weights of ``plain``, adapters aside.
 
     ``whole`` opens the model on rank 0, where its files cannot be read in parts. Raises UsageError.

@@ -27,7 +27,7 @@ from webdancer_cli.training.models import (
     missing_rows,
 )
 from webdancer_cli.training.recompute import recompute_activations
-from webdancer_cli.training.sharded_weights import fill, hand_out, materialize, skeleton, stand_in, take_away
+from webdancer_cli.training.sharded_weights import fill_weights, hand_out, materialize, skeleton, stand_in, take_away
 
 Result = TypeVar("Result")
 
@@ -120,7 +120,7 @@ def _open_sharded(
         grow_embedding(opened, plain, tokenizer, options.seed)
         return opened
 
-    fill(bare, plain, whole, world)
+    fill_weights(bare, plain, whole, world)
     return Trainable(model, scorer, compute, plain.rows + missing if missing else 0)
 
 
