@@ -43,6 +43,7 @@ def test_content_words_leave_out_stop_words_unless_there_is_nothing_else() -> No
         ("In 1901. 1902 followed.", ["In 1901.", "1902 followed."]),
         ("北京很大。上海也大。", ["北京很大。", "上海也大。"]),
         ("Wait ... what? Yes", ["Wait ... what?", "Yes"]),
+        ("Finch (c. 1640 – 1709) was a bishop.", ["Finch (c. 1640 – 1709) was a bishop."]),
     ],
 )
 def test_sentences(text: str, expected: list[str]) -> None:

@@ -101,7 +101,7 @@ _REFERENCE = re.compile(
 _CAPITAL_NEXT = re.compile(r"\s+[\"“‘«(]?(\w)")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\[“\"'])(?:[A-Z]|[A-Za-z](?:\.[A-Za-z])+|Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|Gen|Col|Capt|Lt|Rev|Hon|No|Nos|Vol|"
-    r"Fig|Inc|Ltd|Co|Corp|vs|cf|ca|approx|etc|eds?|pp?|al)$"
+    r"Fig|Inc|Ltd|Co|Corp|vs|cf|ca|(?<=\()c|approx|etc|eds?|pp?|al)$"
 )
 _LOWER_NEXT = re.compile(r"\s+[a-z0-9]")
 _DIGIT_NEXT = re.compile(r"\s+\d")
