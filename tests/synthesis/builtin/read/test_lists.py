@@ -22,8 +22,19 @@ def test_lists_that_cannot_be_counted_honestly() -> None:
     assert not read_bullet_lists(page(f"The module defines the following three constants:{items}"))  # says how many
     assert not read_bullet_lists(page(f"This defines the following wonderful constants:{items}"))  # what does?
     assert not read_bullet_lists(page("The module defines the following constants:\n- RED\n- GREEN\n"))  # too few
+    several = "\n- RED\n- GREEN, BLUE and GREY are shades\n- PINK\n"
+    assert not read_bullet_lists(page(f"The module defines the following constants:{several}"))
+    assert not read_bullet_lists(page(f"The module has various constants, for example the following constants:{items}"))
+    broken = "\n- RED\n- GREEN\n- BLUE\nas on the flag\n- PINK\n"
+    assert not read_bullet_lists(page(f"The module defines the following constants:{broken}"))  # it goes on
     terms = "\n- RED\n- The colour of fire.\n- GREEN\n- The colour of grass.\n"
     assert not read_bullet_lists(page(f"The module defines the following constants:{terms}"))  # terms and definitions
+
+
+def test_items_of_lists_within_a_list_are_not_counted() -> None:
+    nested = "The module defines the following constants:\n- RED\n  - as fire\n  - as blood\n- GREEN\n- BLUE\n"
+    (bullet_list,) = read_bullet_lists(page(nested))
+    assert bullet_list.items == ("RED", "GREEN", "BLUE")
 
 
 def entry(name: str, sentence: str) -> Link:
@@ -52,6 +63,6 @@ def test_a_heading_becomes_a_noun_phrase() -> None:
 
 
 def test_what_is_listed_is_the_first_plural() -> None:
-    text = "Calling any of the following commands increases the depth:\n- one()\n- two()\n- three()\n"
+    text = "The debugger knows the following commands for steps of a program:\n- one()\n- two()\n- three()\n"
     (bullet_list,) = read_bullet_lists(page(text))
     assert bullet_list.what == "commands"
