@@ -166,8 +166,8 @@ def open_author(options: config.CrawlqaOptions, chat_pool: "ChatPool", run: Comm
     if options.ask == "sentences":
         raise UsageError("--ask sentences: needs a model to ask; name one with --model and --base-url")
     run.say(
-        "--model builtin: questions are written by rules, several about a page of facts, one about two or three "
-        "pages of a manual, hardly any about essays; a model writes more: --model NAME --base-url URL"
+        "--model builtin: questions are written by rules, several about a page of facts, one about one to three "
+        "pages of a manual, hardly any about tutorials and essays; a model writes more: --model NAME --base-url URL"
     )
     from webdancer_cli.synthesis.builtin.author import BuiltinAuthor
 

@@ -19,6 +19,9 @@ def topic(title: str, text: str) -> Topic:
         ("Alder", "The city of Alder lies in Ullesse.", "city"),
         ("Ada Munt", "Ada Munt, an architect, was born in 1955.", "architect"),
         ("The Horse", "The Horse is an 1874 novel by Ada Munt.", "novel"),
+        ("The Salt Road", "The Salt Road is a 1962 drama film directed by Ilse Brandt.", "film"),
+        ("Quill (language)", "Quill is a programming language.", "language"),
+        ("Ada Munt", "Ada Munt was Bishop of Tarn from 1688.", "bishop"),
         ("River Orr", "The River Orr is one of the rivers of Ullesse.", "river"),
         ("Gale Expedition", "The Gale Expedition set out in 1979. The expedition was large.", "expedition"),
         ("Notes", "Some notes. It is late.", ""),
@@ -46,6 +49,8 @@ def test_a_name_has_an_article_if_the_page_gives_it_one() -> None:
         ("argparse — Parser for options", "The argparse module.", "argparse"),
         ("Atlas of Things | Velmora", "Velmora is a town.", "Velmora"),
         ("4. More Control Flow Tools", "As well as while.", "More Control Flow Tools"),
+        ("Squirrel manual - qlist(1)", "QLIST(1)", "qlist(1)"),
+        ("Squirrel Howto (versions 2.8 - 3.5)", "This is a howto.", "Squirrel Howto (versions 2.8 - 3.5)"),
     ],
 )
 def test_a_name_is_the_part_of_the_title_that_the_page_is_about(title: str, lead: str, name: str) -> None:

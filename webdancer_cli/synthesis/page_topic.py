@@ -14,6 +14,7 @@ _PERSONS = """
     critic dancer designer director doctor economist editor emperor engineer entrepreneur explorer farmer founder
     general geologist historian human industrialist inventor journalist judge king lawyer librarian linguist man
     mathematician mayor merchant minister musician novelist officer painter people person philosopher photographer
+    abbot admiral archbishop baron bishop cardinal chancellor count duchess duke earl governor knight pope
     physician physicist pianist pioneer playwright poet politician president priest prince princess printer
     professor queen sailor scholar scientist sculptor singer smith soldier statesman student surgeon teacher
     translator violinist weaver woman writer
@@ -38,7 +39,8 @@ _NUMBERING = re.compile(
 )
 _KIND_ENDS = re.compile(
     r"(?<![-\w])(?:of|in|for|that|which|who|whose|where|on|at|from|with|to|by|and|or|near|between|within|located|situated|founded|"
-    r"born|based|known|called|named|set|written|held|used|made|published|built)\b|[,.;:(]"
+    r"born|based|known|called|named|set|written|held|used|made|published|built|native|starring)\b"
+    r"|\b[a-z]{2,}[^e]ed (?:by|in|on|at|for|from|as)\b|[,.;:(]"
 )
 
 
@@ -102,6 +104,10 @@ def _is_role(kind: str, text: str) -> bool:
 _LIFE = re.compile(r"\((?:born|b\.) |\(\d{4}[–-]\d{4}\)|\b(?:was born in|lived from) ")
 
 
+_MANUAL = re.compile(r"[\w.+-]+\(\d\w{0,3}\)")
+"""How pages of a manual are called: git-log(1)."""
+
+
 def lead_of(lead: list[str], name: str) -> str:
     """The first sentence that names the subject."""
     return next((sentence for sentence in lead if name in sentence and sentence != name), "")
@@ -116,20 +122,32 @@ def lead_sentences(text: str) -> list[str]:
 def page_name(title: str, lead: str = "") -> str:
     """The part of a title that names the page's own subject: without the site's name, a gloss, or a chapter number."""
     parts = [_NUMBERING.sub("", part) for part in title_parts(title)]
+    if any(part.count("(") != part.count(")") for part in parts):
+        return _NUMBERING.sub("", title.strip())  # "Howto (versions 2.8 - 3.5)"
+    if manual := next((part for part in parts if _MANUAL.fullmatch(part)), ""):
+        return manual
     return next((part for part in parts if lead and part in lead), parts[0] if parts else "")
 
 
-_DEFINED = (
-    r"(?:^|[^\w])NAME(?: \([^)]*\))?,? (?:is|was|are|were) (?:an?|the|one of the (?P<plural>)) ?(?P<phrase>.+)",
-    r"^(?:The )?NAME(?: \([^)]*\))?, (?:an?|the) (?P<phrase>.+)",
-    r"^The (?P<phrase>[a-z]+) (?:of )?NAME\b",
+_NAME = "\x01"
+"""Stands for the page's name in a sentence that is matched."""
+_DEFINED = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"(?:^|[^\w]){_NAME}(?: \([^)]*\))?,? (?:is|was|are|were) (?:an?|the|one of the (?P<plural>)) ?(?P<phrase>.+)",
+        rf"^(?:The )?{_NAME}(?: \([^)]*\))?, (?:an?|the) (?P<phrase>.+)",
+        rf"^The (?P<phrase>[a-z]+) (?:of )?{_NAME}(?!\w)",
+        rf"(?:^|[^\w]){_NAME}(?: \([^)]*\))?,? (?:is|was) "
+        rf"(?P<phrase>(?:{'|'.join(sorted(map(str.title, PERSONS)))}) of .+)",
+    )
 )
 
 
 def _kind(sentence: str, name: str) -> str:
     """ "town" for "Velmora is a small town in the north", "Velmora, a town, …" and "The town of Velmora …"."""
-    for pattern in _DEFINED if name else ():
-        found = re.search(pattern.replace("NAME", re.escape(name)), sentence)
+    marked = sentence.replace(name.partition(" (")[0], _NAME) if name else ""
+    for pattern in _DEFINED if _NAME in marked else ():
+        found = pattern.search(marked)
         if found and (noun := _head(found["phrase"])):
             return stem(noun) if found.groupdict().get("plural") is not None else noun
     return ""
@@ -144,4 +162,5 @@ def _kind_in_name(name: str, text: str) -> str:
 def _head(phrase: str) -> str:
     """The last word of a noun phrase before anything that qualifies it."""
     words = _KIND_ENDS.split(phrase, maxsplit=1)[0].split()
-    return words[-1] if words and re.fullmatch(r"[a-z]{3,}", words[-1]) else ""
+    last = words[-1] if words else ""
+    return last if re.fullmatch(r"[a-z]{3,}", last) else last.lower() if last.lower() in PERSONS else ""

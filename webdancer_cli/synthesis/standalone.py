@@ -46,20 +46,21 @@ _ORDER = re.compile(
 """Openings of sentences whose subject or setting stands before them."""
 _PRONOUN = re.compile(r"^(?:\S+ ){0,7}(?:it|its|they|them|their|he|she|his|her|you|your)\b", re.IGNORECASE)
 _PASSING = re.compile(
-    r"\b(?:now|new|newly|no longer|also|still|instead|updated|changed|added|improved|deprecated|removed|been|several|"
-    r"some|certain|available|limited|become|received|gained|learned|therefore|version \d)\b|https?:|, and [A-Z]"
+    r"\b(?:probably|perhaps|now|new|newly|no longer|also|still|instead|updated|changed|added|improved|deprecated|"
+    r"removed|been|several|some|certain|available|limited|become|received|gained|learned|therefore|version \d)\b"
+    r"|https?:|, and [A-Z]"
 )
 """Words of news and of comparisons: what they say holds for a release or a context, and defines nothing."""
 _GENERIC = """
     here|this|this page|page|link|more|read more|learn more|documentation|docs|next|previous|back|home|index|source|see|
     source code|download|details|section|example|examples|tutorial|manual|website|web site|list|table|contents|top|api|
     reference|introduction|overview|faq|help|about|note|notes|edit|search|english|wikipedia|glossary|installation|
-    configuration|requirements|usage|summary|conclusion|background|history|preface|license|copyright|description
+    configuration|requirements|usage|summary|conclusion|background|history|preface|license|copyright|description|
+    manual|changelog|release notes|index of /|untitled|untitled document
 """
-_NO_NAME = re.compile(
-    r"[<>{}=\"'“”¶]|https?:|^(?:PEP|RFC|bpo|issue|section|chapter|appendix|part|table|figure|example) ?[A-Z]?\d|,",
-    re.IGNORECASE,
-)
+_NUMBERED = r"^(?:PEP|RFC|bpo|issue|section|chapter|appendix|part|table|figure|example|release|version) ?[A-Z]?\d"
+_NO_NAME = re.compile(rf"[<>{{}}=\"'“”¶]|https?:|,|{_NUMBERED}", re.IGNORECASE)
+_NO_TITLE = re.compile(rf"[<>{{}}“”¶]|https?:|{_NUMBERED}[\w.]*$", re.IGNORECASE)
 
 
 def stands_alone(sentence: str, name: str = "") -> bool:
@@ -93,7 +94,7 @@ _VERBS = """
 """
 _FINITE = re.compile(rf"\b(?:{'|'.join(_AUXILIARIES.split())}|(?:{'|'.join(_VERBS.split())})(?:s|es)?)\b")
 _BROKEN = re.compile(
-    r":|\blike (?:the|an?) ____|^Names? of |^(?:The )?\w+ that (?:\w+ed|\w+s)\b[^,]*\.$"
+    r":|\blike (?:the|an?) ____|^PageNames? of |^(?:The )?\w+ that (?:\w+ed|\w+s)\b[^,]*\.$"
     r"|^(?:The )?(?:\w+ )?(?:values?|lists?|number|sets?) (?:used|of) (?!.*\b(?:is|are|was|were|can|must|may|will)\b)"
 )
 
@@ -112,8 +113,16 @@ def is_name(anchor: str) -> bool:
     """Whether an anchor names something: not "here", not a whole clause."""
     if not 3 <= len(anchor) <= 50 or len(anchor.split()) > 5 or _NO_NAME.search(anchor):
         return False
-    generic = {word.strip() for word in _GENERIC.split("|")}
-    return fold(anchor) not in generic and any(word not in STOPWORDS and len(word) > 1 for word in raw_words(anchor))
+    return not is_generic(anchor) and any(word not in STOPWORDS and len(word) > 1 for word in raw_words(anchor))
+
+
+def is_title(name: str) -> bool:
+    """Whether a page may be called so: by more than a number, or a word like "Introduction"."""
+    return len(name) > 1 and not is_generic(name) and _NO_TITLE.search(name) is None
+
+
+def is_generic(name: str) -> bool:
+    return fold(name) in {word.strip() for word in _GENERIC.split("|")}
 
 
 def shares_telling_word(rest: str, anchor: str) -> bool:
@@ -127,8 +136,8 @@ _CLAUSE = re.compile(r"\b(?:is|are|was|were|should|can|could|may|must|will|has|h
 
 def is_gloss(gloss: str, name: str) -> bool:
     """Whether a phrase tells what a name means, without naming it: no sentence of its own, and no pointer."""
-    loose = _CLAUSE.search(gloss) or _POINTER.search(gloss) or not {"|", ":"}.isdisjoint(gloss)
-    return not loose and not shares_telling_word(gloss, name)
+    loose = _CLAUSE.search(gloss) or _POINTER.search(gloss) or not {"|", ":", "<", ">"}.isdisjoint(gloss)
+    return not loose and gloss.split()[-1].casefold() not in STOPWORDS and not shares_telling_word(gloss, name)
 
 
 def word_set(words: str) -> frozenset[str]:

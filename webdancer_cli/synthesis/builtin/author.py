@@ -2,10 +2,11 @@
 
 Where pages state facts ("The mayor of Velmora is Dolvek", ``facts``) and numbers (``measures``), relations are asked
 for, chained, crossed, compared and dated. On other sites single sentences are turned into questions: what is said of
-a link (``statements``), since when there is something (``dated``), and what a sentence claims (``claims``: there
-``antecedents`` say who is meant, ``clauses`` what a verb has around it, ``asking`` how to ask for that). An answer is
-the name behind a link, a count of what is listed, what a sentence states, or the years between two dates, and every
-question carries the sentences that prove it.
+a link (``statements``), since when there is something (``dated``), what a sentence claims (``claims``: there
+``antecedents`` say who is meant, ``clauses`` what a verb has around it, ``asking`` how to ask for that), what serves
+for what (``means``), and what terms and tables say (``terms``, ``described``). An answer is the name behind a link, a
+count of what is listed, what a sentence states, or the years between two dates, and every question carries the
+sentences that prove it.
 """
 
 import random

@@ -22,7 +22,7 @@ _WITH_KIND = re.compile(rf"\bthe (?P<name>[\w.]+(?:\(\))?) (?P<kind>{KINDS})\b")
 
 
 def replaceable_names(qa: QA) -> Iterator[str]:
-    """Names in a question that may give way, the surest first: titles of evidence, quoted names, capitalised spans.
+    """PageNames in a question that may give way, the surest first: titles of evidence, quoted names, capitalised spans.
 
     Never the answer or a part of it, and only names that stand there once, as a noun of their own.
     """

@@ -57,7 +57,7 @@ def _titles(page: Page) -> set[str]:
 
 
 def _also_called(text: str) -> set[str]:
-    """Names in the lead after "also known as" and the like."""
+    """PageNames in the lead after "also known as" and the like."""
     _, end = next(sentence_spans(text[:LEAD_CHARS]), (0, 0))
     lead = text[:end]
     names = (_NAME.match(lead, found.end()) for found in _ALSO.finditer(lead))

@@ -200,6 +200,39 @@ PAIRS = {
             "Lindqvist Academy. "
         ),
     },
+    "law": {
+        "Open Rivers Act": (
+            "The Open Rivers Act is a law of Westmark that regulates the building of dams. It was passed by "
+            "the Westmark Assembly on 12 May 1974 by 61 votes to 38 and came into force on 1 January 1975. "
+            "The act was drafted by the lawyer Petra Lindqvist. It replaced the Waterways Ordinance of 1921. "
+            "The act requires every dam higher than three metres to have a fish ladder. Violations are "
+            "punished with fines of up to 50,000 crowns. In 1998 the act was amended by the Floodplain Act. "
+            "The Ministry of Waters is responsible for its enforcement."
+        ),
+        "Petra Lindqvist": (
+            "Petra Lindqvist (born 9 August 1931 in Osmund) is a retired lawyer and politician. She graduated"
+            " from the University of Tarn in 1955 and was called to the bar two years later. Lindqvist "
+            "represented the district of Lower Osmund in the Westmark Assembly from 1966 until 1982. She is a"
+            " member of the Green League. In 1983 she became president of the Court of Waters. Lindqvist is "
+            "the mother of the composer Eva Lindqvist. She was succeeded by Henrik Voss."
+        ),
+    },
+    "newspaper": {
+        "The Halvik Courier": (
+            "The Halvik Courier is a daily newspaper published in Halvik. It was founded in 1868 as a weekly "
+            "by the printer Jens Aaberg. The paper has a circulation of 84,000. Its editor-in-chief is Nora "
+            "Vik. The Courier was banned from 1941 to 1945. In 1972 it was bought by the Lindgren Group. Its "
+            "offices are located in Quay Street. The newspaper supports the Liberal Party. The Halvik Courier"
+            " won the National Press Award in 1999 for its reports on the harbour strike."
+        ),
+        "Jens Aaberg": (
+            "Jens Aaberg (1829–1902) was a printer, publisher and politician. Aaberg was born on the island "
+            "of Fjor and was apprenticed to a printer in Halvik when he was twelve. He set up his own press "
+            "in 1854. He printed the first edition of the poems of Maren Lie. From 1877 to 1889 Aaberg sat on"
+            " the town council. His house, now a museum, was restored in 1988. Aaberg is the grandfather of "
+            "the painter Ruth Aaberg."
+        ),
+    },
 }
 """A thing and a person of it, with about ten plain facts on each page."""
 
@@ -285,6 +318,20 @@ FACTS = {
         ),
         (f"{ADA}She married the engineer Ivo Brandt in 1890.", "whom did Ada Vell marry in 1890", "Ivo Brandt"),
         (f"{ADA}She wrote twelve novels.", "how many novels did Ada Vell write", "twelve"),
+        (f"{ADA}She described more than 200 lakes.", "how many lakes did Ada Vell describe", "200"),
+        (f"{ADA}She went to sea at the age of 15.", "at what age did Ada Vell go to sea", "15"),
+        (f"{ADA}She is a member of the Green League.", "what is Ada Vell a member of", "Green League"),
+        (
+            f"{ADA}Since 1917 she has been a professor at Marrick College.",
+            "since which year has Ada Vell been a professor at Marrick College",
+            "1917",
+        ),
+        (
+            f"{ADA}She led the Land Office between 1884 and 1890.",
+            "between which years did Ada Vell lead the Land Office",
+            "1884 and 1890",
+        ),
+        ("Ada Vell was Bishop of Tarn. She died in 1920.", "in which year did Ada Vell die", "1920"),
         ("Ada Vell is the author of Quilltab.", "who is the author of Quilltab", "Ada Vell"),
     ],
     "Quilltab": [
@@ -300,6 +347,37 @@ FACTS = {
         (f"{TAB}The default port of Quilltab is 7411.", "what is the default port of Quilltab", "7411"),
         (f"{TAB}Quilltab listens on port 7411 by default.", "on which port does Quilltab listen by default", "7411"),
         (f"{TAB}It is part of the Helix Project.", "what is Quilltab part of", "Helix Project"),
+    ],
+    "Quill (language)": [
+        ("Quill is a language designed by Mira Holt.", "who designed Quill (language)", "Mira Holt"),
+        ("Quill is a language. It first appeared in 2009.", "in which year did Quill (language) first appear", "2009"),
+    ],
+    "Devnan": [
+        ("Devnan is a system started in 2014 by Mira Holt.", "in which year was Devnan started by Mira Holt", "2014"),
+    ],
+    "SS Star": [
+        (
+            "SS Star was a steamship. She was laid down on 4 March 1907.",
+            "when was SS Star laid down",
+            "4 March 1907",
+        ),
+    ],
+    "Tarn University": [
+        (
+            "Tarn University is a university in Tarn, founded in 1693 by Aldous Finch.",
+            "who founded Tarn University in 1693",
+            "Aldous Finch",
+        ),
+        (
+            'Tarn University is a university. Its motto is "Through doubt to light".',
+            "what is the motto of Tarn University",
+            "Through doubt to light",
+        ),
+        (
+            "Tarn University is a university. The current rector is Miriam Sands.",
+            "who is the current rector of Tarn University",
+            "Miriam Sands",
+        ),
     ],
     "The Glass Orchard": [
         ("The Glass Orchard is a novel by Lena Marsh.", "who wrote The Glass Orchard", "Lena Marsh"),
@@ -334,6 +412,12 @@ def test_a_kind_of_fact_has_its_question(title: str, text: str, question: str, a
         f"{LAKE}It froze in 1893. Lake Orrin froze in 1929.",
         f"{LAKE}It is composed of granite and gneiss.",
         f"{LAKE}It covers 42 square kilometres, if the bay is counted.",
+        f"{LAKE}It was mapped by Ada Vell and many others.",
+        f"{LAKE}The survey says three things of Lake Orrin.",
+        f"{LAKE}Changed in version 3.9: On maps, the lake is drawn in blue.",
+        f"{LAKE}It was named in a decision made by Ada Vell.",
+        f"{LAKE}It was drained to test Quilltab on Tarn Dam.",
+        f"{LAKE}\nLast modified: December 06, 2004",
     ],
 )
 def test_what_is_not_certain_is_not_asked(text: str) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from webdancer_cli.synthesis.builtin.read.clauses import Clause, kind_of, read_clauses
+from webdancer_cli.synthesis.builtin.read.clauses import Clause, read_clauses
+from webdancer_cli.synthesis.builtin.read.kinds import kind_of
 
 
 def told(clause: Clause) -> tuple[str, str, list[tuple[str, str, str]]]:

@@ -87,3 +87,21 @@ def test_an_abbreviation_is_spelled_out_by_its_initials(sentence: str, short: st
 )
 def test_what_the_initials_do_not_give_is_no_abbreviation(sentence: str) -> None:
     assert list(read_abbreviations(sentence)) == []
+
+
+def test_a_term_is_described_by_what_it_is() -> None:
+    (found,) = read_term_statements("queue_directory\nThe location of the top-level folder for mail.")
+    assert found.question == "what is described as “The location of the top-level folder for mail”"
+    assert (found.answer, found.by_the_dozen) == ("queue_directory", True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- --include=<dir>\n- Add dir to the list of all those places that are searched.",  # a placeholder
+        "SYNOPSIS\n- -q\n- Suppress all output of commands which fail.\nSYNOPSIS\nMore of another command.",  # whose?
+        "cpu.stat\nthrottled\ncpu.weight (default)\nThe syslogd logs a mark timestamp regularly.",
+    ],
+)
+def test_a_term_that_only_its_surroundings_explain_is_not_asked_about(text: str) -> None:
+    assert said(text) == {}

@@ -142,7 +142,8 @@ REGULAR = """
     dammed:dam drained:drain discharged:discharge surrounded:surround flooded:flood froze:freeze followed:follow
     borrowed:borrow viewed:view reviewed:review allowed:allow renewed:renew knighted:knight beatified:beatify
     crowned:crown ordained:ordain consecrated:consecrate buried:bury unearthed:unearth interred:inter exiled:exile
-    jailed:jail imprisoned:imprison starred:star voiced:voice recorded:record premiered:premier hanged:hang
+    jailed:jail imprisoned:imprison starred:star voiced:voice recorded:record premiered:premiere hanged:hang
+    described:describe absorbed:absorb bribed:bribe
     ranged:range floated:float formatted:format rotated:rotate situated:situate graduated:graduate treated:treat
     avoided:avoid guided:guide embedded:embed needed:need
 """

@@ -185,9 +185,10 @@ class SentenceQuestions:
     def _claim_in_context(self, node: PageNode, claim: Claim) -> str:
         """The question of a claim, naming its page unless it is about that page's subject; "" without a good name."""
         question = f"{claim.question.replace(SUBJECT, _spelled(node, claim))}?"
-        if not self._graph.is_called(node):
-            return ""
-        return question[0].upper() + question[1:] if claim.own else f"According to the page “{node.name}”, {question}"
+        if claim.own:
+            return question[0].upper() + question[1:] if self._graph.is_called(node) else ""
+        cited = self._graph.cited_as(node)
+        return f"According to the page “{cited}”, {question}" if cited else ""
 
     def dated(self, node: PageNode) -> Iterator[QA]:
         """Since when there is what the page tells of."""
@@ -234,7 +235,8 @@ class SentenceQuestions:
         """The question of a statement, naming its page unless that is the answer; "" if the page has no good name."""
         if said.target == node.key:
             return f"{said.question[0].upper()}{said.question[1:]}?"
-        return f"According to the page “{node.name}”, {said.question}?" if self._graph.is_called(node) else ""
+        cited = self._graph.cited_as(node)
+        return f"According to the page “{cited}”, {said.question}?" if cited else ""
 
 
 def _spelled(node: PageNode, claim: Claim) -> str:
@@ -245,6 +247,8 @@ def _spelled(node: PageNode, claim: Claim) -> str:
         short, _, last = node.name.rpartition(" ")
         shortened = short and last.isalpha() and re.search(rf"\b{re.escape(short)}\b", quoted)
         return f"the {node.name}" if shortened else node.name
+    if found.group().startswith("The ") and found.group().split()[-1].islower():
+        return f"the {found.group()[4:]}"
     with_article = re.search(rf"\bthe {re.escape(found.group())}", quoted, re.IGNORECASE)
     return f"the {found.group()}" if with_article else found.group()
 

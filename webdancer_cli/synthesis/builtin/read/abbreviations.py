@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from webdancer_cli.synthesis.standalone import word_set
 from webdancer_cli.text.spacing import squeeze
-from webdancer_cli.text.words import sentence_spans
+from webdancer_cli.text.words import sentence_spans, stems
 
 _SHORT = r"[A-Z][A-Za-z]*[A-Z]"
 _FULL = r"[A-Z][\w-]*(?: [A-Za-z][\w-]*){1,6}"
@@ -27,23 +27,27 @@ class Abbreviation:
 
 
 def read_abbreviations(text: str) -> Iterator[Abbreviation]:
-    """What a text spells out, each once. The first letters of the words must give the abbreviation."""
-    seen = set()
+    """What a text spells out, each once, if only in one way.
+
+    The first letters of the words must give the abbreviation.
+    """
+    found: dict[str, Abbreviation] = {}
+    spellings: dict[str, set[str]] = {}
     for line in text.splitlines():
-        if not _MAY_SPELL.search(line):
+        if not _MAY_SPELL.search(line) or line.startswith("|"):
             continue
         for start, end in sentence_spans(line):
             sentence = squeeze(line[start:end]).removeprefix("- ")
             for short, full in _spelled(sentence) if len(sentence) <= MAX_CHARS and sentence[-1:] == "." else ():
-                if short not in seen:
-                    seen.add(short)
-                    yield Abbreviation(short, full, sentence)
+                found.setdefault(short, Abbreviation(short, full, sentence))
+                spellings.setdefault(short, set()).add(" ".join(stems(full)))
+    yield from (each for each in found.values() if len(spellings[each.short]) == 1)
 
 
 def _spelled(sentence: str) -> Iterator[tuple[str, str]]:
     for found in _BEHIND.finditer(sentence):
-        words = re.findall(r"[\w-]+", re.split(r"[.,;:()“”\"]", sentence[: found.start()])[-1])
-        if full := _fitting(words[-2 * len(found["short"]) :], found["short"]):
+        before = re.findall(r"[\w-]+", re.split(r"[.,;:()“”\"]", sentence[: found.start()])[-1])
+        if full := _fitting(before[-2 * len(found["short"]) :], found["short"]):
             yield found["short"], full
     for pattern in (_BEFORE, _STANDS):
         for found in pattern.finditer(sentence):

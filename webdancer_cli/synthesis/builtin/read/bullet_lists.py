@@ -50,7 +50,7 @@ def read_bullet_lists(page: Page) -> list[BulletList]:
 
 
 def _listing(lines: list[str], at: int) -> BulletList | None:
-    introduction = single_spaced(lines[at])
+    introduction = squeeze(lines[at])
     fits = 30 <= len(introduction) <= 200 and _STANDS.match(introduction) and not _NOT_ALL.search(introduction)
     found = _INTRODUCTION.search(introduction) if fits else None
     what = (found["what"] or found["few"]) if found else ""
@@ -69,7 +69,7 @@ def _items(lines: list[str], at: int) -> tuple[str, ...]:
     while at < len(lines) and (found := _BULLET.match(lines[at])):
         inset = inset if items else found["inset"]
         if found["inset"] == inset:
-            items.append(single_spaced(found["item"]))
+            items.append(squeeze(found["item"]))
         at += 1
     goes_on = any(_BULLET.match(line) for line in lines[at : at + 2]) and not any(
         line.rstrip().endswith(":") for line in lines[at : at + 2]

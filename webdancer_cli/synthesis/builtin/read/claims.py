@@ -3,6 +3,7 @@
 Where pages are tied by many relations, these are asked for and chained, and no single sentence is.
 """
 
+import random
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -11,35 +12,42 @@ from dataclasses import dataclass
 from webdancer_cli.data.records import Page
 from webdancer_cli.synthesis.builtin.read.abbreviations import read_abbreviations
 from webdancer_cli.synthesis.builtin.read.clause_questions import ClauseQuestion, ask_about_clause, office, sizes
-from webdancer_cli.synthesis.builtin.read.clauses import (
-    PRESENT,
-    Clause,
-    is_participle,
-    kind_of,
-    read_clauses,
-    read_tail,
-)
+from webdancer_cli.synthesis.builtin.read.clauses import PRESENT, Clause, is_participle, read_clauses, read_tail
+from webdancer_cli.synthesis.builtin.read.described import read_described
 from webdancer_cli.synthesis.builtin.read.facts import SUBJECT
-from webdancer_cli.synthesis.builtin.read.sentence_subjects import AttributedSentence, read_subjects
-from webdancer_cli.synthesis.builtin.read.statements import statement_about
+from webdancer_cli.synthesis.builtin.read.kinds import kind_of
+from webdancer_cli.synthesis.builtin.read.means import read_means
+from webdancer_cli.synthesis.builtin.read.names import PageNames
+from webdancer_cli.synthesis.builtin.read.sentence_subjects import AttributedSentence, prose, read_subjects
+from webdancer_cli.synthesis.builtin.read.statements import THIRD_PERSONS, statement_about
 from webdancer_cli.synthesis.builtin.read.term_definitions import read_term_statements
 from webdancer_cli.synthesis.page_topic import Topic, lead_of, lead_sentences
 from webdancer_cli.synthesis.standalone import is_ephemeral, shares_telling_word, word_set
 from webdancer_cli.text.names import mentions
 from webdancer_cli.text.spacing import squeeze
 
+MAX_ALIKE = 2
+"""Abbreviations and rows of tables beside other claims of a page."""
 MAX_CLAIMS = 30
 """Claims of one page at most: no more are drawn from."""
 _TAIL = re.compile(
-    r"^(?P<aux>is|was) (?:an?|the) (?P<kind>[^,;:]*?) (?P<tail>(?P<verb>[a-z]+) (?:in|on|by|at|under|after|near) .+)$"
+    r"^(?P<aux>is|was) (?:an?|the) (?P<kind>(?:(?!\b(?:that|which|who)\b)[^,;:])*?) "
+    r"(?P<tail>(?P<verb>[a-z]+) (?:in|on|by|at|under|after|near) .+)$"
 )
+_FOUNDED = re.compile(
+    r"^(?:is|was) (?:an?|the) [^,;:()]+, (?P<tail>(?P<verb>[a-z]+) (?:in|on|by|at|between|under|after|near) .+)$"
+)
+"""What a definition goes on with: "is a university in Tarn, founded in 1693 by Aldous Finch"."""
 LABELLED_CHARS = 3000
 """Where a page about one thing has its box of facts."""
 _ROW = re.compile(
     r"^(?:\| ?(?P<row>[A-Z][a-z]+(?: [a-z]+){0,3}) ?:? ?\| ?(?P<cell>[^|]+?) ?\|"
     r"|(?P<line>[A-Z][a-z]+(?: [a-z]+){0,2}): (?P<rest>\S.*))$"
 )
-_NO_LABELS = word_set("note example default type version status value syntax module column updated modified accessed")
+_NO_LABELS = word_set(
+    "note example default type version status value syntax module column updated modified accessed created revised"
+    " changed last"
+)
 _PLURAL = {"is": "are", "was": "were", "has": "have", "does": "do"}
 _MANY = re.compile(rf"\b(?P<aux>{'|'.join(_PLURAL)}) {SUBJECT}")
 """Of the Orbis Players, whom later sentences may call a company."""
@@ -52,8 +60,14 @@ _MEANDERS = re.compile(
 )
 _BRACKETS = re.compile(r"(?<=The )(\S+) \([^()]*\)")
 _POINTS = re.compile(r"\b(?:[Tt]able|[Ff]igure|[Ss]ection|[Cc]hapter|[Aa]ppendix) [A-Z]?\d|\bdescribed in\b")
-_CODED = re.compile(r"[_./()\d]|[a-z][A-Z]")
-_VERB = re.compile(rf"(?:is|was|has|can|lets|allows|provides|offers|takes|gives|sets|{'|'.join(PRESENT)}) ")
+_CODED = re.compile(r"[_./()\d]|[a-z][A-Z]|^[A-Z]{5,}$|^[a-z]+(?:-[a-z]+)+$")
+_VERB = re.compile(rf"(?:is|was|has|can|{'|'.join(sorted({*THIRD_PERSONS, *PRESENT}))}) ")
+_OF_CONTEXT = re.compile(
+    r"\b(?:our|my|we|us)\b|\bthat particular\b"
+    r"|\bthe (?:function|method|class|module|arguments?|parameters?|option|attribute|field|variable|setting|call)"
+    r"\b(?! (?:of|for|in which|named|called|that|which)\b)"
+)
+"""What only the sentences around explain."""
 _DAY = r"(?:\d{1,2} [A-Z][a-z]+ |[A-Z][a-z]+ \d{1,2}, )?"
 _LIFE = re.compile(rf"^ \((?P<born>{_DAY}1\d{{3}}) ?[–-] ?(?P<died>{_DAY}(?:1\d|20)\d\d)\)")
 _WORK = re.compile(
@@ -90,6 +104,8 @@ class Claim:
     is_name: bool = False
     """Whether what the sentence is about answers."""
     aliases: tuple[str, ...] = ()
+    by_the_dozen: bool = False
+    """Whether a page has many of the kind, all alike: abbreviations, rows of a table."""
 
 
 def read_claims(page: Page, topic: Topic) -> list[Claim]:
@@ -100,7 +116,11 @@ def read_claims(page: Page, topic: Topic) -> list[Claim]:
         if all(quote and quote in text for quote in claim.quotes) and is_fair(claim, topic):
             found.setdefault((claim.answer, about), claim)
     answers = Counter(claim.question for claim in found.values())
-    return [claim for claim in found.values() if answers[claim.question] == 1][:MAX_CLAIMS]
+    unique = [claim for claim in found.values() if answers[claim.question] == 1]
+    facts = [claim for claim in unique if not claim.by_the_dozen][:MAX_CLAIMS]
+    alike = [claim for claim in unique if claim.by_the_dozen]
+    random.Random(page.url).shuffle(alike)
+    return [*facts, *alike[: MAX_ALIKE if facts else MAX_CLAIMS]]
 
 
 def _all_claims(page: Page, topic: Topic) -> Iterator[tuple[Claim, str]]:
@@ -108,12 +128,15 @@ def _all_claims(page: Page, topic: Topic) -> Iterator[tuple[Claim, str]]:
     opening = lead_sentences(page.text)
     lead = lead_of(opening, topic.name) if topic.name else ""
     many = lead_of(opening, f"{topic.name} are ") != ""
-    for spoken in read_subjects(page, topic):
+    names = PageNames(page)
+    for spoken in read_subjects(page, topic, names):
         quotes = (spoken.quote,) if spoken.named else (lead_of(opening, spoken.called), spoken.quote)
         for asked in _asked(spoken, topic):
             question = _MANY.sub(_in_plural, asked.question) if many else asked.question
             claim = Claim(question, asked.answer, quotes, spoken.own, asked.by_time, asked.is_name)
             yield claim, f"{asked.verb} {asked.by_time}"
+    for means in read_means(prose(page.text), names):
+        yield Claim(means.question, means.answer, (means.quote,), own=False), means.quote
     yield from ((claim, claim.question) for claim in _from_rows(page, topic, lead))
     yield from ((claim, claim.question) for claim in _from_entries(page.text))
 
@@ -128,7 +151,7 @@ def _from_rows(page: Page, topic: Topic, lead: str) -> Iterator[Claim]:
         row = _ROW.match(line)
         value = kind_of(row["cell"] or row["rest"]) if row else None
         label = (row["row"] or row["line"]).casefold() if row else ""
-        if value is None or label in _NO_LABELS:
+        if value is None or not _NO_LABELS.isdisjoint(label.split()):
             continue
         dated = value.kind in ("year", "time")
         if not dated and not (topic.kind and value.kind in ("size", "number") and not value.counted):
@@ -143,15 +166,19 @@ def _from_rows(page: Page, topic: Topic, lead: str) -> Iterator[Claim]:
 
 def _from_entries(text: str) -> Iterator[Claim]:
     for said in read_term_statements(text):
-        yield Claim(said.question, said.answer, said.quotes, own=False, aliases=said.aliases)
+        alike = said.by_the_dozen
+        yield Claim(said.question, said.answer, said.quotes, own=False, aliases=said.aliases, by_the_dozen=alike)
+    for described in read_described(text):
+        yield Claim(described.question, described.answer, (described.quote,), own=False, by_the_dozen=True)
     for found in read_abbreviations(text):
-        yield Claim(f"what does the abbreviation {found.short} stand for", found.full, (found.quote,), own=False)
+        question = f"what does the abbreviation {found.short} stand for"
+        yield Claim(question, found.full, (found.quote,), own=False, by_the_dozen=True)
 
 
 def is_fair(claim: Claim, topic: Topic) -> bool:
     """Whether the question neither names its answer, nor a telling word of it, nor asks what its subject is called."""
     question = claim.question.replace(SUBJECT, topic.name)
-    if _POINTS.search(question):
+    if _POINTS.search(question) or _POINTS.search(claim.answer):
         return False
     told = shares_telling_word(question, _ASKED_FOR.sub("", claim.answer)) or mentions(question, claim.answer)
     asks_back = not claim.is_name and mentions(claim.answer, topic.name)
@@ -184,13 +211,19 @@ def _for_name(spoken: AttributedSentence) -> str:
     said = statement_about(_BRACKETS.sub(r"\1", spoken.quote), spoken.name, "")
     if said is None or said.form != "about" or _MEANDERS.search(spoken.predicate):
         return ""
-    if is_ephemeral(spoken.predicate):
+    if is_ephemeral(spoken.predicate) or _OF_CONTEXT.search(spoken.predicate):
         return ""
     asks_for_kind = said.question.startswith(("which ", "what is the name of the "))
-    return said.question if asks_for_kind or (_CODED.search(spoken.name) and _VERB.match(spoken.predicate)) else ""
+    if len(spoken.name.split()[-1]) < 3 and not said.question.startswith("which "):
+        return ""
+    is_spelled = _CODED.search(spoken.name)
+    return said.question if asks_for_kind or (is_spelled and _VERB.match(spoken.predicate)) else ""
 
 
 def _clauses(spoken: AttributedSentence) -> Iterator[Clause]:
+    founded = _FOUNDED.match(spoken.predicate) if spoken.own else None
+    if founded and (tail := read_tail("was", founded["tail"])):
+        yield tail
     if found := _TAIL.match(spoken.predicate.rstrip(".")):
         tail = read_tail(found["aux"], found["tail"])
         if tail:

@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from webdancer_cli.synthesis.builtin.read.clauses import GIVEN, IRREGULAR, Clause, ClausePart, kind_of
+from webdancer_cli.synthesis.builtin.read.clauses import GIVEN, IRREGULAR, Clause
 from webdancer_cli.synthesis.builtin.read.facts import PAST
+from webdancer_cli.synthesis.builtin.read.kinds import Part, kind_of
 from webdancer_cli.synthesis.builtin.read.wording import base_of, third_of
 from webdancer_cli.synthesis.page_topic import PERSONS
 from webdancer_cli.synthesis.standalone import word_set
@@ -33,7 +34,8 @@ _MADE = word_set(
     " composed painted established introduced proposed described maintained owned edited translated commissioned"
     " opened launched acquired bought led directed produced organised organized released photographed drawn"
     " engraved sculpted carved restored named recorded performed coined operated run managed sponsored financed"
-    " funded chaired adopted approved authored conceived constructed excavated explored charted illustrated"
+    " funded chaired adopted approved drafted shot captured destroyed"
+    " arranged identified isolated authored conceived constructed excavated explored charted illustrated"
     " patented registered signed started begun climbed sailed won held kept formed defeated"
 )
 """What somebody did to the subject: its agent is asked for by "who"."""
@@ -47,6 +49,10 @@ _PLACED = word_set(
     " retire begin end set grow store keep held"
 )
 _AT = ("in", "at", "on", "near", "beside", "between", "within", "inside", "along")
+_NOT_ON = word_set(
+    "based built educated founded established signed raised study teach work end begin set settle retire originate"
+)
+"""What these are "on" is no place: "based on", "worked on", "ended on"."""
 _WHAT: dict[str, str] = {
     "flow": "into through", "drain": "into to", "empty": "into", "discharge": "into", "run": "through over on",
     "pass": "through",
@@ -58,10 +64,11 @@ _WHAT: dict[str, str] = {
     "formed": "by", "abbreviated": "as to", "dedicated": "to", "merged": "into with", "converted": "into to",
     "replaced": "by", "superseded": "by", "succeeded": "by", "followed": "by", "preceded": "by",
     "controlled": "by", "crossed": "by", "separated": "from", "bordered": "by", "surrounded": "by",
+    "amended": "by", "influenced": "by", "merge": "into with", "feed": "on", "lead": "to", "grow": "into",
     "standardised": "as", "standardized": "as", "called": "", "nicknamed": "",
 }  # fmt: skip
 """Verbs after which one asks "what", with their prepositions."""
-_PHRASES = word_set("stand consist composed made known divided default split expand powered")
+_PHRASES = word_set("feed stand consist composed made known divided default split expand powered")
 """Of these the answer may be any short phrase."""
 _CHANGED = word_set("introduced added deprecated removed released dropped included fixed changed replaced")
 _CODED = word_set("written rewritten implemented coded programmed published")
@@ -69,12 +76,12 @@ _LICENSED = word_set("licensed released distributed published available")
 _OBJECTS = word_set(
     "found establish create design build write publish discover invent develop compose win receive join marry succeed"
     " acquire buy own launch introduce maintain direct lead edit translate name paint map survey cross carry house"
-    " contain connect end"
+    " contain connect end replace command defeat visit sell represent introduce support"
 )
 """Verbs whose object answers "what", if it is a name."""
 _LEARN = word_set("study train work serve apprentice")
 _WHOM = word_set("marry succeed")
-_ONE = word_set("marry succeed carry cross connect house end")
+_ONE = word_set("marry succeed carry cross connect house end replace")
 """Of these one object is likely the only one; what somebody wrote is asked for with its year."""
 _HOW = {
     "long": "long", "wide": "wide", "deep": "deep", "high": "high", "tall": "tall", "thick": "thick", "old": "old",
@@ -89,9 +96,13 @@ _SIZE_OF = re.compile(
     r"\ban? (?P<noun>(?:[a-z-]+ ){0,2}[a-z-]+) of (?P<size>(?:(?:about|around|over|nearly|some|roughly) )?\d[\d,.]*\d*"
     r"(?: (?!in\b|and\b|with\b)[^\s,;]+){0,3})"
 )
-_OF_WHAT = re.compile(r"(?P<what>part|the seat|an? (?:acronym|abbreviation)) of (?P<whole>.+)")
+_OF_WHAT = re.compile(
+    r"(?P<what>part|the seat|an? (?:acronym|abbreviation|member|fellow|citizen|native|resident|subsidiary|division|"
+    r"tributary|suburb|branch|variant|dialect|graduate|student|pupil|patron)) of (?P<whole>.+)"
+)
 _OFFICE = re.compile(
-    rf"the (?P<role>(?:[a-z-]+ ){{0,2}}(?:{'|'.join(sorted(PERSONS))}|creator|maintainer)) of (?P<of>.+)"
+    rf"the (?P<role>(?:[a-z-]+ ){{0,2}}(?:{'|'.join(sorted(PERSONS))}|creator|maintainer|mother|"
+    r"father|grandmother|grandfather)) of (?P<of>.+)"
 )
 _TITLE = re.compile(
     r"the (?P<role>capital|capital city|county town|(?:national|official|state) [a-z]+|"
@@ -104,12 +115,21 @@ _VAGUE_ANSWER = re.compile(
     r"|^(?:the|this|a|an)$",
     re.IGNORECASE,
 )
+_HEADS = word_set(
+    "rector chancellor chairman chairwoman chair chief head manager curator conductor commander keeper owner leader"
+    " editor-in-chief dean abbot patron mother father wife husband son daughter brother sister uncle aunt"
+)
+"""Nouns for people beside those that tell what a page is about."""
 _OWNED = re.compile(r"(?:its|his|her|their)\b")
 _BARE_DEFINITE = re.compile(r"the [a-z-]+(?: [a-z-]+)?$")
 _SETTLED = re.compile(r"the (?:sea|world|north|south|east|west|[a-z]+ (?:side|shore|bank|century))$")
+_AGE = re.compile(r"the age of ([a-z]+|\d+)")
+_LASTING_TIME = re.compile(r"\b(?:second|minute|hour|day|week|month|year)s?$")
 _PORT = re.compile(r"(?:TCP |UDP )?port (\d+)")
 MAX_ANSWER_WORDS = 9
-_NOT_KEPT = re.compile(r"\b(?:own|example|case|order|way|time|addition|general|particular|fact|effect)\b")
+_NOT_KEPT = re.compile(
+    r"\b(?:both|either|others?|own|example|case|order|way|time|addition|general|particular|fact|effect)\b"
+)
 
 
 def ask_about_clause(
@@ -124,13 +144,14 @@ def ask_about_clause(
             continue
         if part.prep in _AT and part.kind in ("name", "code"):
             rest = [other for other in rest if other.prep not in _AT or other.kind != "phrase"]  # one place is enough
+        rest = [other for other in rest if not (other.cut and other.prep)]
         kept = " ".join(str(other) for other in rest)
         for question, answer, by_time in _ways(clause, subject, part, kept, noun, person):
             if _answers(answer, part):
                 yield ClauseQuestion(" ".join(question.split()), answer, by_time, clause.verb)
 
 
-def _may_stay(part: ClausePart, own: bool) -> bool:
+def _may_stay(part: Part, own: bool) -> bool:
     """Whether a part can stand in a question: not "the project", which only the page explains."""
     if part.kind != "phrase":
         return True
@@ -140,22 +161,33 @@ def _may_stay(part: ClausePart, own: bool) -> bool:
     return not definite or bool(_SETTLED.fullmatch(part.text)) or (own and len(part.text.split()) > 2)
 
 
-def _answers(answer: str, part: ClausePart) -> bool:
+def _is_place(part: Part, verb: str) -> bool:
+    """Whether a part says where something is that ``verb`` tells of."""
+    return part.prep in _AT and verb in _PLACED and not (part.prep == "on" and verb in _NOT_ON)
+
+
+def _answers(answer: str, part: Part) -> bool:
     short = 0 < len(answer.split()) <= MAX_ANSWER_WORDS
     return short and (part.kind != "phrase" or not _VAGUE_ANSWER.search(answer)) and not _OWNED.match(answer)
 
 
 def _ways(
-    clause: Clause, subject: str, part: ClausePart, kept: str, noun: str, person: bool
+    clause: Clause, subject: str, part: Part, kept: str, noun: str, person: bool
 ) -> Iterator[tuple[str, str, bool]]:
     if clause.form == "copula":
         for question, answer in _of_copula(clause, subject, part, kept, noun):
             yield question, answer, part.kind in ("year", "time")
         return
-    if clause.form == "active" and not clause.base and clause.verb not in ("has", "had"):
+    if clause.form == "active" and not clause.aux and not clause.base and clause.verb not in ("has", "had"):
         return
     if front := _when(part):
         yield f"{front} {_inverted(clause, subject)} {kept}", part.core if part.kind == "year" else _bare(part), True
+        return
+    if part.prep == "at" and (found := _AGE.fullmatch(part.text)):
+        yield f"at what age {_inverted(clause, subject)} {kept}", found[1], False
+        return
+    if part.prep == "for" and part.kind == "size" and _LASTING_TIME.search(part.text):
+        yield f"for how long {_inverted(clause, subject)} {kept}", part.text, False
         return
     if clause.form == "passive":
         ways = _of_passive(clause, subject, part, kept, person)
@@ -165,13 +197,15 @@ def _ways(
         yield question, answer, False
 
 
-def _bare(part: ClausePart) -> str:
+def _bare(part: Part) -> str:
     return re.sub(r"^the ", "", part.text)
 
 
-def _when(part: ClausePart) -> str:
+def _when(part: Part) -> str:
     if part.kind == "year" and part.prep in ("in", "during", "since"):
         return f"{'since' if part.prep == 'since' else 'in'} which year"
+    if part.kind == "span" and part.prep == "between":
+        return "between which years"
     if part.kind == "time" and part.prep in ("in", "on", "during"):
         return "in which decade" if part.text.endswith("s") else "when"
     return ""
@@ -188,11 +222,13 @@ def _inverted(clause: Clause, subject: str) -> str:
     return f"{helper} {subject} {clause.adverb} {base}"
 
 
-def _of_passive(clause: Clause, subject: str, part: ClausePart, kept: str, person: bool) -> Iterator[tuple[str, str]]:
+def _of_passive(clause: Clause, subject: str, part: Part, kept: str, person: bool) -> Iterator[tuple[str, str]]:
     verb = clause.verb.removeprefix("been ")
     inverted = _inverted(clause, subject)
     prep, kind = part.prep, part.kind
     proper = kind in ("name", "code")
+    if part.cut and kind in ("name", "code") and prep != "in":
+        return  # "by Linus Torvalds and many others"
     if prep == "by" and verb in _MADE and kind == "name":
         yield f"who {_active(clause)} {subject} {kept}", part.core if part.person else _bare(part)
     elif prep == "to" and verb == "married" and kind == "name":
@@ -205,7 +241,7 @@ def _of_passive(clause: Clause, subject: str, part: ClausePart, kept: str, perso
         yield from _version(part, inverted, kept)
     elif prep == "under" and verb in _LICENSED and kind == "name":
         yield f"under which licence {inverted} {kept}", part.core
-    elif (prep in _AT or (prep == "under" and kind == "code")) and verb in _PLACED and proper:
+    elif proper and (_is_place(part, verb) or (prep == "under" and kind == "code" and verb in _PLACED)):
         yield f"{_where(part)} {inverted} {kept}", part.core
     elif not prep and verb in GIVEN and kind == "name":
         yield f"what {inverted} {kept}", part.core
@@ -216,12 +252,12 @@ def _of_passive(clause: Clause, subject: str, part: ClausePart, kept: str, perso
         yield f"{prep} how many {part.counted} {inverted}", part.core
 
 
-def _is_phrase(verb: str, part: ClausePart) -> bool:
+def _is_phrase(verb: str, part: Part) -> bool:
     """Whether a phrase that is no name answers: whole, after a verb that tells what to expect."""
     return verb in _PHRASES and part.kind == "phrase" and not part.cut
 
 
-def _where(part: ClausePart) -> str:
+def _where(part: Part) -> str:
     if part.prep == "between":
         return "between what"
     return "on which river" if part.prep == "on" and "River" in part.core.split() else "where"
@@ -239,7 +275,7 @@ def _active(clause: Clause) -> str:
     return f"{clause.adverb} {third_of(base)}"
 
 
-def _version(part: ClausePart, inverted: str, kept: str) -> Iterator[tuple[str, str]]:
+def _version(part: Part, inverted: str, kept: str) -> Iterator[tuple[str, str]]:
     found = re.fullmatch(
         r"(?:the )?(?P<product>[A-Z][\w+]*(?: [A-Z][\w+]*)?)?.*?(?P<number>v?\d+(?:\.\d+)*)", part.text
     )
@@ -248,7 +284,7 @@ def _version(part: ClausePart, inverted: str, kept: str) -> Iterator[tuple[str, 
         yield f"in which {product} {inverted} {kept}", found["number"]
 
 
-def _of_active(clause: Clause, subject: str, part: ClausePart, kept: str) -> Iterator[tuple[str, str]]:
+def _of_active(clause: Clause, subject: str, part: Part, kept: str) -> Iterator[tuple[str, str]]:
     base = "have" if clause.verb in ("has", "had") else clause.base
     inverted = _inverted(clause, subject)
     prep, kind = part.prep, part.kind
@@ -272,13 +308,13 @@ def _of_active(clause: Clause, subject: str, part: ClausePart, kept: str) -> Ite
         yield f"what {inverted} {kept}", part.core
     elif not prep and base == "use" and (port := _PORT.fullmatch(part.text)):
         yield f"which port {inverted} {kept}", port[1]
-    elif prep in _AT and proper and (base in _PLACED or (base == "take" and "place" in kept.split())):
+    elif proper and (_is_place(part, base) or (prep in _AT and base == "take" and "place" in kept.split())):
         yield f"{_where(part)} {inverted} {kept}", part.core
     elif prep and prep in _WHAT.get(base, "").split() and (proper or _is_phrase(base, part)):
         yield f"what {inverted} {prep} {kept}", part.core
 
 
-def _of_copula(clause: Clause, subject: str, part: ClausePart, kept: str, noun: str) -> Iterator[tuple[str, str]]:
+def _of_copula(clause: Clause, subject: str, part: Part, kept: str, noun: str) -> Iterator[tuple[str, str]]:
     aux, kind = clause.aux, part.kind
     if part.prep:
         if noun and part.prep in _AT and kind in ("name", "code") and len(clause.parts) == 1:
@@ -295,7 +331,8 @@ def _of_copula(clause: Clause, subject: str, part: ClausePart, kept: str, noun: 
     elif noun.endswith("year"):
         return  # a table in sentences, "the founding year of Velmora": ``measures`` reads it
     elif noun and kind in ("size", "number", "name", "code", "version", "year", "time") and not part.counted:
-        who = "who" if part.person or noun.split()[-1] in PERSONS else "what"
+        person = part.person or noun.split()[-1] in PERSONS or noun.split()[-1] in _HEADS
+        who = "who" if person and kind == "name" else "what"
         yield f"{who} {aux} {subject} {kept}", part.core if kind in ("name", "code") else _bare(part)
 
 

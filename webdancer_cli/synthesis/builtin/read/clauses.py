@@ -11,67 +11,18 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from webdancer_cli.synthesis.builtin.read import wording
-from webdancer_cli.synthesis.builtin.read.facts import PAST, SUBJECT
+from webdancer_cli.synthesis.builtin.read.facts import PAST
+from webdancer_cli.synthesis.builtin.read.kinds import AUXILIARIES, PRONOUNS, YEAR, Part, kind_of
 from webdancer_cli.synthesis.page_topic import ROLES
 from webdancer_cli.synthesis.standalone import word_set
 from webdancer_cli.text.months import MONTH
-from webdancer_cli.text.numbers import SMALL
 
-Kind = Literal["year", "time", "size", "number", "version", "code", "name", "phrase"]
 Form = Literal["passive", "active", "copula"]
 
-_UNITS = (
-    "metre|meter|kilometre|kilometer|centimetre|centimeter|millimetre|millimeter|mile|foot|feet|inch|inches|yard|"
-    "hectare|acre|tonne|ton|kilogram|gram|pound|litre|liter|gallon|byte|kilobyte|megabyte|gigabyte|terabyte|bit|"
-    "nanosecond|microsecond|millisecond|second|minute|hour|day|week|month|year|percent|degree|watt|kilowatt|megawatt|"
-    "volt|hertz|megahertz|knot|dollar|euro|inhabitant|resident"
+_SPAN = re.compile(
+    rf"(?<=\bbetween ){YEAR} and {YEAR}|(?<=\bfrom ){YEAR} (?:to|until) {YEAR}|[“\"][^“”\"]{{2,40}}[”\"]"
 )
-_SYMBOLS = "km²|km2|km|m²|m³|m|cm|mm|ha|kg|g|t|ft|mi|KB|kB|MB|GB|TB|KiB|MiB|GiB|ms|s|Hz|kHz|MHz|GHz|kW|MW|GW|%|°C|°F"
-_DIGITS = r"(?:\d{1,3}(?:[, ]\d{3})+|\d+)(?:\.\d+)?"
-_NUMBER = rf"(?:{_DIGITS}(?: (?:thousand|million|billion))?|{'|'.join(SMALL)})"
-_ROUGHLY = r"(?:(?:about|around|some|roughly|nearly|almost|over|approximately|more than|less than|up to|at least) )?"
-_SIZE = (
-    rf"{_ROUGHLY}{_NUMBER}[ -]?(?:(?:square |cubic |nautical )?(?:{_UNITS})s?|(?:{_SYMBOLS}))"
-    r"(?: (?:per|an?) [a-z]+)?"
-)
-_YEAR = r"(?:1[0-9]|20)\d\d"
-_TIME = (
-    rf"(?:(?:early|late|mid) )?(?:(?:\d{{1,2}} )?(?:{MONTH})(?: \d{{1,2}},)? |"
-    rf"(?:the )?(?:spring|summer|autumn|fall|winter)(?: of)? |the )?{_YEAR}s?|{_YEAR}-[01]\d-[0-3]\d"
-)
-_VERSION = (
-    r"(?:(?:[A-Z][\w+]*(?: [A-Z][\w+]*)?|[a-z]+) )?(?:versions? |release )?v?\d+(?:\.\d+)+|"
-    r"(?:[A-Z]\w* )?(?:version|release) \d+"
-)
-_CODE = (
-    r"[\"“'‘]?(?:~?/[\w.-][\w./*-]*|--?[a-z][\w-]*|[A-Za-z]\w*(?:[._:]+\w+)*\(\)|\w+_\w+|[A-Z]+(?:_[A-Z]+)+|"
-    r"[a-z]\w*\.[a-z]\w*|[a-z]+\d\w*|\w+\.(?:conf|h|c|py|so|txt|html))[\"”'’]?"
-)
-_HOLDER = "(?:file|directory|folder|command|package|environment variable|variable)"
-_WORD = r"(?:[A-Z](?:\.|[\w+#’'-]*\w(?:\+\+|#)?(?!\w))?|\d+)"
-_NAME = rf"(?:[A-Z]|\w+[A-Z])[\w’'.+#-]*(?: (?:(?:of|de|la|von|van|del|du|for|&|and)(?: the)? )?{_WORD})*"
-_ROLE = rf"(?:the |an? |its |his |her )?(?P<role>(?:[a-z-]+ ){{0,2}}{ROLES} )"
-_SEATS = "town|city|village|county|province|district|region|municipality|parish|island|port|state|kingdom"
-_REGIONS = "district|region|county|province|mountains|hills|highlands|peninsula|valley|range|coast|islands?|archipelago"
-_PATTERNS: tuple[tuple[Kind, str], ...] = (
-    ("year", _YEAR),
-    ("time", _TIME),
-    ("size", _SIZE),
-    (
-        "number",
-        rf"{_ROUGHLY}(?P<amount>{_NUMBER}) (?P<counted>(?:[a-z-]+ ){{0,2}}(?:[a-z-]+s|people|children)(?: of [a-z]+)?)",
-    ),
-    ("number", _NUMBER),
-    ("version", rf"(?:the )?(?:{_VERSION})"),
-    ("code", rf"(?:the |a )?(?:file )?(?P<core>{_CODE})(?: {_HOLDER})?"),
-    ("code", r"[\"“](?P<core>[\w][\w .-]{0,40})[\"”]"),
-    (
-        "name",
-        rf"(?:{_ROLE}|the (?:{_SEATS}) of |the )?(?P<core>{_NAME}(?: (?:{_REGIONS})|(?:, {_NAME})+,? and {_NAME})?)",
-    ),
-)
-_KINDS = [(kind, re.compile(pattern)) for kind, pattern in _PATTERNS]
-
+"""What is one word to the reader: years between which something was, and what is quoted."""
 PREPOSITIONS = word_set(
     "in at by on of from to with for under near into after through as since during between beside within inside"
     " around until before over across along against towards behind"
@@ -80,14 +31,10 @@ _STOPS = word_set("and but or which when while whose who where because although 
 """What begins a clause of its own; what was said before it holds without it."""
 _TAKES_BACK = word_set("if unless except until only but or not provided than that rather instead whether")
 """What follows these may limit or undo what was said: then nothing is read."""
-_PRONOUNS = word_set(
-    "this that these those it they them he she him we us you your our i my me there here such same following former"
-    " latter above below other others another one ones each every any some many several certain what how why if"
-)
-_AUXILIARIES = word_set("is are was were has have had")
 _BE = word_set("is are was were")
 _ADVERBS = word_set("now first originally initially formerly later once largely jointly privately")
 _DROPPED = word_set("also")
+_PARTICLES = word_set("down up out off")
 _LAPSES = word_set("then still always never currently recently not usually often sometimes normally")
 """A verb with one of these says what holds today, or not in general."""
 _INTRANSITIVE = word_set(
@@ -104,7 +51,7 @@ IRREGULAR = {
 }  # fmt: skip
 IRREGULAR |= {same: same for same in word_set(
     "built held led made sold bought taught won lost left found kept laid set cut put sent cast fed hung lit paid"
-    " rebuilt split spun sunk struck dug met"
+    " rebuilt split spun sunk struck dug met fought shot"
 )}  # fmt: skip
 """Participles that do not end in -ed, with the past form that goes with "who"."""
 PRESENT = {
@@ -128,26 +75,6 @@ _GLUE = "\x03"
 
 
 @dataclass(frozen=True, slots=True)
-class ClausePart:
-    """What a verb has beside its subject: its object (``prep`` is "") or a phrase with a preposition.
-
-    ``core`` is what answers: "Ada Vell" of "the surveyor Ada Vell". ``counted`` is the noun of a number.
-    """
-
-    prep: str
-    text: str
-    kind: Kind
-    core: str
-    person: bool = False
-    counted: str = ""
-    cut: bool = False
-    """Whether more of its kind follows: "granite" of "granite and gneiss"."""
-
-    def __str__(self) -> str:
-        return f"{self.prep} {self.text}".strip()
-
-
-@dataclass(frozen=True, slots=True)
 class Clause:
     """What is said of a subject. ``aux`` is the form of *be* or *have*, "" for an active verb; ``verb`` is the
     participle, the finite verb, or, for a copula, ""; ``adverb`` stands between them."""
@@ -155,7 +82,7 @@ class Clause:
     form: Form
     aux: str
     verb: str
-    parts: tuple[ClausePart, ...]
+    parts: tuple[Part, ...]
     adverb: str = ""
 
     @property
@@ -191,24 +118,10 @@ def read_tail(aux: str, phrase: str) -> Clause | None:
     if not words or not is_participle(words[0]):
         return None
     found = _parts(words, 1)
-    return Clause("passive", aux, words[0], found[0]) if found and found[0] else None
-
-
-def kind_of(text: str) -> ClausePart | None:
-    """A noun phrase with its kind; None if it leans on something else."""
-    for kind, pattern in _KINDS:
-        if found := pattern.fullmatch(text):
-            groups: dict[str, str | None] = found.groupdict()
-            core = groups.get("core") or groups.get("amount") or re.sub(r"^the (?=[^a-z]|[a-z]+[^a-z ])", "", text)
-            if kind in ("time", "size"):
-                core = text
-            counted = groups.get("counted") or ""
-            return ClausePart("", text, kind, core.strip("\"“”'‘’"), bool(groups.get("role")), counted)
-    words = text.casefold().split()
-    leans = not _PRONOUNS.isdisjoint(words) or not _AUXILIARIES.isdisjoint(words)
-    if leans or not re.fullmatch(rf"[{SUBJECT}\w’'./+#&,-]+(?: [{SUBJECT}\w’'./+#&,-]+)*", text):
+    if not found or not found[0]:
         return None
-    return ClausePart("", text, "phrase", re.sub(r"^(?:the|an?) ", "", text))
+    is_over = any(part.kind in ("year", "time") and part.prep != "since" for part in found[0])
+    return Clause("passive", "was" if is_over else aux, words[0], found[0])
 
 
 def is_participle(word: str) -> bool:
@@ -225,22 +138,22 @@ def _is_present(verb: str) -> bool:
 
 def _words(text: str) -> list[str]:
     """The words of a text, marks between clauses apart from them; a comma inside a date stays."""
-    text = re.sub(rf"\b({MONTH}) (\d{{1,2}}), (?={_YEAR})", rf"\1 \2,{_GLUE}", text.rstrip(". "))
+    text = re.sub(rf"\b({MONTH}) (\d{{1,2}}), (?={YEAR})", rf"\1 \2,{_GLUE}", text.rstrip(". "))
+    text = re.sub(r"\b(more|less|fewer) than (?=\d)", rf"\1{_GLUE}than{_GLUE}", text)
+    text = _SPAN.sub(lambda found: found.group().replace(" ", _GLUE), text)
     return [word for word in re.sub(r"([,;:)])(?=\s|$)|(?<=\s)(\()", r" \1\2 ", text).split(" ") if word]
 
 
-def _setting(setting: str) -> tuple[ClausePart, ...]:
+def _setting(setting: str) -> tuple[Part, ...]:
     prep, _, text = setting.partition(" ")
-    if " to " in text or " and " in text:
-        return (ClausePart(prep.casefold(), text, "phrase", ""),)
     part = kind_of(text) if text else None
-    return (replace(part, prep=prep.casefold()),) if part and part.kind in ("year", "time") else ()
+    return (replace(part, prep=prep.casefold()),) if part and part.kind in ("year", "time", "span") else ()
 
 
 def _clause(words: list[str], at: int) -> tuple[Clause, int] | None:
     if at >= len(words):
         return None
-    aux = words[at] if words[at] in _AUXILIARIES else ""
+    aux = words[at] if words[at] in AUXILIARIES else ""
     at += bool(aux)
     adverbs = []
     while at < len(words) and words[at] not in _LAPSES and _is_adverb(words[at]):
@@ -253,10 +166,12 @@ def _clause(words: list[str], at: int) -> tuple[Clause, int] | None:
         found = _parts(words, at + 2)
         return (Clause("passive", aux, f"been {words[at + 1]}", found[0], adverb), found[1]) if found else None
     if aux in _BE and is_participle(words[at]):
-        found = _parts(words, at + 1, bare=words[at] in GIVEN)
-        return (Clause("passive", aux, words[at], found[0], adverb), found[1]) if found else None
+        moved = at + 1 < len(words) and words[at + 1] in _PARTICLES
+        found = _parts(words, at + 1 + moved, bare=words[at] in GIVEN)
+        verb = " ".join(words[at : at + 1 + moved])
+        return (Clause("passive", aux, verb, found[0], adverb), found[1]) if found else None
     if aux in ("has", "had"):
-        perfect = is_participle(words[at])
+        perfect = is_participle(words[at]) or words[at] == "been"
         found = _parts(words, at + perfect, bare=True)
         clause = Clause("active", aux, words[at], (), adverb) if perfect else Clause("active", "", aux, (), adverb)
         return (replace(clause, parts=found[0]), found[1]) if found else None
@@ -278,9 +193,9 @@ def _conjoined(words: list[str], at: int, aux: str) -> tuple[Clause, int] | None
     return (Clause("passive", aux, words[at], found[0]), found[1]) if found else None
 
 
-def _parts(words: list[str], at: int, *, bare: bool = False) -> tuple[tuple[ClausePart, ...], int] | None:
+def _parts(words: list[str], at: int, *, bare: bool = False) -> tuple[tuple[Part, ...], int] | None:
     """The parts from a word on, and where they end; None if one is not understood. ``bare``: an object may be first."""
-    parts: list[ClausePart] = []
+    parts: list[Part] = []
     while at < len(words) and words[at] not in ",;:()":
         word = words[at]
         if word in _STOPS and not (word == "after" and words[at - 1] == "named"):
@@ -288,9 +203,11 @@ def _parts(words: list[str], at: int, *, bare: bool = False) -> tuple[tuple[Clau
         if word in _TAKES_BACK or word in _LAPSES:
             return None
         if _is_adverb(word) and word not in ("only", "early"):
-            parts.append(ClausePart("", word, "phrase", ""))
+            parts.append(Part("", word, "phrase", ""))
             at += 1
             continue
+        if parts and _begins_infinitive(words, at):
+            return _swallowed(words, at, parts, "")
         prep = word if word in PREPOSITIONS else ""
         if not prep and (not bare or any(part.core for part in parts)):
             return None
@@ -299,13 +216,46 @@ def _parts(words: list[str], at: int, *, bare: bool = False) -> tuple[tuple[Clau
         part = kind_of(" ".join(words[start:end]).replace(_GLUE, " ").replace(" ,", ",")) if end > start else None
         if part is None or end - start > MAX_PART_WORDS:
             return None
-        parts.append(replace(part, prep=prep, cut=end < len(words) and words[end] in ("and", "or", ",")))
+        if part.kind == "phrase" and end < len(words) and end - start > 1 and is_participle(words[end - 1]):
+            return _swallowed(words, start, parts, prep)
+        parts.append(replace(part, prep=prep, cut=_is_cut(words, end)))
         at = end
     if at < len(words) and words[at] in _TAKES_BACK:
         return None
     if at + 1 < len(words) and words[at] in ",;:(" and words[at + 1] in _TAKES_BACK:
         return None
     return tuple(parts), at
+
+
+def _begins_infinitive(words: list[str], at: int) -> bool:
+    """Whether "to" begins an infinitive with its object, "to test SQLite", and not a place or a person."""
+    if words[at] != "to" or at + 2 >= len(words) or not re.fullmatch(r"[a-z]{2,}", words[at + 1]):
+        return False
+    noun = words[at + 1] in ("the", "an", "a", "all", "its", "his", "her") or re.fullmatch(ROLES, words[at + 1])
+    return not noun and re.match(r"(?:the|an?|all|each|any)$|[A-Z\d]|\w*[_(]", words[at + 2]) is not None
+
+
+def _swallowed(words: list[str], at: int, parts: list[Part], prep: str) -> tuple[tuple[Part, ...], int] | None:
+    """The parts and all the rest of the clause as one more, which stays whole and is not asked about.
+
+    What follows "the decision made", or "to test SQLite", belongs to that and not to the clause's own verb.
+    """
+    end = next((end for end in range(at, len(words)) if words[end] in ",;:()" or words[end] in _STOPS), len(words))
+    rest = words[at:end]
+    if (end < len(words) and words[end] != ",") or not _TAKES_BACK.isdisjoint(rest) or not PRONOUNS.isdisjoint(rest):
+        return None
+    text = " ".join(rest).replace(_GLUE, " ")
+    return (*parts, Part(prep, text, "phrase", "")), end
+
+
+def _is_cut(words: list[str], end: int) -> bool:
+    """Whether "and", "or" or a comma after a part brings in more like it, and no verb."""
+    joins = ("and", "or", ",")
+    if end >= len(words) or words[end] not in joins:
+        return False
+    following = next((word for word in words[end:] if word not in joins), "")
+    verb = following in AUXILIARIES or following in PAST or following in PRESENT or is_participle(following)
+    return not verb and not _is_adverb(following)
 
 
 def _phrase_end(words: list[str], at: int) -> int:

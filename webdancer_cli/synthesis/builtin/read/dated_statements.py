@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from webdancer_cli.data.records import Page
-from webdancer_cli.synthesis.standalone import count_telling_words, is_name, stands_alone
+from webdancer_cli.synthesis.standalone import count_telling_words, is_name, is_plain, stands_alone
 from webdancer_cli.text.months import MONTH
 from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans
@@ -19,16 +19,23 @@ _VERSION = (
 )
 _HAPPENED = re.compile(
     r"^(?P<subject>[^,;:()]+?) (?:(?:is|are|has been|have been) (?:now )?deprecated,? and )?"
-    r"(?P<be>was|were|has been|have been|will be) (?P<happened>(?:first |originally |initially )?"
+    r"(?P<be>was|were|is|are|has been|have been|will be) (?P<happened>(?:first |originally |initially )?"
     r"(?:added|announced|changed|completed|created|deprecated|designed|developed|discontinued|established|founded|"
     r"introduced|invented|merged|published|released|removed|renamed|replaced|rewritten|written)"
     rf"(?: to [A-Za-z][^,;:()\d]{{2,40}})?) (?P<when>in|since|as of|with|on) "
     rf"(?:{_DATE}|{_VERSION})(?=$|[,;.](?: |$)| by | \()"
 )
+_AS_OF = re.compile(
+    r"^(?:As of|Since|Starting (?:with|in|from)|Beginning (?:with|in)) "
+    r"(?:the )?(?:(?P<product>[A-Z][\w/+-]*(?: [A-Z][\w/+-]*)?) )?(?:version |release )?(?P<version>v?\d+(?:\.\d+)+), "
+    r"(?P<subject>[^,;:()]+?) (?P<be>is|are|can be|has been|have been) "
+    r"(?P<happened>(?:supported|available|allowed|enabled|disabled|deprecated|possible|used|required|ignored|accepted|"
+    r"obsolete|permitted|included|removed)(?: (?:by default|in|on|for|with|to|when)\b[^,;:()]*)?)$"
+)
 _NEW = re.compile(r"^(?:New|Added|Available) (?:in|since) (?:the )?version:? (?P<version>\d+(?:\.\d+)+)\.?$")
 _SETTING_OUT = re.compile(r"^(?:Source code: |Availability: )")
 _LOWERED = re.compile(
-    r"^(?:The|A|An|Support|Full|Limited|Experimental|All|Both|Several|Some|Many|Most|Each|Every|New)\b"
+    r"^(?:The|A|An|Support|Full|Limited|Experimental|Preliminary|Initial|Basic|Native|Optional|Partial|Built-in|All|Both|Several|Some|Many|Most|Each|Every|New)\b"
 )
 _VAGUE = re.compile(
     r"^(?:this|these|those|that|it|they|he|she|such|some|several|many|more|most|both|other|another|new|a number|"
@@ -70,7 +77,10 @@ def _from_sentences(text: str) -> Iterator[DatedStatement]:
         sentence = squeeze(text[start:end])
         found = _HAPPENED.match(sentence.rstrip(".")) if any(map(str.isdigit, sentence)) else None
         if found and stands_alone(sentence) and _is_telling(found["subject"]):
-            yield _dated(found, sentence)
+            yield _dated(found, sentence, found["when"])
+        since = None if found else _AS_OF.match(sentence.rstrip("."))
+        if since and is_plain(sentence) and _is_telling(since["subject"]):
+            yield _dated(since, sentence, "since")
 
 
 def _is_telling(subject: str) -> bool:
@@ -80,17 +90,17 @@ def _is_telling(subject: str) -> bool:
     return short and not _VAGUE.search(subject) and (named or count_telling_words(subject) >= MIN_TELLING_WORDS)
 
 
-def _dated(found: re.Match[str], sentence: str) -> DatedStatement:
+def _dated(found: re.Match[str], sentence: str, preposition: str) -> DatedStatement:
     subject = found["subject"]
     if _LOWERED.match(subject):
         subject = subject[0].lower() + subject[1:]
     auxiliary, _, participle = found["be"].partition(" ")
     happened = f"{participle} {found['happened']}".strip()
-    since = "Since" if found["when"] == "since" else "In"
-    product = found["product"] or ""
-    asked = "year" if found["year"] else f"{product} version".strip()
+    since = "Since" if preposition == "since" else "In"
+    product, year = found["product"] or "", found.groupdict().get("year")
+    asked = "year" if year else f"{product} version".strip()
     question = f"{since} which {asked} {auxiliary} {subject} {happened}?"
-    when = found["year"] or found["version"]
+    when = year or found["version"]
     moment = tuple(int(number) for number in re.findall(r"\d+", when))
     return DatedStatement(subject, f"{found['be']} {found['happened']}", asked, when, moment, question, sentence)
 

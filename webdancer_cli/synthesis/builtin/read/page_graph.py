@@ -4,6 +4,7 @@ A page is *settled* when every page it speaks of has arrived. Questions are writ
 while the crawl goes on, and do not depend on which page happened to come first.
 """
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,10 +19,11 @@ from webdancer_cli.synthesis.builtin.read.link_lists import LinkList, read_link_
 from webdancer_cli.synthesis.builtin.read.measures import Measure, read_measures
 from webdancer_cli.synthesis.builtin.read.statements import Statement, read_statements
 from webdancer_cli.synthesis.page_topic import OPENING_CHARS, Topic, lead_of, lead_sentences, topic_of
-from webdancer_cli.synthesis.standalone import is_name
+from webdancer_cli.synthesis.standalone import is_generic, is_title
 from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.web import urls
 
+MAX_HEADING_WORDS = 10
 MANY_TIES = 1.5
 """Pages with relations to so many others on average give questions enough. Two pages can never have so many."""
 
@@ -47,6 +49,8 @@ class PageNode:
     claims: list[Claim] = field(default_factory=list)
     lead: str = ""
     """The first sentence that names its subject, if there are claims."""
+    heading: str = ""
+    """The first line of its text, if that is no sentence."""
     opening: str = ""
     """The first words of its text, where statements may describe it."""
     linked: set[str] = field(default_factory=set)
@@ -72,6 +76,7 @@ def read_node(page: Page) -> PageNode:
     node.link_lists = read_link_lists(page) if topic.kind else []
     node.measures = read_measures(page, topic) if topic.kind else []
     node.claims = read_claims(page, topic)
+    node.heading = _heading(page.text)
     node.lead = lead_of(lead_sentences(page.text), topic.name) if node.claims and topic.name else ""
     node.linked = (
         {urls.page_key(link.url) for link in page.links}
@@ -84,6 +89,17 @@ def read_node(page: Page) -> PageNode:
         node.bullet_lists = read_bullet_lists(page)
         node.dated = read_dated(page, topic.name)
     return node
+
+
+def _heading(text: str) -> str:
+    first = squeeze(text.lstrip().partition("\n")[0])
+    if (
+        len(first.split()) > MAX_HEADING_WORDS
+        or first[-1:] in ".:;"
+        or is_generic(re.split(r"[\d.]+ | - ", first)[-1].strip("- "))
+    ):
+        return ""
+    return first
 
 
 class WaitList(Generic[Waiter]):
@@ -125,6 +141,8 @@ class PageGraph:
     def __init__(self) -> None:
         self.nodes: dict[str, PageNode] = {}
         self._names: Counter[str] = Counter()
+        self._titles: Counter[str] = Counter()
+        self._headings: Counter[str] = Counter()
 
     def add(self, page: Page) -> PageNode | None:
         """The page's node; None if the page is known already."""
@@ -132,11 +150,22 @@ class PageGraph:
         if self.nodes.setdefault(node.key, node) is not node:
             return None
         self._names[node.name] += 1
+        self._titles[squeeze(node.title)] += 1
+        self._headings[node.heading] += 1
         return node
 
     def is_called(self, node: PageNode) -> bool:
         """Whether a question can call a page by its name: no other page has it, and it says something."""
-        return self._names[node.name] == 1 and (len(node.name) > 50 or is_name(node.name.replace(",", "")))
+        return self._names[node.name] == 1 and is_title(node.name)
+
+    def cited_as(self, node: PageNode) -> str:
+        """What a question calls the page by: name, whole title or heading; "" if other pages share them."""
+        if self.is_called(node):
+            return node.name
+        title = squeeze(node.title)
+        if self._titles[title] == 1 and is_title(title) and is_title(node.name):
+            return title
+        return node.heading if self._headings[node.heading] == 1 and is_title(node.heading) else ""
 
     def is_tied(self) -> bool:
         """Whether pages are tied to each other by so many relations that no single sentence need be asked about."""

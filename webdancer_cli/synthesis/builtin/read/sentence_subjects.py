@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from webdancer_cli.data.records import Page
 from webdancer_cli.synthesis.builtin.read.clauses import PRESENT, is_participle
 from webdancer_cli.synthesis.builtin.read.facts import AUXILIARIES, PAST, SUBJECT
+from webdancer_cli.synthesis.builtin.read.names import PageNames
+from webdancer_cli.synthesis.builtin.read.statements import THIRD_PERSONS
 from webdancer_cli.synthesis.page_topic import ROLES, Topic
 from webdancer_cli.synthesis.standalone import is_plain, stands_alone, word_set
 from webdancer_cli.text.spacing import squeeze
@@ -24,11 +26,13 @@ _SETTING = re.compile(rf"^(?P<setting>(?:In|On|Since|During) {_TIME}|{_SPAN}),? 
 _AFTER = re.compile(
     r"^(?:After|Before|During|With|Following|At|By|Until|As|For) [^,;]{3,70}?,? (?=(?:he|she|it|his|her|its) )"
 )
-_FRONT = re.compile(r"^(?P<front>(?P<participle>[A-Z][a-z]+) (?:in|on|by|at|after|from|near|under) [^,]+), (?=\S)")
+_BY_THE_WAY = re.compile(r"^(?:At|By|During|After|In|Under|On|With|From|Until) [^,;]{3,60}, ")
+_FRONT = re.compile(r"^(?P<front>(?P<participle>[A-Z][a-z]+) (?:in|on|by|at|after|from|near|under) [^,:]+), (?=\S)")
 _PARENTHESIS = re.compile(r"^ \([^()]*\)")
 _PARENTHESIS_INSIDE = re.compile(r" \([^()]*\)")
 _APPOSITION = re.compile(r"^, (?:an?|the|which|who|whose) [^,;:]{3,90},(?= [a-z])")
 _LINE = re.compile(r"[.!?]$")
+_ENTRIES = ("- ", "|", "•", "*")
 _HEADING = re.compile(r"[A-Z][a-z]+(?: [a-z]+){0,3}")
 _BRINGS_IN = re.compile(
     rf"\b(?:an?|another) (?!(?:[a-z]+ )?[a-z]+ of (?:about |around |up to )?\d)(?!(?:[a-z]+ )?{ROLES}\b)"
@@ -50,11 +54,29 @@ _NATURAL = word_set(
     "lake river mountain hill island valley glacier peninsula bay waterfall desert forest plateau volcano plant animal"
     " species bird fish tree star planet comet"
 )
-_SYNONYMS = {"novel": "novel|book", "mountain": "mountain|peak", "film": "film|movie"}
+_SHIPS = (
+    "ship|steamship|frigate|liner|vessel|ferry|schooner|destroyer|barque|trawler|cruiser|yacht|submarine|battleship"
+)
+_SYNONYMS = {
+    "novel": "novel|book", "mountain": "mountain|peak", "film": "film|movie", "railway": "railway|line",
+    "newspaper": "newspaper|paper", "airline": "airline|company", "law": "law|act", "act": "act|law",
+    **{ship: f"{ship}|ship|vessel" for ship in _SHIPS.split("|")},
+}  # fmt: skip
+_ITS_OWN = re.compile(
+    r"[Tt]he (?P<noun>(?:(?:current|present|chief|main|principal|original|first|founding|artistic|musical) )?"
+    r"(?:rector|director|editor|chancellor|president|chairman|chairwoman|headquarters|architect|engineer|conductor|"
+    r"captain|commander|screenplay|script|music|score|soundtrack|cinematography|libretto|lyrics|motto|slogan|capital|"
+    r"curator|owner|maintainer|designer|builder|choreography|hull|roof|facade|organ|reference implementation)) "
+    r"(?=(?:is|was|were|are|has been|had been) )"
+)
+"""Parts and officers that a page about one thing speaks of as its own: "The screenplay was written by …"."""
 _COMPANIES = "company|firm|business|manufacturer|corporation|enterprise"
 _NOUN = r"[a-z][a-z-]*(?: (?!of\b)[a-z][a-z-]*){0,3}"
 _CAP = r"[A-Z][\w.+#’'-]*"
-_CODE = r"(?:/[\w./-]+\w|--?[a-z][\w-]+|[\w.]*\w\(\)|\w+_\w+|[a-z]+[\w-]*\.(?:conf|h|c|py)|[a-z]+(?:-[a-z]+)*\d?)"
+_CODE = (
+    r"(?:/[\w./-]+\w|--?[a-z][\w-]+|[a-z]+[A-Z]\w*(?:\[\])?|[a-z]+ --?[a-z][\w-]*|[\w.]*\w\(\)|\w+_\w+|"
+    r"[a-z]+[\w-]*\.(?:conf|h|c|py)|[a-z]+(?:-[a-z]+)*\d?)"
+)
 _SORTS = (
     "file|command|option|directive|module|function|method|class|package|program|parameter|variable|library|protocol|"
     "directory|format|algorithm|type|tool|utility|server|daemon|project|language|system|branch|table|view|extension|"
@@ -62,25 +84,27 @@ _SORTS = (
     "interface|routine|opcode|pragma|clause|statement|operator|keyword|object|macro|constant|decorator|attribute|flag|"
     "error|exception|setting|field|header|catalog|hook"
 )
+_CODED = re.compile(
+    r"(?P<name>[/~][\w./-]+\w|[a-z][\w-]*(?:\(\d?\)|[_.]\w[\w.-]*(?:\(\))?|-[a-z]+)|[a-z]+[A-Z]\w*|"
+    r"[a-z]+(?= is an? (?:[\w-]+ ){0,3}(?:program|tool|server|daemon|utility|command|package|library|client|suite)\b))"
+    rf"(?= (?:{'|'.join(sorted({*THIRD_PERSONS, *PRESENT}))}|is|can) )"
+)
+"""How a sentence opens that names a file, a command or a function: in lower case, as no other sentence does."""
+_GOES_ON = re.compile(r"(?<!\.)(?<!:)(?<!;)(?<!^- )[\w,)\]\"'”’](?<=.{55})$")
+"""The end of a line that was broken where it was full."""
 _OF = "default|maximum|minimum|original|full|official|first"
 _COMMON = rf"(?:{_CAP}(?: \d)? (?:[a-z]+ ){{1,2}}?|[A-Z][a-z]+ (?:[a-z]+ )?(?=[a-z]+s )[a-z]+)"
 _FREE = re.compile(
     rf"(?:(?P<sorted>[Tt]he (?P<code>{_CODE}|{_CAP}(?: {_CAP}){{0,2}}) (?:\([^()]*\) )?(?P<sort>{_SORTS})|"
     rf"[Tt]he (?:{_SORTS}) (?P<last>{_CODE}|{_CAP}))|"
     rf"(?P<default>[Tt]he (?:{_OF}) (?:[a-z]+ ){{1,3}}(?:of|for) (?:the )?"
-    rf"(?:{_CODE}|{_CAP}(?: {_CAP}){{0,3}})(?: (?:{_SORTS}))?)|"
+    rf"(?P<of>{_CODE}|{_CAP}(?: {_CAP}){{0,3}})(?: (?:{_SORTS}))?)|"
     rf"(?P<common>{_COMMON}(?= ?(?:are|is) (?:[a-z]+ed|kept) ))|"
     rf"(?P<name>(?:[Tt]he )?{_CAP}(?: (?:(?:of|for|and) (?:the )?)?{_CAP}){{0,4}}))(?= [a-z(])"
 )
 """How a sentence opens that names what it is about; what is common ("Unit files are stored") has no name."""
-_RUN = word_set("command package program utility daemon tool library directive system")
-_ORDINARY = word_set(
-    "first second third fourth last next same new old other main also only whole entire final source target base user"
-    " server client host default current custom standard special simple single graphics text email mail web shell"
-    " file data print printer build test install upgrade backup update setup core kernel boot init control"
-    " software hardware network security support help search mouse display window following above below"
-    " previous correct desired right wrong latter former relevant appropriate recent stable free"
-)
+_HOW_MANY = word_set("Many Several Some New All Most Other Both Various Two Three Four Five More Few Certain Different")
+"""Openings of subjects that mean some and not all of a sort."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,32 +128,41 @@ class AttributedSentence:
     called: str = ""
 
 
-def read_subjects(page: Page, topic: Topic) -> Iterator[AttributedSentence]:
+def read_subjects(page: Page, topic: Topic, names: PageNames) -> Iterator[AttributedSentence]:
     """The plain sentences of a page whose subjects are certain, in page order."""
-    anchors = (squeeze(link.text) for link in page.links)
-    terms = (line[2:] for line in page.text.splitlines() if line.startswith("- "))
-    names = frozenset(name for name in (*anchors, *terms) if " " not in name)
     reader = _Reader(page.text, topic, names)
+    before = ""
     for line in page.text.splitlines():
         line = squeeze(line)
-        if not _LINE.search(line) or line.startswith(("- ", "|", "•", "*")):
+        if not _LINE.search(line) or line.startswith(_ENTRIES):
             reader.interrupt(line)
-            continue
-        for start, end in sentence_spans(line):
-            yield from reader.read(line[start:end])
+        else:
+            for start, end in sentence_spans(line):
+                opens = start > 0 or not _GOES_ON.search(before)
+                yield from reader.read(line[start:end], opens=opens)
+        before = line or before
+
+
+def prose(text: str) -> list[str]:
+    """The sentences of the lines that are no rows of tables."""
+    lines = (squeeze(line).removeprefix("- ") for line in text.splitlines())
+    return [
+        line[start:end]
+        for line in lines
+        if _LINE.search(line) and not line.startswith("|")
+        for start, end in sentence_spans(line)
+    ]
 
 
 class _Reader:
     """Reads the sentences of a page in order, and remembers whether the last one spoke of the page's subject."""
 
-    def __init__(self, text: str, topic: Topic, names: frozenset[str]):
+    def __init__(self, text: str, topic: Topic, names: PageNames):
         self._text = text
         self._thing = topic
         self._on_topic = False
         self._pronoun = ""
         self._names = names
-        self._capitals = set(re.findall(r"(?<=[a-z,(] )[A-Z][\w+#-]*", text))
-        self._lower = set(re.findall(r"\b[a-z][\w+#-]*", text))
         self._called = _names_of(topic, text)
         spellings = [*self._called, topic.name.partition(" (")[0]]
         if topic.person and len(topic.name.split()) > 1:
@@ -144,13 +177,14 @@ class _Reader:
         first, of, _ = name.partition(" of ")
         own = (first if of else name).split()[-1:]
         if not kind and own and re.search(rf"\b[Tt]he {re.escape(own[0].lower())}\b", self._text.replace(name, "")):
-            kind = own[0].lower()
+            kind = re.escape(own[0].lower())
         if not kind or self._thing.person:
             return ""
         rest = self._text.replace(name, "")
         title = kind.capitalize()
         others = (
-            rf"\b[A-Z][a-z]+ {title}\b|\b{title} (?:of )?[A-Z]|\b(?:another|other|second|new|each|every) {kind}\b"
+            rf"\b[A-Z][a-z]+ {title}\b(?! [A-Z])|\b{title} (?:of )?[A-Z]"
+            rf"|\b(?:another|other|second|new|each|every) {kind}\b"
             rf"|\b{kind}e?s\b"
         )
         if re.search(others, rest):
@@ -161,7 +195,8 @@ class _Reader:
         """A line that is no sentence: after a heading a person is still "she", but "it" may be what it names."""
         self._on_topic = self._on_topic and self._thing.person and bool(_HEADING.fullmatch(line))
 
-    def read(self, sentence: str) -> Iterator[AttributedSentence]:
+    def read(self, sentence: str, *, opens: bool) -> Iterator[AttributedSentence]:
+        """Whom a sentence speaks of. Unless it ``opens`` a line of its own, its first words may end another one."""
         rest, setting, front = sentence, "", ""
         if found := _SETTING.match(rest):
             setting, rest = found["setting"], rest[found.end() :]
@@ -170,9 +205,14 @@ class _Reader:
         elif found := _AFTER.match(rest):
             rest = rest[found.end() :]
         own = self._own(rest)
+        if own is None and (found := _BY_THE_WAY.match(rest)) and self._own(rest[found.end() :]):
+            return  # under a condition that no question would tell; still, nothing else is spoken of
         if own is None:
             self._on_topic = self._on_topic and self._thing.person and self._is_still_meant(sentence)
-            if not front:
+            if opens and (found := _CODED.match(sentence)) and stands_alone(sentence, found["name"]):
+                name = found["name"]
+                yield AttributedSentence(name, sentence[found.end() + 1 :], sentence, own=False, named=True, name=name)
+            elif not front:
                 yield from self._free(sentence, rest, setting)
             return
         subject, predicate, noun = own
@@ -212,9 +252,12 @@ class _Reader:
                 f"{found['aux']} {found['name'].replace('The ', 'the ')}.",
                 found["noun"],
             )
+        if self._on_topic and not self._thing.person and (found := _ITS_OWN.match(text)):
+            return f"the {found['noun']} of {SUBJECT}", text[found.end() :], found["noun"]
         if (found := re.match(r"[Vv]ersion (?P<number>\d[\d.]*) (?=[a-z])", text)) and self._on_topic:
             return f"version {found['number']} of {SUBJECT}", text[found.end() :], ""
-        if found := re.match(rf"[Tt]he (?P<noun>{_NOUN}) of (?=\S)", text):
+        found = re.match(rf"[Tt]he (?P<noun>{_NOUN}) of (?=\S)", text)
+        if found and not any(map(_is_verb, found["noun"].split()[1:])):
             rest = text[found.end() :]
             if end := self._whole(rest, inside=True):
                 return self._possessed(found["noun"], rest[end:].strip())
@@ -232,6 +275,8 @@ class _Reader:
     def _is_meant(self, pronoun: str, predicate: str) -> bool:
         """Whether a pronoun is certainly the page's subject."""
         word = {"its": "it", "his": "he", "her": "she"}.get(pronoun.casefold(), pronoun.casefold())
+        if word == "she" and self._thing.kind in _SHIPS.split("|"):
+            word = "it"
         if not self._on_topic or self._thing.person != (word != "it"):
             return False
         if word == "it":
@@ -261,13 +306,17 @@ class _Reader:
             return
         predicate = _PARENTHESIS.sub("", rest[found.end() :]).strip()
         subject = found.group().strip()
+        if found["common"] and subject.split()[0] in _HOW_MANY:
+            return
         if found["common"]:
             lowered = subject if re.search(r"[A-Z\d_]", subject[1:]) else subject[0].lower() + subject[1:]
             yield AttributedSentence(lowered, predicate, sentence, own=False, named=True, setting=setting)
             return
-        if found["name"] and not self._is_used_as_name(subject):
+        if found["default"] and not self._names.is_distinctive(found["of"], ""):
             return
-        if found["sorted"] and not self._is_distinctive(found["code"] or found["last"], found["sort"] or ""):
+        if found["name"] and not self._names.is_used_as_name(subject):
+            return
+        if found["sorted"] and not self._names.is_distinctive(found["code"] or found["last"], found["sort"] or ""):
             return
         subject = _PARENTHESIS_INSIDE.sub("", subject)
         if subject.startswith("The "):
@@ -278,23 +327,6 @@ class _Reader:
             subject, predicate, sentence, own=False, named=True, noun=noun, setting=setting, name=name
         )
 
-    def _is_used_as_name(self, name: str) -> bool:
-        """Whether a capital is more than that of a sentence's first word: the page writes it in the middle of one."""
-        first = name.split()[0]
-        if re.search(r"[A-Z\d_]", first[1:]) or (first == "The" and " " in name):
-            return True
-        return first in self._capitals and first.lower() not in self._lower
-
-    def _is_distinctive(self, name: str, sort: str) -> bool:
-        """Whether a name is none of plain English: it is spelled so, the page has it elsewhere as a name, or has the
-        word only with its noun, and that never in the plural ("access methods")."""
-        if re.search(r"[A-Z\d_./()]|^-|\w-\w+-", name) is not None or name in self._names:
-            return True
-        if sort not in _RUN or name in _ORDINARY or re.search(r"(?:ing|ed|al|ive|able|ary|ous|ful|ern)$", name):
-            return False
-        word = re.escape(name)
-        return re.search(rf"\b{word}\b(?! {sort}\b)(?=[ ,.;])|\b{word} {sort}s\b", self._text) is None
-
 
 def _is_verb(word: str) -> bool:
     return word in AUXILIARIES or word in PAST or word in PRESENT or (is_participle(word) and word.endswith("ed"))
@@ -302,16 +334,20 @@ def _is_verb(word: str) -> bool:
 
 def _names_of(topic: Topic, text: str) -> list[str]:
     """What the first sentence may call the subject: its name, and "Kestrel" for the Kestrel Protocol, if it does."""
+    if topic.name.endswith(")") and " (" in topic.name:
+        return [topic.name, topic.name.partition(" (")[0]]
     short, _, last = topic.name.rpartition(" ")
     opens = text.removeprefix(topic.name).lstrip()
     shortened = short and topic.name not in opens[:300] and re.match(rf"(?:The )?{re.escape(short)} is an? ", opens)
     if len(topic.name.split()) > 1 and topic.name.split()[-1].islower():
         return [topic.name, topic.name[0].lower() + topic.name[1:]]
-    return [topic.name, short] if shortened and re.search(rf"\b{last.lower()}\b", opens[:300]) else [topic.name]
+    return (
+        [topic.name, short] if shortened and re.search(rf"\b{re.escape(last.lower())}\b", opens[:300]) else [topic.name]
+    )
 
 
 def _any_case(name: str) -> str:
     """A pattern for a name that may begin a title with a capital only: the Grey-crested warbler."""
     if len(name.split()) > 1 and name.split()[-1].islower():
-        return f"(?:{name[0]}|{name[0].lower()}){re.escape(name[1:])}"
+        return f"(?:{re.escape(name[0])}|{re.escape(name[0].lower())}){re.escape(name[1:])}"
     return re.escape(name)

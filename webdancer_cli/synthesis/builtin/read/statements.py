@@ -22,6 +22,7 @@ from webdancer_cli.synthesis.standalone import (
     leans_on_context,
     shares_telling_word,
     stands_alone,
+    word_set,
 )
 from webdancer_cli.text.spacing import fold, squeeze
 from webdancer_cli.text.words import sentence_spans
@@ -56,7 +57,7 @@ _GUIDED = re.compile(
 _FREE = re.compile(rf"(?<!\()(?<!\b[Tt]he )(?<!\b[Aa]n )(?<!\b[Aa] ){BLANK}(?=[.;:]|$| (?:{_FUNCTION_WORDS})\b)")
 """A blank that stands for a noun of its own, and not for the first half of one ("the ____ format string")."""
 _WITHIN = re.compile(
-    rf"\b(?:the|an?) {BLANK} (?P<kind>{KINDS}),? (?:which|that) "
+    rf"\bthe {BLANK} (?P<kind>{KINDS}), which "
     r"(?P<predicate>(?!you|we|they|it|the|an?)[^,;:()]{20,})\.$"
 )
 _IN_SERIES = re.compile(rf"{BLANK}(?:,| and| or)|(?:,|\band|\bor)(?: the| an?)? {BLANK}")
@@ -67,7 +68,10 @@ _NO_VERBS = (
 )
 _RAMBLING = re.compile(
     rf"{BLANK}|;|[a-z]: |\bbecause\b|\bboth,|\bdepending$"
-    r"|^(?:is|was) (?:about|another|one of|similar|the same|also|not|only|still|now)\b"
+    r"|\bin the sense\b"
+    r"|^(?:is|was) (?:about|another|one of|similar|the same|also|not|only|still|now|to|of|much|like|just)\b"
+    r"|^(?:is|was) an? [a-z]+ or an? "
+    r"|^(?:can|could|do|does|is|are|was|were|has|have|may|must|should|will) ?not\b"
     r"|^(?:has|have) (?:also )?(?:received|gained|been (?:significantly|mostly))\b"
     r"|^(?:has|have) (?:also )?been (?:adapted|updated|improved|extended|reworked)\b(?! to\b)"
     r"|^(?:can|does|may|must|should)(?: not| also| only)? do\b|\bcertain\b|\ban? (?:[a-z]+ )?an? "
@@ -77,6 +81,22 @@ _RAMBLING = re.compile(
 """What drifts off, says how a thing differs from one that is not named, or is no English to begin with."""
 MIN_PREDICATE_WORDS = 4
 MAX_HANDY_WORDS = 22
+THIRD_PERSONS = word_set(
+    "accepts activates adds allows applies calculates changes checks compares compiles computes configures connects"
+    " contains controls converts copies counts creates decides defines deletes describes determines disables displays"
+    " enables encodes ensures establishes executes fetches generates gives governs handles holds identifies implements"
+    " includes increases indicates initializes inserts installs invokes keeps lets limits lists loads lowers maintains"
+    " manages maps marks measures modifies monitors moves offers opens overrides parses performs prevents prints"
+    " produces provides reads rebuilds reduces registers releases removes renames replaces reports represents requires"
+    " resets restores restricts retrieves returns runs saves searches selects sends sets shows sorts specifies splits"
+    " starts stops stores supports suppresses takes tells tests tracks transfers translates triggers turns updates uses"
+    " validates verifies waits warns writes"
+)
+"""Verbs of manuals that can be nothing else after a name."""
+_NOUN_AFTER_ALL = re.compile(
+    r"[a-z]+s (?:can|could|may|might|must|will|would|should|are|is|were|was|have|has|do|does)\b"
+)
+"""A plural where a verb was looked for: "WAL databases can be accessed"."""
 _DEFINED = re.compile(r"(?:is|was) (?:an?|the) ((?!most|best|same|only|first|example|kind|subclass)[a-z].+)$")
 
 
@@ -109,7 +129,10 @@ def read_statements(page: Page, name: str, about: str = "") -> list[Statement]:
     """
     text = squeeze(page.text)
     best: dict[tuple[str, bool], Statement] = {}
+    is_index = re.search(r"\bindex\b", name, re.IGNORECASE) is not None
     for statement in _all_statements(page, name, about):
+        if is_index and statement.gloss[:1].islower():
+            continue  # "Messages - header, definition of"
         slot = fold(statement.answer), statement.form == "gloss"
         better = slot not in best or FORMS.index(statement.form) < FORMS.index(best[slot].form)
         if better and statement.quote in text:
@@ -150,7 +173,8 @@ def _entries(page: Page, about: str) -> Iterator[Statement]:
     for link in page.links:
         name, target = squeeze(link.text), urls.page_key(link.url)
         after = explained.get(name, "") if not about or target == about else ""
-        if after and after.removeprefix("- ") not in names and 3 <= len(after.split()) <= 14:
+        is_heading = all(word[0].isupper() for word in after.split() if len(word) > 3)
+        if after and after.removeprefix("- ") not in names and not is_heading and 3 <= len(after.split()) <= 14:
             gloss = after.removeprefix("- ")
             yield from _glossed(f"{name} — {gloss}", f"{name} {after}", target, name)
 
@@ -226,7 +250,7 @@ def _asked(kind: str, predicate: str) -> tuple[str, str]:
     first = predicate.split(" ", 1)[0]
     if not _VERB.match(first) or first in _NO_VERBS.split() or _SOME_KIND.match(first) or _RAMBLING.search(predicate):
         return "", ""
-    if count_telling_words(predicate) < MIN_PREDICATE_WORDS:
+    if _NOUN_AFTER_ALL.match(predicate) or count_telling_words(predicate) < MIN_PREDICATE_WORDS:
         return "", ""
     defines = not is_ephemeral(predicate) and is_handy(predicate)
     if kind:

@@ -4,17 +4,18 @@
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from webdancer_cli.synthesis.builtin.read import wording
-from webdancer_cli.synthesis.standalone import count_telling_words, is_plain, word_set
+from webdancer_cli.synthesis.standalone import count_telling_words, is_gloss, is_plain, word_set
 from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans
 
 _OPTION = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
 _TERM = re.compile(
-    r"^(?P<option>--?[A-Za-z])|^(?P<name>[A-Za-z]\w*(?:[._]\w+)+|[A-Z]{3,}(?:_[A-Z]+)*|[A-Z][a-z]+[A-Z]\w+)"
+    r"^(?P<option>--?[A-Za-z])|^(?P<name>[A-Za-z]\w*(?:[._]\w+)+|[A-Z]{3,}(?:_[A-Z]+)*|[A-Za-z]*[a-z][A-Z]\w*)"
     r"(?P<type> \((?:boolean|integer|string|enum|floating point)\))?(?:[=\[(<].{0,40})?$"
 )
 MAX_TERM_CHARS = 70
@@ -44,6 +45,12 @@ _LEANS = re.compile(
     r"\b(?:you|your|we|our|they|them|their|it|its|option|also|instead|same|parameter|setting|following|only if|not)\b"
     r"|[;:“”\"(<]|, (?:and|but|so|then)\b|\b(?:if|when|unless) (?:set|given|specified)\b"
 )
+_SYNOPSIS = re.compile(r"^synopsis$", re.IGNORECASE | re.MULTILINE)
+_WITH_ARTICLE = re.compile(r"\b(?:the|an?|each|every|any|given|specified) [\w-]+")
+_NAMES_WHAT = re.compile(
+    r"(?:The|An?|Number|Name|Path|List|Maximum|Minimum|Optional|Directory|Time|Size) (?:(?!(?:the|an?) )[\w'-]+ ){0,4}?"
+    r"(?:of|for|to|in|that|which|at|between|from|used|per) (?:[\w'-]+ ){1,10}[\w'-]+\.$"
+)
 MIN_WORDS, MAX_WORDS, MIN_TELLING = 6, 26, 4
 
 
@@ -59,30 +66,52 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class TermStatement:
-    """``question`` begins in lower case and ends without its mark; ``aliases`` are other spellings of the answer."""
+    """``question`` begins in lower case and ends without its mark; ``aliases`` are other spellings of the answer.
+
+    ``by_the_dozen`` tells whether the text has many alike.
+    """
 
     question: str
     answer: str
     quotes: tuple[str, ...]
     aliases: tuple[str, ...] = ()
+    by_the_dozen: bool = False
 
 
 def read_term_statements(text: str) -> Iterator[TermStatement]:
     """What a text says under its terms, and in rows that are labelled as defaults."""
-    for term in read_terms(text):
+    of_many = len(_SYNOPSIS.findall(text)) > 1  # the manuals of several commands: whose is "-F"?
+    terms = [term for term in read_terms(text) if not (of_many and term.sort == "option")]
+    met = Counter(name for term in terms for name in term.names)
+    for term in terms:
         called = f"the option {term.names[0]}" if term.sort == "option" else term.names[0]
         for sentence in term.sentences if term.sort not in ("function", "method") else ():
             found = _SAID.match(sentence)
-            if found and _is_value(found["value"]):
+            if found and _is_value(found["value"]) and met[term.names[0]] == 1:
                 value = found["value"].strip("\"“”'‘’")
                 yield TermStatement(f"what is the default value of {called}", value, (term.line, sentence))
-        if term.sort and (does := _purpose(term.sentences[0])):
+        if term.sort and not _names_argument(term) and (does := _purpose(term.sentences[0])):
             yield TermStatement(
                 f"which {term.sort} {does}", term.names[0], (term.line, term.sentences[0]), term.names[1:]
+            )
+        elif _is_phrase(term):
+            asked = f"which {term.sort}" if term.sort else "what"
+            question = f"{asked} is described as “{term.sentences[0].rstrip('.')}”"
+            yield TermStatement(
+                question, term.names[0], (term.line, term.sentences[0]), term.names[1:], by_the_dozen=True
             )
     for line in map(squeeze, text.splitlines()):
         if (row := _ROW.match(line)) and _is_value(row["value"]):
             yield TermStatement(f"what is the default value of {row['term']}", row["value"], (line.strip("| "),))
+
+
+def _names_argument(term: Term) -> bool:
+    """Whether what is said of a term names a placeholder of it: "Add dir to the list" under "--include=<dir>"."""
+    if term.sort == "parameter":
+        return False  # behind it stands its type
+    behind = _OPTION.sub("", term.line) if term.sort == "option" else re.sub(r"^[^=\[(<]*", "", term.line)
+    bare = _WITH_ARTICLE.sub("", term.sentences[0])
+    return any(re.search(rf"(?<![\w-]){name}(?![\w-])", bare) for name in re.findall(r"[A-Za-z][\w-]+", behind))
 
 
 def read_terms(text: str) -> Iterator[Term]:
@@ -96,7 +125,7 @@ def read_terms(text: str) -> Iterator[Term]:
             names = []
             continue
         spelled = _OPTION.findall(re.sub(r"[=\[<].*?(?=,|$)", "", line)) if found["option"] else [found["name"]]
-        names = [*names, *spelled]
+        names = [*names, *spelled] if found["option"] else spelled
         if found["option"] and not _is_one_option(names):
             names = []
             continue
@@ -104,18 +133,20 @@ def read_terms(text: str) -> Iterator[Term]:
         if len(under.split()) < 3 or _TERM.match(under) or not names:
             continue
         longest = sorted(dict.fromkeys(names), key=len, reverse=True)
-        sort = "option" if found["option"] else "parameter" if found["type"] else _sort(longest[0], line)
+        sort = "option" if found["option"] else "parameter" if found["type"] else _sort(longest[0], line, text)
         sentences = tuple(under[start:end] for start, end in sentence_spans(under))
         yield Term(tuple(longest), line, sort, sentences)
         names = []
 
 
-def _sort(name: str, line: str) -> str:
+def _sort(name: str, line: str, text: str) -> str:
     """What the spelling says: ``gc.auto`` is a setting, ``File.close()`` a method, and ``File.name`` an attribute."""
     in_class = re.search(r"(?:^|\.)[A-Z]\w*\.\w+$", name) is not None
     if line.startswith(f"{name}("):
-        return "method" if in_class else "function"
-    return "" if "." not in name else "attribute" if in_class else "setting"
+        return "method" if in_class or ("." not in name and "\nclass " in text) else "function"
+    if "." not in name:
+        return "function" if f"{name}(" in text else ""
+    return "attribute" if in_class else "setting"
 
 
 def _is_one_option(names: list[str]) -> bool:
@@ -136,6 +167,13 @@ def _purpose(sentence: str) -> str:
     if not third or not is_plain(sentence) or _LEANS.search(rest) or not MIN_WORDS <= len(words) <= MAX_WORDS:
         return ""
     return f"{third} {rest}" if count_telling_words(rest) >= MIN_TELLING else ""
+
+
+def _is_phrase(term: Term) -> bool:
+    """Whether a term is explained by what it is: "The location of the top-level queue directory."."""
+    said = term.sentences[0]
+    plain = _NAMES_WHAT.match(said) is not None and said[-1] == "." and is_gloss(said.rstrip("."), term.names[0])
+    return plain and not _LEANS.search(said) and not _names_argument(term)
 
 
 def _is_value(value: str) -> bool:

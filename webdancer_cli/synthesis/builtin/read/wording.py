@@ -155,7 +155,7 @@ _SILENT_E = re.compile(
     r"[cuvz]$|(?<!s)s$|g$|[^aeioulrw]l$|[^aeiouhlprw]r$"
     r"|(?:[^aeou]|su)a[dmp]$|[^aeo]at$|(?<=cre)at$|[^aeiou]a[kr]$|(?:[^aeou]|[gq]u)i[dlmnr]$|[^aeiou]ik$|[^aeiou]o[dk]$|[^ae]u[dl]$|[^aeo]ur$|ut$"
     r"|(?:un|inv|ign|exc|rec|inc|exped)it$|(?:om|ev|en|qu)ot$|(?:pl|el|mp|ol)et$|(?:ss|ns|es)um$"
-    r"|(?:st|pl|gn|ad|sc)or$|(?:ph|stp|cond)on$|(?:con|er)ven$|(?:ce|se)d$|(?:her|fer)$(?<=dher|rfer)|thieth$"
+    r"|(?:st|pl|gn|ad|sc)or$|(?:ph|stp|cond)on$|(?:con|er)ven$|(?:ce|se)d$|[cb]rib$|(?:her|fer)$(?<=dher|rfer)|thieth$"
 )
 _NO_E = re.compile(
     r"(?:focus|bias|canvas|gas|format|combat|output|input|debut|ss|mirror|ruin|murmur|ong|\bhang|\bbang)$"
@@ -163,6 +163,7 @@ _NO_E = re.compile(
 _SPELLED = {
     "added": "add", "erred": "err", "dyed": "dye", "owed": "owe", "installed": "install", "enrolled": "enroll",
     "bathed": "bathe", "soothed": "soothe", "breathed": "breathe", "welcomed": "welcome", "fulfilled": "fulfil",
+    "premiered": "premiere",
 }  # fmt: skip
 """What no rule tells."""
 
