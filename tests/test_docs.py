@@ -13,7 +13,7 @@ from webdancer_cli.options import config, settings
 from webdancer_cli.options.option_checks import option
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 WORDS = {"sh", "bash", "console"}
 
 
