@@ -40,7 +40,7 @@ class CustomTool:
     def conversion_fault(self, arguments: dict[str, Any]) -> str | None:
         """What no schema says: a date that is in no calendar, for example."""
         try:
-            self._converted(arguments)
+            self._convert(arguments)
         except msgspec.ValidationError as error:
             return f"{self.name}: {error}"
         return None
@@ -52,34 +52,34 @@ class CustomTool:
         """
         if self.fault(arguments) is None:
             return arguments
-        read = {name: _decoded(value) for name, value in arguments.items()}
+        read = {name: _decode_if_json(value) for name, value in arguments.items()}
         if self.fault(read) is None:
             repairs.append("list_as_text")
             return read
         for found, mends in ((arguments, ["value_as_text"]), (read, ["list_as_text", "value_as_text"])):
-            if self.conversion_fault(found) is None and self.fault(typed := self._typed(found)) is None:
+            if self.conversion_fault(found) is None and self.fault(typed := self._to_types(found)) is None:
                 repairs += mends
                 return typed
         return arguments
 
-    def _converted(self, arguments: dict[str, Any]) -> msgspec.Struct:
+    def _convert(self, arguments: dict[str, Any]) -> msgspec.Struct:
         return msgspec.convert(arguments, self._arguments, strict=False)
 
-    def _typed(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _to_types(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """What was given, and not the defaults, each value as JSON has it."""
-        values = msgspec.to_builtins(self._converted(arguments), str_keys=True)
+        values = msgspec.to_builtins(self._convert(arguments), str_keys=True)
         return {name: values[name] for name in arguments}
 
     async def call(self, arguments: dict[str, Any]) -> str:
         """What the function returns, as text. Raises ToolError for whatever it raises: that is the policy's to read."""
-        given = msgspec.structs.asdict(self._converted(arguments))
+        given = msgspec.structs.asdict(self._convert(arguments))
         result = await self._function(**given)
         if isinstance(result, BaseException):
             raise ToolError(f"{self.name} failed: {describe_error(result)}") from result
         return _text(result)
 
 
-def _decoded(value: Any) -> Any:
+def _decode_if_json(value: Any) -> Any:
     """The list or object that a text holds; anything else as it is."""
     if not (isinstance(value, str) and value.lstrip().startswith(("[", "(", "{"))):
         return value

@@ -125,7 +125,7 @@ class Expert:
         return self._note(evidence, key)
 
     def _reach(self, evidence: Evidence) -> Step:
-        """Make the page turn up; if it does not, perhaps an overview tells its name."""
+        """Search until the page is among the results; failing that, read an overview that may give its name."""
         if (yield from self._find(evidence)):
             return True
         return (yield from self._read_overview()) and (yield from self._find(evidence))
@@ -195,7 +195,7 @@ class Expert:
 
     @property
     def _news(self) -> list[str]:
-        """Facts that no thought has told yet."""
+        """Facts that no thought has stated yet."""
         return self._facts[self._told :]
 
     def _take_news(self) -> str:

@@ -174,14 +174,14 @@ async def play(
         repairs=episode.repairs,
         tools=dict(episode.tool_counts),
         usage=episode.usage,
-        calls=episode.calls if timings else [_untimed(call) for call in episode.calls],
+        calls=episode.calls if timings else [_without_timings(call) for call in episode.calls],
         cot=episode.cot,
         last_call=episode.last_call,
         extra={"error": episode.error} if episode.error else {},
     )
 
 
-def _untimed(call: ModelCall) -> ModelCall:
+def _without_timings(call: ModelCall) -> ModelCall:
     return msgspec.structs.replace(call, seconds=None, tool_seconds=None)
 
 
@@ -275,7 +275,7 @@ class Episode:
         return await self._run_tool(call)
 
     async def _run_tool(self, call: ToolCall) -> str:
-        """The observation of a call, within its cap. A failure is told as one; raises Outage."""
+        """The observation of a call, cut to the tool's cap. A ToolError becomes the observation. Raises Outage."""
         self.tool_counts[call.name] += 1
         began = _now()
         try:

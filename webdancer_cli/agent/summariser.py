@@ -1,7 +1,7 @@
-"""What a page says about a goal, by a model: evidence and summary, as a visit shows them.
+"""Summarises a page for a goal with a model: evidence and summary, as ``visit`` shows them.
 
 A model that replies, but not with a note, writes nothing: the visit then shows the page's own sentences, and that is
-counted. A model that does not reply is an Outage: whether a page is summarised must not depend on the weather.
+counted. A model that does not reply is an Outage: an episode is not to differ by whether an endpoint was up.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ TIME_SHARE = 0.7
 
 
 class Note(msgspec.Struct):
-    """The model's reply about one part of a page. ``rational`` makes it think first, and is shown to nobody."""
+    """The model's reply about one part of a page. ``rational`` makes it reason first; the policy does not see it."""
 
     rational: Aside
     evidence: str

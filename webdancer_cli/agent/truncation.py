@@ -10,11 +10,14 @@ from webdancer_cli.text.words import sentence_spans
 BYTES_PER_TOKEN = 3.5
 """A cautious guess for UTF-8 text with URLs in it; plain English has about 4.3 in the usual vocabularies."""
 
+# Before a search result other than the first ("\n2. [Title](url)"), or before the "=======" between the results of two
+# queries: an observation is cut there, so that no result is half shown.
 _RESULT = re.compile(r"\n+(?========$|(?!1\. )\d+\. \[)", re.MULTILINE)
 _WORD = re.compile(r"(?<=\S)(?=\s)")
 
 
 def estimate_tokens(text: str, bytes_per_token: float = BYTES_PER_TOKEN) -> int:
+    """Tokens of a text by its length in UTF-8, rounded up: 8 bytes are 3 tokens."""
     return math.ceil(len(text.encode("utf-8", "surrogatepass")) / bytes_per_token)
 
 
@@ -27,6 +30,7 @@ def truncate(text: str, fits: Callable[[str], bool], mark: str) -> str:
     if fits(text):
         return text
     for ends in _places_to_cut(text):
+        # A longer beginning takes more tokens, so whether it fits changes once, and the place is found by bisection.
         first_too_long = bisect_left(ends, True, key=lambda end: not fits(text[:end].rstrip() + mark))
         if first_too_long:
             return text[: ends[first_too_long - 1]].rstrip() + mark

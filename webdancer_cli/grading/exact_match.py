@@ -75,10 +75,10 @@ def normalise_answer(text: str) -> str:
     """
     text = plain_text(text).strip()
     if _DIGIT.search(text):
-        text = numbers.evaluate_fractions(numbers.remove_group_separators(_joined(text)))
+        text = numbers.evaluate_fractions(numbers.remove_group_separators(_attach_signs(text)))
     text = quantities.canonical_quantities(text)
     folded = unicodedata.normalize("NFKC", text.casefold())
-    words = _with_minus(numbers.words_to_digits(_words(folded)))
+    words = _spell_minus_as_sign(numbers.words_to_digits(_words(folded)))
     return numbers.drop_zero_decimals(" ".join(_without_articles(words))) or " ".join(folded.split())
 
 
@@ -97,7 +97,7 @@ _HALF_OPEN = re.compile(r"\[[^][()]*,[^][()]*\)|\([^][()]*,[^][()]*\]")
 _PARTING = ",;:/|\n"
 
 
-def _joined(text: str) -> str:
+def _attach_signs(text: str) -> str:
     """Signs beside the numbers that they belong to, and feet and inches as such, where they are no quotation marks."""
     if apart := _FIRST_APART.match(text):
         text = apart[1] + text[apart.end() :]
@@ -116,10 +116,10 @@ def _words(text: str) -> list[str]:
         text = _APOSTROPHE.sub("", text)
     text = _INITIALS.sub(lambda match: match[0].replace(".", ""), text)
     text = _ARTICLE_JOINED.sub(r"\1 , ", _BARE_DECIMAL.sub("0.", text).replace("&", " and "))
-    return _PUNCTUATION.sub(_meant, text.replace("\n", " , ")).split()
+    return _PUNCTUATION.sub(_keep_meaningful_mark, text.replace("\n", " , ")).split()
 
 
-def _meant(found: re.Match[str]) -> str:
+def _keep_meaningful_mark(found: re.Match[str]) -> str:
     """A mark that carries meaning where it stands: 3.5, -5, A-, 2:1, 10^6, C#, 5!; else a space, or the word ","."""
     mark, text, at = found[0], found.string, found.start()
     if mark != "^" and not _is_punctuation(mark):
@@ -160,7 +160,7 @@ def _is_punctuation(char: str) -> bool:
     return unicodedata.category(char)[0] == "P" or char in "`^´¨"
 
 
-def _with_minus(words: list[str]) -> list[str]:
+def _spell_minus_as_sign(words: list[str]) -> list[str]:
     """An answer that begins with "minus 5", with -5 instead."""
     if len(words) > 1 and words[0] in ("minus", "negative") and words[1][0].isdigit():
         return [f"-{words[1]}", *words[2:]]

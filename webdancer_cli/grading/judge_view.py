@@ -1,6 +1,6 @@
-"""What a model that grades is shown: others' words, which cannot pose as its reply.
+"""Renders what a grading model is shown. Quoted text is neutralised, so that it cannot be taken for the model's reply.
 
-``prompts.fill`` sees to it that they do not leave their place.
+That it cannot close the tags around it either is ``prompts.fill``'s work.
 """
 
 import json
@@ -44,7 +44,7 @@ class EpisodePart(NamedTuple):
 def render_episode(trajectory: Trajectory, chars: int = RECORD_CHARS) -> str:
     """An episode to read: thoughts, calls, what tools showed, answer, each under a label of its own.
 
-    Every line of theirs begins with ``|``, so that none can pose as a label: a page cannot add steps of the agent.
+    Every quoted line begins with ``|``, so that none can pose as a label: a page cannot add steps of the agent.
     If it is longer than ``chars``, the longest observations are shortened to the sentences that matter for the thought
     that follows, and the longest thoughts only where the agent's own words alone are too long. Gaps are marked.
     """
@@ -55,12 +55,12 @@ def render_episode(trajectory: Trajectory, chars: int = RECORD_CHARS) -> str:
         True: _cap([len(part.text) for part in parts if part.own], room),
         False: _cap([len(part.text) for part in parts if not part.own], chars - room),
     }
-    shown = [_labelled("Question", trajectory.qa.question)]
-    shown += [_labelled(part.label, passages(part.text, part.goal, caps[part.own])) for part in parts]
+    shown = [_label_lines("Question", trajectory.qa.question)]
+    shown += [_label_lines(part.label, passages(part.text, part.goal, caps[part.own])) for part in parts]
     return neutralise("\n\n".join(shown))
 
 
-def _labelled(label: str, text: str) -> str:
+def _label_lines(label: str, text: str) -> str:
     return "\n".join([f"{label}:", *(f"| {line}".rstrip() for line in text.splitlines())])
 
 

@@ -65,7 +65,7 @@ class SetJudgement(msgspec.Struct):
 
 
 class ModelJudge:
-    """Grades by rule what a rule can tell, and asks ``chat`` about the rest.
+    """Grades by rule where the rule is certain, and asks ``chat`` about the rest.
 
     The same answer to the same question is asked about once. ``failures`` counts the answers for which no verdict came
     about, ``last_failure`` says why for the latest: what a server says about itself belongs into no record.
@@ -119,12 +119,12 @@ class ModelJudge:
         try:
             if prompt == JUDGE_SET:
                 return await self._set_verdict(qa, answer)
-            judgement, usage = await self._asked(qa, answer, prompt)
+            judgement, usage = await self._ask(qa, answer, prompt)
         except Unreadable as failure:
             return self._unjudged(prompt, "unreadable_reply", str(failure))
         except ModelError as failure:
             return self._unjudged(prompt, "model_error", str(failure))
-        return self._read(prompt, judgement, usage)
+        return self._to_verdict(prompt, judgement, usage)
 
     def _prompt_for(self, qa: QA) -> str:
         if is_set_answer(qa):
@@ -132,7 +132,7 @@ class ModelJudge:
         benchmark = told_by(qa)
         return benchmark.judge if benchmark else PROMPT
 
-    async def _asked(self, qa: QA, answer: str, prompt: str) -> tuple[JudgeReply | ConfidentJudgement, Usage]:
+    async def _ask(self, qa: QA, answer: str, prompt: str) -> tuple[JudgeReply | ConfidentJudgement, Usage]:
         gold = "\nor: ".join([qa.answer, *filter(str.strip, qa.aliases)])
         filled = self._filled(prompt, qa, gold, answer)
         if prompt == JUDGE_WITH_CONFIDENCE:
@@ -143,7 +143,7 @@ class ModelJudge:
         shown = neutralise(head_and_tail(answer, SHOWN_CHARS))
         return fill(self._prompts.files[prompt], question=neutralise(qa.question), gold=neutralise(gold), answer=shown)
 
-    def _read(self, prompt: str, judgement: JudgeReply | ConfidentJudgement, usage: Usage) -> Verdict:
+    def _to_verdict(self, prompt: str, judgement: JudgeReply | ConfidentJudgement, usage: Usage) -> Verdict:
         outcome = judgement.settled(OUTCOMES)
         if outcome is None:
             failure = f"neither correct nor wrong, but {judgement.said}"

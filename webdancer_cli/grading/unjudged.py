@@ -1,4 +1,4 @@
-"""Answers at which the judge failed: kept, counted apart, told of by the exit code, and tried again by ``--resume``."""
+"""Answers at which the judge failed: kept, counted apart, seen in the exit code, and judged again by ``--resume``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

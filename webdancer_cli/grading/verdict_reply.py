@@ -1,4 +1,4 @@
-"""A word and a reason: what a model says that is asked for a verdict."""
+"""The reply of a model that is asked for a verdict: one word, and the reason for it."""
 
 import re
 from collections.abc import Mapping
@@ -41,16 +41,20 @@ class VerdictReply(msgspec.Struct):
     def settled(self, words: Mapping[str, Outcome]) -> Outcome | None:
         """What the verdict means, by a table of words; None for a hedge. A correction counts with its last word."""
         said, _, after = self.verdict.casefold().partition(_AFTER)
-        return _only(after, words) if _holds(after, words) else self._stated(said, words)
+        return (
+            _single_outcome(after, words)
+            if _contains_any(after, words)
+            else self._outcome_before_correction(said, words)
+        )
 
-    def _stated(self, said: str, words: Mapping[str, Outcome]) -> Outcome | None:
+    def _outcome_before_correction(self, said: str, words: Mapping[str, Outcome]) -> Outcome | None:
         plain = _MARKS.sub(" ", said).strip()
         if plain in words:
             return words[plain]
         if (framed := _FRAME.sub("", plain)) in words:
             return words[framed]
         *_, last = [0, *(match.end() for match in _MAY_TAKE_BACK.finditer(said))]
-        return _only(said[last:], words) if last else None
+        return _single_outcome(said[last:], words) if last else None
 
     def corrected(self, after: str) -> Self:
         """The verdict with what the words after it take back of it."""
@@ -69,19 +73,19 @@ class VerdictReply(msgspec.Struct):
         return repr(self.verdict[:REASON_CHARS])
 
 
-def _holds(text: str, words: Mapping[str, Outcome]) -> bool:
-    return any(_places(word, text) for word in words)
+def _contains_any(text: str, words: Mapping[str, Outcome]) -> bool:
+    return any(_find_word(word, text) for word in words)
 
 
-def _places(word: str, text: str) -> list[int]:
+def _find_word(word: str, text: str) -> list[int]:
     return [match.start() for match in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text)] if word in text else []
 
 
-def _only(text: str, words: Mapping[str, Outcome]) -> Outcome | None:
+def _single_outcome(text: str, words: Mapping[str, Outcome]) -> Outcome | None:
     """The one outcome whose words a text holds, none of them denied."""
     found: set[Outcome] = set()
     for word, outcome in words.items():
-        for at in _places(word, text):
+        for at in _find_word(word, text):
             if re.search(_DENIES, text[:at]):
                 return None
             found.add(outcome)

@@ -1,4 +1,4 @@
-"""What a service means that does not give what it was asked for: told by its status and its words together.
+"""Classifies the failures of services by HTTP status and error text together.
 
 Services disagree about statuses: an empty account is a 400, a 402, a 403, a 429 or a 200 with an error inside. So the
 words decide where they are clear, and the status where they are not. Chat endpoints, search services and readers are
@@ -44,7 +44,7 @@ def classify_failure(status: int, content: bytes | str, echoes: Iterable[str] = 
     ``echoes`` are texts of the request, such as a query: where the body repeats one, it says nothing by that.
     """
     text = content if isinstance(content, str) else content.decode("utf-8-sig", "replace")
-    said = _Said()
+    said = _ErrorText()
     for value in json_values(text):
         said.hear(value)
     if not said.texts and not said.is_structured:
@@ -191,7 +191,7 @@ _STATUSES = {
 """The statuses that codes in words stand for."""
 
 
-class _Said:
+class _ErrorText:
     """Collects texts, codes and names from the forms in which services and gateways write errors."""
 
     def __init__(self) -> None:

@@ -45,7 +45,7 @@ class Proxy(NamedTuple):
 
 
 class Proxies:
-    """What an environment says of proxies."""
+    """The proxies that an environment configures."""
 
     def __init__(self, environment: Mapping[str, str]):
         self._environment = environment

@@ -38,7 +38,7 @@ def run_to_exit_code(command: str, work: Callable[[], int]) -> int:
     except BaseException as error:
         if os.environ.get("WEBDANCER_DEBUG"):
             traceback.print_exc()
-        return _explained(command, _single(error))
+        return _explain(command, _single(error))
 
 
 def _single(error: BaseException) -> BaseException:
@@ -48,7 +48,7 @@ def _single(error: BaseException) -> BaseException:
     return error
 
 
-def _explained(command: str, error: BaseException) -> int:
+def _explain(command: str, error: BaseException) -> int:
     if isinstance(error, ClosedPipe | BrokenPipeError):
         return EXIT_OK
     line, code = _line_and_code(error)

@@ -47,7 +47,7 @@ def decode_text(body: bytes, content_type: str = "", *, markup: bool = False) ->
     """
     codec, mark_bytes = byte_order_mark(body)
     if not codec:
-        codec = _unmarked(body, _declared(body, content_type, markup))
+        codec = _guess_encoding(body, _declared_encoding(body, content_type, markup))
     return body[mark_bytes:].decode(codec, "replace")
 
 
@@ -106,23 +106,23 @@ _IN_XML = re.compile(rb"""\s*<\?xml\b[^>]*?\bencoding\s*=\s*["']\s*([\w.:+-]+)""
 _IN_META = re.compile(rb"<meta\b[^>]*?\b" + _CHARSET.pattern, re.IGNORECASE)
 
 
-def _declared(body: bytes, content_type: str, markup: bool) -> str:
+def _declared_encoding(body: bytes, content_type: str, markup: bool) -> str:
     """The codec that the header names, or else the markup; "" if none does."""
-    if codec := _named(_CHARSET.search(content_type.encode("utf-8", "replace"))):
+    if codec := _encoding_named(_CHARSET.search(content_type.encode("utf-8", "replace"))):
         return codec
     if markup:
         head = _COMMENT.sub(b"", body[:DECLARED_BYTES])
-        if codec := _named(_IN_META.search(head)) or _named(_IN_XML.match(head)):
-            # What could be read as ASCII is not UTF-16, whatever it says (WHATWG, HTML, 13.2.3.2).
+        if codec := _encoding_named(_IN_META.search(head)) or _encoding_named(_IN_XML.match(head)):
+            # A declaration that could be read as ASCII is not in UTF-16, even if it names it (WHATWG, HTML, 13.2.3.2).
             return "utf-8" if codec.startswith(("utf-16", "utf-32")) else codec
     return ""
 
 
-def _named(label: re.Match[bytes] | None) -> str:
+def _encoding_named(label: re.Match[bytes] | None) -> str:
     return codec_for_label(label.group(1).decode("ascii", "replace")) if label else ""
 
 
-def _unmarked(body: bytes, declared: str) -> str:
+def _guess_encoding(body: bytes, declared: str) -> str:
     """The codec of bytes without a mark: what is declared, unless they break its rules and keep those of UTF-8."""
     if declared and (declared == "utf-8" or _decodes(body, declared)):
         return declared

@@ -32,7 +32,7 @@ class ParsedValue(NamedTuple):
 
 def decode(text: str) -> tuple[Any, list[str]]:
     """The value that a text is, apart from a code fence around it, and the repairs. Raises NotJson."""
-    body, fence = _unfenced(text.strip())
+    body, fence = _strip_fence(text.strip())
     try:
         found = value_at(body, 0)
         if body[found.end :].strip():
@@ -97,7 +97,7 @@ class _TooDeep(NotJson):
         self.at = at
 
 
-def _unfenced(text: str) -> tuple[str, list[str]]:
+def _strip_fence(text: str) -> tuple[str, list[str]]:
     match = re.fullmatch(r"```\w*[ \t]*\n?(.*?)\s*```", text, re.DOTALL)
     return (match[1], ["fenced_json"]) if match else (text, [])
 
@@ -204,9 +204,9 @@ class _Reader:
     def _value(self, at: int, place: str) -> tuple[Any, int]:
         mark = self._text[at : at + 1]
         if mark == "{":
-            return self._nested(at, self._object)
+            return self._read_nested(at, self._object)
         if mark in ("[", "("):
-            return self._nested(at, self._list)
+            return self._read_nested(at, self._list)
         if mark == "u" and self._text[at + 1 : at + 2] in ("'", '"'):
             at, mark = at + 1, self._text[at + 1]
             self._mend("python_literal")
@@ -214,7 +214,7 @@ class _Reader:
             return self._string(at, place)
         return self._word(at, place)
 
-    def _nested(self, at: int, read: Callable[[int], tuple[Any, int]]) -> tuple[Any, int]:
+    def _read_nested(self, at: int, read: Callable[[int], tuple[Any, int]]) -> tuple[Any, int]:
         if len(self._open) >= DEEPEST:
             raise _TooDeep(at)
         self._open.append(at)
@@ -233,7 +233,7 @@ class _Reader:
             if self._text[at : at + 1] not in tuple(_COLON):
                 raise NotJson("a key without a value")
             value[key], at = self._value(self._skip(at + 1), "member")
-            at = self._separated(at, "}")
+            at = self._skip_separator(at, "}")
         return value, at + 1
 
     def _list(self, at: int) -> tuple[list[Any], int]:
@@ -246,7 +246,7 @@ class _Reader:
         while not self._closes(at, closing):
             item, at = self._value(at, "item")
             items.append(item)
-            at = self._separated(at, closing)
+            at = self._skip_separator(at, closing)
         return items, at + 1
 
     def _closes(self, at: int, closing: str) -> bool:
@@ -257,7 +257,7 @@ class _Reader:
         self._mend("unclosed_json")
         return True
 
-    def _separated(self, at: int, closing: str) -> int:
+    def _skip_separator(self, at: int, closing: str) -> int:
         """Past the comma after a member or an item; at the closing bracket."""
         at = self._skip(at)
         mark = self._text[at : at + 1]
@@ -323,14 +323,14 @@ class _Reader:
         elif opening != '"':
             self._mend("curly_quotes")
         end = self._end_of_string(at, opening, place)
-        return self._unescaped(self._text[at + 1 : end], opening), end + 1
+        return self._unescape(self._text[at + 1 : end], opening), end + 1
 
     def _triple(self, at: int, mark: str) -> tuple[str, int]:
         end = self._text.find(mark, at + 3)
         if end < 0:
             raise NotJson("it was cut off")
         self._mend("python_literal")
-        return self._unescaped(self._text[at + 3 : end], mark[0]), end + 3
+        return self._unescape(self._text[at + 3 : end], mark[0]), end + 3
 
     def _end_of_string(self, start: int, opening: str, place: str) -> int:
         """Where the closing mark stands: one that is followed by what can follow a string there."""
@@ -356,18 +356,18 @@ class _Reader:
             return True
         return (place == "alone" or self._ended) and bool(_ENDS.match(self._text, at))
 
-    def _unescaped(self, text: str, opening: str) -> str:
+    def _unescape(self, text: str, opening: str) -> str:
         if _CONTROL.search(text):
             self._mend("control_character")
         if "\\" in text:
-            text = _ESCAPE.sub(lambda match: self._escaped(match, opening), text)
+            text = _ESCAPE.sub(lambda match: self._replace_escape(match, opening), text)
             text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")  # joins pairs
         written = mend_surrogates(text)
         if written != text:
             self._mend("lone_surrogate")
         return written
 
-    def _escaped(self, match: re.Match[str], opening: str) -> str:
+    def _replace_escape(self, match: re.Match[str], opening: str) -> str:
         """What an escape stands for. One that JSON does not know is text, backslash included, but for ``\\'``."""
         if match[1]:
             return chr(int(match[1], 16))

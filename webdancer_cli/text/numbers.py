@@ -37,10 +37,10 @@ _FRACTION = re.compile(r"(?<![\w./,:-])(-?)(?:(\d{1,9}) )?(\d{1,9})/(\d{1,9})(?!
 
 def remove_group_separators(text: str) -> str:
     """``1,234,567`` without its commas, and what other conventions write between thousands; other marks stay."""
-    return _GROUPED.sub(_ungrouped, text)
+    return _GROUPED.sub(_remove_grouping, text)
 
 
-def _ungrouped(match: re.Match[str]) -> str:
+def _remove_grouping(match: re.Match[str]) -> str:
     text = match[0]
     if "," in text and (" " in text or "." in text):
         text = text.replace(".", "").replace(",", ".")  # the comma before decimals

@@ -27,10 +27,10 @@ def passages(text: str, goal: str, max_chars: int) -> str:
     wanted = content_stems(goal)
     scores = _scores(text, spans, wanted)
     ranked = sorted(range(len(spans)), key=lambda at: (-scores[at], at))
-    chosen = _within(spans, ranked, max_chars)
+    chosen = _select_within(spans, ranked, max_chars)
     if not chosen:
         return _cut(text[slice(*spans[ranked[0]])], wanted, max_chars)
-    return _joined(text, spans, sorted(chosen))
+    return _join_with_gaps(text, spans, sorted(chosen))
 
 
 def snippet(text: str, query: str, max_chars: int) -> str:
@@ -61,7 +61,7 @@ def _scores(text: str, spans: Sequence[Span], wanted: set[str]) -> list[float]:
     return [sum(rarity[word] for word in hit) / (1 + 0.005 * len(bag)) for hit, bag in zip(found, bags, strict=True)]
 
 
-def _within(spans: Sequence[Span], ranked: Sequence[int], max_chars: int) -> set[int]:
+def _select_within(spans: Sequence[Span], ranked: Sequence[int], max_chars: int) -> set[int]:
     """The first sentences of the ranking that fit together; each is charged for the marks that a gap may need."""
     chosen: set[int] = set()
     room = max_chars - len(f"{GAP} ")
@@ -73,7 +73,7 @@ def _within(spans: Sequence[Span], ranked: Sequence[int], max_chars: int) -> set
     return chosen
 
 
-def _joined(text: str, spans: Sequence[Span], chosen: Sequence[int]) -> str:
+def _join_with_gaps(text: str, spans: Sequence[Span], chosen: Sequence[int]) -> str:
     parts = [f"{GAP} "] if chosen[0] > 0 else []
     for before, at in zip([None, *chosen], chosen, strict=False):
         if before is not None:

@@ -106,14 +106,14 @@ def _written_out(text: str) -> str:
 def _one(char: str, text: str, at: int, before: str) -> str:
     form, _, _ = unicodedata.decomposition(char).partition(" ")
     if form in ("<super>", "<sub>"):
-        return _shifted(char, form, text, at)
+        return _write_shifted(char, form, text, at)
     if form == "<fraction>":
         return (" " if before.isdigit() else "") + unicodedata.normalize("NFKC", char)
     digit = unicodedata.decimal(char, None)
     return char if digit is None else str(digit)
 
 
-def _shifted(char: str, form: str, text: str, at: int) -> str:
+def _write_shifted(char: str, form: str, text: str, at: int) -> str:
     """A raised or lowered character, with a mark where its run begins and reads as a number with what is before it.
 
     Letters with raised charges (Ca²⁺, Cl⁻), ordinals (5ᵗʰ) and lowered digits after letters (H₂O) are written plainly.

@@ -112,9 +112,9 @@ def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
     start = 0
     for match in _END.finditer(text):
         if _ends_sentence(text, start, match):
-            yield from _trimmed(text, start, match.end())
+            yield from _trim_span(text, start, match.end())
             start = match.end()
-    yield from _trimmed(text, start, len(text))
+    yield from _trim_span(text, start, len(text))
 
 
 def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
@@ -139,7 +139,7 @@ def _is_note(text: str, before: int, match: re.Match[str]) -> bool:
     return begins and after_text
 
 
-def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _trim_span(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     while start < end and text[start].isspace():
         start += 1
     while start < end and text[end - 1].isspace():

@@ -176,7 +176,7 @@ def _split_thought(text: str, repairs: list[str]) -> tuple[str, str]:
         return body[:action].strip(), body[action:]
     if close < 0:
         repairs.append("unclosed_think" if opened else "no_think")
-        return (_joined(before, body[:action].strip()), body[action:]) if opened else ("", body)
+        return (_join_thoughts(before, body[:action].strip()), body[action:]) if opened else ("", body)
     if not opened:
         repairs.append("unopened_think")
     _note_outside(before, "text_before_think", repairs)
@@ -188,7 +188,7 @@ def _split_thought(text: str, repairs: list[str]) -> tuple[str, str]:
     if "<think>" in thought:
         repairs.append("nested_think")
         thought = thought.replace("<think>", "")
-    return _more_thoughts(_joined(before, _without_frame(thought)), rest, repairs)
+    return _more_thoughts(_join_thoughts(before, _without_frame(thought)), rest, repairs)
 
 
 def _split_opening(text: str) -> tuple[str, str, str]:
@@ -203,11 +203,11 @@ def _more_thoughts(thought: str, rest: str, repairs: list[str]) -> tuple[str, st
     """Doubled close tags dropped and further thoughts joined, up to where something else begins."""
     while match := re.match(r"\s*(?:</think>|<think>(.*?)</think>)", rest, re.DOTALL):
         repairs.append("doubled_close" if match[1] is None else "second_think")
-        thought, rest = _joined(thought, (match[1] or "").strip()), rest[match.end() :]
+        thought, rest = _join_thoughts(thought, (match[1] or "").strip()), rest[match.end() :]
     return thought, rest
 
 
-def _joined(*parts: str) -> str:
+def _join_thoughts(*parts: str) -> str:
     return "\n".join(part for part in parts if part) if parts[0] else parts[-1]
 
 

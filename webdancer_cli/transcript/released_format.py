@@ -30,7 +30,7 @@ def is_released(value: object) -> bool:
 
 
 def read_trajectories(source: str, on_bad: BadLine | None = None) -> Iterator[Trajectory]:
-    """Stream trajectories, in our form or the authors', even mixed. Bad lines are told as ``read_records`` does."""
+    """Stream trajectories, in our form or the authors', even mixed. Bad lines go to ``on_bad``."""
     return read_records_as(source, Trajectory, as_trajectory, on_bad)
 
 

@@ -28,7 +28,7 @@ def parse_call(text: str, repairs: list[str]) -> tuple[ToolCall | None, str]:
         outside, found, after, closed = _object_in(text)
         if not closed:
             repairs.append("unclosed_tool_call")
-        value = _repair_json(outside, found, repairs) if found else _decoded(body, repairs)
+        value = _repair_json(outside, found, repairs) if found else _decode_or_none(body, repairs)
         if found is None and outside.strip() and value is None:
             repairs.append("text_around_json")
     elif not closed:
@@ -110,7 +110,7 @@ def _repair_json(outside: str, found: ParsedValue, repairs: list[str]) -> Any:
     return value
 
 
-def _decoded(text: str, repairs: list[str]) -> Any:
+def _decode_or_none(text: str, repairs: list[str]) -> Any:
     """The value that a text is, or None."""
     try:
         value, mended = decode(text)
@@ -138,7 +138,7 @@ def _as_call(value: Any, repairs: list[str]) -> ToolCall | None:
     arguments = value["arguments"] if "arguments" in value else _flat_arguments(value, repairs)
     if isinstance(arguments, str):
         repairs.append("arguments_as_text")
-        arguments = _decoded(arguments, repairs)
+        arguments = _decode_or_none(arguments, repairs)
     arguments = _single_arguments(arguments, repairs)
     if not isinstance(arguments, dict):
         repairs.append("unreadable_arguments")
@@ -150,7 +150,7 @@ def _single_object(value: Any, repairs: list[str]) -> Any:
     """The object inside JSON as text, a list of calls, or an envelope ``{"type": "function", "function": {…}}``."""
     if isinstance(value, str):
         repairs.append("json_as_text")
-        value = _decoded(value, repairs)
+        value = _decode_or_none(value, repairs)
     value = _first_call(value, repairs)
     if isinstance(value, dict) and not isinstance(value.get("name"), str):
         inner = next((value[key] for key in _ENVELOPES if isinstance(value.get(key), dict | list)), None)

@@ -20,7 +20,7 @@ _OPTIONAL = {field.name: field.type for field in msgspec.structs.fields(Page) if
 
 
 def read_pages(path: str, on_bad: BadLine | None = None) -> Iterator[Page]:
-    """The pages of a file. A line that is none goes to ``on_bad``, or raises UsageError where nobody listens.
+    """The pages of a file. A line that is none goes to ``on_bad``, or raises UsageError without it.
 
     Also raises UsageError when the first line is another kind of record.
     """
@@ -42,21 +42,21 @@ def read_pages(path: str, on_bad: BadLine | None = None) -> Iterator[Page]:
 def parse_page(line: bytes, name: str) -> Page | Rejected:
     """The page that a line holds, or why it is none; ``name`` is the line's, for messages."""
     try:
-        value = _decoded(line)
+        value = _decode_line(line)
     except (ValueError, RecursionError) as error:
-        return Rejected(reason="broken_line", detail=f"{name}: not valid JSON: {error}", record=_shown(line))
+        return Rejected(reason="broken_line", detail=f"{name}: not valid JSON: {error}", record=_readable(line))
     try:
         return _page(value)
     except WrongShape as error:
         return Rejected(reason="wrong_shape", detail=f"{name}: not a page: {error}", record=value)
 
 
-def _shown(line: bytes) -> str:
+def _readable(line: bytes) -> str:
     """A line for a person to read."""
     return line.decode("utf-8", "replace").rstrip("\r\n")
 
 
-def _decoded(line: bytes) -> object:
+def _decode_line(line: bytes) -> object:
     """The value of a line of JSON. Raises ValueError and RecursionError."""
     try:
         return msgspec.json.decode(line)

@@ -46,7 +46,7 @@ def fingerprint(url: str) -> str:
         return url
     head, _, query = url.partition("?")
     pairs = sorted(_telling(query))
-    return _escaped(_without_session(head) + ("?" + "&".join(pairs) if pairs else ""))
+    return _escape(_without_session(head) + ("?" + "&".join(pairs) if pairs else ""))
 
 
 def _without_session(path: str) -> str:
@@ -78,7 +78,7 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 _PLAIN = re.compile(r"[A-Za-z0-9._~/:@!$'*+,-]*")
 
 
-def _escaped(url: str) -> str:
+def _escape(url: str) -> str:
     """With escapes in upper case, where they are needed, and none for characters that need none."""
 
     def normal(match: re.Match[str]) -> str:

@@ -138,7 +138,7 @@ class Workers:
     def _work(self, worker: "Worker | None", job: Job) -> tuple["Worker | None", JobOutcome]:
         """The outcome of a job, and the process if it can be used again."""
         try:
-            worker = worker or self._hired()
+            worker = worker or self._start_worker()
         except (OSError, EOFError, RuntimeError) as error:
             return None, JobOutcome(
                 no=(OVERLOADED, f"{job.about}: no process could be started ({describe_error(error)})")
@@ -150,7 +150,7 @@ class Workers:
         self._workers.discard(worker)
         return None, outcome
 
-    def _hired(self) -> "Worker":
+    def _start_worker(self) -> "Worker":
         worker = Worker()
         self._workers.add(worker)
         if self._closed:
@@ -176,7 +176,7 @@ class Workers:
 
 
 def visit_failure(reject: Reject, told: str = "", *, lasts: bool = True) -> ToolError | Outage:
-    """What a visitor is told of a page that could not be worked on; an outage if this machine is to blame."""
+    """The error of a page that could not be processed; an Outage if this machine is the cause."""
     if reject.reason in OURS:
         return Outage(told or reject.detail)
     return ToolError(told or reject.detail, lasts=lasts)
@@ -243,7 +243,7 @@ def _context() -> multiprocessing.context.BaseContext:
 
 
 def _serve(pipe: Connection) -> None:
-    """The life of a worker: one job after the other, until nobody is at the other end."""
+    """The life of a worker: one job after the other, until the parent process has closed the pipe."""
     _prepare(pipe)
     with suppress(EOFError, OSError):
         while True:

@@ -187,7 +187,7 @@ class Atlas:
         return self._creators.rank(self._works.owner(work))
 
     def works_of(self, person: int) -> list[int]:
-        return _owned(self._creators, self._works, person)
+        return _owned_by(self._creators, self._works, person)
 
     def work_year(self, work: int) -> int:
         return self.born(self.creator(work)) + 26 + self.draw(work, "work year", WORKING_YEARS)
@@ -209,7 +209,7 @@ class Atlas:
         return self._peers["architect"].rank(self._designs.owner(building))
 
     def designs_of(self, person: int) -> list[int]:
-        return _owned(self._peers["architect"], self._designs, person)
+        return _owned_by(self._peers["architect"], self._designs, person)
 
     def opening_year(self, building: int) -> int:
         return self.born(self.architect(building)) + 30 + self.draw(building, "opening", 25)
@@ -291,8 +291,8 @@ class Atlas:
         return bisect_right(range(self.counts["company"]), latest, key=lambda company: self.born(self.founder(company)))
 
 
-def _owned(link_list: Roster, dealt: Dealt, person: int) -> list[int]:
-    number = link_list.number(person)
+def _owned_by(roster: Roster, dealt: Dealt, person: int) -> list[int]:
+    number = roster.number(person)
     return [] if number is None else dealt.items(number)
 
 

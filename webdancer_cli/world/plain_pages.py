@@ -22,7 +22,7 @@ class PageText:
 def plain_page(world: PlainWorld, index: int) -> PageText:
     """What the entity is, then its facts in an order of the page's own."""
     entity = world.entity(index)
-    facts = _shuffled(world.facts(index), world.seed, index)
+    facts = _shuffle(world.facts(index), world.seed, index)
     said = [_say(world, entity, fact) for fact in facts]
     return PageText(entity.name, entity.slug, [sentence(f"{entity.name} is a {entity.kind}."), *said])
 
@@ -65,6 +65,6 @@ def _path(entity: Entity) -> str:
     return f"{entity.slug}.html"
 
 
-def _shuffled(facts: Sequence[WorldFact], seed: int, index: int) -> list[WorldFact]:
+def _shuffle(facts: Sequence[WorldFact], seed: int, index: int) -> list[WorldFact]:
     order = {fact.relation: mix(seed, tag("order"), index, tag(fact.relation)) for fact in facts}
     return sorted(facts, key=lambda fact: order[fact.relation])

@@ -90,30 +90,30 @@ class PlainWorld:
 
     def _town(self, index: int, rank: int) -> list[WorldFact]:
         return [
-            self._related(index, "mayor", "person", self._mayor(rank)),
-            self._related(index, "twin town", "town", self._other("town", rank, "twin town")),
-            self._related(index, "main company", "company", self._any("company", rank, "main company")),
+            self._link_fact(index, "mayor", "person", self._mayor(rank)),
+            self._link_fact(index, "twin town", "town", self._other("town", rank, "twin town")),
+            self._link_fact(index, "main company", "company", self._any("company", rank, "main company")),
             _number(index, "founding year", 900 + self._draw(rank, "town year", 600)),
         ]
 
     def _person(self, index: int, rank: int) -> list[WorldFact]:
         facts = [
-            self._related(index, "birthplace", "town", self._any("town", rank, "birthplace")),
-            self._related(index, "employer", "company", self._draw(rank, "employer", self._companies_by(rank))),
+            self._link_fact(index, "birthplace", "town", self._any("town", rank, "birthplace")),
+            self._link_fact(index, "employer", "company", self._draw(rank, "employer", self._companies_by(rank))),
             _number(index, "birth year", self._birth_year(rank)),
         ]
         youngest, oldest = self._rank_born(self._birth_year(rank) - 20), self._rank_born(self._birth_year(rank) - 60)
         if youngest > oldest:
             teacher = oldest + self._draw(rank, "teacher", youngest - oldest)
-            facts.insert(0, self._related(index, "teacher", "person", teacher))
+            facts.insert(0, self._link_fact(index, "teacher", "person", teacher))
         return facts
 
     def _company(self, index: int, rank: int) -> list[WorldFact]:
         founder = self._company_founder(rank)
         return [
-            self._related(index, "founder", "person", founder),
-            self._related(index, "headquarters", "town", self._any("town", rank, "headquarters")),
-            self._related(index, "rival", "company", self._other("company", rank, "rival")),
+            self._link_fact(index, "founder", "person", founder),
+            self._link_fact(index, "headquarters", "town", self._any("town", rank, "headquarters")),
+            self._link_fact(index, "rival", "company", self._other("company", rank, "rival")),
             _number(index, "founding year", self._company_year(rank)),
         ]
 
@@ -122,18 +122,18 @@ class PlainWorld:
         publisher = self._draw(rank, "publisher", self._companies_before(author))
         year = self._birth_year(author) + 25 + self._draw(rank, "book year", 40)
         return [
-            self._related(index, "author", "person", author),
-            self._related(index, "setting", "town", self._any("town", rank, "setting")),
-            self._related(index, "publisher", "company", publisher),
+            self._link_fact(index, "author", "person", author),
+            self._link_fact(index, "setting", "town", self._any("town", rank, "setting")),
+            self._link_fact(index, "publisher", "company", publisher),
             _number(index, "publication year", max(year, self._company_year(publisher))),
         ]
 
     def _festival(self, index: int, rank: int) -> list[WorldFact]:
         founder = self._later_person(rank, "festival founder")
         return [
-            self._related(index, "host", "town", self._any("town", rank, "host")),
-            self._related(index, "founder", "person", founder),
-            self._related(index, "sponsor", "company", self._any("company", rank, "sponsor")),
+            self._link_fact(index, "host", "town", self._any("town", rank, "host")),
+            self._link_fact(index, "founder", "person", founder),
+            self._link_fact(index, "sponsor", "company", self._any("company", rank, "sponsor")),
             _number(index, "founding year", self._birth_year(founder) + 25 + self._draw(rank, "festival year", 40)),
         ]
 
@@ -176,7 +176,7 @@ class PlainWorld:
     def _draw(self, rank: int, purpose: str, size: int) -> int:
         return mix(self.seed, tag(purpose), rank) % size
 
-    def _related(self, index: int, relation: str, kind: str, rank: int) -> WorldFact:
+    def _link_fact(self, index: int, relation: str, kind: str, rank: int) -> WorldFact:
         target = self._start[kind] + rank
         return WorldFact(index, relation, self._name(target), target)
 

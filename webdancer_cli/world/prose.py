@@ -100,7 +100,7 @@ class PageWriter:
             runs.append(self._place(piece, first=not any(run.text for run in runs)) if number % 2 else TextRun(piece))
         self._mentioned = True
         self._ambiguous = any(run.target is not None for run in runs)
-        return Sentence(_merged(_capitalised(runs)))
+        return Sentence(_merge_runs(_capitalise(runs)))
 
     def _place(self, place: str, *, first: bool) -> TextRun:
         """``first``: nothing stands before it. A paragraph does not begin with a pronoun."""
@@ -136,13 +136,13 @@ def article(word: str) -> str:
     return "an" if re.match(r"(?i)(?!uni|eu|one)[aeiou]|8|18\d\d", word) else "a"
 
 
-def _capitalised(runs: list[TextRun]) -> list[TextRun]:
+def _capitalise(runs: list[TextRun]) -> list[TextRun]:
     first = next(number for number, run in enumerate(runs) if run.text)
     run = runs[first]
     return [*runs[:first], TextRun(run.text[0].upper() + run.text[1:], run.target), *runs[first + 1 :]]
 
 
-def _merged(runs: Sequence[TextRun]) -> tuple[TextRun, ...]:
+def _merge_runs(runs: Sequence[TextRun]) -> tuple[TextRun, ...]:
     """Neighbouring plain runs as one."""
     merged: list[TextRun] = []
     for run in runs:

@@ -60,7 +60,7 @@ class RichPages:
         kind, rank = self._almanac.rank(index)
         entity = self.entity(index)
         dice = Dice(self._atlas.seed, tag("prose"), index)
-        facts = {fact.relation: self._linked(fact) for fact in self.facts(index)}
+        facts = {fact.relation: self._link_value(fact) for fact in self.facts(index)}
         writer = PageWriter(self._subject(entity, rank), self.known(index, facts), dice)
         sections = [*writer.sections(kind), *self._lists(kind, rank)]
         table = [(_label(relation), Sentence((value,))) for relation, value in facts.items()]
@@ -72,7 +72,7 @@ class RichPages:
         extras = self._extras[kind](rank) if kind in self._extras else {}
         return {"name": TextRun(self._atlas.name(kind, rank)), **facts, **extras}
 
-    def _linked(self, fact: WorldFact) -> TextRun:
+    def _link_value(self, fact: WorldFact) -> TextRun:
         return TextRun(fact.value, None if fact.target_index is None else self.path(fact.target_index))
 
     def _link(self, kind: str, rank: int) -> TextRun:
@@ -102,13 +102,13 @@ class RichPages:
         known["birthday"] = self._day(rank, "birthday", life.born)
         if life.died is not None:
             known["deathday"] = self._day(rank, "deathday", life.died)
-        return {**_plain(known), **self._made(rank), **self._did(rank)}
+        return {**_plain(known), **self._creation_values(rank), **self._did(rank)}
 
     def _day(self, rank: int, purpose: str, year: int) -> str:
         day, month = 1 + self._atlas.draw(rank, purpose, 28), MONTHS[self._atlas.draw(rank, purpose + " month", 12)]
         return f"{day} {month} {year}"
 
-    def _made(self, rank: int) -> dict[str, TextRun]:
+    def _creation_values(self, rank: int) -> dict[str, TextRun]:
         atlas, works = self._atlas, sorted(self._atlas.works_of(rank), key=self._atlas.work_year)
         known: dict[str, TextRun] = {}
         for when, work in zip(("first", "last"), (works[:1] + works[1:][-1:]), strict=False):
@@ -130,8 +130,8 @@ class RichPages:
         if expedition is not None:
             facts = {fact.relation: fact for fact in self.facts(self._almanac.index("expedition", expedition))}
             known["expedition"] = self._link("expedition", expedition)
-            known["expedition year"] = self._linked(facts["year"])
-            known["expedition destination"] = self._linked(facts["destination"])
+            known["expedition year"] = self._link_value(facts["year"])
+            known["expedition destination"] = self._link_value(facts["destination"])
         if city is not None:
             known["city governed"] = self._link("city", city)
             known["election year"] = TextRun(str(self._atlas.election_year(rank)))
@@ -146,17 +146,17 @@ class RichPages:
         """A river flows into "the" other river, but the seas have their article in their name."""
         facts = {fact.relation: fact for fact in self.facts(self._almanac.index("river", rank))}
         into = "mouth sea" if facts["mouth"].target_index is None else "mouth river"
-        return {into: self._linked(facts["mouth"])}
+        return {into: self._link_value(facts["mouth"])}
 
     # Lists of what belongs to an entity
 
     def _lists(self, kind: str, rank: int) -> Iterator[Section]:
-        for heading, items in self._listed(kind, rank):
+        for heading, items in self._item_lists(kind, rank):
             section = Section(heading, [], items)
             if section:
                 yield section
 
-    def _listed(self, kind: str, rank: int) -> list[tuple[str, list[Sentence]]]:
+    def _item_lists(self, kind: str, rank: int) -> list[tuple[str, list[Sentence]]]:
         atlas = self._atlas
         if kind == "person":
             return [

@@ -90,7 +90,7 @@ def _write_facts(pages: WorldPages, index: int, stream: IO[bytes]) -> None:
 
 
 def page_html(pages: WorldPages, article: Article) -> str:
-    """A whole HTML document. The table follows the lead: it says again what the prose says."""
+    """A whole HTML document. The table follows the lead: it repeats what the prose states."""
     up = "../" * article.path.count("/")
     heading = f"<h1>{escape(article.title)}</h1>\n" if article.heading else ""
     lead, *sections = [_section(section, up) for section in article.sections]

@@ -40,7 +40,7 @@ REAL = frozenset(
 
 
 def pool_of(word: str) -> Pool:
-    """The pool that a word belongs to for ever: the first bit of its BLAKE2b hash (0: train, 1: eval)."""
+    """The pool that a word always belongs to: the first bit of its BLAKE2b hash (0: train, 1: eval)."""
     return POOLS[blake2b(word.encode(), digest_size=1).digest()[0] & 1]
 
 

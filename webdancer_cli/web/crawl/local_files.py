@@ -67,7 +67,7 @@ def _folder(folder: Path) -> Iterator[FetchedDocument | Reject]:
             yield from warc.read_warc(str(file))
         elif not file.is_dir():
             try:
-                yield _saved(file, FOLDER_URL + quote(os.fsencode(file.relative_to(folder).as_posix())))
+                yield _read_document(file, FOLDER_URL + quote(os.fsencode(file.relative_to(folder).as_posix())))
             except Reject as reject:
                 yield reject
 
@@ -79,7 +79,7 @@ _SOURCES = dict.fromkeys([".md", ".markdown", ".rst", ".ts", ".tsx", ".jsx", ".v
 """Names of texts that may begin like a page, and are none."""
 
 
-def _saved(file: Path, url: str) -> FetchedDocument:
+def _read_document(file: Path, url: str) -> FetchedDocument:
     """The document that a file holds, if a look inside shows a page. Raises Reject."""
     said = _NAMES.guess_type(file.name.lower())[0] or _SOURCES.get(file.suffix.lower(), "application/octet-stream")
     try:

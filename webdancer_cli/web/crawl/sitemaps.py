@@ -87,14 +87,14 @@ _BARE = re.compile(r"<!\[CDATA\[.{0,4000}?\]\]>|&(?!(?:amp|lt|gt|quot|apos|#\d{1
 
 def parse_sitemap(fetched: FetchedDocument) -> Sitemap:
     """What a sitemap holds, its addresses as ``urls.canonical_url`` gives them. Raises Reject ``bad_sitemap``."""
-    body, fault = _unpacked(fetched.body)
+    body, fault = _unpack(fetched.body)
     text = encoding.decode_text(body, fetched.headers.get("content-type", ""), markup=True)
     root = _ROOT.search(text)
     if root is None:
         return _of_text(fetched.url, text, body, fault)
     closed = re.search(rf"</(?:\w+:)?{root.group(1)}\s*>(?>\s*(?:<!--.*?-->\s*)*)$", text, re.IGNORECASE | re.DOTALL)
     xml = text[root.start() :] if closed else text[root.start() : max(root.end(), text.rfind("</"))]
-    found = [url for url in (urls.canonical_url(said, fetched.url) for said in _locations(_mended(xml))) if url]
+    found = [url for url in (urls.canonical_url(said, fetched.url) for said in _locations(_mend(xml))) if url]
     if not closed and not re.match(r"<[^<>]*/>\s*$", text[root.start() :]):
         fault = fault or f"is cut off, or not closed; {len(found):,} addresses are read"
     if fault and not found:
@@ -102,7 +102,7 @@ def parse_sitemap(fetched: FetchedDocument) -> Sitemap:
     return Sitemap(found, root.group(1).lower() == "sitemapindex", fault)
 
 
-def _unpacked(body: bytes) -> tuple[bytes, str]:
+def _unpack(body: bytes) -> tuple[bytes, str]:
     """A body without gzip, member by member, as much as can be had, and what is wrong with it."""
     if not body.startswith(b"\x1f\x8b"):
         return body, ""
@@ -118,7 +118,7 @@ def _unpacked(body: bytes) -> tuple[bytes, str]:
     return bytes(out[:MAX_BYTES]), f"is larger than {MAX_BYTES:,} bytes" if len(out) > MAX_BYTES else ""
 
 
-def _mended(xml: str) -> bytes:
+def _mend(xml: str) -> bytes:
     """XML without what most often keeps it from being well-formed."""
     clean = _BARE.sub(lambda match: match.group() if len(match.group()) > 1 else "&amp;", _CONTROLS.sub("", xml))
     return clean.encode("utf-8", "replace")

@@ -181,7 +181,7 @@ class _Member(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         data = b""
         while not data and not self._engine.eof:
-            data = self._inflated(self._engine.unconsumed_tail or self._more(), len(buffer))
+            data = self._inflate(self._engine.unconsumed_tail or self._more(), len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
@@ -193,7 +193,7 @@ class _Member(io.RawIOBase):
         self.end += len(more)
         return more
 
-    def _inflated(self, chunk: bytes, room: int) -> bytes:
+    def _inflate(self, chunk: bytes, room: int) -> bytes:
         try:
             data = self._engine.decompress(chunk, room)
         except zlib.error as error:

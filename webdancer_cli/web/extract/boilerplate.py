@@ -140,7 +140,7 @@ class Boilerplate:
         if node is None or above > DEEPEST:
             return ""
         if node.mem_id not in self._places:
-            self._places[node.mem_id] = self._own_place(node) or self._inherited(node, above)
+            self._places[node.mem_id] = self._own_place(node) or self._place_from_parent(node, above)
         return self._places[node.mem_id]
 
     def _own_place(self, node: LexborNode) -> str:
@@ -148,6 +148,6 @@ class Boilerplate:
             return "text"
         return "frame" if node.tag in _TAGS or (node.attributes.get("role") or "") in _ROLES else ""
 
-    def _inherited(self, node: LexborNode, above: int) -> str:
+    def _place_from_parent(self, node: LexborNode, above: int) -> str:
         place = self._place(node.parent, above + 1)
         return "frame" if node.tag in _PAGE_ENDS and place != "text" else place

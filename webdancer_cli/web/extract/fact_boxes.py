@@ -101,7 +101,7 @@ def _parts(blocks: Sequence[Block]) -> Iterator[FactBox]:
 
 
 def _is_lacking(blocks: Sequence[Block], part: FactBox, lacking: Collection[int]) -> bool:
-    """Whether the text lacks most of it: what it has of the rest stands there by chance."""
+    """Whether the text lacks most of it: the values that it does have are there by coincidence."""
     missing = sum(len(blocks[number].squeezed) for number in lacking)
     return 2 * missing > sum(len(blocks[number].squeezed) for number in part.numbers)
 
@@ -188,7 +188,7 @@ def _lines(blocks: Sequence[Block]) -> Iterator[str]:
             continue
         for block in same:
             if waiting is not None:
-                joined = _labelled(waiting, block)
+                joined = _label_value(waiting, block)
                 yield joined or _line(waiting)
                 waiting = None
                 if joined:
@@ -205,7 +205,7 @@ def _line(block: Block) -> str:
     return f"- {block.text}" if block.node is not None and block.node.tag == "li" else block.text
 
 
-def _labelled(label: Block, value: Block) -> str:
+def _label_value(label: Block, value: Block) -> str:
     """A label and its value in one line, so that they are one sentence; "" if they are none."""
     fit = len(label.squeezed) <= LONGEST_LABEL_CHARS and len(value.text) <= LONGEST_VALUE
     if not fit or label.node is None or value.node is None or value.node.tag in _LABELS:

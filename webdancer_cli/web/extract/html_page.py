@@ -36,12 +36,12 @@ def extract_page(html: str, url: str) -> Page:
     in no paragraph is put in (``left_out``). An article that only data for machines hold is read there
     (``structured_data``).
     """
-    html = _prepared(html)
+    html = _prepare(html)
     tree = LexborHTMLParser(html)
     blocks = list(blocks_of(tree))
     text, blocks = restore_fact_boxes(_main_text(html, blocks), blocks)
     if len(text) < SHORT_CHARS:
-        text = _with_structured(text, structured_text(tree))
+        text = _add_structured(text, structured_text(tree))
     page = Page(url=url, title=page_title(tree, url), text=text, links=_links(tree, url, blocks, text))
     page.sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     if date := _date(tree):
@@ -58,7 +58,7 @@ _NOTE = re.compile(
 _PERMALINK = re.compile(r"<a\b[^<>]*>\s*(?:¶|#|§|🔗|&para;|&#182;)\s*</a>", re.IGNORECASE)
 
 
-def _prepared(html: str) -> str:
+def _prepare(html: str) -> str:
     """With brackets around the marks of notes, without permalink marks and line ends that mean nothing in HTML.
 
     These would look like paragraphs.
@@ -66,12 +66,12 @@ def _prepared(html: str) -> str:
     for unwanted in ("\x00", LINE_END, BLANK):
         html = html.replace(unwanted, "")
     return "".join(
-        _marked(part) if re.match(r"<\w", part) and at else _in_a_row(part)
+        _mark_layout(part) if re.match(r"<\w", part) and at else _in_a_row(part)
         for at, part in enumerate(_KEEPS_LINES.split(_NOTE.sub(r"\1[\2]", _PERMALINK.sub("", html))))
     )
 
 
-def _marked(pre: str) -> str:
+def _mark_layout(pre: str) -> str:
     """The beginning of a ``<pre>``, up to its closing tag, with marks for its line ends, indentation and columns."""
     tag, _, code = pre.partition(">")
     code = _BLANKS.sub(lambda match: match[1] or BLANK * len(match[2]), code.strip("\r\n").expandtabs())
@@ -97,7 +97,7 @@ def _main_text(html: str, blocks: "list[Block]") -> str:
     return strip_frame_lines(text)
 
 
-def _with_structured(text: str, structured: str) -> str:
+def _add_structured(text: str, structured: str) -> str:
     """A short text, and the longer one that the document gives to machines."""
     if len(structured) <= len(text):
         return text
@@ -132,7 +132,7 @@ def _in_one_line(row: str) -> str:
 
 
 def _tidy(line: str) -> str:
-    """A line without white space that says nothing; the indentation of a nested list stays."""
+    """A line without white space that has no meaning; the indentation of a nested list stays."""
     line = re.sub(r"(?<=\S)[ \t]+", " ", line.replace("\u00a0", " ")).rstrip()
     return line if line.startswith("  ") else line.lstrip()
 

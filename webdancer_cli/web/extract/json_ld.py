@@ -26,12 +26,12 @@ def structured_text(tree: LexborHTMLParser) -> str:
     """The texts of all JSON-LD of a document, in its order, each once; "" if there are none."""
     found: dict[str, None] = {}
     for script in tree.css('script[type^="application/ld+json" i]'):
-        for text in _texts(_decoded(script.text()), 0):
+        for text in _texts(_decode(script.text()), 0):
             found.setdefault(_plain(text))
     return "\n".join(filter(None, found))
 
 
-def _decoded(text: str) -> Any:
+def _decode(text: str) -> Any:
     """The value; None for what is no JSON. Line ends inside strings, which JSON forbids, are common."""
     text = _WRAPPING.sub("", _WRAPPING.sub("", text))
     for attempt in (text, html.unescape(text)):

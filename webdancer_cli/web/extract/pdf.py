@@ -21,7 +21,7 @@ def pdf_text(body: bytes, url: str) -> tuple[str, str]:
     """
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # that a document is odd is no news to the user
     try:
-        return _read(pypdf.PdfReader(io.BytesIO(body)))
+        return _read_pages(pypdf.PdfReader(io.BytesIO(body)))
     except FileNotDecryptedError:
         raise Reject("encrypted_pdf", f"{url}: a PDF that needs a password") from None
     except MemoryError:
@@ -30,7 +30,7 @@ def pdf_text(body: bytes, url: str) -> tuple[str, str]:
         raise Reject("unreadable_pdf", f"{url}: a PDF that cannot be read: {describe_error(error)}") from None
 
 
-def _read(document: pypdf.PdfReader) -> tuple[str, str]:
+def _read_pages(document: pypdf.PdfReader) -> tuple[str, str]:
     pages = [page.extract_text() for page in document.pages[:MAX_PAGES]]
     title = document.metadata.title if document.metadata else None
     return title.strip() if isinstance(title, str) else "", "\n\n".join(text.strip() for text in pages if text.strip())

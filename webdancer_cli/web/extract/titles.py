@@ -75,11 +75,11 @@ def _without_site(title: str, site_name: str, url: str) -> str:
         return title
     last = title[parts[-1].end() :]
     host = (urlsplit(url).hostname or "").lower()
-    names_site = last.lower() == site_name.lower() or _SITE.search(last) or _squeezed(last) in _squeezed(host)
+    names_site = last.lower() == site_name.lower() or _SITE.search(last) or _squeeze(last) in _squeeze(host)
     return title[: parts[-1].start()] if names_site else title
 
 
-def _squeezed(text: str) -> str:
+def _squeeze(text: str) -> str:
     return re.sub(r"\W", "", text).casefold()
 
 

@@ -8,7 +8,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from webdancer_cli.web import urls
 
 AT_ONCE_SECONDS = 1.0
-"""A refresh after so long leaves nobody time to read."""
+"""A refresh within this time leaves no time to read the page."""
 
 LONGEST_DELAY_SECONDS = 30.0
 """A refresh that comes later reloads what is being read; one in between sends on from a page that says little."""
@@ -48,7 +48,7 @@ def redirect_target(html: str, url: str, headers: Mapping[str, str]) -> str | No
             return there
     tree = LexborHTMLParser(html)
     base = _base(tree, url)
-    if there := _refreshed(tree, base, url):
+    if there := _refresh_target(tree, base, url):
         return there
     framed = _sources(tree, "frameset frame", base, url)
     if framed or _has_frames(tree):
@@ -65,7 +65,7 @@ def _has_frames(tree: LexborHTMLParser) -> bool:
     return tree.css_first("html > frameset") is not None
 
 
-def _refreshed(tree: LexborHTMLParser, base: str, url: str) -> str | None:
+def _refresh_target(tree: LexborHTMLParser, base: str, url: str) -> str | None:
     for node in tree.css("meta[http-equiv]")[:MOST_ELEMENTS]:
         if (node.attributes.get("http-equiv") or "").strip().lower() != "refresh" or _is_unseen(node):
             continue

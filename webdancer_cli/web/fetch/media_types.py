@@ -77,7 +77,7 @@ def media_type_of_header(header: str) -> str:
 def detect_media_type(header: str, body: bytes) -> str:
     """The media type of a document that is sent as ``header`` says; ``body`` is all of it, or its first bytes."""
     said, head = media_type_of_header(header), _readable_head(body)
-    found = _sniffed(head)
+    found = _sniff(head)
     if found == "text/html" or (said in HTML_TYPES and _BEGINS_WITH_TAG.match(head)):
         return said if said in HTML_TYPES else found
     if found == PDF:
@@ -85,13 +85,13 @@ def detect_media_type(header: str, body: bytes) -> str:
     if found:  # some other file
         return said if said and said != PDF and not (_says_nothing(said) or _TEXTUAL.match(said)) else found
     if not said or _says_nothing(said):
-        return _undeclared(head, body, _BEGINS_WITH_TAG if said else _HOLDS_TAG)
+        return _guess_undeclared(head, body, _BEGINS_WITH_TAG if said else _HOLDS_TAG)
     if said == "text/html" and _of_text(head, body) == "application/json":
         return "application/json"
     return said
 
 
-def _undeclared(head: bytes, body: bytes, tag: re.Pattern[bytes]) -> str:
+def _guess_undeclared(head: bytes, body: bytes, tag: re.Pattern[bytes]) -> str:
     """The type of a text that has none. What is sent without a word is a page if there is any sign of it."""
     if found := _of_text(head, body):
         return found
@@ -109,7 +109,7 @@ def _readable_head(body: bytes) -> bytes:
     return head.decode(codec, "replace").encode("utf-8", "replace") if codec else head
 
 
-def _sniffed(head: bytes) -> str:
+def _sniff(head: bytes) -> str:
     """What the first bytes show beyond doubt: a page, a PDF, another file; "" for text that may be anything."""
     if _PAGE.match(head):
         return "text/html"

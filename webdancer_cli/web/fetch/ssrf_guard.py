@@ -158,7 +158,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         try:
             response = await self._pool(proxy).handle_async_request(asked)
         except httpcore.ProxyError as error:
-            raise Reject("proxy_failure", f"{url}: the proxy {_shown(proxy)} says {error}") from None
+            raise Reject("proxy_failure", f"{url}: the proxy {_proxy_name(proxy)} says {error}") from None
         if proxy and response.status == PROXY_AUTHENTICATION_REQUIRED:
             await response.aclose()
             raise Reject("proxy_failure", f"{url}: the proxy {proxy.shown} asks for a name and a password")
@@ -166,10 +166,10 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     def _pool(self, proxy: Proxy | None) -> httpcore.AsyncConnectionPool:
         if proxy not in self._pools:
-            self._pools[proxy] = self._opened(proxy)
+            self._pools[proxy] = self._open_pool(proxy)
         return self._pools[proxy]
 
-    def _opened(self, proxy: Proxy | None) -> httpcore.AsyncConnectionPool:
+    def _open_pool(self, proxy: Proxy | None) -> httpcore.AsyncConnectionPool:
         options: dict[str, Any] = {
             "ssl_context": httpx.create_ssl_context(),
             "max_connections": self._connections,
@@ -190,7 +190,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             await pool.aclose()
 
 
-def _shown(proxy: Proxy | None) -> str:
+def _proxy_name(proxy: Proxy | None) -> str:
     return proxy.shown if proxy else ""
 
 

@@ -44,7 +44,7 @@ class HttpReader:
             fetched = await self._fetcher.get(url, documents.KINDS)
             page = await self._page(fetched)
         except Reject as reject:
-            raise visit_failure(reject, _told(url, reject), lasts=not may_pass(reject)) from None
+            raise visit_failure(reject, _describe_reject(url, reject), lasts=not may_pass(reject)) from None
         page.fetched_at = fetched.fetched_at
         if fetched.url != url:
             page.extra["requested_url"] = url
@@ -53,12 +53,12 @@ class HttpReader:
     async def _page(self, fetched: FetchedDocument, *, part: bool = False) -> Page:
         reading = await self._extraction.read(fetched, PageCriteria())
         if reading.refusal and reading.refusal.parts and not part:
-            return await self._joined(reading.page)
+            return await self._join_frames(reading.page)
         if reading.refusal and reading.refusal.reason not in READ_ALL_THE_SAME:
             raise Reject(reading.refusal.reason, reading.refusal.detail)
         return reading.page
 
-    async def _joined(self, whole: Page) -> Page:
+    async def _join_frames(self, whole: Page) -> Page:
         """A set of frames as a browser shows it: what its frames hold, in their order. One that fails is left out."""
         found = await asyncio.gather(*(self._frame(link.url) for link in whole.links[:MOST_FRAMES]))
         parts = [page for page in found if isinstance(page, Page)]
@@ -80,7 +80,7 @@ class HttpReader:
         self._extraction.__exit__()
 
 
-def _told(url: str, reject: Reject) -> str:
+def _describe_reject(url: str, reject: Reject) -> str:
     """The reason, with the URL that was asked for: the fetcher may name another, after a redirect."""
     detail = reject.detail if reject.reason != "not_html" else f"{reject.detail}; {READABLE}"
     return detail if url in detail else f"{url}: {detail}"
