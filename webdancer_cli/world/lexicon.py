@@ -103,14 +103,18 @@ class Lexicon:
         """(name, type) of a school, building, festival or expedition: the name ends in its type."""
         drawn = self._drawn[kind](rank)
         type_ = name_parts(kind, "type")[drawn.variant]
-        return f"{_again('thing', drawn)}{drawn.root} {type_}", type_.lower()
+        return f"{_again('thing', drawn)}{_without_echo(drawn.root)} {type_}", type_.lower()
 
     def work(self, rank: int, shape: str) -> str:
         """A title in the shape of its form, e.g. "The {}" or "{} and Other Poems"."""
         drawn = self._drawn["work"](rank)
         more = f" of {name_parts('work', 'of')[drawn.again - 1]}" if drawn.again else ""
-        words = dict.fromkeys(drawn.root.split())  # "Winter Winter" is a slip, and "Winter" is nobody else's
-        return shape.format(" ".join(words) + more)
+        return shape.format(_without_echo(drawn.root) + more)
+
+
+def _without_echo(root: str) -> str:
+    """A root whose two words are the same as that one word: all others have two, so the name stays unique."""
+    return " ".join(dict.fromkeys(root.split()))
 
 
 def _again(group: str, drawn: Drawn) -> str:
