@@ -83,16 +83,26 @@ def normalise_answer(text: str) -> str:
 
 
 _DIGIT = re.compile(r"\d")
+# "U.S.", "J.R.R": initials without spaces between them lose their stops, so that "U.S." is "US".
 _INITIALS = re.compile(r"\b(?:[^\W\d_]\.){2,}(?!\w)|\b(?:[^\W\d_]\.)+[^\W\d_]\b")
+# Apostrophes between letters ("it's"), between a digit and a letter ("1990's"), and at the start of a word ('90s); not
+# between digits, where it parts thousands (1'234) or follows feet (6'2).
 _APOSTROPHE = re.compile(r"(?<=[^\W\d])'(?=\w)|(?<=\d)'(?=[^\W\d])|(?<!\w)'(?=\w)")
+# ".5", which becomes "0.5".
 _BARE_DECIMAL = re.compile(r"(?<![\w.])\.(?=\d)")
+# "the-" and "a/" before a word: the article is parted from it, to be dropped as one.
 _ARTICLE_JOINED = re.compile(r"(?<!\w)(a|an|the)[-/](?=\w)")
+# "2 : 1", "x = 3": signs that close up with the numbers around them.
 _SPACED = re.compile(r" (?:(?<=\d )([-+/:]) (?=\d)|(?<=\w )(=) (?=\w))")
+# "< 5", "~ 3": the sign joins its number.
 _SIGN_APART = re.compile(r"([<>≤≥≈~±]) +(?=[\d.])")
+# "- 5" at the beginning of an answer is a minus; further on it is a dash.
 _FIRST_APART = re.compile(r"(\W*-) +(?=[\d.$€£¥])")
+# 6'2 and 6' are feet, 2'' and 2" inches.
 _FEET = re.compile(r"(?<=\d)'(?=\d|(?!\w))")
 _INCHES = re.compile(r"(?<=\d)(?:''|[\"”])(?!\w)")
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
+# "[0, 1)" and "(0, 1]": there the kind of bracket is part of the answer.
 _HALF_OPEN = re.compile(r"\[[^][()]*,[^][()]*\)|\([^][()]*,[^][()]*\]")
 _PARTING = ",;:/|\n"
 
@@ -142,7 +152,9 @@ def _keep_meaningful_mark(found: re.Match[str]) -> str:
     return " , " if mark in _PARTING else " "
 
 
+# The end of a word of one or two characters: "A*" and "C*" are names, "important*" has a footnote.
 _ENDS_SHORT = re.compile(r"(?:^|\W)\w{1,2}$")
+# What a minus may stand before: "-5", "-.5", "-$5", "-∞", and a single letter ("-x").
 _SIGNED = re.compile(r"\.?\d|[$€£¥∞√]|[^\W_](?!\w)")
 
 

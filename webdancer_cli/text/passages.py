@@ -66,6 +66,7 @@ def _select_within(spans: Sequence[Span], ranked: Sequence[int], max_chars: int)
     chosen: set[int] = set()
     room = max_chars - len(f"{GAP} ")
     for at in ranked:
+        # Every sentence pays for a gap after it, needed or not: so the joined text is never longer than ``max_chars``.
         cost = spans[at][1] - spans[at][0] + len(f" {GAP} ")
         if cost <= room:
             chosen.add(at)

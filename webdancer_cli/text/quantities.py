@@ -19,13 +19,19 @@ _MONTHS |= {"sept": 9}
 _MONTH = r"(?<![^\W\d])(" + "|".join(sorted(_MONTHS, key=len, reverse=True)) + r")\b\.?"
 _DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
 _YEAR = r"(\d{3,4})"
+# Borders of a date that is not a part of something longer: not in "a/5 May", "2021-05-06T10" or a URL.
 _ALONE = r"(?<![\w/:.-])"
 _END = r"(?![\w/:]|[-.]\w)"
 
+# "5 May 1821", "the 5th of May"
 _DAY_FIRST = re.compile(rf"{_ALONE}(?:the )?{_DAY}(?: of)? {_MONTH}(?:,? {_YEAR})?{_END}", re.IGNORECASE)
+# "May 5, 1821"; not the "May 5" of "May 5-7"
 _MONTH_FIRST = re.compile(rf"{_MONTH} (?:the )?{_DAY}(?:,? {_YEAR})?{_END}(?! ?[-/] ?\d)", re.IGNORECASE)
+# "May 1821", "May of 1821"
 _MONTH_ALONE = re.compile(rf"(?<!\d[-/ ]){_MONTH}(?: of|,)? {_YEAR}{_END}", re.IGNORECASE)
+# 1821-05-06, with one separator throughout
 _YEAR_FIRST = re.compile(rf"{_ALONE}(\d{{4}})([-/.])(\d{{1,2}})\2(\d{{1,2}}){_END}")
+# 06.05.1821: which is the day, ``_year_last`` decides, or leaves it
 _YEAR_LAST = re.compile(rf"{_ALONE}(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}}){_END}")
 
 _SCALES = {"k": "thousand", "m": "million", "mn": "million", "mln": "million", "mm": "million"} | {
@@ -37,15 +43,22 @@ _CODES = {"eur": "€", "gbp": "£", "jpy": "¥", "inr": "₹", "usd": "us$"} | 
 }  # fmt: skip
 _SYMBOL = r"((?:\b[A-Z]{1,2})?[$€£¥₩₪₫₱₴₸₹₺₽₿¢]|\b(?:EUR|GBP|JPY|INR|USD)\b)"
 _WORD = r"([$€£¥₩₪₫₱₴₸₹₺₽₿¢]|(?i:us dollars?|dollars?|euros?|yen|eur|gbp|jpy|inr|usd|us\$))(?!\w)"
+# "$5", "US$ 1.2 billion", "-€5", "EUR 5k"
 _CURRENCY_FIRST = re.compile(rf"(?<![\w.])(-?) ?{_SYMBOL} ?(-?)(\d+(?:[.,]\d+)?){_SCALE}(?![\d,]*\d)", re.IGNORECASE)
+# "5 €", "1.2 million dollars"
 _CURRENCY_LAST = re.compile(rf"(?<![\w.,/:])(\d+(?:[.,]\d+)?){_SCALE} ?{_WORD}", re.IGNORECASE)
 
 _PERCENT = re.compile(r"%|\bper ?cent\b", re.IGNORECASE)
 _PER_MILLE = re.compile(r"‰|\bper ?mille\b", re.IGNORECASE)
+# "5 °C", "5 degrees Celsius", "90°"
 _DEGREES = re.compile(r"(?<=\d) ?(?:°|degrees?\b|deg\b\.?)(?: ?(celsius|centigrade|fahrenheit|[cf])\b)?", re.IGNORECASE)
+# "5 p.m.", "5PM"
 _HALF_OF_DAY = re.compile(r"(?<=\d) ?([ap])\.?m\b\.?", re.IGNORECASE)
+# "3 x 4", "3×4", "3*4"
 _TIMES = re.compile(r"(?<=\d) ?[x×*] ?(?=\d)")
+# "m^2", "s-1": a unit of up to eleven letters and its power
 _UNIT_AND_POWER = r"([A-Za-zμΩ]{1,11})(\^?-?[1-4])?"
+# "5 km/h", "3.5 m^2", "10^6 Hz", "2:30 min"
 _MEASURE = re.compile(
     r"(?<![\w.,])(\d+(?:[.,/:-]\d+){0,3}(?:\^-?\d+)?) ?" + f"{_UNIT_AND_POWER}(?:/{_UNIT_AND_POWER})?" + r"(?![\w'])"
 )

@@ -74,8 +74,11 @@ _BRACKETS = r"""
     \[ (?:[^\[\]\n] | \[[^\[\]\n]{1,40}\]){1,40}+ \] (?:\([^()\s]{1,300}\))?  # [1], [note 2], [[3]](https://...)
     | ［[^［\n］]{1,40}］ | [【〔(（][\d注註]{1,4}[】〕)）]
 """
+# "word.¹", "word.¹²,³", "word.†"
 _SUPERSCRIPT = r"[¹²³⁰⁴-⁹⁻⁽⁾]++(?:[,–][¹²³⁰⁴-⁹]++)*+ | [†‡]"
+# The page after a mark: "[2]: 14–16"
 _PAGE = r":\ ?\d[\d–-]*"
+# A space before another mark: "[1] [2]"
 _ANOTHER = r"\ (?=\[\d[\d,–-]{0,9}\])"
 _NO_BREAK = r"[\u00a0\u202f\u2009\u200b\u2060]"
 _MARK = rf"(?:{_NO_BREAK}? (?:{_BRACKETS}) (?:{_PAGE})? | {_SUPERSCRIPT}) (?:{_ANOTHER})?"
@@ -93,12 +96,16 @@ _END = re.compile(
 A mark stands at the stop, or at the quote that closes after it, without white space. Every part is bounded or gives
 nothing back, so that any text costs no more than its length.
 """
+# A number in parentheses after the stop: a note "(3)", or a part of a reference, "Art. 5. (3)".
 _IN_PARENTHESES = re.compile(r"(?:^|[\]\d])[(（]")
+# What a note follows: a word of three letters or a year, and not "5" or "a".
 _BEFORE_NOTE = re.compile(r"(?:[^\W\d_]{3}|\d{4})$")
+# "Art", "para", "Fig": a number after these belongs to them.
 _REFERENCE = re.compile(
     r"\b(?:art|cl|paras?|subs|sect?|subsect|regs?|rules?|figs?|eqs?|app|chap|vol|pts?)s?$", re.IGNORECASE
 )
 _CAPITAL_NEXT = re.compile(r"\s+[\"“‘«(]?(\w)")
+# After these a full stop ends no sentence: an initial, "e.g", "Mr".
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\[“\"'])(?:[A-Z]|[A-Za-z](?:\.[A-Za-z])+|Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|Gen|Col|Capt|Lt|Rev|Hon|No|Nos|Vol|"
     r"Fig|Inc|Ltd|Co|Corp|vs|cf|ca|(?<=\()c|approx|etc|eds?|pp?|al)$"

@@ -68,8 +68,10 @@ def render_response(text: str) -> str:
     return f"<tool_response>\n{escape_tags(text)}\n</tool_response>"
 
 
+# The "<" of "<think>", "</ Answer >" and the like; possessive (++, *+), so that no text makes it slow.
 _GRAMMAR_TAG = re.compile(rf"<(?=\s*+/?+\s*+(?:{'|'.join(TAGS)})\s*+>)", re.IGNORECASE)
 _ESCAPED = r"\\u003c"
+# The "<" of special tokens that families spell: <|im_end|>, <｜User｜>, </s>, <bos>, <end_of_turn>.
 _CHAT_TOKEN = re.compile(
     r"<(?=\|[^<>|\s]{1,40}\|>|｜[^<>｜\s]{1,40}｜>|/?s>|(?:bos|eos|pad|unk)>|(?:start|end)_of_turn>)", re.IGNORECASE
 )
@@ -117,6 +119,7 @@ def parse_turn(text: str) -> Turn:
     return turn
 
 
+# Tags as models misspell them: "< think >", <Thinking>, <tool-call>, <function_call>, <final_answer>.
 _UNTIDY_TAG = re.compile(
     r"<\s*+(/?+)\s*+(think(?:ing)?|tool[_ -]?call|function[_ -]?call|tool_response|(?:final[_ -]?)?answer)\s*+>",
     re.IGNORECASE,
