@@ -23,7 +23,7 @@ async def verdict_or_stop(judge: Judge, qa: QA, answer: str | None) -> tuple[Ver
 
 
 def unjudged_verdict(judge: Judge, stop: RunStopped) -> Verdict:
-    """What is known of an answer about which the judge can no longer be asked; no word of its server is in it."""
+    """The verdict of an answer that the judge can no longer be asked about, without the server's error text."""
     detail = "budget_spent" if isinstance(stop, BudgetSpent) else "judge_refused"
     return Verdict(outcome="unjudged", method=judge.name, detail=detail)
 

@@ -124,7 +124,7 @@ _TOO_LONG = _any(
     r"|window)",
     r"range of input length|request too large|token limit exceeded|超长|过长|超出.{0,10}(?:长度|上下文|限制)",
 )
-# Asked of 403 alone, which is a key's lack of rights where it says so, and anything otherwise.
+# Used for 403 only: with these words the key lacks rights; without them a 403 may mean anything.
 _FORBIDS = _any(
     r"permission|not (?:allowed|permitted|entitled|have access)|access denied|forbid|does not have access|no access"
     r"|plan\b"

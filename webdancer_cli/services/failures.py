@@ -192,7 +192,7 @@ _STATUSES = {
 
 
 class _ErrorText:
-    """Collects texts, codes and names from the forms in which services and gateways write errors."""
+    """Collects texts, codes and parameter names from the forms in which services and gateways write errors."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []

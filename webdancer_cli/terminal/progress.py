@@ -30,7 +30,7 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """A line that changes in place."""
+    """A line that is redrawn in place."""
 
     def __init__(self, stage: str, status: Status):
         self.stage = stage

@@ -1,4 +1,4 @@
-"""How long a call of a tool may take. Time that it waits for us, and not for the web, does not count."""
+"""The time limit of a tool call. Time spent waiting for this process, and not for the web, does not count."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -28,7 +28,7 @@ class Deadline:
             self._left = None
 
     def end(self) -> None:
-        """What still waits inside was left behind."""
+        """Stop for good: pauses that are still open no longer move the limit."""
         self._left = None
 
 
@@ -37,7 +37,7 @@ _around: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """Raises TimeoutError when what is inside takes longer, its pauses aside."""
+    """Raises TimeoutError when the block takes longer than ``seconds``, not counting its pauses."""
     async with asyncio.timeout(seconds) as timeout:
         deadline = Deadline(timeout)
         before = _around.set(deadline)
@@ -50,7 +50,7 @@ async def within(seconds: float) -> AsyncIterator[None]:
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """While this lasts, no time passes for the deadline around it, if there is one."""
+    """The deadline around this block, if there is one, stands still while the block runs."""
     deadline = _around.get()
     if deadline is None:
         yield

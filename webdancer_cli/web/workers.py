@@ -1,4 +1,4 @@
-"""Work on what strangers wrote, in processes that can be ended.
+"""Processes untrusted documents in worker processes that can be killed.
 
 A document of the web may cost a library an hour, all the memory, or the life of its process. So it is worked on in a
 process of its own, within bounds, and whatever it provokes there is its own failure. For one that is
@@ -33,17 +33,17 @@ if sys.platform == "linux":
 Result = TypeVar("Result")
 
 SPARE = 8
-"""Processes beyond one for each core, started when documents are slow: so many heavy ones hold up no others."""
+"""Extra processes, beyond one per core, started while documents are slow: so many slow ones delay no others."""
 SLOW_SECONDS = 1.0
-"""Whoever has worked that long on one document does not count as one of those at work."""
+"""A process that has worked this long on one document no longer counts against one per core."""
 MOST_BYTES = 2 << 30
 """Memory that a document may take, beyond what an idle worker has."""
 LEAST_SECONDS = 2.0
-"""Processor time that a document always has."""
+"""Processor time that every document gets, whatever was configured."""
 OVERLOADED = "overloaded"
-"""The reason that blames this machine, and no document."""
+"""The reason of a Reject that this machine caused, and not the document."""
 OURS = frozenset([OVERLOADED, "proxy_failure"])
-"""Reasons that are not the web's."""
+"""Reasons that say nothing about the page: they are Outages, and never observations."""
 PRELOADED = ["webdancer_cli.web.extract.documents", "webdancer_cli.text.passages"]
 
 
@@ -112,7 +112,7 @@ class Workers:
 
     @contextmanager
     def _another(self) -> Iterator[None]:
-        """While this lasts, one more may be at work."""
+        """One more process may work while this block runs."""
         with self._lock:
             self._at_work += 1
             self._hire()
@@ -130,7 +130,7 @@ class Workers:
                 try:
                     worker, outcome = self._work(worker, job)
                     job.future.set_result(outcome)
-                except BaseException as error:  # a fault of ours, to be raised where the result is waited for
+                except BaseException as error:  # our own fault: raised where the result is awaited
                     job.future.set_exception(error)
             with self._lock:
                 self._unfinished -= 1
@@ -234,7 +234,7 @@ _exits = threading.Lock()
 
 
 def _context() -> multiprocessing.context.BaseContext:
-    """Where processes come from: never from a copy of ours, with its threads and its locks."""
+    """The start method of the processes: never a fork of this one, with its threads and locks."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

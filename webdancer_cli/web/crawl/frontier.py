@@ -28,11 +28,11 @@ MOST_QUERIES = 200
 MOST_DATES = 400
 """How many days, weeks and months of one calendar are followed: of paths that end in a date, and differ only there."""
 TURN_SECONDS = 0.02
-"""What a turn of a host counts at least, beside one that is asked every few seconds."""
+"""The least that a host's turn costs, so that hosts without a pace do not crowd out those with one."""
 AHEAD_PER_REQUEST = 4
 """URLs of a host taken ahead for each request to it at once: pages leave in order, and some answer late."""
 AHEAD_SECONDS = 1.0
-"""Of a host with a pace, no more URLs are taken ahead than it can be asked for in this time, or others would wait."""
+"""For a host with a pace, no more URLs are taken ahead than it can serve in this time, or other hosts would wait."""
 _FILE_NAME = re.compile(
     r"[^/]*\.(7z|avi|bin|bmp|bz2|css|csv|dmg|docx?|epub|exe|flac|gif|gz|ico|iso|jar|jpe?g|js|json|m4a|mkv|mov|mp3|mp4|"
     r"mpe?g|msi|odt|ogg|pdf|png|pptx?|rar|rpm|deb|svg|tar|tgz|tiff?|ttf|txt|wav|webm|webp|whl|wmv|woff2?|xlsx?|xml|xz|"
@@ -45,7 +45,7 @@ MOST_FILES = 20
 
 
 class FileNames:
-    """What the names of a folder have turned out to stand for, where they look like names of files.
+    """Learns, by folder and ending, whether URLs that look like files are files or pages.
 
     Only a server can tell whether a name is a page's, but a gallery of ten thousand pictures need not be asked for.
     """
@@ -60,7 +60,7 @@ class FileNames:
             raise Reject("not_html", f"{url}: by its name a file, as were {MOST_FILES} before it")
 
     def note(self, url: str, *, is_file: bool) -> None:
-        """What a URL was. What was in doubt stays as it is once it is settled: the order of answers must not matter."""
+        """Record what a URL was. A decision, once made, stays: the order of answers must not matter."""
         kind = self._kind(url)
         if kind and self._files[kind] < MOST_FILES:
             self._files[kind] = self._files[kind] + 1 if is_file else 0

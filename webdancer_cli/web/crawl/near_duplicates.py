@@ -1,4 +1,4 @@
-"""Nearly the same text again: by MinHash, in memory that grows by a signature per text kept, not by the texts."""
+"""Finds near-duplicate texts by MinHash; memory grows by one signature per text kept, not by the texts."""
 
 from rensa import RMinHash, RMinHashDeduplicator
 

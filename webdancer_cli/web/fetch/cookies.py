@@ -46,7 +46,7 @@ class CookieStore:
 
 
 class _Answer:
-    """An answer as the standard library wants it."""
+    """Adapts an httpx response to what ``http.cookiejar`` reads."""
 
     def __init__(self, response: httpx.Response):
         self._headers = response.headers
@@ -59,5 +59,5 @@ class _Answer:
 
 
 def no_cookies() -> CookieJar:
-    """A jar that stays empty."""
+    """A jar that accepts no cookie."""
     return CookieJar(DefaultCookiePolicy(allowed_domains=[]))

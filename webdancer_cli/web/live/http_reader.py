@@ -13,7 +13,7 @@ from webdancer_cli.web.fetch.fetcher import FetchedDocument, Fetcher, may_pass
 from webdancer_cli.web.workers import visit_failure
 
 READ_ALL_THE_SAME = frozenset(["noindex", "mojibake"])
-"""What keeps a page out of a corpus, but does not stand between a reader and its text."""
+"""Reasons for which a page is left out of a corpus, but can be read all the same."""
 MOST_FRAMES = 8
 """Frames of one set that are read."""
 READABLE = "only HTML, plain text, Markdown, JSON and PDF can be read"
@@ -22,7 +22,7 @@ READABLE = "only HTML, plain text, Markdown, JSON and PDF can be read"
 class HttpReader:
     """Fetches and reads. What keeps a page from being read is a ToolError that names it, or an Outage of our machine.
 
-    A site that is down is no outage: the web is like that, and the policy has to live with it.
+    A site that is down is a ToolError, and no Outage: the policy is to learn that this happens.
     """
 
     name = "http"

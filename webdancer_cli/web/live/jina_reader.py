@@ -29,7 +29,7 @@ REMEDIES = {
 
 
 class _Data(msgspec.Struct):
-    """``warning`` is what the service has to say of the page, its status included."""
+    """``warning`` is the service's remark on the page, with the page's own HTTP status."""
 
     title: str | None = None
     warning: Any = None
@@ -83,7 +83,10 @@ class JinaReader:
         return page
 
     async def _guard(self, url: str) -> None:
-        """Names of an intranet are not sent to strangers. Raises Reject ``private_address`` or ``dns_failure``."""
+        """Refuse names of an intranet, which must not be sent to the service.
+
+        Raises Reject ``private_address`` or ``dns_failure``.
+        """
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
         proxy = self._proxies.of(url)
@@ -104,7 +107,7 @@ _STATUS = re.compile(r"\b(?:returned|status|error|http)\b\D{0,20}\b([45]\d\d)\b"
 
 
 def _judge(page: Page, warning: str) -> None:
-    """Raises Reject for what is no page: by the status that the service reports, or by what the gate makes of it.
+    """Raises Reject for what is no page: by the status that the service reports, or by the page filter.
 
     Other warnings are about how it was read, and harmless.
     """

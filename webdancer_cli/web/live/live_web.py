@@ -15,7 +15,7 @@ from webdancer_cli.web.search.backends import open_search
 class LiveWeb:
     """Implements ``Web``. To be closed in the event loop that used it.
 
-    ``allow_private`` is what the reader was told: it decides what can be read.
+    ``allow_private`` is the reader's setting: it decides which addresses can be read.
     """
 
     def __init__(self, search: Search, reader: Reader, *, allow_private: bool = False):

@@ -1,4 +1,4 @@
-"""The live web through a tape: what it found and read once, it finds and reads again in a replay."""
+"""The live web through a tape: searches and visits are recorded, and answered from the record in a replay."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -13,9 +13,9 @@ Value = TypeVar("Value")
 
 
 class RecordedWeb:
-    """Implements ``Web``. A no that lasts is on the tape like any answer; a failure that may pass never is.
+    """Implements ``Web``. A lasting failure (``ToolError.lasts``) is recorded like any answer, a transient one never.
 
-    What the tape lacks in a replay is an Outage: an observation of it would be a lie.
+    What is missing from the tape in a replay is an Outage: as an observation it would never have happened.
     """
 
     def __init__(self, web: LiveWeb, tape: Tape):
