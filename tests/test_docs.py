@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from webdancer_cli import cli
+from webdancer_cli.command_registry import app
+from webdancer_cli.commands import webdancer
 from webdancer_cli.options import config, settings
 from webdancer_cli.options.option_checks import option
 
@@ -49,12 +51,12 @@ def parses(words: list[str]) -> None:
 def examples() -> list[tuple[str, list[str]]]:
     in_documents = [(path.name, shell) for path in DOCUMENTS for shell in shell_blocks(path.read_text("utf-8"))]
     in_help = [(f"{name} --help", help_of(name)) for name in settings.COMMANDS]
-    texts = [*in_documents, *in_help, ("--help", cli.webdancer.__doc__ or "")]
+    texts = [*in_documents, *in_help, ("--help", webdancer.__doc__ or "")]
     return [(source, words) for source, text in texts for words in commands(text)]
 
 
 def help_of(command: str) -> str:
-    return next(info.help or "" for info in cli.app.registered_commands if info.name == command)
+    return next(info.help or "" for info in app.registered_commands if info.name == command)
 
 
 @pytest.fixture(autouse=True)

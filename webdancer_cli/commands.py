@@ -1,0 +1,355 @@
+"""The commands, one after the other: options in, one stage call, how it ended out.
+
+Imports stand inside the commands: ``--help`` must not wait for torch. Which model, and which web, takes which part of a
+run is decided in ``wiring``.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from webdancer_cli import __version__
+from webdancer_cli.command_registry import app, command
+from webdancer_cli.data import locks
+from webdancer_cli.errors import EXIT_OK, EXIT_USAGE
+from webdancer_cli.options import config
+from webdancer_cli.wiring import (
+    CommandRun,
+    judging_chat,
+    model_judge,
+    open_author,
+    open_chats,
+    open_checker,
+    open_critic,
+    open_judge,
+    open_other_judges,
+    open_policy,
+    open_rewriter,
+    open_summariser,
+    open_web,
+    report_failures,
+    run_stage,
+)
+
+if TYPE_CHECKING:
+    from webdancer_cli.grading.exact_match import Judge
+
+RL_JUDGE_CALLS = 64
+"""Answers judged at once in ``rl``."""
+
+
+@app.callback(invoke_without_command=True)
+def webdancer(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+) -> int:
+    """From web pages to a trained web-research agent: JSON lines in, JSON lines out.
+
+    \b
+    webdancer world --out world && python3 -m http.server -b 127.0.0.1 -d world/site 8000 &
+    webdancer crawlqa http://127.0.0.1:8000/ --allow-private --pages pages.jsonl |
+      webdancer e2hqa --web pages.jsonl |
+      webdancer sample --web pages.jsonl -n 3 |
+      webdancer filter > sft.jsonl
+    webdancer sft --data sft.jsonl --model nano --out checkpoints/sft
+    """
+    if version:
+        print(f"webdancer {__version__}")
+    elif context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        return EXIT_USAGE
+    return EXIT_OK
+
+
+@command
+def crawlqa(options: config.CrawlqaOptions, run: CommandRun) -> int:
+    """Crawl from root URLs and write questions with the pages that prove their answers.
+
+    \b
+    webdancer crawlqa https://docs.python.org/3/ --max-pages 200 --pages pages.jsonl > qa.jsonl
+    echo '{"url": "http://127.0.0.1:8000/"}' | webdancer crawlqa --allow-private > qa.jsonl
+    webdancer crawlqa http://127.0.0.1:8000/ --allow-private --types count,intersection | head -3
+    webdancer crawlqa https://docs.python.org/3/ --model qwen --base-url http://127.0.0.1:8000/v1 > qa.jsonl
+    webdancer crawlqa pages.jsonl --model qwen-0.5b --base-url http://127.0.0.1:8000/v1 --ask sentences > qa.jsonl
+    """
+    from webdancer_cli.stages import crawlqa as stage
+
+    with open_chats(options, options.jobs, run) as chat_pool:
+        author = open_author(options, chat_pool, run)
+        judge = open_checker(options, chat_pool) if options.closed_book or options.verify else None
+        if options.dry_run:
+            return run.plan(options, chat_pool)
+        with run.progress() as progress:
+            stats = run_stage(
+                stage.run(options, author, progress=progress, judge=judge, tape=chat_pool.tape), chat_pool
+            )
+    return run.end(stats, chat_pool)
+
+
+@command
+def e2hqa(options: config.E2hqaOptions, run: CommandRun) -> int:
+    """Make questions harder: an entity gives way to a description found through search; the answer stays.
+
+    \b
+    webdancer e2hqa --data qa.jsonl --web pages.jsonl --rounds 2 > harder.jsonl
+    webdancer e2hqa --data qa.jsonl --model qwen --base-url http://127.0.0.1:8000/v1 > harder.jsonl
+    echo '{"question": "Who wrote Emma?", "answer": "Jane Austen"}' | webdancer e2hqa --web pages.jsonl
+    """
+    from webdancer_cli.stages import e2hqa as stage
+
+    with open_chats(options, options.jobs, run) as chat_pool:
+        rewriter = open_rewriter(options, chat_pool, run)
+        if options.dry_run:
+            return run.plan(options, chat_pool)
+        with run.progress() as progress:
+            stats = run_stage(stage.run(options, rewriter, progress=progress), chat_pool)
+    return run.end(stats, chat_pool)
+
+
+@command
+def lint(options: config.LintOptions, run: CommandRun) -> int:
+    """Check questions, whoever wrote them: the good ones pass, the others get reasons, a report goes to stderr.
+
+    \b
+    webdancer lint --data qa.jsonl --rejects bad.jsonl > good.jsonl
+    webdancer lint --data qa.jsonl --against gaia.jsonl,webwalkerqa.jsonl --report report.json > good.jsonl
+    webdancer lint --data qa.jsonl --allow-boolean --out /dev/null
+    """
+    from webdancer_cli.stages import lint as stage
+
+    with run.progress() as progress:
+        stats = stage.run(options, progress=progress)
+    return run.end(stats)
+
+
+@command
+def sample(options: config.SampleOptions, run: CommandRun) -> int:
+    """Play ReAct episodes over questions, with search and visit over the pages of --web.
+
+    \b
+    webdancer sample --data qa.jsonl --web pages.jsonl -n 3 > trajectories.jsonl
+    webdancer sample --data qa.jsonl --model qwq --base-url http://127.0.0.1:8000/v1 --out t.jsonl --resume
+    webdancer sample --data qa.jsonl --model checkpoints/sft --prompts compact > trajectories.jsonl
+    webdancer sample --data qa.jsonl --web live --search searxng=http://127.0.0.1:8888 --model nano > t.jsonl
+    """
+    from webdancer_cli.stages import sample as stage
+
+    with open_chats(options, options.jobs, run) as chat_pool:
+        policy, web = open_policy(options, chat_pool, run), open_web(options, chat_pool.tape)
+        summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
+        if options.dry_run:
+            return run.plan(options, chat_pool)
+        with run.progress() as progress:
+            playing = stage.run(options, policy, progress=progress, web=web, summariser=summariser, judge=judge)
+            stats = run_stage(playing, policy, web, chat_pool)
+        report_failures(run, summariser, judge)
+    return run.end(stats, chat_pool)
+
+
+@command
+def filter_(options: config.FilterOptions, run: CommandRun) -> int:
+    """Keep the good trajectories: valid, correct, of quality; the funnel is shown on stderr.
+
+    \b
+    webdancer filter --data trajectories.jsonl --rejects rejects.jsonl > sft.jsonl
+    webdancer filter --data trajectories.jsonl --format webdancer --unused-qa rl.jsonl > sft.jsonl
+    webdancer filter --data trajectories.jsonl --stages validity,correctness,quality,model \\
+      --judge-model qwen --judge-base-url http://127.0.0.1:8000/v1 > sft.jsonl
+    """
+    from webdancer_cli.stages import filter as stage
+
+    with open_chats(options, options.jobs, run) as chat_pool:
+        judge, critic = open_judge(options, chat_pool), open_critic(options, chat_pool)
+        if options.dry_run:
+            return run.plan(options, chat_pool)
+        with run.progress() as progress:
+            stats = run_stage(stage.run(options, progress=progress, judge=judge, critic=critic), chat_pool)
+        report_failures(run, None, judge)
+    return run.end(stats, chat_pool)
+
+
+@command
+def sft(options: config.SftOptions, run: CommandRun) -> int:
+    """Fine-tune on kept trajectories; only what the policy wrote bears loss.
+
+    \b
+    webdancer sft --data sft.jsonl --model nano --out checkpoints/sft
+    webdancer sft --data sft.jsonl --model Qwen/Qwen2.5-7B --lora-rank 32 --out checkpoints/sft
+    webdancer sft --data sft.jsonl --model nano --show-masks 2
+    torchrun --nproc-per-node 2 -m webdancer_cli sft --data sft.jsonl --model nano --out checkpoints/sft
+    """
+    from webdancer_cli.stages import sft as stage
+
+    if options.show_masks:
+        text, stats = stage.masks(options, coloured=run.coloured)
+        run.show(text)
+        return run.end(stats)
+    if options.dry_run:
+        return run.tell_plan(stage.plan_memory(options))
+    with run.progress() as progress:
+        stats = stage.run(options, progress=progress, say=run.say)
+    return run.end(stats)
+
+
+@command
+def rl(options: config.RlOptions, run: CommandRun) -> int:
+    """Train with DAPO on questions; the policy plays its own episodes over the pages of --web.
+
+    \b
+    webdancer rl --data qa.jsonl --web pages.jsonl --model checkpoints/sft --out checkpoints/rl --minutes 10
+    torchrun --nproc-per-node 2 -m webdancer_cli rl --data qa.jsonl --model checkpoints/sft --out checkpoints/rl
+    """
+    from webdancer_cli.stages import rl as stage
+
+    with open_chats(options, RL_JUDGE_CALLS, run) as chat_pool:
+        web, judge = open_web(options, chat_pool.tape), open_judge(options, chat_pool)
+        if options.dry_run:
+            run.tell_plan(stage.plan_memory(options))
+            return run.plan(options, chat_pool)
+        with run.progress() as progress:
+            stats = stage.run(options, progress=progress, say=run.say, web=web, judge=judge)
+        report_failures(run, None, judge)
+    return run.end(stats, chat_pool)
+
+
+@command
+def eval_(options: config.EvalOptions, run: CommandRun) -> int:
+    """Play and grade: accuracy as k/n with its interval, by level; the scores are shown on stderr.
+
+    \b
+    webdancer eval --data questions.jsonl --web pages.jsonl --model checkpoints/rl > attempts.jsonl
+    webdancer eval --data questions.jsonl --web pages.jsonl --model checkpoints/rl --temperature 1 --runs 3 > a.jsonl
+    webdancer eval --data questions.jsonl --web pages.jsonl --model builtin > demonstrator.jsonl
+    webdancer eval --data questions.jsonl --model checkpoints/rl --agent none --report closed-book.json > a.jsonl
+    webdancer eval --grade-only --data predictions.json --gold questions.jsonl --report scores.json > graded.jsonl
+    """
+    from webdancer_cli.stages import eval as stage
+
+    with open_chats(options, options.jobs, run) as chat_pool:
+        policy = None if options.grade_only else open_policy(options, chat_pool, run)
+        web = None if options.grade_only else open_web(options, chat_pool.tape)
+        summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
+        others, recorded = open_other_judges(options, chat_pool), chat_pool.tape
+        if options.dry_run:
+            return run.plan(options, chat_pool)
+        with run.progress() as progress:
+            playing = stage.run(
+                options,
+                policy,
+                progress=progress,
+                web=web,
+                summariser=summariser,
+                judge=judge,
+                others=others,
+                tape=recorded,
+            )
+            stats = run_stage(playing, policy, web, chat_pool)
+        report_failures(run, summariser, judge)
+    return run.end(stats, chat_pool)
+
+
+@command
+def compare(options: config.CompareOptions, run: CommandRun) -> int:
+    """Compare two evaluations question by question: effect, interval, exact test, and how behaviour differs.
+
+    \b
+    webdancer compare sft.jsonl rl.jsonl > changed.jsonl
+    webdancer compare sft.jsonl rl.jsonl --report comparison.json --out /dev/null
+    """
+    from webdancer_cli.stages import compare as stage
+
+    return run.end(stage.run(options))
+
+
+@command
+def verify(options: config.VerifyOptions, run: CommandRun) -> int:
+    """Verify a run card: files, records and tape by their digests, verdicts anew, every number computed again.
+
+    \b
+    webdancer eval --data qa.jsonl --web pages.jsonl --model builtin --out attempts.jsonl --card card.json
+    webdancer verify card.json
+    """
+    from webdancer_cli.stages import verify as stage
+
+    judged = _judged_options(options.file)
+    if not judged:
+        return run.end(run_stage(stage.run(options)))
+    with open_chats(judged, judged.jobs, run) as chat_pool:
+        chat = judging_chat(judged, chat_pool)
+        assert chat is not None  # they name a judge
+        judges: dict[str, Judge] = {}
+
+        def judging(prompt: str) -> "Judge":
+            if prompt not in judges:
+                judges[prompt] = model_judge(judged, chat, prompt)
+            return judges[prompt]
+
+        return run.end(run_stage(stage.run(options, judging=judging), chat_pool))
+
+
+def _judged_options(path: str) -> "config.EvalOptions | None":
+    """The options of the run that a card is of, to ask its judge again: from its tape alone. None if there is none."""
+    from webdancer_cli.report import card
+
+    given = card.read(path)["options"] if path else {}
+    known = set(config.EvalOptions.__dataclass_fields__)
+    options = config.EvalOptions(**{name: value for name, value in given.items() if name in known})
+    if not (options.judge_model and options.tape and Path(options.tape).is_file()):
+        return None
+    options.tape_mode, options.max_cost, options.max_tokens = "replay", None, None
+    return options
+
+
+@command
+def world(options: config.WorldOptions, run: CommandRun) -> int:
+    """Write a fictional web as static HTML, with the facts behind it in facts.jsonl.
+
+    \b
+    webdancer world --pages 300 --seed 1 --out world && python3 -m http.server -b 127.0.0.1 -d world/site 8000
+    webdancer world --pages 300 --seed 2 --style plain --names eval --out unseen
+    """
+    from webdancer_cli.stages import world as stage
+
+    with run.progress() as progress:
+        stats = stage.run(options, progress=progress)
+    serve = f"python3 -m http.server -b 127.0.0.1 -d {options.out}/site 8000"
+    run.say(f"{stats.counts['pages']} pages; serve them with `{serve}`")
+    return EXIT_OK
+
+
+@command
+def tape(options: config.TapeOptions, run: CommandRun) -> int:
+    """List what a tape holds as JSON lines; merge other tapes into it and remove what is not wanted before.
+
+    \b
+    webdancer tape run.tape
+    webdancer tape run.tape --merge shard-1.tape,shard-2.tape > list.jsonl
+    webdancer tape run.tape --drop web --drop-label qwen --drop-older-days 30 > list.jsonl
+    """
+    from webdancer_cli.stages import tape as stage
+
+    run.say(stage.run(options).remark)
+    return EXIT_OK
+
+
+@command
+def view(options: config.ViewOptions, run: CommandRun) -> int:
+    """Look at records: one HTML file with everything in it (-o), or page by page in the terminal.
+
+    \b
+    webdancer view eval-base.jsonl eval-rl.jsonl rl/metrics.jsonl rl/rollouts.jsonl -o report.html
+    webdancer view sft=eval-1.jsonl rl=eval-2.jsonl qa.jsonl --title "Two models" -o report.html
+    webdancer view trajectories.jsonl
+    webdancer view rejects.jsonl --limit 3 | head -50
+    """
+    from webdancer_cli.stages import view as stage
+
+    if options.out is None:
+        return run.end(stage.run(options))
+    from webdancer_cli.report import html  # needs the extra that the terminal does not
+
+    with locks.hold_outputs([options.out]), run.progress() as progress:
+        stats = stage.run(options, progress=progress, to_file=html.write_html)
+    return run.end(stats)
