@@ -214,7 +214,7 @@ LONG_FILES = {
     "web/fetch/fetcher.py",
 }
 """Files that are still longer: to be split, and none to be added."""
-LOOPS = {"train_sft", "train_rl"}
+LOOPS = {"take_steps", "train_rl"}
 """The two training loops, which are read from top to bottom."""
 
 

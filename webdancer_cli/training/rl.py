@@ -22,7 +22,7 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -104,7 +104,7 @@ def train_rl(
     log = Log(setup.out, state.step) if world.is_main else None
     stopped = ""
     metrics: Metrics = {}
-    with asyncio.Runner() as runner, closing(collector, runner):
+    with closing(run.saver), asyncio.Runner() as runner, rollouts_closed(collector, runner):
         while state.step < options.steps and not out_of_time(options, state.seconds, world) and not stopped:
             started = time.perf_counter()
             state.step += 1
@@ -139,7 +139,7 @@ def train_rl(
 
 
 @contextmanager
-def closing(collector: RolloutCollector, runner: asyncio.Runner) -> Iterator[None]:
+def rollouts_closed(collector: RolloutCollector, runner: asyncio.Runner) -> Iterator[None]:
     """Close the arena in the event loop in which its episodes were played."""
     try:
         yield

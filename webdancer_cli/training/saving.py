@@ -8,7 +8,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,11 @@ class RunSaver:
             shutil.copytree(self._best, self._partial)
         checkpoint.move_in(self._partial, self._out)
         shutil.rmtree(self._best, ignore_errors=True)
+
+    def close(self) -> None:
+        """Wait for what is still written in the background, whatever became of the run: nobody else may write there."""
+        if self._writing:
+            wait([self._writing])
 
     def _begin(self) -> None:
         shutil.rmtree(self._partial, ignore_errors=True)

@@ -9,6 +9,7 @@ for any number of ranks and any split.
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -21,7 +22,7 @@ from webdancer_cli.training.batches import Batch, Example, pad, plan, shuffled
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.measures import GradientWatch, flops, mfu, peak_memory_gb
 from webdancer_cli.training.optimizer import COSINE_FLOOR, lr_factor, optimizer_step
-from webdancer_cli.training.run import begin
+from webdancer_cli.training.run import TrainingRun, begin
 from webdancer_cli.training.run_log import METRICS, open_log
 from webdancer_cli.training.setup import TrainingSetup
 from webdancer_cli.training.tracking import Tracked
@@ -48,9 +49,22 @@ def train_sft(
     held_out: Sequence[Example] = (),
 ) -> None:
     """Train on ``examples``; into ``setup.out`` go ``metrics.jsonl`` line by line, and checkpoints with ``about``."""
+    run = begin(options, setup, about)
+    with closing(run.saver):
+        take_steps(run, options, examples, setup, about, held_out)
+
+
+def take_steps(
+    run: TrainingRun,
+    options: SftOptions,
+    examples: Sequence[Example],
+    setup: TrainingSetup,
+    about: dict[str, Any],
+    held_out: Sequence[Example],
+) -> None:
+    """The loop: from where the run was to its last step."""
     world = setup.world
     tracked = Tracked(options.track if world.is_main else "none", setup.out, about, setup.say)
-    run = begin(options, setup, about)
     state, scorer = run.state, run.trainable.scorer
     steps = total_steps(options, len(examples))
     batch_size = min(options.batch_size, len(examples))
