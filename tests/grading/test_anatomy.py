@@ -97,7 +97,7 @@ class Faulty:
     """Plays a script as a policy and as its session."""
 
     name = "faulty"
-    room = math.inf
+    remaining_tokens = math.inf
 
     def __init__(self, fault: Callable[[QA], Script]):
         self._fault = fault

@@ -55,6 +55,11 @@ async def test_the_least_busy_endpoint_is_next_and_the_ceiling_is_for_all() -> N
     await asyncio.wait_for(fifth, 1)
 
 
+async def test_turns_one_after_the_other_go_round() -> None:
+    pool = EndpointPool(URLS, jobs=4)
+    assert [(await ports(pool, 1))[0] for _ in range(4)] == [1, 2, 1, 2]
+
+
 async def test_a_turn_that_is_given_up_while_waiting_is_not_lost() -> None:
     pool = EndpointPool(URLS[:1], 1)
     first = pool.turn()

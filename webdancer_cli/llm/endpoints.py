@@ -41,6 +41,7 @@ class Endpoint:
         self.url = url
         self.limit = float(ceiling)
         self.under_way = 0
+        self.last_turn_at = float("-inf")
         self.idle: list[httpx.AsyncClient] = []
         self._takes: dict[str, AcceptedParameters] = {}
         self._ceiling = float(ceiling)
@@ -120,6 +121,7 @@ class EndpointPool:
                 self._wake()  # the turn may have been ours already
                 raise
         endpoint.under_way += 1
+        endpoint.last_turn_at = time.monotonic()
         self._room -= 1
         if self._room and self._waiting:
             self._wake()  # a limit that rose has room for one more
@@ -138,4 +140,9 @@ class EndpointPool:
         now = time.monotonic()
         awake = [endpoint for endpoint in self.all if endpoint.is_awake(now)]
         free = [endpoint for endpoint in awake or self.all if endpoint.has_room]
-        return min(free, key=lambda endpoint: endpoint.under_way / endpoint.limit, default=None)
+        return min(free, key=_busyness, default=None)
+
+
+def _busyness(endpoint: Endpoint) -> tuple[float, float]:
+    """Of equally busy ones the one whose last turn is longest ago comes first: quick calls are shared, too."""
+    return endpoint.under_way / endpoint.limit, endpoint.last_turn_at

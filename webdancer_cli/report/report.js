@@ -208,7 +208,7 @@ function turnView(step, entry) {
     step.call && callView(step.call),
     step.answer !== null && h(`div.final.${entry.verdict || "none"}`, {}, h("span.label", {}, "answer"),
       h("div.text", {}, step.answer || "(empty)")),
-    step.repairs?.length && h("div.repairs", {}, step.repairs.map((repair) => chip(spaced(repair), "warn")),
+    step.repairs?.length > 0 && h("div.repairs", {}, step.repairs.map((repair) => chip(spaced(repair), "warn")),
       folded("as written", h("pre", {}, step.text))),
   ];
 }
@@ -898,15 +898,15 @@ const LINE_WORDS = {trajectory: "trajectories", attempt: "graded runs", question
 
 function overview() {
   const cards = [
-    EVALUATIONS.length && h("a.card.half", {href: "#evaluations"}, h("h3", {}, "Accuracy"), EVALUATIONS.map((evaluation, number) =>
+    EVALUATIONS.length > 0 && h("a.card.half", {href: "#evaluations"}, h("h3", {}, "Accuracy"), EVALUATIONS.map((evaluation, number) =>
       h("div.line", {}, h("span.name", {}, evaluation.name), bar(evaluation.overall, number), h("span.number.strong", {}, percent(evaluation.overall.share))))),
-    RUNS.length && h("a.card.half", {href: "#training"}, h("h3", {}, "Training"), RUNS.map(sparkline)),
-    EPISODES.length && h("a.card", {href: "#episodes"}, h("h3", {}, "Episodes"), h("p.big", {}, EPISODES.length.toLocaleString("en")), outcomes()),
-    GROUPS.length && h("a.card", {href: "#side by side"}, h("h3", {}, "Side by side"), h("p.big", {}, GROUPS.length.toLocaleString("en")),
+    RUNS.length > 0 && h("a.card.half", {href: "#training"}, h("h3", {}, "Training"), RUNS.map(sparkline)),
+    EPISODES.length > 0 && h("a.card", {href: "#episodes"}, h("h3", {}, "Episodes"), h("p.big", {}, EPISODES.length.toLocaleString("en")), outcomes()),
+    GROUPS.length > 0 && h("a.card", {href: "#side by side"}, h("h3", {}, "Side by side"), h("p.big", {}, GROUPS.length.toLocaleString("en")),
       h("p.quiet", {}, `questions played more than once; ${GROUPS.filter(({outcome}) => outcome === "some right").length.toLocaleString("en")} with right and wrong episodes`)),
-    QUESTIONS.length && h("a.card", {href: "#questions"}, h("h3", {}, "Questions"), h("p.big", {}, QUESTIONS.length.toLocaleString("en")),
+    QUESTIONS.length > 0 && h("a.card", {href: "#questions"}, h("h3", {}, "Questions"), h("p.big", {}, QUESTIONS.length.toLocaleString("en")),
       h("p.quiet", {}, `${QUESTIONS.filter(({rewrites}) => rewrites).length.toLocaleString("en")} made harder`)),
-    PAGES.length && h("a.card", {href: "#pages"}, h("h3", {}, "Pages"), h("p.big", {}, PAGES.length.toLocaleString("en"))),
+    PAGES.length > 0 && h("a.card", {href: "#pages"}, h("h3", {}, "Pages"), h("p.big", {}, PAGES.length.toLocaleString("en"))),
   ];
   const files = DATA.sources.map(({name, lines}) => h("tr", {}, h("th", {scope: "row"}, name),
     h("td", {}, Object.entries(lines).map(([kind, count]) => `${count.toLocaleString("en")} ${LINE_WORDS[kind]}`).join(", ") || "empty")));
