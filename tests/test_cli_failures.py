@@ -167,8 +167,13 @@ def test_a_cost_limit_needs_a_price(webdancer: Webdancer) -> None:
 
 
 def test_two_endpoints_share_the_calls_and_a_dead_one_costs_nothing(webdancer: Webdancer, tmp_path: Path) -> None:
+    def takes_its_time(prompt: str) -> str:
+        """Longer than opening a connection may take: a call that is stuck there makes an endpoint the busier one."""
+        time.sleep(0.1)
+        return player(prompt)
+
     dead = "http://127.0.0.1:9/v1"
-    with endpoint() as (one, did_one), endpoint() as (two, did_two):
+    with endpoint(say=takes_its_time) as (one, did_one), endpoint(say=takes_its_time) as (two, did_two):
         done = webdancer(*sample(one, "--base-url", two, "--base-url", dead, "-j", "4"))
     assert done.returncode == 0, done.stderr
     assert len(lines(tmp_path / "out.jsonl")) == QUESTIONS
