@@ -16,7 +16,8 @@ TESTS = Path(__file__).parent
 FLOORS = (
     ("errors", "text"),
     ("options", "services"),
-    ("data",),
+    ("data", "config"),
+    ("records",),
     ("tape", "user_functions", "prompts", "transcript", "terminal", "world"),
     ("llm",),
     ("web",),

@@ -26,6 +26,10 @@ class SamplingParams:
     """Draws depend on this alone, not on what else is in the batch (up to floating-point noise in the model)."""
 
 
+Sampling = SamplingParams
+"""Its name up to 0.1; goes with 0.3."""
+
+
 @dataclass(frozen=True)
 class SampledTokens:
     """What was drawn: ``ids`` include the stop id, if there was one; ``logprobs`` has the same length.
