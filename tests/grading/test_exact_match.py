@@ -4,7 +4,7 @@ import runpy
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from webdancer_cli.data.records import QA
@@ -120,6 +120,7 @@ def test_the_gold_answer_is_correct_and_no_answer_is_wrong(gold: str) -> None:
 
 
 @given(st.text().filter(str.strip))
+@example("\xad")  # a soft hyphen, which is nothing to see
 def test_a_normalised_answer_is_never_empty(text: str) -> None:
     assert normalise_answer(text)
 

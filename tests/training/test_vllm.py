@@ -76,7 +76,7 @@ def test_a_judge_gives_a_verdict_or_none(run_cli: RunCli, endpoint: str, colours
     done = run_cli("filter", "--data", played, *judging, "--stages", stages, "--rejects", rejects, codes=(0, 1))
     (line,) = [json.loads(line) for line in (done.stdout + rejects.read_text()).splitlines()]
     verdict = line.get("record", line)["verdict"]
-    assert verdict["method"].startswith("model:tuned default:")
+    assert verdict["method"].startswith("model:tuned judge default:")
     assert (
         line.get("reason", "kept")
         == {"correct": "kept", "wrong": "wrong_answer", "unjudged": "unjudged"}[verdict["outcome"]]

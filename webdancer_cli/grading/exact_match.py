@@ -71,15 +71,16 @@ def is_placeholder(gold: str) -> bool:
 def normalise_answer(text: str) -> str:
     """The text as it is compared: without markup, case, punctuation and articles, numbers as digits.
 
-    Never empty for text that is not blank: where nothing but punctuation or articles is left, they count.
+    Never empty for text that is not blank: where nothing but punctuation, articles or invisible characters is left,
+    they count.
     """
-    text = plain_text(text).strip()
+    given, text = text, plain_text(text).strip()
     if _DIGIT.search(text):
         text = numbers.evaluate_fractions(numbers.remove_group_separators(_attach_signs(text)))
     text = quantities.canonical_quantities(text)
     folded = unicodedata.normalize("NFKC", text.casefold())
     words = _spell_minus_as_sign(numbers.words_to_digits(_words(folded)))
-    return numbers.drop_zero_decimals(" ".join(_without_articles(words))) or " ".join(folded.split())
+    return numbers.drop_zero_decimals(" ".join(_without_articles(words))) or " ".join((folded or given).split())
 
 
 _DIGIT = re.compile(r"\d")

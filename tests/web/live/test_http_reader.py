@@ -147,7 +147,7 @@ async def test_what_is_odd_and_readable_is_read(serve, answer, kind: str, body: 
 
 async def test_a_heavy_page_holds_up_no_other(serve) -> None:
     site = await serve({"/heavy": HEAVY, **{f"/{n}": ARTICLE.format(PROSE) for n in range(12)}})
-    reader = HttpReader(allow_private=True, timeout_seconds=2.0)
+    reader = HttpReader(allow_private=True, timeout_seconds=8.0)
     heavy = [asyncio.create_task(reader.read(f"{site.url}/heavy")) for _ in range(4)]
     await asyncio.sleep(0.2)
     pages = await asyncio.gather(*(reader.read(f"{site.url}/{n}") for n in range(12)))
