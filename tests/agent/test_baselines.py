@@ -1,6 +1,8 @@
 """The baselines: one call without a web, or with the pages of one search; graded as the agent's episodes are."""
 
 import math
+import os
+import threading
 
 import msgspec
 import pytest
@@ -12,8 +14,11 @@ from webdancer_cli.data.records import QA, Message, Page, Trajectory, trajectory
 from webdancer_cli.errors import ModelError, Outage, ToolError
 from webdancer_cli.prompts import load
 from webdancer_cli.web.corpus import Corpus
+from webdancer_cli.web.page_passages import INLINE_CHARS
 from webdancer_cli.web.protocols import Hit
 
+KEEPER = "keeper of a worker"
+"""The thread that looks after a worker process."""
 QUESTION = QA(question="Who is the mayor of Velmora?", answer="Dolvek")
 ANSWER = "<think>\nI know.\n</think>\n<answer>\nDolvek\n</answer>"
 SEARCH = '<think>\nHm.\n</think>\n<tool_call>\n{"name": "search", "arguments": {"query": ["x"]}}\n</tool_call>'
@@ -135,3 +140,28 @@ async def test_the_agents_tell_themselves_apart_by_their_prompts(tools: Tools) -
     assert len(names) == 3 and prompts_id("react", prompts) == prompts.id
     episode = await played("none", Speaker(ANSWER), tools, rollout=2)
     assert episode.id == trajectory_id(QUESTION.id, 2, "speaker", prompts_id("none", prompts))
+
+
+class Long:
+    """A web of pages that are too long to be picked from in this process."""
+
+    name = "long"
+
+    async def search(self, query: str, results: int) -> list[Hit]:
+        return [Hit("Velmora", "http://127.0.0.1/velmora")]
+
+    async def read(self, url: str) -> Page:
+        text = "Dolvek is the mayor of Velmora. " * (INLINE_CHARS // 30)
+        return Page(url=url, title="Velmora", text=text)
+
+
+async def test_all_questions_share_the_processes_that_read_long_pages() -> None:
+    """A pool for each question would never end: an evaluation has thousands."""
+    tools = Tools(Long(), load("default"))
+    before = {thread for thread in threading.enumerate() if thread.name == KEEPER}
+    cores = os.cpu_count() or 1
+    for _ in range(cores + 2):
+        episode = await played("rag", Speaker(ANSWER), tools)
+        assert episode.tools == {"search": 1, "visit": 1}
+    started = [thread for thread in threading.enumerate() if thread.name == KEEPER and thread not in before]
+    assert 1 <= len(started) <= cores

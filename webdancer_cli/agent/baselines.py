@@ -20,9 +20,7 @@ from webdancer_cli.errors import Outage, ToolError
 from webdancer_cli.prompts import PromptSet, fill
 from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.web.deadline import within
-from webdancer_cli.web.page_passages import passages_of_page
 from webdancer_cli.web.protocols import Hit
-from webdancer_cli.web.workers import Workers
 
 Kind = Literal["none", "rag"]
 PROMPTS: dict[str, str] = {"none": "answer_closed_book.md", "rag": "answer_from_pages.md"}
@@ -54,7 +52,6 @@ class Baseline:
         self._tools = tools
         self._prompts = prompts
         self._limits = msgspec.structs.replace(limits, max_calls=1)
-        self._workers = Workers()
 
     async def play(self, qa: QA, rollout: int = 0, *, timings: bool = False) -> Trajectory:
         """Raises Outage when the search or a page that it lists cannot be had for now."""
@@ -97,6 +94,6 @@ class Baseline:
         try:
             async with within(self._limits.tool_seconds):
                 page = await self._tools.web.read(hit.url)
-                return await passages_of_page(page, question, self._tools.caps.page_chars, self._workers)
+                return await self._tools.passages(page, question)
         except (ToolError, TimeoutError):
             return ""

@@ -113,6 +113,10 @@ class Tools:
 
         return await self._batch(answer, _asked(call))
 
+    async def passages(self, page: Page, goal: str) -> str:
+        """What a page says about a goal, as much as is shown of one page. Raises ToolError and Outage."""
+        return await passages_of_page(page, goal, self.caps.page_chars, self._workers)
+
     async def _in_time(self, answer: Awaitable[Answer], seconds: float) -> Answer:
         try:
             async with within(seconds):
@@ -156,7 +160,7 @@ class Tools:
             raise ToolError(f"{url}: the page holds no text")
         note = await self._summariser.note(page, goal) if self._summariser else None
         shown = msgspec.structs.replace(page, text=note.evidence) if note else page
-        evidence = await passages_of_page(shown, goal, self.caps.page_chars, self._workers)
+        evidence = await self.passages(shown, goal)
         summary = note.summary if note else page_lead(page)
         return fill(self._settings.visit.page, url=url, goal=goal, evidence=evidence, summary=summary)
 
