@@ -140,6 +140,13 @@ def test_the_same_file_twice_differs_in_nothing(tmp_path: Path) -> None:
     assert found.interval[0] < 0 < found.interval[1] and changed(tmp_path) == []
 
 
+def test_a_file_may_be_compared_with_itself(tmp_path: Path) -> None:
+    path = str(tmp_path / "a")
+    jsonl.write_records(path, side("+-"))
+    found = stage.run(config.CompareOptions(files=[path, path], out=str(tmp_path / "changed"))).report
+    assert (found.questions, found.difference) == (2, 0)
+
+
 def test_nothing_of_an_encrypted_set_is_told_in_the_clear(tmp_path: Path) -> None:
     marks = sealed.Seal("a canary", "sha256").mark()
     run(tmp_path, side("+-", extra=dict(marks)), side("-+", extra=dict(marks)), report=str(tmp_path / "report.json"))

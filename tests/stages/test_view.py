@@ -101,3 +101,10 @@ def test_the_command_writes_the_report_and_says_where(webdancer: Webdancer, tmp_
     assert (done.returncode, done.stdout) == (0, "")
     assert "report.html: " in done.stderr
     assert index(tmp_path / "report.html")["title"] == "Mine"
+
+
+def test_a_file_may_stand_in_a_report_twice_and_keeps_its_equals_signs(tmp_path: Path) -> None:
+    path = tmp_path / "a=report.html"
+    written(path, question())
+    options = config.ViewOptions(files=[str(path), f"again={path}"], out=str(tmp_path / "report.html"))
+    assert view.run(options, to_file=html.write_html).counts["shown"] == 2

@@ -197,7 +197,8 @@ class CompareOptions(Options):
         yield from super().contradictions()
         if self.files.count("-") > 1:
             yield "compare: stdin can be one of the two files only"
-        yield from same_file(*self.files, *self.outputs())
+        for path in self.files:  # one and the same may be compared with itself
+            yield from same_file(path, *self.outputs())
 
 
 @dataclass(kw_only=True)
@@ -711,7 +712,3 @@ class ViewOptions(RevealOptions):
     """What the report is called."""
     limit: PositiveInt | None = None
     """Show the first so many lines of each file only."""
-
-    def contradictions(self) -> Iterator[str]:
-        yield from super().contradictions()
-        yield from same_file(*(name.rpartition("=")[2] for name in self.files), self.out)

@@ -8,6 +8,7 @@ from webdancer_cli.data.pipeline import Progress, RunStats
 from webdancer_cli.data.records import Rejected, WrongShape
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
+from webdancer_cli.options.option_checks import same_file
 from webdancer_cli.report import terminal
 from webdancer_cli.report.model import Report, ReportBuilder
 
@@ -30,6 +31,8 @@ def _write(
     Raises UsageError for files that are not there, and where no line is anything that could be shown.
     """
     names, paths = _named(options)
+    for said in (said for path in paths for said in same_file(path, options.out)):
+        raise UsageError(said)
     stats = RunStats()
     builder = ReportBuilder(options.title, names, reveal=options.reveal)
     for source, line in _lines(paths, options.limit, stats):
