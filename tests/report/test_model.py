@@ -11,7 +11,7 @@ from report_records import QUOTE, attempt, question, trajectory
 
 from webdancer_cli.data.records import WrongShape
 from webdancer_cli.data.sealed import CANARY, KEYS, SEALED, Seal
-from webdancer_cli.report.evaluations import mcnemar
+from webdancer_cli.grading.statistics import mcnemar_exact
 from webdancer_cli.report.model import Report, ReportBuilder
 
 
@@ -107,10 +107,10 @@ def test_two_evaluations_are_compared_on_the_questions_that_both_have() -> None:
 
 
 def test_mcnemar_is_the_exact_two_sided_sign_test() -> None:
-    assert mcnemar(0, 0) == 1.0
-    assert mcnemar(3, 3) == 1.0
-    assert mcnemar(5, 0) == 2 / 32
-    assert mcnemar(8, 2) == 2 * (1 + 10 + 45) / 1024
+    assert mcnemar_exact(0, 0) == 1.0
+    assert mcnemar_exact(3, 3) == 1.0
+    assert mcnemar_exact(5, 0) == 2 / 32
+    assert mcnemar_exact(8, 2) == 2 * (1 + 10 + 45) / 1024
 
 
 def test_curves_have_a_value_for_each_step_and_nested_counts_are_curves_of_their_own() -> None:

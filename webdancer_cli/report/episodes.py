@@ -5,7 +5,18 @@ from typing import Any
 
 import msgspec
 
-from webdancer_cli.data.records import Attempt, Message, ModelCall, Rejected, Rewrite, Trajectory, Usage
+from webdancer_cli.data.records import (
+    Anatomy,
+    Attempt,
+    Evidence,
+    Message,
+    ModelCall,
+    Opinion,
+    Rejected,
+    Rewrite,
+    Trajectory,
+    Usage,
+)
 from webdancer_cli.report.chunks import Address, Text
 from webdancer_cli.transcript.grammar import parse_turn, response_text
 
@@ -54,11 +65,11 @@ class Thread(msgspec.Struct, omit_defaults=True, kw_only=True):
     method: str = ""
     detail: str = ""
     aliases: list[str] = []
-    evidence: list[Any] = []
+    evidence: list[Evidence] = []
     chain: list[Rewrite] = []
     repairs: list[str] = []
-    opinions: list[Any] = []
-    anatomy: Any = None
+    opinions: list[Opinion] = []
+    anatomy: Anatomy | None = None
     facts: list[tuple[str, str]] = []
 
 
@@ -79,20 +90,19 @@ def of_trajectory(trajectory: Trajectory, source: int, keep: Keep) -> tuple[Epis
         run=trajectory.rollout,
         calls=sum(trajectory.tools.values()),
         repairs=len(trajectory.repairs),
-        failure=_failure(trajectory.extra.get("anatomy")),
+        failure="",
         reason="",
     )
     thread = _thread(trajectory, keep)
-    thread.aliases, thread.evidence, thread.chain = qa.aliases, list(qa.evidence), qa.chain
-    thread.repairs, thread.opinions = trajectory.repairs, list(trajectory.opinions)
+    thread.aliases, thread.evidence, thread.chain = qa.aliases, qa.evidence, qa.chain
+    thread.repairs, thread.opinions = trajectory.repairs, trajectory.opinions
     return entry, thread
 
 
 def of_attempt(attempt: Attempt, source: int, keep: Keep) -> tuple[EpisodeEntry, Thread]:
     thread = _thread(attempt, keep)
     thread.repairs = [repair for step in thread.steps for repair in step.repairs]
-    thread.evidence = _told(attempt, "evidence") or []
-    thread.aliases = _told(attempt, "aliases") or []
+    thread.evidence, thread.aliases, thread.anatomy = attempt.evidence, attempt.aliases, attempt.anatomy
     entry = EpisodeEntry(
         id=attempt.id,
         source=source,
@@ -108,7 +118,7 @@ def of_attempt(attempt: Attempt, source: int, keep: Keep) -> tuple[EpisodeEntry,
         run=attempt.run,
         calls=sum(attempt.tools.values()),
         repairs=len(thread.repairs),
-        failure=_failure(_told(attempt, "anatomy")),
+        failure=(attempt.anatomy and attempt.anatomy.failure) or "",
         reason="",
     )
     return entry, thread
@@ -121,23 +131,12 @@ def reject(entry: EpisodeEntry, thread: Thread, rejected: Rejected) -> None:
     thread.facts[:0] = [(name, text) for name, text in said if text]
 
 
-def _told(record: Trajectory | Attempt, name: str) -> Any:
-    """A field as JSON values, whether the record knows it or carries it along."""
-    value = getattr(record, name, None) or record.extra.get(name)
-    return msgspec.to_builtins(value)
-
-
-def _failure(anatomy: Any) -> str:
-    return str(anatomy.get("failure") or "") if isinstance(anatomy, dict) else ""
-
-
 def _thread(record: Trajectory | Attempt, keep: Keep) -> Thread:
     verdict = record.verdict
     return Thread(
         steps=_steps(record.messages, record.calls, keep),
         method=verdict.method if verdict else "",
         detail=verdict.detail if verdict else "",
-        anatomy=_told(record, "anatomy"),
         facts=_facts(record),
     )
 

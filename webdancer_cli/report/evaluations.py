@@ -9,6 +9,7 @@ import msgspec
 
 from webdancer_cli.data.records import Attempt
 from webdancer_cli.grading.scores import Scoreboard, ScoreRow
+from webdancer_cli.grading.statistics import mcnemar_exact
 
 
 class Bar(msgspec.Struct, kw_only=True):
@@ -73,7 +74,7 @@ class EvaluationTotals:
 
     def view(self, name: str, source: int, model: str) -> EvaluationView:
         scores = self._board.scores()
-        groups = {"level": scores.by_level, "type": scores.by_type, **getattr(scores, "groups", {})}
+        groups = {"level": scores.by_level, "type": scores.by_type, **scores.groups}
         return EvaluationView(
             name=name,
             source=source,
@@ -123,12 +124,5 @@ def _pair(first: int, second: int, evaluations: Sequence[EvaluationView]) -> Pai
         gained=gained,
         lost=lost,
         difference=total / len(both) if both else 0.0,
-        p=mcnemar(len(gained), len(lost)),
+        p=mcnemar_exact(len(gained), len(lost)),
     )
-
-
-def mcnemar(gained: int, lost: int) -> float:
-    """Two-sided exact McNemar test (a sign test over the questions that changed); 1 where none did."""
-    changed = gained + lost
-    tail = sum(math.comb(changed, k) for k in range(min(gained, lost) + 1))
-    return min(1.0, 2 * tail / 2**changed)

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from io import StringIO
 from typing import IO, Any
 
-import msgspec
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
@@ -152,7 +151,7 @@ def _trajectory(record: Trajectory) -> Lines:
 def _attempt(record: Attempt) -> Lines:
     yield _line(record.question, "bold")
     yield from _result(record, record.gold)
-    yield from _evidence(msgspec.convert(getattr(record, "evidence", []), list[Evidence]))
+    yield from _evidence(record.evidence)
     yield from _messages(record.messages)
 
 
