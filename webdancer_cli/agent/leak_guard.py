@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from webdancer_cli.data.records import QA, Message, Page
 from webdancer_cli.data.sealed import CANARY
 from webdancer_cli.errors import ToolError
-from webdancer_cli.text.words import raw_words
+from webdancer_cli.text.words import padded_words
 from webdancer_cli.transcript.grammar import response_text
 from webdancer_cli.web.protocols import Hit, Web
 
@@ -37,7 +37,7 @@ class LeakGuard:
         self.name = web.name
         self.kept_back: list[str] = []
         self._web = web
-        self._question = _phrase(qa.question)
+        self._question = padded_words(qa.question)
         self._is_telling = len(self._question.split()) >= TELLING_WORDS
         self._canaries = canaries_of(qa)
 
@@ -59,7 +59,7 @@ class LeakGuard:
         leaks = (
             is_data_set(url)
             or holds_canary(text, self._canaries)
-            or (self._is_telling and self._question in _phrase(text))
+            or (self._is_telling and self._question in padded_words(text))
         )
         if leaks and url not in self.kept_back:
             self.kept_back.append(url)
@@ -87,7 +87,3 @@ def saw_canary(messages: Iterable[Message], canaries: Iterable[str]) -> bool:
     shown = (response_text(message.content) for message in messages if message.role == "user")
     known = list(canaries)
     return any(text is not None and holds_canary(text, known) for text in shown)
-
-
-def _phrase(text: str) -> str:
-    return f" {' '.join(raw_words(text))} "

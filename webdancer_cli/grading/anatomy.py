@@ -16,7 +16,7 @@ from typing import Any
 
 from webdancer_cli.data.records import Anatomy, Ending, Evidence, Failure, Message, SearchCall
 from webdancer_cli.grading.exact_match import is_placeholder
-from webdancer_cli.text.words import raw_words, sentences
+from webdancer_cli.text.words import padded_words, sentences
 from webdancer_cli.transcript.grammar import ToolCall, parse_turn, response_text
 from webdancer_cli.web.urls import page_key
 
@@ -40,8 +40,8 @@ _QUERIES = ("query", "queries", "q")
 
 @dataclass
 class Step:
-    """A turn of the policy, and what it was shown after it. ``said`` is all that it wrote; texts are as ``_words`` has
-    them, but for the ``raw`` observation."""
+    """A turn of the policy, and what it was shown after it. ``said`` is all that it wrote; texts are as
+    ``padded_words`` has them, but for the ``raw`` observation."""
 
     said: str
     call: ToolCall | None
@@ -95,7 +95,7 @@ def dissect(
     passages = [_passage(part, answers) for part in evidence]
     for at, step in enumerate(steps):
         _follow(passages, at, step, answers)
-    failure = BY_ENDING.get(ending) or _failure(steps, passages, answers, _words(question)) if is_wrong else None
+    failure = BY_ENDING.get(ending) or _failure(steps, passages, answers, padded_words(question)) if is_wrong else None
     return Anatomy(
         basis="evidence" if passages else "answer",
         failure=failure,
@@ -119,11 +119,11 @@ def _steps(messages: Sequence[Message]) -> Iterator[Step]:
                 yield step
             turn = parse_turn(message.content)
             opened = frozenset(_addresses(turn.call.arguments)) if turn.call else frozenset()
-            step = Step(_words(message.content), turn.call, _words(turn.answer or ""), opened=opened)
+            step = Step(padded_words(message.content), turn.call, padded_words(turn.answer or ""), opened=opened)
         elif message.role == "user" and step and step.call:
             text = response_text(message.content)
             step.raw = message.content if text is None else text
-            step.shown = _words(step.raw)
+            step.shown = padded_words(step.raw)
     if step:
         yield step
 
@@ -131,7 +131,7 @@ def _steps(messages: Sequence[Message]) -> Iterator[Step]:
 def _retrieval(first: Sequence[Message]) -> Iterator[Step]:
     for message in first:
         listed = frozenset(page for _, page in _listing(message.content))
-        yield Step("", ToolCall("search", {}), "", _words(message.content), message.content, listed)
+        yield Step("", ToolCall("search", {}), "", padded_words(message.content), message.content, listed)
 
 
 def _addresses(value: Any) -> Iterator[str]:
@@ -161,7 +161,7 @@ def _search(step: Step, pages: set[str]) -> SearchCall:
 
 def _passage(evidence: Evidence, answers: Sequence[str]) -> Passage:
     """A quote is shown as a whole, or in its sentences: those with the answer, or if none has it all of them."""
-    parts = [_words(sentence) for sentence in sentences(evidence.quote)] or [""]
+    parts = [padded_words(sentence) for sentence in sentences(evidence.quote)] or [""]
     telling = [part for part in parts if any(answer in part for answer in answers)]
     return Passage(page_key(evidence.url), telling or parts, is_whole=not telling)
 
@@ -234,11 +234,6 @@ def _runs(quote: str) -> Iterator[str]:
 
 def _telling(gold: str) -> str:
     """A gold answer as words to look for; "" for one that stands in any text."""
-    words = _words(gold)
+    words = padded_words(gold)
     bare = words.strip()
     return "" if is_placeholder(gold) or bare in NO_TELLING or not bare or (bare.isdigit() and len(bare) < 2) else words
-
-
-def _words(text: str) -> str:
-    """The folded words of a text with a space on either side of each, so that "in" finds whole words in a row."""
-    return f" {' '.join(raw_words(text))} "

@@ -34,6 +34,11 @@ def raw_words(text: str) -> list[str]:
     return _WORD.findall(unaccented(text))
 
 
+def padded_words(text: str) -> str:
+    """The raw words of a text with a space on either side of each, so that "in" finds whole words in a row."""
+    return f" {' '.join(raw_words(text))} "
+
+
 def stem(word: str) -> str:
     """A raw word without possessive, apostrophes and plural ending (the S-stemmer of Harman, 1991)."""
     if not word.isalnum():
