@@ -28,7 +28,8 @@ class Benchmark:
     """A set, told by the ``columns`` that its questions have beside question and answer; without any, by name alone.
 
     ``files`` names a column that holds a picture or a file: a question with one cannot be played with text alone.
-    ``gold_pages`` names the column of the pages that prove the answer. ``refused`` says why a set cannot be graded.
+    ``gold_pages`` names the column of the pages that prove the answer. ``refused`` says why a set cannot be graded,
+    ``kept_back`` what stands for an answer in a split whose answers are not published.
     """
 
     name: str
@@ -37,14 +38,17 @@ class Benchmark:
     files: str = ""
     gold_pages: str = ""
     refused: str = ""
+    kept_back: str = ""
 
     def prepared(self, qa: QA) -> QA:
         """The question with its gold pages. Raises Reject for one that text alone cannot answer, and UsageError for one
         whose answer was kept back."""
         if self.refused:
             raise UsageError(f"{self.name}: {self.refused}")
-        if self.name == "gaia" and qa.answer.strip() == "?":
-            raise UsageError("gaia: the answers of this file are kept back (the test split): take the validation split")
+        if self.kept_back and qa.answer.strip() == self.kept_back:
+            raise UsageError(
+                f"{self.name}: the answers of this file are kept back (the test split): take the validation split"
+            )
         if self.files and not _is_blank(qa.extra.get(self.files)):
             raise Reject("not_text_only", f"{self.name}: the question comes with a file or a picture", failed=False)
         if not self.gold_pages or qa.evidence:
@@ -69,7 +73,7 @@ def _set(name: str, *columns: str, **more: str) -> tuple[str, Benchmark]:
 
 BENCHMARKS: dict[str, Benchmark] = dict(
     [
-        _set("gaia", "task_id", "level", files="file_name"),
+        _set("gaia", "task_id", "level", files="file_name", kept_back="?"),
         _set("webwalkerqa", "root_url", "info"),
         _set("browsecomp-zh", "topic", "canary", judge=JUDGE_WITH_CONFIDENCE),
         _set("browsecomp", "problem_topic", "canary", judge=JUDGE_WITH_CONFIDENCE),

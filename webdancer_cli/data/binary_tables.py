@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,7 +46,6 @@ def _parquet(content: bytes, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _excel(content: bytes, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The first sheet, whose first row names the columns; cells without text are not there."""
     openpyxl = _library("openpyxl", name)
-    zipfile = importlib.import_module("zipfile")
     try:
         sheet = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True).worksheets[0]
         columns: list[str] = []

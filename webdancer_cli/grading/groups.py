@@ -5,6 +5,7 @@ from typing import Any
 
 from webdancer_cli.data.records import QA
 from webdancer_cli.data.sealed import SEALED
+from webdancer_cli.text.spacing import squeeze
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "level": ("level", "difficulty", "difficulty_level"),
@@ -54,5 +55,5 @@ def _text(value: object) -> str:
         value = " | ".join(map(str, value))
     if not isinstance(value, str | int | float) or value != value:
         return ""
-    text = " ".join(str(value).split())
+    text = squeeze(str(value))
     return text if len(text) <= LONGEST_CHARS else ""

@@ -30,6 +30,7 @@ from webdancer_cli.data.records import (
 from webdancer_cli.data.rows import RowReader, column
 from webdancer_cli.data.sealed import NO_SEAL_TERMS, SEALED, SealTerms, refuse_taping
 from webdancer_cli.errors import UsageError
+from webdancer_cli.text.spacing import fold
 
 ANSWER_COLUMNS = (
     "prediction", "model answer", "model response", "predicted answer", "final response", "response", "pred",
@@ -68,13 +69,13 @@ class Questions:
         for qa in questions:
             for name in (qa.id, *_ids(qa.extra)):
                 self._by_id.setdefault(name, qa)
-            self._by_text.setdefault(_plain(qa.question), qa)
+            self._by_text.setdefault(fold(qa.question), qa)
         if not self._by_text:
             raise UsageError(f"--gold {path}: holds no question")
 
     def take(self, ids: Iterable[str], question: str) -> QA | None:
         """The question of a prediction; None if there is no such one."""
-        found = self._by_text.get(_plain(question)) if question else None
+        found = self._by_text.get(fold(question)) if question else None
         found = found or next((self._by_id[id] for id in ids if id in self._by_id), None)
         if found:
             self._answered.add(found.id)
@@ -311,7 +312,3 @@ def _messages(row: dict[str, Any]) -> list[Message]:
         for part in found
         if part.get("role") in roles and (text := _text(part.get("content")))
     ]
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split()).casefold()

@@ -20,7 +20,6 @@ VERSION = 1
 DIGESTS = "digests"
 PACKAGES = ("numpy", "msgspec", "bm25s", "httpx", "trafilatura", "torch", "transformers", "peft", "vllm")
 """Whose versions can move a score."""
-BLOCK_BYTES = 1 << 20
 
 
 def made_with() -> dict[str, Any]:
@@ -48,11 +47,8 @@ def described(path: str) -> dict[str, Any]:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def file_faults(name: str, card: Mapping[str, Any]) -> Iterator[str]:
@@ -61,9 +57,9 @@ def file_faults(name: str, card: Mapping[str, Any]) -> Iterator[str]:
     if not Path(path).exists():
         yield f"{name}: {path}: is not there any more"
         return
-    now = described(path)
+    now = dict(flat(described(path)))
     for field, value in flat(card):
-        if field != "path" and dict(flat(now)).get(field) != value:
+        if field != "path" and now.get(field) != value:
             yield f"{name}: {path}: {field} is not the card's"
 
 

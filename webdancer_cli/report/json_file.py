@@ -7,10 +7,8 @@ import msgspec
 from webdancer_cli.errors import UsageError
 
 
-def check_writable(path: str | None, *others: str | None, flag: str = "--report") -> None:
+def check_writable(path: str | None, *, flag: str = "--report") -> None:
     """Raises UsageError, before any work is done, if no report can be written; what stands there stays until then."""
-    if path and path in others:
-        raise UsageError(f"{flag} {path}: already used for something else; name another file")
     if path:
         _open(path, "ab", flag=flag)
 

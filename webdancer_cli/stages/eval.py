@@ -24,8 +24,7 @@ from webdancer_cli.agent.tools import Tools
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.benchmarks import NAME, Loader, is_set_answer, told_by
 from webdancer_cli.data.ordered_map import Stopped
-from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedStats, RunStats, drop_duplicates
-from webdancer_cli.data.pipeline import run_pipeline as flow_run
+from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedStats, RunStats, drop_duplicates, run_pipeline
 from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA, Anatomy, Attempt, Trajectory, Verdict, content_id, trajectory_id
 from webdancer_cli.data.sealed import SealTerms, seal_marks, terms_of
@@ -116,13 +115,13 @@ class Grader:
         self.board = board
         self._by = options.by
         self._judge, *self._others = judges
-        self._sink = output
+        self._output = output
 
     async def graded(self, prediction: Prediction) -> list[Attempt]:
         """Raises Stopped with the attempt, unjudged, when the run is stopped before its verdict."""
         qa, attempt = prediction
         verdict, stop = await unjudged.verdict_or_stop(self._judge, qa, attempt.answer)
-        unjudged.count_verdict(verdict, self._sink.stats)
+        unjudged.count_verdict(verdict, self._output.stats)
         verdicts: list[Verdict] = []
         for other in self._others if verdict.method != METHOD else ():
             if not stop:
@@ -235,7 +234,7 @@ async def _play(
     asked = loader.questions(read, output.reject)
     questions = take_shard(asked, options.shard, options.limit, lambda qa: qa.id)
     items = runs(drop_duplicates(questions, output), options.runs)
-    return await flow_run(items, work, output, jobs=options.jobs, key=player.key, progress=progress)
+    return await run_pipeline(items, work, output, jobs=options.jobs, key=player.key, progress=progress)
 
 
 def _earlier(path: str) -> Scoreboard:
@@ -269,7 +268,7 @@ async def _grade(
     def key(prediction: Prediction) -> str:
         return prediction.attempt.id
 
-    return await flow_run(predictions(), grader.graded, output, jobs=options.jobs, key=key, progress=progress)
+    return await run_pipeline(predictions(), grader.graded, output, jobs=options.jobs, key=key, progress=progress)
 
 
 def _gold(options: config.EvalOptions, output: RecordWriter, loader: Loader) -> Questions:

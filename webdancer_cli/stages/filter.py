@@ -31,8 +31,7 @@ from webdancer_cli.agent.custom_tools import load_tools
 from webdancer_cli.data.input_streams import STDIN
 from webdancer_cli.data.jsonl import LineWriter
 from webdancer_cli.data.key_set import KeySet
-from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedStats, iterate_in_thread
-from webdancer_cli.data.pipeline import run_pipeline as flow_run
+from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedStats, iterate_in_thread, run_pipeline
 from webdancer_cli.data.records import QA, Trajectory, Verdict, from_object, to_object
 from webdancer_cli.data.sealed import SEALED, refuse_taping
 from webdancer_cli.data.shards import take_shard
@@ -100,7 +99,7 @@ async def run(
             shard = take_shard(trajectories, options.shard, options.limit, lambda trajectory: trajectory.qa.id)
             asked = questions.seen_in(shard)
             if judge or critic:
-                await flow_run(asked, work, outlet, jobs=options.jobs, progress=progress)
+                await run_pipeline(asked, work, outlet, jobs=options.jobs, progress=progress)
             else:
                 await _in_turn(
                     iterate_in_thread(asked) if options.data == STDIN else _at_hand(asked), work, outlet, progress

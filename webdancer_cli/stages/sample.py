@@ -20,8 +20,7 @@ from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.toolbox import open_tools
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.data.ordered_map import Stopped
-from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, drop_duplicates
-from webdancer_cli.data.pipeline import run_pipeline as flow_run
+from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, drop_duplicates, run_pipeline
 from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA, Trajectory, Verdict, trajectory_id
 from webdancer_cli.data.sealed import terms_of
@@ -68,7 +67,9 @@ async def run(
         asked = read_questions(options.data, output.reject_line, terms_of(options))
         questions = take_shard(asked, options.shard, options.limit, lambda qa: qa.id)
         items = tasks(_unanswered(drop_duplicates(questions, output), answered, output), options)
-        return await flow_run(items, sampler.work, output, jobs=options.jobs, key=sampler.last_id, progress=progress)
+        return await run_pipeline(
+            items, sampler.work, output, jobs=options.jobs, key=sampler.last_id, progress=progress
+        )
 
 
 def tasks(questions: Iterable[QA], options: config.SampleOptions) -> Iterator[RolloutTask]:
@@ -96,7 +97,7 @@ class Sampler:
         self._tools = tools
         self._prompts = prompts
         self._limits = Limits.of(options)
-        self._sink = output
+        self._output = output
         if options.until_correct and output.done:
             # What was solved needs no more rollouts: it is as if its last one had been written.
             output.done.update(self._id(qa, options.n - 1) for qa in solved(options.out))
@@ -109,7 +110,7 @@ class Sampler:
         played: list[Trajectory] = []
         try:
             for index in task.rollouts:
-                if self._id(task.qa, index) not in self._sink.done and not await self._goes_on(task, index, played):
+                if self._id(task.qa, index) not in self._output.done and not await self._goes_on(task, index, played):
                     break
         except RunStopped as stop:
             raise Stopped(stop, played) from stop
@@ -119,7 +120,7 @@ class Sampler:
         """Play a rollout; whether the task's next one is to be played, too. Raises RunStopped."""
         trajectory = await self._play(task.qa, index)
         if trajectory.ending in FAILED_ENDINGS:
-            self._sink.reject(Reject(trajectory.ending, trajectory.extra["error"]), task, trajectory.id)
+            self._output.reject(Reject(trajectory.ending, trajectory.extra["error"]), task, trajectory.id)
             return False
         played.append(trajectory)
         if self._judge:
@@ -130,7 +131,7 @@ class Sampler:
         """Raises RunStopped; the trajectory then is unjudged."""
         verdict, stop = await unjudged.verdict_or_stop(judge, trajectory.qa, trajectory.answer)
         trajectory.verdict = verdict
-        unjudged.count_verdict(verdict, self._sink.stats)
+        unjudged.count_verdict(verdict, self._output.stats)
         if stop:
             raise stop
 

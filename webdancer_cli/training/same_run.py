@@ -22,8 +22,6 @@ _PLACES = (
     "tape_mode",
     "prices",
     "judge_base_url",
-    "track",
-    "contact",
     "reader",
     "search",
 )

@@ -14,6 +14,7 @@ from jsonschema.exceptions import SchemaError, best_match
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.surrogates import mend_surrogates
 from webdancer_cli.transcript.tool_calls import ToolCall
 
@@ -104,7 +105,7 @@ def _schema_fault(arguments: dict[str, Any], parameters: object) -> str:
         return ""
     where = ".".join(str(step) for step in error.absolute_path)
     detail = f"{where}: {error.message}" if where else error.message
-    return mend_surrogates(" ".join(detail.split()))[:DETAIL_CHARS]
+    return mend_surrogates(squeeze(detail))[:DETAIL_CHARS]
 
 
 @lru_cache(maxsize=256)
