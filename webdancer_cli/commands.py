@@ -5,8 +5,9 @@ run is decided in ``wiring``.
 """
 
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -34,7 +35,9 @@ from webdancer_cli.wiring import (
 )
 
 if TYPE_CHECKING:
+    from webdancer_cli.data.pipeline import RunStats
     from webdancer_cli.grading.exact_match import Judge
+    from webdancer_cli.llm.chat_pool import ChatPool
 
 RL_JUDGE_CALLS = 64
 """Answers judged at once in ``rl``."""
@@ -136,16 +139,7 @@ def sample(options: config.SampleOptions, run: CommandRun) -> int:
     """
     from webdancer_cli.stages import sample as stage
 
-    with open_chats(options, options.jobs, run) as chat_pool:
-        policy, web = open_policy(options, chat_pool, run), open_web(options, chat_pool.tape)
-        summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
-        if options.dry_run:
-            return run.plan(options, chat_pool)
-        with run.progress() as progress:
-            playing = stage.run(options, policy, progress=progress, web=web, summariser=summariser, judge=judge)
-            stats = run_stage(playing, policy, web, chat_pool)
-        report_failures(run, summariser, judge)
-    return run.end(stats, chat_pool)
+    return _play(stage.run, options, run)
 
 
 @command
@@ -227,24 +221,33 @@ def eval_(options: config.EvalOptions, run: CommandRun) -> int:
     """
     from webdancer_cli.stages import eval as stage
 
+    return _play(
+        stage.run,
+        options,
+        run,
+        plays=not options.grade_only,
+        beside=lambda chat_pool: {"others": open_other_judges(options, chat_pool), "tape": chat_pool.tape},
+    )
+
+
+def _play(
+    stage: "Callable[..., Coroutine[Any, Any, RunStats]]",
+    options: config.SampleOptions | config.EvalOptions,
+    run: CommandRun,
+    *,
+    plays: bool = True,
+    beside: "Callable[[ChatPool], dict[str, Any]]" = lambda chat_pool: {},
+) -> int:
+    """Open who plays, if anybody ``plays``, who helps and who judges; hand a stage what it needs ``beside``; play."""
     with open_chats(options, options.jobs, run) as chat_pool:
-        policy = None if options.grade_only else open_policy(options, chat_pool, run)
-        web = None if options.grade_only else open_web(options, chat_pool.tape)
+        policy = open_policy(options, chat_pool, run) if plays else None
+        web = open_web(options, chat_pool.tape) if plays else None
         summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
-        others, recorded = open_other_judges(options, chat_pool), chat_pool.tape
+        more = beside(chat_pool)
         if options.dry_run:
             return run.plan(options, chat_pool)
         with run.progress() as progress:
-            playing = stage.run(
-                options,
-                policy,
-                progress=progress,
-                web=web,
-                summariser=summariser,
-                judge=judge,
-                others=others,
-                tape=recorded,
-            )
+            playing = stage(options, policy, progress=progress, web=web, summariser=summariser, judge=judge, **more)
             stats = run_stage(playing, policy, web, chat_pool)
         report_failures(run, summariser, judge)
     return run.end(stats, chat_pool)

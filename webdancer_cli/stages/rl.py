@@ -9,17 +9,15 @@ from itertools import islice
 
 import msgspec
 
-from webdancer_cli.agent.custom_tools import load_tools
-from webdancer_cli.agent.tools import Tools
+from webdancer_cli.agent.toolbox import open_tools
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.pipeline import Progress, RunStats, Say, say_nothing
 from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA, Rejected, to_object
-from webdancer_cli.data.sealed import SealTerms
+from webdancer_cli.data.sealed import terms_of
 from webdancer_cli.errors import UsageError
 from webdancer_cli.grading.exact_match import METHOD, Judge, is_placeholder
 from webdancer_cli.options.config import RlOptions
-from webdancer_cli.prompts import load_for
 from webdancer_cli.training import checkpoint
 from webdancer_cli.training.distributed import ProcessGroup, process_group
 from webdancer_cli.training.engines import engine_bytes, open_engine
@@ -30,7 +28,7 @@ from webdancer_cli.training.rollouts import RolloutCollector
 from webdancer_cli.training.same_run import identity, is_done
 from webdancer_cli.training.setup import set_up
 from webdancer_cli.training.token_policy import TokenPolicy
-from webdancer_cli.web.corpus import Corpus, report_rejected
+from webdancer_cli.web.corpus import report_rejected
 from webdancer_cli.web.protocols import Web
 
 
@@ -64,11 +62,9 @@ def run(
     """
     with process_group() as world:
         setup = set_up(options, world, say, progress)
-        prompts, own_tools = load_for(options), load_tools(options.tool)
-        web = web or Corpus.load(options.web, snippet_chars=prompts.caps.snippet_chars)
-        tools = Tools(web, prompts, own_tools)
+        prompts, tools = open_tools(options, web)
         questions = world.from_main(lambda: read_question_set(options))
-        report_rejected(web, questions.reject_line)
+        report_rejected(tools.web, questions.reject_line)
         about = checkpoint.provenance("rl", options, questions.sha256)
         about |= {"records": {**questions.stats.counts, **questions.stats.reasons}}
         about |= {"prompts": prompts.id, "web": tools.web.name, "judge": judge.name if judge else METHOD}
@@ -119,8 +115,7 @@ def read_question_set(options: RlOptions) -> QuestionSet:
 
     items: dict[str, QA] = {}
     digest = hashlib.sha256()
-    terms = SealTerms(options.reveal, options.canary, bool(options.tape))
-    for qa in islice(read_questions(options.data, partial(_count, stats), terms), options.limit):
+    for qa in islice(read_questions(options.data, partial(_count, stats), terms_of(options)), options.limit):
         stats.counts["in"] += 1
         digest.update(msgspec.json.encode(to_object(qa)))
         if is_placeholder(qa.answer):
