@@ -7,7 +7,7 @@ import inspect
 import select
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import typer
 from webdancer_cli.data import locks
 from webdancer_cli.errors import EXIT_OK, UsageError
 from webdancer_cli.options import config, flags, settings
+from webdancer_cli.options.option_checks import Options, named_files
 from webdancer_cli.terminal.exit_codes import is_first_rank, run_to_exit_code
 from webdancer_cli.wiring import CommandRun
 
@@ -65,18 +66,13 @@ def _undisturbed(work: Work, name: str, given: dict[str, Any], run: CommandRun) 
         return work(options, run)
 
 
-def _outputs_held(options: Any) -> AbstractContextManager[None]:
-    """Tapes are held by SQLite, call by call: several runs may record on one."""
-    if isinstance(options, config.TrainingOptions | config.WorldOptions):
-        return locks.hold_outputs([], [options.out])
-    if not isinstance(options, config.DataOptions | config.CompareOptions | config.VerifyOptions):
-        return nullcontext()
+def _outputs_held(options: Options) -> AbstractContextManager[None]:
     files = options.outputs()
     if isinstance(options, config.CrawlqaOptions):
         from webdancer_cli.web.crawl.roots import writes_pages
 
         files += [options.pages] if writes_pages(options) else []
-    return locks.hold_outputs(files, stdout=options.out == "-")
+    return locks.hold_outputs(named_files(*files), options.output_folders(), stdout="-" in files)
 
 
 def _reads_stdin(options: "config.DataOptions | config.TrainingOptions") -> bool:

@@ -13,7 +13,6 @@ import typer
 
 from webdancer_cli import __version__
 from webdancer_cli.command_registry import app, command
-from webdancer_cli.data import locks
 from webdancer_cli.errors import EXIT_OK, EXIT_USAGE
 from webdancer_cli.options import config
 from webdancer_cli.wiring import (
@@ -353,6 +352,6 @@ def view(options: config.ViewOptions, run: CommandRun) -> int:
         return run.end(stage.run(options))
     from webdancer_cli.report import html  # needs the extra that the terminal does not
 
-    with locks.hold_outputs([options.out]), run.progress() as progress:
+    with run.progress() as progress:
         stats = stage.run(options, progress=progress, to_file=html.write_html)
     return run.end(stats)

@@ -50,6 +50,12 @@ def test_a_lock_changes_nothing_in_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "before"
 
 
+def test_a_run_without_a_library_that_it_needs_leaves_no_empty_file(tmp_path: Path) -> None:
+    with pytest.raises(ImportError), locks.hold_outputs([str(tmp_path / "out")]):
+        raise ModuleNotFoundError("jinja2")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_run_that_is_refused_leaves_no_empty_file_and_no_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "old").write_text("")
     names = [str(tmp_path / "new"), str(tmp_path / "old")]

@@ -49,7 +49,7 @@ def _file(name: str) -> Iterator[None]:
     descriptor = _locked(path, name)
     try:
         yield
-    except UsageError:
+    except (UsageError, ImportError):  # refused, for what was asked or for a library that is not installed
         if is_new and os.fstat(descriptor).st_size == 0:
             path.unlink(missing_ok=True)
         raise

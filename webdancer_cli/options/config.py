@@ -58,8 +58,7 @@ class DataOptions(Options):
     """Seed of everything that is drawn at random."""
 
     def outputs(self) -> list[str]:
-        """The files that the run writes from the beginning to the end; a tape is written call by call, by many."""
-        return named_files(self.out, self.rejects)
+        return [self.out, *named_files(self.rejects)]
 
     def contradictions(self) -> Iterator[str]:
         yield from super().contradictions()
@@ -170,11 +169,11 @@ class VerifyOptions(Options):
     """File for what is not as the card says, or "-" for stdout."""
 
     def outputs(self) -> list[str]:
-        return named_files(self.out)
+        return [self.out]
 
     def contradictions(self) -> Iterator[str]:
         yield from super().contradictions()
-        yield from same_file(self.file, self.out)
+        yield from same_file(self.file, *self.outputs())
 
 
 @dataclass(kw_only=True)
@@ -191,7 +190,7 @@ class CompareOptions(Options):
     """Seed of the bootstraps."""
 
     def outputs(self) -> list[str]:
-        return named_files(self.out, self.report)
+        return [self.out, *named_files(self.report)]
 
     def contradictions(self) -> Iterator[str]:
         yield from super().contradictions()
@@ -235,6 +234,9 @@ class WorldOptions(Options):
     """"train" or "eval": two disjoint pools of names. ``nano`` was pretrained on names of the first only."""
     site_url: str = "http://127.0.0.1:8000"
     """Where the site will be served: sitemaps need absolute URLs. The pages' own links are relative."""
+
+    def output_folders(self) -> list[str]:
+        return [self.out]
 
 
 @dataclass(kw_only=True)
@@ -551,6 +553,9 @@ class TrainingOptions(Options):
         if self.lr is None:
             self.lr = self.default_lr
 
+    def output_folders(self) -> list[str]:
+        return [self.out]
+
     def contradictions(self) -> Iterator[str]:
         yield from super().contradictions()
         yield from same_file(self.data, self.out, self.tape if isinstance(self, CallOptions) else None)
@@ -712,3 +717,6 @@ class ViewOptions(RevealOptions):
     """What the report is called."""
     limit: PositiveInt | None = None
     """Show the first so many lines of each file only."""
+
+    def outputs(self) -> list[str]:
+        return named_files(self.out)

@@ -86,6 +86,17 @@ class Options:
         """What cannot hold together, in words that name the flags and the remedy; a class adds to those it extends."""
         return iter(())
 
+    def outputs(self) -> list[str]:
+        """The files that the run writes from its beginning to its end, "-" for stdout: nobody else may write them.
+
+        A tape is none of them: it is written call by call, by many.
+        """
+        return []
+
+    def output_folders(self) -> list[str]:
+        """The folders that the run writes: nobody else may."""
+        return []
+
 
 # ---- contradictions that several commands share ---------------------------------------------------------------------
 
