@@ -3,7 +3,7 @@
 import pytest
 
 from webdancer_cli.grading.model_judge import OUTCOMES
-from webdancer_cli.grading.verdict_lines import Outcome, confidence_in_lines, verdict_in_lines
+from webdancer_cli.grading.verdict_lines import Decision, confidence_in_lines, verdict_in_lines
 
 CORRECT: list[str] = [
     "correct: yes",
@@ -112,7 +112,7 @@ CASES = [(text, outcome) for outcome, texts in (("correct", CORRECT), ("wrong", 
 
 
 @pytest.mark.parametrize(("text", "expected"), CASES)
-def test_the_last_line_that_is_a_verdict_counts(text: str, expected: Outcome | None) -> None:
+def test_the_last_line_that_is_a_verdict_counts(text: str, expected: Decision | None) -> None:
     assert verdict_in_lines(text, OUTCOMES) == expected
 
 

@@ -27,6 +27,11 @@ def content_id(*parts: object) -> str:
     return digest.hexdigest()[:16]
 
 
+def text_sha256(text: str) -> str:
+    """The digest of a page's text, hexadecimal; halves of surrogate pairs count as they are."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Base of the lines. ``extra`` holds unknown fields and is written back flat."""
 

@@ -5,7 +5,7 @@ sets have prompts of their own (``benchmarks``), and one whose answers are sets 
 """
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
@@ -15,7 +15,7 @@ from webdancer_cli.errors import ModelError, UsageError
 from webdancer_cli.grading import exact_match
 from webdancer_cli.grading.judge_view import head_and_tail, neutralise
 from webdancer_cli.grading.set_answers import Found, found_by_rule, items
-from webdancer_cli.grading.verdict_lines import confidence_in_lines, verdict_in_lines
+from webdancer_cli.grading.verdict_lines import Decision, confidence_in_lines, verdict_in_lines
 from webdancer_cli.grading.verdict_reply import VerdictReply
 from webdancer_cli.llm.structured_output import Aside, ChatModel, Unreadable, ask
 from webdancer_cli.prompts import PromptSet, fill
@@ -35,8 +35,7 @@ correto correta certo juist правильно верно poprawna poprawne doğ
 WRONG = """wrong incorrect inaccurate falsch inkorrekt faux fausse incorrecte incorrecto incorrecta sbagliato
 sbagliata errato scorretto errado incorreto fout onjuist неправильно неверно niepoprawna yanlış sai salah fel خطأ गलत
 错误 錯誤 不正确 不正確 错 間違い 誤り 不正解 오답 틀림"""
-Outcome = Literal["correct", "wrong"]
-OUTCOMES: dict[str, Outcome] = {
+OUTCOMES: dict[str, Decision] = {
     **dict.fromkeys(CORRECT.split(), "correct"),
     **dict.fromkeys(WRONG.split(), "wrong"),
 }
@@ -191,7 +190,7 @@ class ModelJudge:
 
 
 CHECKED = QA(question="What is the capital of France?", answer="Paris")
-CHECKS: list[tuple[str, Outcome]] = [("The capital of France is Paris.", "correct"), ("It is Rome.", "wrong")]
+CHECKS: list[tuple[str, Decision]] = [("The capital of France is Paris.", "correct"), ("It is Rome.", "wrong")]
 """What any judge can tell. That no answer is wrong, and the gold answer itself correct, the rules see to."""
 
 

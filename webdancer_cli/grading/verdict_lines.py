@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Literal, TypeVar
 
-Outcome = Literal["correct", "wrong"]
+Decision = Literal["correct", "wrong"]
+"""What a judge decided; what it did not is no decision."""
 Meaning = TypeVar("Meaning")
 
 YES = frozenset(["yes", "true", "y", "ja", "oui", "sí", "si", "да", "是", "对", "はい", "예"])
@@ -33,24 +34,26 @@ _HEDGES = re.compile(
 _END = " \t.,;:!。，；！"
 
 
-def verdict_in_lines(text: str, words: Mapping[str, Outcome]) -> Outcome | None:
+def verdict_in_lines(text: str, words: Mapping[str, Decision]) -> Decision | None:
     """The verdict of a reply without its thought, by a table of ``words``; None if there is none, or a hedge."""
-    found: Outcome | None = None
+    known = {**words, **_DENIED}
+    found: Decision | None = None
     for line in text.rpartition("</think>")[2].splitlines():
         plain = " ".join(_BULLET.sub("", _DECORATION.sub(" ", line.replace("_", " "))).casefold().split())
         plain = re.sub(r"\s+([:：=?？])", r"\1", plain)
         if match := _ABOUT_CORRECT.fullmatch(plain):
-            said = _only(match["value"], dict.fromkeys(YES, True) | dict.fromkeys(NO, False))
+            said = _only(match["value"], _YES_OR_NO)
             turned = bool(match["not"]) != bool(match["in"])
             found = None if said is None else "correct" if said != turned else "wrong"
         elif match := _VERDICT.fullmatch(plain):
-            found = _only(match["value"], {**words, **_DENIED})
-        elif (bare := plain.strip(_END)) in words or bare in _DENIED:
-            found = {**words, **_DENIED}[bare]
+            found = _only(match["value"], known)
+        elif (bare := plain.strip(_END)) in known:
+            found = known[bare]
     return found
 
 
-_DENIED: dict[str, Outcome] = {"not correct": "wrong", "not right": "wrong"}
+_DENIED: dict[str, Decision] = {"not correct": "wrong", "not right": "wrong"}
+_YES_OR_NO = dict.fromkeys(YES, True) | dict.fromkeys(NO, False)
 
 
 def _only(value: str, words: Mapping[str, Meaning]) -> Meaning | None:

@@ -1,12 +1,11 @@
 """Documents as pages: HTML through the gate, and plain text, Markdown, JSON and PDF as they are."""
 
-import hashlib
 import re
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from webdancer_cli.data.records import Page
+from webdancer_cli.data.records import Page, text_sha256
 from webdancer_cli.text.surrogates import mend_surrogates
 from webdancer_cli.web.extract import page_filter
 from webdancer_cli.web.extract.page_filter import FilteredPage, HtmlDocument, PageCriteria
@@ -44,7 +43,7 @@ def _page(fetched: FetchedDocument) -> Page:
         text = mend_surrogates(fetched.text())
         text = _json(text) if fetched.content_type in JSON_TYPES else text.strip()
         title = _heading(text) if fetched.content_type in MARKDOWN_TYPES else ""
-    sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    sha256 = text_sha256(text)
     return Page(url=fetched.url, title=title or _file_name(fetched.url), text=text, sha256=sha256)
 
 

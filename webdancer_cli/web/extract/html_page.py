@@ -4,14 +4,13 @@ A link carries the sentence of the *main text* that holds its anchor, so that th
 navigation, a header or a footer has none, and is there for the crawler only.
 """
 
-import hashlib
 import logging
 import re
 
 import trafilatura
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from webdancer_cli.data.records import Link, Page
+from webdancer_cli.data.records import Link, Page, text_sha256
 from webdancer_cli.web import urls
 from webdancer_cli.web.extract.blocks import BLANK, LINE_END, Block, blocks_of, unmarked, unspaced
 from webdancer_cli.web.extract.boilerplate import strip_boilerplate, strip_frame_lines
@@ -43,7 +42,7 @@ def extract_page(html: str, url: str) -> Page:
     if len(text) < SHORT_CHARS:
         text = _add_structured(text, structured_text(tree))
     page = Page(url=url, title=page_title(tree, url), text=text, links=_links(tree, url, blocks, text))
-    page.sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    page.sha256 = text_sha256(text)
     if date := _date(tree):
         page.extra = {"date": date}
     return page

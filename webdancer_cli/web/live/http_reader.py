@@ -1,9 +1,8 @@
 """``--reader http``: pages of the live web, fetched politely and read here."""
 
 import asyncio
-import hashlib
 
-from webdancer_cli.data.records import Page
+from webdancer_cli.data.records import Page, text_sha256
 from webdancer_cli.errors import Reject
 from webdancer_cli.options import config
 from webdancer_cli.web.extract import documents
@@ -66,7 +65,7 @@ class HttpReader:
             raise next(reject for reject in found if isinstance(reject, Reject))
         whole.text = "\n\n".join(page.text for page in parts if page.text)
         whole.links = [link for page in parts for link in page.links]
-        whole.sha256 = hashlib.sha256(whole.text.encode("utf-8", "surrogatepass")).hexdigest()
+        whole.sha256 = text_sha256(whole.text)
         return whole
 
     async def _frame(self, url: str) -> Page | Reject:

@@ -1,13 +1,12 @@
 """``--reader jina``: a service fetches a page and sends its text as Markdown. ``POST /`` with ``{"url": …}``."""
 
-import hashlib
 import re
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from webdancer_cli.data.records import Page
+from webdancer_cli.data.records import Page, text_sha256
 from webdancer_cli.errors import Reject, ToolError
 from webdancer_cli.services.keys import required_key
 from webdancer_cli.services.proxies import Proxies
@@ -126,7 +125,7 @@ def _plain(markdown: str) -> str:
 
 def _page(url: str, data: _Data) -> Page:
     text = (data.content or "").strip()
-    sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    sha256 = text_sha256(text)
     page = Page(url=data.url or url, title=data.title or url, text=text, sha256=sha256)
     if data.publishedTime:
         page.extra["date"] = data.publishedTime[:10]
