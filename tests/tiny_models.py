@@ -7,7 +7,13 @@ from typing import Any
 import torch
 import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 TEXT = "Wissen ist Macht. The capital of Arlen is Bost, and 42 ships sail to the harbour each year.\n" * 4
 CHATML = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -33,6 +39,25 @@ Make = Callable[[Path, PreTrainedTokenizerBase], PreTrainedModel]
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 SMALL |= {"num_key_value_heads": 2, "max_position_embeddings": 512}
+
+
+def save_tiny(folder: Path, tokenizer: PreTrainedTokenizerFast, **options: Any) -> None:
+    """A random two-layer Qwen3 with its tokenizer, as a Hugging Face folder."""
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        **options,
+    )
+    Qwen3ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def family(name: str, config: str | None = None, **options: Any) -> Make:

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from tiny_models import save_tiny
+from transformers import PreTrainedTokenizerFast
 
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.jsonl import write_records
@@ -82,21 +82,7 @@ def turn(answer: str) -> Message:
 
 def save_undecided(folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     """A tiny checkpoint that has learned the form of an answer, and says either of two at random."""
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        tie_word_embeddings=True,
-        max_position_embeddings=256,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    Qwen3ForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_tiny(folder, tokenizer, max_position_embeddings=256)
     model, compute = load_trainable(str(folder), "float32")
     scorer, renderer = Scorer(model, compute), Renderer(tokenizer)
     rows = [renderer.encode([Message("user", question), turn(answer)]) for question in QUESTIONS for answer in ANSWERS]

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from tiny_models import byte_level
+from tiny_models import byte_level, save_tiny
 from training_runs import save_undecided
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA, Message, Page, Trajectory
@@ -48,22 +47,7 @@ def llama_tokenizer() -> PreTrainedTokenizerFast:
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast) -> Path:
     """A random two-layer Qwen3 with the tiny tokenizer, as a Hugging Face folder."""
     folder = tmp_path_factory.mktemp("tiny")
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=len(tiny_tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        tie_word_embeddings=True,
-        max_position_embeddings=4096,
-        eos_token_id=tiny_tokenizer.eos_token_id,
-        pad_token_id=tiny_tokenizer.pad_token_id,
-    )
-    Qwen3ForCausalLM(config).save_pretrained(folder)
-    tiny_tokenizer.save_pretrained(folder)
+    save_tiny(folder, tiny_tokenizer, max_position_embeddings=4096, pad_token_id=tiny_tokenizer.pad_token_id)
     return folder
 
 
