@@ -15,7 +15,7 @@ from webdancer_cli.data import jsonl
 from webdancer_cli.data.jsonl import write_records
 from webdancer_cli.data.records import QA, Message, Page, Trajectory
 from webdancer_cli.options.config import RlOptions
-from webdancer_cli.training.batches import pad
+from webdancer_cli.training.layout import pad
 from webdancer_cli.training.logprobs import Scorer
 from webdancer_cli.training.models import load_trainable
 from webdancer_cli.training.optimizer import adamw
@@ -88,7 +88,7 @@ def save_undecided(folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     rows = [renderer.encode([Message("user", question), turn(answer)]) for question in QUESTIONS for answer in ANSWERS]
     micro, optimizer = pad(rows), adamw(scorer, 1e-2, 0.0)
     for _ in range(60):
-        (-scorer(micro.ids_BT, micro.trainable_BT).mean()).backward()
+        (-scorer(micro).mean()).backward()
         optimizer.step()
         optimizer.zero_grad()
     model.save_pretrained(folder)

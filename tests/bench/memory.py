@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 TOKENS = 2048
 CASES = [
     {"checkpointing": "none"},
+    {"checkpointing": "light"},
     {"checkpointing": "selective"},
     {"checkpointing": "full"},
     {"checkpointing": "full", "lora_rank": 8},
@@ -35,11 +36,14 @@ def step_here(folder: str, given: dict[str, object]) -> None:
     """Two steps of one micro-batch; prints the peak and the estimate, in bytes."""
     import torch
 
+    from webdancer_cli.data.pipeline import say_nothing
     from webdancer_cli.options.config import SftOptions
     from webdancer_cli.training import memory
     from webdancer_cli.training.distributed import ProcessGroup
+    from webdancer_cli.training.layout_check import choose_layout
     from webdancer_cli.training.models import describe, load_tokenizer
     from webdancer_cli.training.optimizer import adamw, optimizer_step
+    from webdancer_cli.training.renderer import Tokens
     from webdancer_cli.training.trainable import open_trainable
 
     options = SftOptions(model=folder, **{"dtype": "float32", **given})  # type: ignore[arg-type]
@@ -47,11 +51,11 @@ def step_here(folder: str, given: dict[str, object]) -> None:
     estimate = memory.estimate(plain, options, TOKENS, 1, "cpu")
     before = status("VmRSS")
     opened = open_trainable(plain, load_tokenizer(folder), options, ProcessGroup())
+    layout = choose_layout(opened.scorer, TOKENS, torch.device("cpu"), say_nothing)
     optimizer = adamw(opened.scorer, 1e-3, 0.0)
-    ids_BT = torch.randint(0, 300, (1, TOKENS))
+    rows = [Tokens(torch.randint(0, 300, (TOKENS,)).tolist(), [True] * TOKENS)]
     for _ in range(2):
-        loss = -opened.scorer(ids_BT, torch.ones_like(ids_BT, dtype=torch.bool).index_fill(1, torch.tensor([0]), False))
-        loss.mean().backward()
+        (-opened.scorer(layout.batch(rows)).mean()).backward()
         optimizer_step(opened.scorer, optimizer, 0.0, 1e-3, 1.0)
     print(json.dumps({"peak": status("VmHWM") - before, "estimate": estimate.total, **vars(estimate)}))
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_models import byte_level, save_tiny
+import torch
+from tiny_models import ARCHITECTURES, CHATML, byte_level, save_tiny
 from training_runs import save_undecided
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -153,3 +154,24 @@ def tuned_smollm2(
     data = ["--data", colours / "sft.jsonl", "--model", smollm2_folder, "--out", out]
     run_cli("sft", *data, "--lora-rank", "8", "--lr", "2e-3", "--steps", "10", "--batch-size", "2")
     return out
+
+
+@pytest.fixture(scope="session")
+def chatml_tokenizer() -> PreTrainedTokenizerFast:
+    return byte_level(CHATML, [], "<|im_end|>")
+
+
+@pytest.fixture(scope="session")
+def folder(
+    tmp_path_factory: pytest.TempPathFactory, chatml_tokenizer: PreTrainedTokenizerFast
+) -> Callable[[str], Path]:
+    """A random model of an architecture, made once."""
+    made: dict[str, Path] = {}
+
+    def make(name: str) -> Path:
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp(name)
+            ARCHITECTURES[name](made[name], chatml_tokenizer)
+        return made[name]
+
+    return make

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_models import ARCHITECTURES, CHATML, MAY_BE_REFUSED, byte_level
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM
 
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA, Message, Trajectory
@@ -21,33 +21,16 @@ from webdancer_cli.stages import sft
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.engine import SamplingParams
 from webdancer_cli.training.engine_check import check_engine
+from webdancer_cli.training.layout import Batch, pack, pad
 from webdancer_cli.training.logprobs import Scorer, check_dropout, token_logprobs
 from webdancer_cli.training.models import describe, dtypes, load_model, load_trainable, without_dropout
+from webdancer_cli.training.renderer import Tokens
 from webdancer_cli.training.sharded_weights import fill_weights, materialize, names_in_files, skeleton
 from webdancer_cli.training.token_policy import open_token_policy
 from webdancer_cli.training.transformers_engine import TransformersEngine
 
 Folder = Callable[[str], Path]
 every_architecture = pytest.mark.parametrize("name", ARCHITECTURES)
-
-
-@pytest.fixture(scope="session")
-def tokenizer() -> PreTrainedTokenizerFast:
-    return byte_level(CHATML, [], "<|im_end|>")
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Folder:
-    """A random model of an architecture, made once."""
-    made: dict[str, Path] = {}
-
-    def make(name: str) -> Path:
-        if name not in made:
-            made[name] = tmp_path_factory.mktemp(name)
-            ARCHITECTURES[name](made[name], tokenizer)
-        return made[name]
-
-    return make
 
 
 @pytest.fixture(scope="session")
@@ -183,17 +166,17 @@ def test_rl_trains_without_dropout_and_saves_it(folder: Folder, name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["phi3-longrope", "qwen3", "gemma3"])
-def test_a_rows_loss_does_not_depend_on_its_neighbours(folder: Folder, name: str) -> None:
+@pytest.mark.parametrize("lay_out", [pad, pack])
+def test_a_rows_loss_does_not_depend_on_its_neighbours(
+    folder: Folder, name: str, lay_out: Callable[[list[Tokens]], Batch]
+) -> None:
     """Up to the length that a model is trained on; longrope chooses its frequencies by the longest row beyond that."""
     longest = describe(str(folder(name))).max_length or 0
     assert longest == (400 if name == "phi3-longrope" else 512)
     model, _ = load_trainable(str(folder(name)))
-    short = torch.randint(3, 290, (1, 40), generator=torch.Generator().manual_seed(1))
-    rows = torch.zeros(2, longest, dtype=torch.long)
-    rows[0, :40] = short
-    trainable = torch.zeros_like(rows, dtype=torch.bool)
-    trainable[0, 1:40] = True
-    alone = token_logprobs(model, short, trainable[:1, :40])
-    beside = token_logprobs(model, rows, trainable)
+    ids = torch.randint(3, 290, (40,), generator=torch.Generator().manual_seed(1)).tolist()
+    short, long = Tokens(ids, [True] * 40), Tokens([0] * longest, [False] * longest)
+    alone = token_logprobs(model, pad([short]))
+    beside = token_logprobs(model, lay_out([short, long]))
     torch.testing.assert_close(alone, beside, rtol=0, atol=1e-4)
-    assert Scorer(model)(short, trainable[:1, :40]).shape == (39,)
+    assert Scorer(model)(pad([short])).shape == (39,)

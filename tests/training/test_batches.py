@@ -1,25 +1,10 @@
 from itertools import islice
 
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli.training.batches import Example, deal, micro_batches, pad, plan, shuffled
+from webdancer_cli.training.batches import Example, deal, micro_batches, shuffled
 from webdancer_cli.training.renderer import Tokens
-
-lengths = st.lists(st.integers(1, 50), max_size=30)
-
-
-@given(lengths=lengths, micro_tokens=st.integers(1, 200), ranks=st.integers(1, 4))
-def test_a_plan_holds_every_sequence_once_and_keeps_to_the_size(
-    lengths: list[int], micro_tokens: int, ranks: int
-) -> None:
-    shares = plan(lengths, micro_tokens, ranks)
-    groups = [group for share in shares for group in share]
-    assert sorted(index for group in groups for index in group) == list(range(len(lengths)))
-    assert len({len(share) for share in shares}) == 1
-    for group in groups:
-        assert len(group) <= 1 or len(group) * max(lengths[index] for index in group) <= micro_tokens
 
 
 def test_similar_lengths_go_together() -> None:
@@ -29,18 +14,6 @@ def test_similar_lengths_go_together() -> None:
 
 def test_dealing_balances_tokens_not_rows() -> None:
     assert deal([8, 1, 3, 4], 2) == [[0], [3, 2, 1]]
-
-
-def test_padding_is_on_the_right_and_never_trainable() -> None:
-    batch = pad([Tokens([5, 6, 7], [False, True, True]), Example.of(Tokens([8], [True]))], pad_id=9)
-    assert batch.ids_BT.tolist() == [[5, 6, 7], [8, 9, 9]]
-    assert batch.trainable_BT.tolist() == [[False, True, True], [True, False, False]]
-    assert batch.ids_BT.dtype == torch.int64
-
-
-def test_an_idle_rank_gets_a_batch_without_loss() -> None:
-    batch = pad([])
-    assert batch.ids_BT.shape == (1, 2) and not batch.trainable_BT.any()
 
 
 def test_the_first_token_bears_no_loss() -> None:

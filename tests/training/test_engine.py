@@ -9,8 +9,8 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from webdancer_cli.errors import ModelError
-from webdancer_cli.training.batches import pad
 from webdancer_cli.training.engine import SampledTokens, SamplingParams
+from webdancer_cli.training.layout import pad
 from webdancer_cli.training.logprobs import Scorer
 from webdancer_cli.training.models import load_model, load_tokenizer, load_trainable
 from webdancer_cli.training.renderer import Tokens
@@ -273,6 +273,6 @@ async def test_a_real_pretrained_model_samples_as_the_trainer_scores(
         ids = prompt + sample.ids
         row = pad([Tokens(ids, [at >= len(prompt) for at in range(len(ids))])])
         with torch.no_grad():
-            scored = scorer(row.ids_BT, row.trainable_BT)
+            scored = scorer(row)
         apart += (scored - torch.tensor(sample.logprobs)).abs().tolist()
     assert sum(apart) / len(apart) < tolerance

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
-from webdancer_cli.training.batches import pad
+from webdancer_cli.training.layout import pad
 from webdancer_cli.training.logprobs import Scorer, check_head, token_logprobs
 from webdancer_cli.training.models import load_model, load_trainable
 from webdancer_cli.training.renderer import Tokens
@@ -31,7 +31,7 @@ def by_full_logits(model: torch.nn.Module, temperature: float = 1.0) -> torch.Te
 def test_gathered_and_chunked_equals_full_logits(tiny_folder: Path, temperature: float, chunk_logits: int) -> None:
     model = load_model(str(tiny_folder))
     batch = pad(ROWS)
-    ours = token_logprobs(model, batch.ids_BT, batch.trainable_BT, temperature, chunk_logits)
+    ours = token_logprobs(model, batch, temperature, chunk_logits)
     torch.testing.assert_close(ours, by_full_logits(model, temperature), rtol=1e-5, atol=1e-6)
 
 
@@ -40,7 +40,7 @@ def test_gradients_do_not_depend_on_the_chunks(tiny_folder: Path) -> None:
     for chunk_logits in (1, 2**24):
         model, _ = load_trainable(str(tiny_folder))
         batch = pad(ROWS)
-        token_logprobs(model, batch.ids_BT, batch.trainable_BT, chunk_logits=chunk_logits).sum().backward()
+        token_logprobs(model, batch, chunk_logits=chunk_logits).sum().backward()
         gradients.append([part.grad for part in model.parameters()])
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
@@ -53,7 +53,7 @@ def test_adapters_take_part(tiny_folder: Path) -> None:
             if "lora_B" in name:
                 part.normal_(std=0.1)
     batch = pad(ROWS)
-    ours = Scorer(model, compute)(batch.ids_BT, batch.trainable_BT)
+    ours = Scorer(model, compute)(batch)
     torch.testing.assert_close(ours, by_full_logits(model), rtol=1e-5, atol=1e-6)
 
 
@@ -66,14 +66,14 @@ def test_soft_capped_logits_are_scored_as_the_model_scores_them() -> None:
         model.lm_head.weight.mul_(40)
     check_head(model)
     batch = pad(ROWS)
-    ours = token_logprobs(model, batch.ids_BT, batch.trainable_BT)
+    ours = token_logprobs(model, batch)
     torch.testing.assert_close(ours, by_full_logits(model), rtol=1e-4, atol=1e-5)
 
 
 def test_a_batch_without_loss_still_has_gradients(tiny_folder: Path) -> None:
     model, compute = load_trainable(str(tiny_folder))
     batch = pad([])
-    logprobs = Scorer(model, compute)(batch.ids_BT, batch.trainable_BT)
+    logprobs = Scorer(model, compute)(batch)
     logprobs.sum().backward()
     assert logprobs.shape == (0,)
     assert all(part.grad is not None and not part.grad.any() for part in model.parameters())

@@ -62,7 +62,9 @@ def test_activations_are_those_that_autograd_keeps(tiny_folder: Path, tokens: in
     outside_head = tokens * 32 * 4  # the states that the head is given
     assert found.kept("none") - outside_head == pytest.approx(real, rel=0.05)
     assert len(found.layers) == 2 and found.layer_input == outside_head
-    assert found.kept("full") < found.kept("selective") < found.kept("none")
+    # Of the seven products of a layer only the last sums over 64 columns, the others over 32; it gives 32.
+    assert found.products == 2 * [tokens * 32 * 4]
+    assert found.kept("full") < found.kept("selective") < found.kept("light") < found.kept("none")
 
 
 def test_a_dry_run_tells_the_need_and_writes_nothing(

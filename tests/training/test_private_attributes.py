@@ -5,10 +5,18 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
+from torch.utils import _python_dispatch
 from transformers import PreTrainedConfig, PreTrainedModel, Qwen3Config, configuration_utils, initialization
 
 PACKAGE = Path(__file__).parents[2] / "webdancer_cli"
-KNOWN = {"_attn_implementation", "_no_split_modules", "_commit_hash", "_is_hf_initialized", "_cdata"}
+KNOWN = {
+    "_attn_implementation",
+    "_no_split_modules",
+    "_commit_hash",
+    "_is_hf_initialized",
+    "_cdata",
+    "_python_dispatch",
+}
 
 
 def private_names(tree: ast.Module) -> Iterator[str]:
@@ -55,3 +63,4 @@ def test_they_are_where_we_look_for_them() -> None:
     assert hasattr(PreTrainedModel, "_no_split_modules")
     assert "_is_hf_initialized" in inspect.getsource(initialization)
     assert "_commit_hash" in inspect.getsource(configuration_utils), "set on a configuration that comes from the hub"
+    assert hasattr(_python_dispatch, "TorchDispatchMode")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from webdancer_cli.errors import UsageError
 from webdancer_cli.training.models import load_trainable
 from webdancer_cli.training.recompute import checkpointing_of, recompute_activations
 
@@ -37,17 +38,33 @@ def test_gradients_are_the_same_bit_for_bit_and_selective_keeps_attention(tiny_f
     plain, plain_calls = gradients(tiny_folder, "none")
     full, full_calls = gradients(tiny_folder, "full")
     selective, selective_calls = gradients(tiny_folder, "selective")
-    for other in (full, selective):
+    light, light_calls = gradients(tiny_folder, "light")
+    for other in (full, selective, light):
         assert all(torch.equal(one, two) for one, two in zip(plain, other, strict=True))
     attention = "_scaled_dot_product_flash_attention_for_cpu"
     # Two layers: each attends once, and once more where it is computed again.
-    assert [calls[attention] for calls in (plain_calls, selective_calls, full_calls)] == [2, 2, 4]
+    assert [calls[attention] for calls in (plain_calls, light_calls, selective_calls, full_calls)] == [2, 2, 2, 4]
     assert plain_calls["mm"] < selective_calls["mm"] == full_calls["mm"]
 
 
 @pytest.mark.parametrize(
     ("how", "parameters", "expected"),
-    [("auto", 1_000, "none"), ("auto", 500_000_000, "full"), ("none", 10**10, "none"), ("selective", 1, "selective")],
+    [
+        ("auto", 1_000, "none"),
+        ("auto", 50_000_000, "light"),
+        ("auto", 500_000_000, "full"),
+        ("none", 10**10, "none"),
+        ("selective", 1, "selective"),
+    ],
 )
-def test_auto_recomputes_from_half_a_billion_parameters_on(how: str, parameters: int, expected: str) -> None:
+def test_auto_recomputes_the_more_the_larger_the_model_is(how: str, parameters: int, expected: str) -> None:
     assert checkpointing_of(how, parameters) == expected
+
+
+def test_a_family_without_layers_to_recompute_is_refused_only_if_that_was_asked_for(tiny_folder: Path) -> None:
+    model, _ = load_trainable(str(tiny_folder), "float32")
+    model.supports_gradient_checkpointing = False
+    recompute_activations(model, "auto", 10**9)
+    assert not model.is_gradient_checkpointing
+    with pytest.raises(UsageError, match="take none"):
+        recompute_activations(model, "full", 10**9)

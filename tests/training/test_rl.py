@@ -21,8 +21,8 @@ from webdancer_cli.options.config import RlOptions
 from webdancer_cli.options.option_checks import option
 from webdancer_cli.stages import rl as stage
 from webdancer_cli.training import rl
-from webdancer_cli.training.batches import pad
 from webdancer_cli.training.distributed import ProcessGroup
+from webdancer_cli.training.layout import Kind, Layout, pad
 from webdancer_cli.training.logprobs import Scorer, token_logprobs
 from webdancer_cli.training.models import load_trainable
 from webdancer_cli.training.renderer import Tokens
@@ -39,8 +39,9 @@ def batch(seed: int = 0) -> list[TrainingSample]:
     """Episodes of uneven length, with old log-probs near the model's and both signs of advantage."""
     rng = torch.Generator().manual_seed(seed)
     lessons = []
+    prompt = torch.randint(0, 300, (16,), generator=rng).tolist()
     for length in (9, 30, 17, 5, 22, 41):
-        ids = torch.randint(0, 300, (length,), generator=rng).tolist()
+        ids = (prompt + torch.randint(0, 300, (length,), generator=rng).tolist())[:length]
         trainable = [at > 0 and at % 4 != 0 for at in range(length)]
         logprobs = (-5.7 + 0.5 * torch.randn(sum(trainable), generator=rng)).tolist()
         lessons.append(TrainingSample(Tokens(ids, trainable), logprobs, float(torch.randn(1, generator=rng))))
@@ -48,20 +49,27 @@ def batch(seed: int = 0) -> list[TrainingSample]:
 
 
 def updated(
-    folder: Path, world: ProcessGroup | None = None, **changes: object
+    folder: Path, layout: Layout, world: ProcessGroup | None = None, **changes: object
 ) -> tuple[rl.PolicyUpdate, list[torch.Tensor]]:
     """One update by SGD (Adam would hide a wrong scale of the gradient); the weights after it."""
     model, compute = load_trainable(str(folder), "float32")
     scorer = Scorer(model, compute)
     optimizer = torch.optim.SGD(scorer.parameters(), lr=1.0)
-    update = rl.update_policy(scorer, optimizer, batch(), 1.0, options(**changes), world or ProcessGroup())
+    update = rl.update_policy(scorer, optimizer, batch(), 1.0, options(**changes), layout, world or ProcessGroup())
     return update, [parameter.detach().clone() for parameter in scorer.parameters()]
 
 
 def test_micro_batches_change_nothing(tiny_folder: Path):
-    whole, weights = updated(tiny_folder)
-    for micro_tokens in (1, 50, 90):
-        parts, same = updated(tiny_folder, micro_tokens=micro_tokens)
+    whole, weights = updated(tiny_folder, Layout("padded", 10_000))
+    for kind, micro_tokens in (
+        ("padded", 1),
+        ("padded", 90),
+        ("packed", 50),
+        ("tree", 1),
+        ("tree", 50),
+        ("tree", 10_000),
+    ):
+        parts, same = updated(tiny_folder, Layout(kind, micro_tokens))
         assert parts.loss == pytest.approx(whole.loss, abs=1e-5)
         assert parts.grad_norm == pytest.approx(whole.grad_norm, rel=1e-5)
         assert (
@@ -77,10 +85,16 @@ def test_the_loss_by_hand_at_ratio_one(tiny_folder: Path):
     lessons = batch()
     for training_sample in lessons:
         micro = pad([training_sample.tokens])
-        training_sample.logprobs[:] = token_logprobs(model, micro.ids_BT, micro.trainable_BT).tolist()
+        training_sample.logprobs[:] = token_logprobs(model, micro).tolist()
     scorer = Scorer(model)
     update = rl.update_policy(
-        scorer, torch.optim.SGD(scorer.parameters(), lr=0.0), lessons, 0.0, options(), ProcessGroup()
+        scorer,
+        torch.optim.SGD(scorer.parameters(), lr=0.0),
+        lessons,
+        0.0,
+        options(),
+        Layout("tree", 10_000),
+        ProcessGroup(),
     )
     tokens = sum(len(training_sample.logprobs) for training_sample in lessons)
     expected = -sum(training_sample.advantage * len(training_sample.logprobs) for training_sample in lessons) / tokens
@@ -97,13 +111,14 @@ from test_rl import batch, options
 from webdancer_cli.training import rl
 from webdancer_cli.training.checkpoint_writer import full_state
 from webdancer_cli.training.distributed import process_group, shard
+from webdancer_cli.training.layout import Layout
 from webdancer_cli.training.logprobs import Scorer
 from webdancer_cli.training.models import load_trainable
 with process_group() as world:
     model, compute = load_trainable({folder!r}, "float32")
     scorer = shard(Scorer(model, compute), {{"Qwen3DecoderLayer"}}, world)
     optimizer = torch.optim.SGD(scorer.parameters(), lr=1.0)
-    update = rl.update_policy(scorer, optimizer, batch(), 1.0, options(micro_tokens=60), world)
+    update = rl.update_policy(scorer, optimizer, batch(), 1.0, options(), Layout({kind!r}, 60), world)
     state = full_state(model, {{}}, world, everywhere=True)
     if world.rank == 1:
         torch.save((update, state), {out!r})
@@ -111,12 +126,14 @@ with process_group() as world:
 
 
 @pytest.mark.slow
-def test_two_ranks_make_the_same_update_as_one(tiny_folder: Path, tmp_path: Path):
+@pytest.mark.parametrize("kind", ["padded", "tree"])
+def test_two_ranks_make_the_same_update_as_one(tiny_folder: Path, tmp_path: Path, kind: Kind):
     script, out = tmp_path / "two.py", tmp_path / "two.pt"
-    script.write_text(TWO_RANKS.format(tests=str(Path(__file__).parent), folder=str(tiny_folder), out=str(out)))
+    places = {"tests": str(Path(__file__).parent), "folder": str(tiny_folder), "out": str(out)}
+    script.write_text(TWO_RANKS.format(kind=kind, **places))
     torchrun(script)
     two, state = torch.load(out, weights_only=False)
-    one, weights = updated(tiny_folder)
+    one, weights = updated(tiny_folder, Layout(kind, 10_000))
     assert two.loss == pytest.approx(one.loss, abs=1e-5)
     assert two.grad_norm == pytest.approx(one.grad_norm, rel=1e-5)
     assert two.sums.tokens == one.sums.tokens

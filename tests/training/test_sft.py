@@ -10,8 +10,9 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 from webdancer_cli.data.pipeline import say_nothing
 from webdancer_cli.data.records import Message
 from webdancer_cli.options.config import SftOptions
-from webdancer_cli.training.batches import Example, pad
+from webdancer_cli.training.batches import Example
 from webdancer_cli.training.distributed import ProcessGroup
+from webdancer_cli.training.layout import pad
 from webdancer_cli.training.logprobs import Scorer
 from webdancer_cli.training.models import load_model, load_trainable
 from webdancer_cli.training.optimizer import Diverged, adamw

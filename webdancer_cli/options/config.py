@@ -521,9 +521,10 @@ class TrainingOptions(Options):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Weights and arithmetic: "float32", "bfloat16", or "auto" (float32 on the CPU for small models and
     for processors without bfloat16 instructions, else bfloat16)."""
-    checkpointing: Literal["auto", "none", "full", "selective"] = "auto"
+    checkpointing: Literal["auto", "none", "light", "selective", "full"] = "auto"
     """Activations that are computed again in the backward pass: "none", "full" (each layer keeps its input alone),
-    "selective" (and what attention gave), "auto" (full from half a billion parameters on)."""
+    "selective" (and what attention gave), "light" (and what all matrix products gave), "auto" (light from 50 million
+    parameters on, full from half a billion on)."""
     replicas: PositiveInt = 1
     """Groups of ranks that hold all weights between them, e.g. one for each node (HSDP); 1 shards over all ranks."""
     cpu_offload: bool = False

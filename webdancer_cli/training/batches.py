@@ -1,4 +1,4 @@
-"""Sequences to padded batches: which ones go together, on which rank, in which order.
+"""Which sequences go together, on which rank, in which order; ``layout`` makes of them what the model computes.
 
 A step's *global* batch is dealt out to the ranks, and each rank's share is cut into micro-batches that fit in memory.
 Losses are sums over tokens, divided by a count taken over the global batch; so how a batch is cut changes memory and
@@ -9,10 +9,6 @@ import random
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from webdancer_cli.training.renderer import Tokens
 
@@ -32,35 +28,6 @@ class Example:
     def loss_tokens(self) -> int:
         """Tokens that bear loss; the first of a sequence never does, since nothing predicts it."""
         return sum(self.trainable[1:])
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of token ids, padded on the right; ``trainable_BT`` is True where loss is allowed, and never on padding."""
-
-    ids_BT: Tensor
-    trainable_BT: Tensor
-
-
-def pad(rows: Sequence[Example | Tokens], device: torch.device | str = "cpu", pad_id: int = 0) -> Batch:
-    """The rows as one batch. No rows give a batch without trainable tokens, for a rank that has nothing to do."""
-    width = max((len(row.ids) for row in rows), default=2)
-    ids_BT = np.full((max(1, len(rows)), width), pad_id, dtype=np.int64)
-    trainable_BT = np.zeros(ids_BT.shape, dtype=bool)
-    for number, row in enumerate(rows):
-        ids_BT[number, : len(row.ids)] = row.ids
-        trainable_BT[number, : len(row.ids)] = row.trainable
-    return Batch(torch.from_numpy(ids_BT).to(device), torch.from_numpy(trainable_BT).to(device))
-
-
-def plan(lengths: Sequence[int], micro_tokens: int, ranks: int = 1) -> list[list[list[int]]]:
-    """For every rank its micro-batches, as indices into ``lengths``.
-
-    All ranks get equally many, since sharded weights are gathered together; the last ones of a rank may be empty.
-    """
-    shares = [micro_batches([lengths[index] for index in share], share, micro_tokens) for share in deal(lengths, ranks)]
-    rounds = max(map(len, shares))
-    return [share + [[]] * (rounds - len(share)) for share in shares]
 
 
 def deal(lengths: Sequence[int], ranks: int) -> list[list[int]]:

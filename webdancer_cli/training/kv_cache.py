@@ -8,21 +8,15 @@ slots. Grouped-query heads share their keys without a copy.
 Shapes: ``_N`` packed tokens, ``_S`` single rows, ``_C`` chunk rows, ``_W`` the longest chunk, ``_L`` cached positions.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AttentionInterface
 
 from webdancer_cli.errors import UsageError
-
-ATTENTION = "webdancer_slots"
-"""Name under which ``attend`` is known to transformers."""
+from webdancer_cli.training.attention import AttentionRule
 
 GROWTH = 64
 """Buffers grow to a multiple of this many positions."""
@@ -187,47 +181,18 @@ def _causal_mask(positions: Tensor, length: int, window: int | None, dtype: torc
     return torch.zeros(seen.shape, dtype=dtype, device=positions.device).masked_fill_(~seen, float("-inf"))
 
 
-def attend(
-    module: torch.nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    **rest: Any,
-) -> tuple[Tensor, None]:
-    """The attention function that transformers calls in every layer. Raises UsageError for what it does not know."""
-    strange = [name for name in ("softcap", "s_aux", "position_bias") if rest.get(name) is not None]
-    if strange:
-        raise UsageError(
-            f"{type(module).__name__} uses {', '.join(strange)}, which the in-process engine does not know"
-        )
-    plan, cache = _STEP.get()
-    layer = module.layer_idx
-    assert isinstance(layer, int)
-    keys, values = cache.write(layer, key, value, plan)
-    return plan.attend(query, keys, values, scaling, sliding_window), None
+@dataclass(frozen=True)
+class SlotAttention:
+    """Implements Attention: a step's new tokens against the cached positions of their rows."""
 
+    plan: StepLayout
+    cache: KVCache
 
-_STEP: ContextVar[tuple[StepLayout, KVCache]] = ContextVar("the engine's step")
-"""What ``attend`` needs of the step under way. It does not pass through the model: every keyword there is the library's
-to name, and it has taken ours before (transformers 5.24 calls its own cache ``cache``)."""
-
-
-@contextmanager
-def attending(config: Any, plan: StepLayout, cache: KVCache) -> Iterator[None]:
-    """For the time of one forward pass, a module that may also be in training attends over the slots."""
-    usual = config._attn_implementation
-    config._attn_implementation = ATTENTION
-    token = _STEP.set((plan, cache))
-    try:
-        yield
-    finally:
-        _STEP.reset(token)
-        config._attn_implementation = usual
-
-
-def install() -> None:
-    """Make ``attend`` known to transformers; doing it again changes nothing."""
-    AttentionInterface.register(ATTENTION, attend)
+    def attend(self, layer: nn.Module, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
+        """See Attention. Raises UsageError for capped scores and for sinks."""
+        if rule.cap is not None or rule.sinks is not None:
+            raise UsageError(f"{type(layer).__name__} caps its scores or has sinks, which the in-process engine lacks")
+        index = layer.layer_idx
+        assert isinstance(index, int)
+        keys, values = self.cache.write(index, key, value, self.plan)
+        return self.plan.attend(query, keys, values, rule.scaling, rule.window)

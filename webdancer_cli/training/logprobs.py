@@ -17,6 +17,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from webdancer_cli.errors import UsageError
+from webdancer_cli.training.attention import attending
+from webdancer_cli.training.layout import Batch
 from webdancer_cli.training.models import autocast
 
 CHUNK_LOGITS = 2**24
@@ -33,35 +35,41 @@ class Scorer(nn.Module):
         super().__init__()
         self.model = model
         self.compute = compute
+        bare = unwrap(model)
+        if getattr(bare.config.get_text_config(), "attn_logit_softcapping", None):
+            bare.set_attn_implementation("eager")  # transformers' usual one, SDPA, leaves the cap out
 
-    def forward(self, ids_BT: Tensor, trainable_BT: Tensor, temperature: float = 1.0) -> Tensor:
-        with autocast(self.compute, ids_BT.device):
-            return token_logprobs(self.model, ids_BT, trainable_BT, temperature)
+    def forward(self, batch: Batch, temperature: float = 1.0) -> Tensor:
+        with autocast(self.compute, batch.ids_BT.device):
+            return token_logprobs(self.model, batch, temperature)
 
 
 def token_logprobs(
-    model: PreTrainedModel | PeftModel,
-    ids_BT: Tensor,
-    trainable_BT: Tensor,
-    temperature: float = 1.0,
-    chunk_logits: int = CHUNK_LOGITS,
+    model: PreTrainedModel | PeftModel, batch: Batch, temperature: float = 1.0, chunk_logits: int = CHUNK_LOGITS
 ) -> Tensor:
-    """log p(token | everything before it in its row) of every trainable token: float32 [N], row by row, in order.
+    """log p(token | everything before it in its row) of every trainable token: float32 [M], row by row, in order.
 
-    Rows are padded on the *right*, so causal attention alone keeps padding away from every real token, and no attention
-    mask is needed. A row's first token has nothing before it and must not be trainable. ``temperature`` divides the
-    logits, as in sampling.
+    A row's first token has nothing before it and is never scored. ``temperature`` divides the logits, as in sampling.
     """
     bare = unwrap(model)
-    hidden_BTH = bare.get_decoder()(input_ids=ids_BT, use_cache=False).last_hidden_state
-    before_N = F.pad(trainable_BT[:, 1:], (0, 1)).flatten().nonzero().squeeze(1)
-    hidden_NH = hidden_BTH.flatten(0, 1).index_select(0, before_N)
-    targets_N = ids_BT.flatten()[before_N + 1]
+    hidden_SH = _decode(bare, batch).flatten(0, 1).index_select(0, batch.before_S)
     rows = max(1, chunk_logits // bare.get_output_embeddings().weight.shape[0])
-    if len(targets_N) <= rows:
-        return _score(bare, hidden_NH, targets_N, temperature)
-    parts = zip(hidden_NH.split(rows), targets_N.split(rows), strict=True)
-    return torch.cat([_recomputed(bare, hidden, targets, temperature) for hidden, targets in parts])
+    parts = zip(hidden_SH.split(rows), batch.targets_S.split(rows), strict=True)
+    score = _score if len(batch.targets_S) <= rows else _recomputed
+    logprobs_S = torch.cat([score(bare, hidden, targets, temperature) for hidden, targets in parts])
+    return logprobs_S if batch.order_M is None else logprobs_S.index_select(0, batch.order_M)
+
+
+def _decode(bare: PreTrainedModel, batch: Batch) -> Tensor:
+    """The last hidden states, [B, T, H]."""
+    decoder: Any = bare.get_decoder()
+    if batch.attention is None:
+        states: Tensor = decoder(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
+        return states
+    with attending(decoder.config, batch.attention):
+        packed = decoder(input_ids=batch.ids_BT, position_ids=batch.positions_BT, use_cache=False)
+    states = packed.last_hidden_state
+    return states
 
 
 def unwrap(model: PreTrainedModel | PeftModel) -> PreTrainedModel:

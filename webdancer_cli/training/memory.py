@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AttentionInterface, PreTrainedModel
 
 from webdancer_cli.options.config import TrainingOptions
 from webdancer_cli.training.logprobs import CHUNK_LOGITS
 from webdancer_cli.training.models import ModelDescription, arithmetic
-from webdancer_cli.training.recompute import checkpointing_of
+from webdancer_cli.training.recompute import Checkpointing, checkpointing_of, is_wide_product
 
 ATTENTION = "webdancer_memory"
 """Name under which ``_attend`` is known to transformers."""
@@ -47,6 +48,8 @@ class Activations:
     layer_input: int
     attention: int
     """What one layer's attention gives, with its log-sum-exp."""
+    products: list[int]
+    """What the matrix products of each layer give that "light" checkpointing keeps."""
     outside: int
     """Kept outside of all layers: embedding, last norm, the states whose next token bears loss."""
 
@@ -54,8 +57,9 @@ class Activations:
         """With all layers kept; or with their inputs, and one layer at a time that is computed again."""
         if checkpointing == "none":
             return sum(self.layers) + self.outside
-        a_layer = self.layer_input + (self.attention if checkpointing == "selective" else 0)
-        return len(self.layers) * a_layer + max(self.layers, default=0) + self.outside
+        a_layer = self.layer_input + (self.attention if checkpointing in ("light", "selective") else 0)
+        products = sum(self.products) if checkpointing == "light" else 0
+        return len(self.layers) * a_layer + products + max(self.layers, default=0) + self.outside
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def estimate(
 ) -> Memory:
     """The memory of one of ``ranks`` for micro-batches of ``tokens``; ``engine`` is what it needs besides, in bytes."""
     compute = arithmetic(plain.parameters, options.dtype, device)
-    checkpointing = checkpointing_of(options.checkpointing, plain.parameters)
+    checkpointing = _checkpointing(plain, options)
     shards = max(1, ranks // options.replicas)
     layer, outside = _largest_parts(plain.model)
     base = compute.itemsize if options.lora_rank else FLOAT32_BYTES
@@ -110,7 +114,7 @@ def table(
     """For reading: a row for each number of ranks, in gigabytes."""
     columns = [name for name in Memory.__dataclass_fields__ if name != "engine" or engine]
     compute = str(arithmetic(plain.parameters, options.dtype, device)).removeprefix("torch.")
-    how = f"checkpointing {checkpointing_of(options.checkpointing, plain.parameters)}"
+    how = f"checkpointing {_checkpointing(plain, options)}"
     what = f"LoRA of rank {options.lora_rank}" if options.lora_rank else "all weights"
     head = f"memory of each rank in GB, about: {plain.parameters:,} parameters, {what} in {compute}, {how}"
     lines = [f"{head}, {tokens:,} tokens at once", f"{'ranks':>6}" + "".join(f"{n:>13}" for n in (*columns, "total"))]
@@ -119,6 +123,11 @@ def table(
         values = [getattr(memory, name) for name in columns] + [memory.total]
         lines.append(f"{count:>6}" + "".join(f"{value / GB:>13.2f}" for value in values))
     return "\n".join(lines)
+
+
+def _checkpointing(plain: ModelDescription, options: TrainingOptions) -> Checkpointing:
+    supported = plain.model.supports_gradient_checkpointing
+    return checkpointing_of(options.checkpointing, plain.parameters, supported=supported)
 
 
 def plans(plain: ModelDescription, options: TrainingOptions, tokens: int, ranks: int, engine: int = 0) -> str:
@@ -150,12 +159,13 @@ def activations(model: PreTrainedModel, tokens: int, compute: torch.dtype) -> Ac
     twin.config._attn_implementation = ATTENTION
     names = set(twin._no_split_modules or ())
     layers = [part for part in twin.modules() if type(part).__name__ in names]
-    counter = _Saved([*twin.parameters(), *twin.buffers()])
+    counter, products = _Saved([*twin.parameters(), *twin.buffers()]), _Products()
     for number, layer in enumerate(layers):
-        layer.register_forward_pre_hook(lambda *_, at=number: counter.enter(at))
-        layer.register_forward_hook(lambda *_: counter.enter(None))
+        for part in (counter, products):
+            layer.register_forward_pre_hook(lambda *_, to=part, at=number: to.enter(at))
+            layer.register_forward_hook(lambda *_, to=part: to.enter(None))
     ids = torch.zeros((1, tokens), dtype=torch.long, device="meta")
-    with counter.counting():
+    with counter.counting(), products:
         hidden_BTH: Tensor = twin.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
     state = hidden_BTH.numel() * compute.itemsize
     config = twin.config.get_text_config()
@@ -165,8 +175,27 @@ def activations(model: PreTrainedModel, tokens: int, compute: torch.dtype) -> Ac
         layers=[counter.bytes.get(number, 0) for number in range(len(layers))],
         layer_input=state,
         attention=tokens * heads * (width * compute.itemsize + FLOAT32_BYTES),
+        products=[products.bytes.get(number, 0) for number in range(len(layers))],
         outside=counter.bytes.get(None, 0) + state,
     )
+
+
+class _Products(TorchDispatchMode):
+    """Adds up the bytes of what wide matrix products give, by the layer that is running."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes: dict[int | None, int] = {}
+        self._layer: int | None = None
+
+    def enter(self, layer: int | None) -> None:
+        self._layer = layer
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if is_wide_product(func, args):
+            self.bytes[self._layer] = self.bytes.get(self._layer, 0) + out.numel() * out.element_size()
+        return out
 
 
 class _Saved:

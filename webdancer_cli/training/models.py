@@ -297,6 +297,14 @@ def without_dropout(model: nn.Module) -> None:
                 setattr(module, name, 0.0)
 
 
+def has_dropout(model: nn.Module) -> bool:
+    """Whether anything in it draws at random while it is trained."""
+    rates = (value for module in model.modules() for name, value in vars(module).items() if "drop" in name)
+    return any(isinstance(module, _DROPOUT) and module.p > 0 for module in model.modules()) or any(
+        isinstance(rate, float) and rate > 0 for rate in rates
+    )
+
+
 def max_length(config: Any) -> int | None:
     """Positions for which every row of a batch is computed by itself; None where a family knows no limit.
 

@@ -32,11 +32,11 @@ from torch import Tensor, nn
 
 from webdancer_cli.data.records import QA
 from webdancer_cli.options.config import RlOptions
-from webdancer_cli.training.batches import pad, plan
 from webdancer_cli.training.checkpoint_writer import full_weights
 from webdancer_cli.training.dapo import LossSums, surrogate
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.engine import Engine
+from webdancer_cli.training.layout import Batch, Layout, Plan
 from webdancer_cli.training.measures import peak_memory_gb
 from webdancer_cli.training.optimizer import lr_factor, optimizer_step
 from webdancer_cli.training.rollouts import (
@@ -82,6 +82,7 @@ class PolicyUpdate:
     loss: float
     grad_norm: float
     sums: LossSums
+    plan: Plan
 
 
 def train_rl(
@@ -114,7 +115,7 @@ def train_rl(
             stopped = why_to_stop(collected)
             sampled = time.perf_counter()
             updates = [
-                update_policy(scorer, state.optimizer, batch, lr, options, world)
+                update_policy(scorer, state.optimizer, batch, lr, options, run.layout, world)
                 for batch in minibatches(collected.kept, options.minibatches)
             ]
             trained = time.perf_counter()
@@ -252,6 +253,7 @@ def update_policy(
     batch: Sequence[TrainingSample],
     lr: float,
     options: RlOptions,
+    layout: Layout,
     world: ProcessGroup,
 ) -> PolicyUpdate:
     """One update from the global batch, of which every rank takes its share.
@@ -260,25 +262,25 @@ def update_policy(
     """
     tokens = sum(len(training_sample.logprobs) for training_sample in batch)
     loss, sums = 0.0, LossSums()
-    for indices in plan(
-        [len(training_sample.tokens.ids) for training_sample in batch], options.micro_tokens, world.size
-    )[world.rank]:
-        part_loss, part_sums = part_of_loss(scorer, [batch[index] for index in indices], options, world.device)
+    rows = [training_sample.tokens for training_sample in batch]
+    plan = layout.plan(rows, world.size)
+    for indices, micro in layout.batches(rows, plan, world.rank):
+        part_loss, part_sums = part_of_loss(scorer, micro, [batch[index] for index in indices], options)
         # FSDP averages gradients over the ranks, but each rank's loss is already its part of the global mean.
         (part_loss / tokens * world.size).backward()
         loss += float(part_loss.detach()) / tokens
         sums += part_sums
     mean_loss = world.total(loss)[0]
     norm = optimizer_step(scorer, optimizer, mean_loss, lr, options.max_grad_norm)
-    return PolicyUpdate(mean_loss, norm, sum(world.gather(sums), LossSums()))
+    return PolicyUpdate(mean_loss, norm, sum(world.gather(sums), LossSums()), plan)
 
 
 def part_of_loss(
-    scorer: nn.Module, rows: Sequence[TrainingSample], options: RlOptions, device: torch.device
+    scorer: nn.Module, micro: Batch, rows: Sequence[TrainingSample], options: RlOptions
 ) -> tuple[Tensor, LossSums]:
-    """The summed loss of some rows, with its graph."""
-    micro = pad([row.tokens for row in rows], device)
-    new_N = scorer(micro.ids_BT, micro.trainable_BT, options.temperature)
+    """The summed loss of a micro-batch, with its graph; ``rows`` are what it was made of."""
+    new_N = scorer(micro, options.temperature)
+    device = new_N.device
     old_N = torch.tensor([logprob for row in rows for logprob in row.logprobs], device=device)
     advantages_N = torch.tensor([row.advantage for row in rows for _ in row.logprobs], device=device)
     return surrogate(new_N, old_N, advantages_N, clip_low=options.clip_low, clip_high=options.clip_high)
@@ -314,6 +316,8 @@ def update_metrics(updates: Sequence[PolicyUpdate]) -> Metrics:
         "loss": mean([update.loss for update in updates]),
         "grad_norm": mean([update.grad_norm for update in updates]),
         "tokens": int(sums.tokens),
+        "shared_prefix_tokens": sum(update.plan.shared_prefix_tokens for update in updates),
+        "padding": sum(update.plan.padding for update in updates),
         "clip_fraction": sums.clipped / sums.tokens,
         "ratio_mean": sums.ratio / sums.tokens,
         "ratio_max": sums.ratio_max,

@@ -8,6 +8,8 @@ from torch.distributed.checkpoint.stateful import Stateful
 from webdancer_cli.options.config import TrainingOptions
 from webdancer_cli.training.checkpoint import STATE
 from webdancer_cli.training.checkpoint_writer import CheckpointWriter
+from webdancer_cli.training.layout import Layout
+from webdancer_cli.training.layout_check import choose_layout
 from webdancer_cli.training.logprobs import check_dropout, check_head
 from webdancer_cli.training.models import slow_dtype, without_dropout
 from webdancer_cli.training.optimizer import adamw
@@ -22,6 +24,8 @@ class TrainingRun:
     """What the loops work with. All ranks have one."""
 
     trainable: Trainable
+    layout: Layout
+    """How its rows go through the model."""
     state: TrainingState
     saver: RunSaver
     writer: CheckpointWriter
@@ -55,8 +59,10 @@ def begin(
         opened.within_forward(lambda: check_dropout(opened.model))
     writer = CheckpointWriter(setup, about, opened.compute)
     writer.try_out(opened.model)
+    with opened.measuring():
+        layout = choose_layout(opened.scorer, options.micro_tokens, world.device, setup.say)
     seed_everything(f"{options.seed}:{world.rank}")
     state = TrainingState(opened.scorer, adamw(opened.scorer, options.peak_lr, options.weight_decay), data)
     if setup.resumed:
         state.restore(setup.resumed / STATE, world, options.seed)
-    return TrainingRun(opened, state, RunSaver(options, writer, opened.model), writer)
+    return TrainingRun(opened, layout, state, RunSaver(options, writer, opened.model), writer)

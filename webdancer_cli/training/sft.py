@@ -8,7 +8,7 @@ for any number of ranks and any split.
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -18,8 +18,9 @@ import torch
 from torch import nn
 
 from webdancer_cli.options.config import SftOptions
-from webdancer_cli.training.batches import Batch, Example, pad, plan, shuffled
+from webdancer_cli.training.batches import Example, shuffled
 from webdancer_cli.training.distributed import ProcessGroup
+from webdancer_cli.training.layout import Batch, Layout
 from webdancer_cli.training.measures import GradientWatch, flops, mfu, peak_memory_gb
 from webdancer_cli.training.optimizer import COSINE_FLOOR, lr_factor, optimizer_step
 from webdancer_cli.training.run import TrainingRun, begin
@@ -76,11 +77,12 @@ def take_steps(
         lr = options.peak_lr * lr_factor(state.step, steps, round(options.warmup * steps), COSINE_FLOOR)
         rows = [examples[index] for index in indices]
         lengths, loss_tokens = [len(row.ids) for row in rows], sum(row.loss_tokens for row in rows)
-        batches = rank_batches(rows, options, world)
+        plan = run.layout.plan(rows, world.size)
+        batches = (batch for _, batch in run.layout.batches(rows, plan, world.rank))
         update = train_step(scorer, state.optimizer, batches, loss_tokens, lr, options.max_grad_norm, world)
         seconds = time.perf_counter() - started
         state.seconds += seconds
-        speed = sum(lengths) / seconds
+        speed = plan.tokens / seconds
         if setup.progress:
             setup.progress.step(state.step, steps, f"loss {update.loss:.4f}, {speed:,.0f} tokens/s")
         if warning := gradients.warning(update.grad_norm):
@@ -88,12 +90,12 @@ def take_steps(
         line: Line = {"step": state.step, "loss": update.loss, "tokens": loss_tokens, "lr": lr}
         line |= {"grad_norm": update.grad_norm, "tokens_per_second": round(speed, 1)}
         line |= {"epoch": round(state.step * batch_size / len(examples), 4)}
-        line |= {"loss_share": round(loss_tokens / sum(lengths), 4)}
+        line |= {"loss_share": round(loss_tokens / plan.tokens, 4), **plan.metrics()}
         line |= {"peak_memory_gb": round(max(world.gather(peak_memory_gb(world.device))), 3)}
         if used := mfu(flops(setup.plain, lengths), seconds, world.size, world.device):
             line["mfu"] = round(used, 4)
         if held_out and is_measured(options, state.step, steps):
-            line["held_out_loss"] = loss = held_out_loss(run.trainable, held_out, options, world)
+            line["held_out_loss"] = loss = held_out_loss(run.trainable, held_out, run.layout, world)
             if options.keep_best:
                 run.saver.keep_best(state, loss, line)
         if state.step == steps:
@@ -110,23 +112,17 @@ def take_steps(
     run.saver.commit_result(best=options.keep_best)
 
 
-def rank_batches(rows: Sequence[Example], options: SftOptions, world: ProcessGroup) -> Iterator[Batch]:
-    """This rank's micro-batches of a global batch; every rank has as many."""
-    shares = plan([len(row.ids) for row in rows], options.micro_tokens, world.size)[world.rank]
-    return (pad([rows[index] for index in share], world.device) for share in shares)
-
-
 def is_measured(options: SftOptions, step: int, steps: int) -> bool:
     """Whether the loss of ``eval_data`` is to be found after this step."""
     return step == steps or bool(options.eval_every and step % options.eval_every == 0)
 
 
-def held_out_loss(trainable: Trainable, rows: Sequence[Example], options: SftOptions, world: ProcessGroup) -> float:
+def held_out_loss(trainable: Trainable, rows: Sequence[Example], layout: Layout, world: ProcessGroup) -> float:
     """Mean negative log-prob of the trainable tokens of rows that are not trained on, over all ranks."""
     total = 0.0
     with trainable.measuring():
-        for batch in rank_batches(rows, options, world):
-            total -= float(trainable.scorer(batch.ids_BT, batch.trainable_BT).sum())
+        for _, batch in layout.batches(rows, layout.plan(rows, world.size), world.rank):
+            total -= float(trainable.scorer(batch).sum())
     return world.total(total)[0] / sum(row.loss_tokens for row in rows)
 
 
@@ -145,7 +141,7 @@ def train_step(
     """
     total = torch.zeros((), dtype=torch.float64)
     for batch in batches:
-        loss = -scorer(batch.ids_BT, batch.trainable_BT).sum() / loss_tokens
+        loss = -scorer(batch).sum() / loss_tokens
         # FSDP averages gradients over the ranks, but each rank's loss is already its part of the global mean.
         (loss * world.size).backward()
         total += loss.detach().cpu()

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from webdancer_cli.errors import ModelError, UsageError
+from webdancer_cli.training.attention import attending
 from webdancer_cli.training.engine import Finish, SampledTokens, SamplingParams
-from webdancer_cli.training.kv_cache import KVCache, StepLayout, attending, install
+from webdancer_cli.training.kv_cache import KVCache, SlotAttention, StepLayout
 from webdancer_cli.training.models import ADAPTER_MARK
 from webdancer_cli.training.models import max_length as longest
 from webdancer_cli.training.sampling import sample_tokens
@@ -83,7 +84,6 @@ class TransformersEngine:
         cache_bytes: int = CACHE_BYTES,
         chunk_tokens: int = CHUNK_TOKENS,
     ):
-        install()
         self.model = model
         self.max_length = min(max_length, longest(model.config) or max_length)
         self.rows = max(
@@ -241,7 +241,7 @@ class TransformersEngine:
         ids = [id for request, count in batch for id in request.ids[request.computed : request.computed + count]]
         ends = torch.tensor(counts).cumsum(0) - 1
         done = torch.tensor([request.pending == count for request, count in batch])
-        with attending(self.model.config, plan, self._cache):
+        with attending(self.model.config, SlotAttention(plan, self._cache)):
             output = self.model(
                 input_ids=torch.tensor([ids], device=self._device),
                 position_ids=plan.positions_N[None],

@@ -1,0 +1,100 @@
+"""Which layout a model can bear: tried before the first step, on two rows that share a prefix."""
+
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from webdancer_cli.data.pipeline import Say
+from webdancer_cli.errors import UsageError
+from webdancer_cli.training.attention import attend_by_us
+from webdancer_cli.training.layout import Layout, pack, pad
+from webdancer_cli.training.logprobs import Scorer, evaluating, unwrap
+from webdancer_cli.training.models import embedding_rows, has_dropout, max_length
+from webdancer_cli.training.renderer import Tokens
+
+SHARED = 24
+"""Tokens that the rows of the check have in common; each goes on with as many, or with more than a window is wide."""
+
+WIDEST_TRIED = 512
+"""Windows up to this width are left behind by the check's rows. Wider ones are taken from the layers' own calls."""
+
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
+"""How far a log-prob may be off on average, in standard deviations of the log-probs."""
+
+KNOWN_LAYERS = {"full_attention", "sliding_attention", "attention"}
+"""Types of layers, in the words of transformers' configurations, whose rule ``packed_attention`` is told by a call."""
+
+_FAILURES = (RuntimeError, TypeError, AttributeError, AssertionError, LookupError, ValueError, UsageError)
+"""What the code of a model that was not written for packed rows may raise."""
+
+
+def choose_layout(scorer: Scorer, micro_tokens: int, device: torch.device, say: Say) -> Layout:
+    """Rows packed as a tree, where the model gives the same numbers for them; else padded rows. Says which, and why.
+
+    Costs a few forward passes over some hundred tokens. All ranks call it together.
+    """
+    why_not = _unfit(unwrap(scorer.model)) or _apart(scorer, device)
+    if why_not:
+        say(f"rows are padded, and shared prefixes computed row by row: {why_not}")
+        return Layout("padded", micro_tokens, device)
+    attend_by_us(_decoder(scorer).config)
+    say("rows are packed without padding, and prefixes that they share are computed once")
+    return Layout("tree", micro_tokens, device)
+
+
+def _decoder(scorer: Scorer) -> Any:
+    return unwrap(scorer.model).get_decoder()
+
+
+def _unfit(bare: PreTrainedModel) -> str:
+    """Why packed rows are out of the question, by what the model says of itself; empty if they are not."""
+    if has_dropout(bare):
+        return "it is trained with dropout"
+    config = bare.config.get_text_config()
+    strange = set(getattr(config, "layer_types", None) or ()) - KNOWN_LAYERS
+    if getattr(config, "attention_chunk_size", None):
+        strange.add("chunked_attention")
+    return f"it has layers of {', '.join(sorted(strange))}" if strange else ""
+
+
+@torch.no_grad()
+def _apart(scorer: Scorer, device: torch.device) -> str:
+    """What is wrong with packed rows, tried; empty if nothing is."""
+    bare = unwrap(scorer.model)
+    rows = _rows(bare)
+    packed = pack(rows, SHARED // 2, device)
+    assert packed.attention is not None and len(packed.attention.spans) == len(rows) + 1
+    with evaluating(scorer):
+        plain_M = scorer(pad(rows, device))
+        try:
+            ours_M = scorer(packed)
+        except _FAILURES as error:
+            return " ".join(str(error).split())[:160]
+    gap = float((ours_M - plain_M).abs().mean() / plain_M.std())
+    if not gap < TOLERANCE.get(scorer.compute, TOLERANCE[torch.bfloat16]):
+        return f"packed, its log-probs are off by {gap:.2g} standard deviations"
+    if not packed.attention.windows & {_window(bare)}:
+        return f"its layers do not say how wide their window is ({_window(bare)})"
+    return ""
+
+
+def _window(bare: PreTrainedModel) -> int | None:
+    """How far some of its layers look back; None where all see everything."""
+    config = bare.config.get_text_config()
+    types = getattr(config, "layer_types", None)
+    slides = "sliding_attention" in types if types else getattr(config, "use_sliding_window", True)
+    return getattr(config, "sliding_window", None) if slides else None
+
+
+def _rows(bare: PreTrainedModel) -> list[Tokens]:
+    """Two rows that share a prefix and one that does not, longer than a window of the usual small kind."""
+    window = _window(bare) or 0
+    longest = min(max_length(bare.config) or WIDEST_TRIED, 2 * SHARED + (window if window <= WIDEST_TRIED else 0))
+    generator = torch.Generator().manual_seed(0)
+    prefix, *rest = (
+        torch.randint(embedding_rows(bare), (length,), generator=generator).tolist()
+        for length in (min(SHARED, longest // 2), longest // 2, longest - SHARED, longest // 3)
+    )
+    rows = [prefix + rest[0], prefix + rest[1], rest[2]]
+    return [Tokens(ids, [at > 0 for at in range(len(ids))]) for ids in rows]
