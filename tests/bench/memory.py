@@ -51,7 +51,7 @@ def step_here(folder: str, given: dict[str, object]) -> None:
     estimate = memory.estimate(plain, options, TOKENS, 1, "cpu")
     before = status("VmRSS")
     opened = open_trainable(plain, load_tokenizer(folder), options, ProcessGroup())
-    layout = choose_layout(opened.scorer, TOKENS, torch.device("cpu"), say_nothing)
+    layout = choose_layout(opened.scorer, options, torch.device("cpu"), say_nothing)
     optimizer = adamw(opened.scorer, 1e-3, 0.0)
     rows = [Tokens(torch.randint(0, 300, (TOKENS,)).tolist(), [True] * TOKENS)]
     for _ in range(2):

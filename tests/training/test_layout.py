@@ -12,6 +12,8 @@ from peft import PeftModel
 from tiny_models import ARCHITECTURES, MAY_BE_REFUSED
 from transformers import PreTrainedModel
 
+from webdancer_cli.errors import UsageError
+from webdancer_cli.options.config import SftOptions
 from webdancer_cli.training.batches import Example
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.layout import Batch, Kind, Layout, pack, pad
@@ -209,7 +211,7 @@ def test_the_layout_is_chosen_by_what_a_model_computes(folder: Callable[[str], P
     """Chosen is chosen rightly: no architecture is packed whose numbers would change; those of our choice are."""
     model = opened(folder(name), 0)
     said: list[str] = []
-    layout = choose_layout(Scorer(model), 1000, ProcessGroup().device, said.append)
+    layout = choose_layout(Scorer(model), SftOptions(), ProcessGroup().device, said.append)
     assert len(said) == 1 and "\n" not in said[0]
     assert layout.kind == ("tree" if name in PACKED else "padded"), said
     if name not in PACKED:
@@ -221,12 +223,14 @@ def test_models_with_dropout_keep_padded_rows(folder: Callable[[str], Path]) -> 
     for name in ("qwen3-dropout", "gpt2"):
         said: list[str] = []
         model, _ = load_trainable(str(folder(name)))
-        assert choose_layout(Scorer(model), 1000, ProcessGroup().device, said.append).kind == "padded"
+        assert choose_layout(Scorer(model), SftOptions(), ProcessGroup().device, said.append).kind == "padded"
         assert "dropout" in said[0]
+        with pytest.raises(UsageError, match=r"--layout tree: .*dropout"):
+            choose_layout(Scorer(model), SftOptions(layout="tree"), ProcessGroup().device, said.append)
 
 
 def test_a_packed_model_is_never_computed_as_if_it_were_padded(folder: Callable[[str], Path]) -> None:
     model = opened(folder("qwen3"), 0)
-    choose_layout(Scorer(model), 1000, ProcessGroup().device, lambda _: None)
+    choose_layout(Scorer(model), SftOptions(), ProcessGroup().device, lambda _: None)
     with pytest.raises(RuntimeError, match="outside of a packed batch"):
         Scorer(model)(pad(group(290)))

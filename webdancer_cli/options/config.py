@@ -530,7 +530,10 @@ class TrainingOptions(Options):
     cpu_offload: bool = False
     """Keep weights, gradients and optimiser in the CPU's memory; a GPU sees a layer at a time."""
     micro_tokens: PositiveInt = 16384
-    """Padded tokens that go through the model at once; only memory and speed depend on it."""
+    """Tokens that go through the model at once; only memory and speed depend on it."""
+    layout: Literal["auto", "tree", "packed", "padded"] = "auto"
+    """How rows go through the model: "packed" without padding; as a "tree" in which a prefix that rows share is
+    computed once; or "padded". "auto" is "tree" where the model gives the same numbers for it, else "padded"."""
     max_length: PositiveInt | None = None
     """Longest sequence in tokens; a longer trajectory is left out and counted. By default, what the model has."""
     save_every: NonNegativeInt = 0

@@ -7,6 +7,7 @@ from transformers import PreTrainedModel
 
 from webdancer_cli.data.pipeline import Say
 from webdancer_cli.errors import UsageError
+from webdancer_cli.options.config import TrainingOptions
 from webdancer_cli.training.attention import attend_by_us
 from webdancer_cli.training.layout import Layout, pack, pad
 from webdancer_cli.training.logprobs import Scorer, evaluating, unwrap
@@ -29,18 +30,23 @@ _FAILURES = (RuntimeError, TypeError, AttributeError, AssertionError, LookupErro
 """What the code of a model that was not written for packed rows may raise."""
 
 
-def choose_layout(scorer: Scorer, micro_tokens: int, device: torch.device, say: Say) -> Layout:
-    """Rows packed as a tree, where the model gives the same numbers for them; else padded rows. Says which, and why.
+def choose_layout(scorer: Scorer, options: TrainingOptions, device: torch.device, say: Say) -> Layout:
+    """The layout that ``options`` name; by default a tree where the model gives the same numbers for it, else padded
+    rows. Says which, and why. Raises UsageError where another one was asked for than the model can bear.
 
     Costs a few forward passes over some hundred tokens. All ranks call it together.
     """
-    why_not = _unfit(unwrap(scorer.model)) or _apart(scorer, device)
-    if why_not:
-        say(f"rows are padded, and shared prefixes computed row by row: {why_not}")
-        return Layout("padded", micro_tokens, device)
+    wanted = options.layout
+    why_not = "" if wanted == "padded" else _unfit(unwrap(scorer.model)) or _apart(scorer, device)
+    if why_not and wanted != "auto":
+        raise UsageError(f"--layout {wanted}: {options.model} can be trained on padded rows only: {why_not}")
+    if why_not or wanted == "padded":
+        say(f"rows are padded, and shared prefixes computed row by row{': ' * bool(why_not)}{why_not}")
+        return Layout("padded", options.micro_tokens, device)
     attend_by_us(_decoder(scorer).config)
-    say("rows are packed without padding, and prefixes that they share are computed once")
-    return Layout("tree", micro_tokens, device)
+    shared = "each computed for itself" if wanted == "packed" else "and prefixes that they share are computed once"
+    say(f"rows are packed without padding, {shared}")
+    return Layout("packed" if wanted == "packed" else "tree", options.micro_tokens, device)
 
 
 def _decoder(scorer: Scorer) -> Any:

@@ -60,7 +60,7 @@ def begin(
     writer = CheckpointWriter(setup, about, opened.compute)
     writer.try_out(opened.model)
     with opened.measuring():
-        layout = choose_layout(opened.scorer, options.micro_tokens, world.device, setup.say)
+        layout = choose_layout(opened.scorer, options, world.device, setup.say)
     seed_everything(f"{options.seed}:{world.rank}")
     state = TrainingState(opened.scorer, adamw(opened.scorer, options.peak_lr, options.weight_decay), data)
     if setup.resumed:
