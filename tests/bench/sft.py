@@ -255,6 +255,7 @@ def run_ours(given: dict[str, Any]) -> dict[str, float]:
     import torch
 
     from webdancer_cli.options.config import SftOptions
+    from webdancer_cli.training.allocator import keep_freed_memory
     from webdancer_cli.training.batches import Example
     from webdancer_cli.training.distributed import ProcessGroup
     from webdancer_cli.training.layout_check import choose_layout
@@ -265,6 +266,7 @@ def run_ours(given: dict[str, Any]) -> dict[str, float]:
     from webdancer_cli.training.trainable import open_trainable
 
     torch.set_num_threads(given["threads"])
+    keep_freed_memory()
     options = SftOptions(
         layout=given["layout"], micro_tokens=given["micro_tokens"], dtype=given["dtype"], lora_rank=given["rank"]
     )

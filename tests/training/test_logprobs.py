@@ -7,6 +7,7 @@ from transformers import Gemma2Config, Gemma2ForCausalLM
 from webdancer_cli.training.layout import pad
 from webdancer_cli.training.logprobs import Scorer, check_head, token_logprobs
 from webdancer_cli.training.models import load_model, load_trainable
+from webdancer_cli.training.output_head import HeadLogprobs, Shaping
 from webdancer_cli.training.renderer import Tokens
 
 ROWS = [
@@ -77,3 +78,23 @@ def test_a_batch_without_loss_still_has_gradients(tiny_folder: Path) -> None:
     logprobs.sum().backward()
     assert logprobs.shape == (0,)
     assert all(part.grad is not None and not part.grad.any() for part in model.parameters())
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("shaping", [Shaping(), Shaping(0.5, 2.0, 0.7), Shaping(3.0, None, 1.3)])
+def test_the_heads_gradients_are_those_of_all_logits_at_once(shaping: Shaping, with_bias: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden, weight, bias = (
+        torch.randn(*shape, generator=generator).requires_grad_() for shape in ((11, 6), (20, 6), (20,))
+    )
+    targets = torch.randint(20, (11,), generator=generator)
+    logits = hidden @ weight.mT * shaping.scale + (bias * shaping.scale if with_bias else 0)
+    logits = shaping.cap * torch.tanh(logits / shaping.cap) if shaping.cap else logits
+    expected = torch.log_softmax(logits / shaping.temperature, 1).gather(1, targets[:, None])[:, 0]
+    ours = HeadLogprobs.apply(hidden, weight, bias if with_bias else None, targets, shaping, 4)
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
+    given, above = [hidden, weight, *([bias] if with_bias else [])], torch.linspace(-1, 2, 11)
+    for one, other in zip(
+        torch.autograd.grad(ours, given, above), torch.autograd.grad(expected, given, above), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)

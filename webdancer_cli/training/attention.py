@@ -111,7 +111,7 @@ def attend(
         strange.append("attention_mask")
     if strange:
         raise UsageError(f"the attention of {type(module).__name__} depends on {', '.join(strange)}")
-    dtype = _arithmetic(query)
+    dtype = arithmetic_dtype(query)  # a norm or a rotation may have left float32 behind
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     rule = AttentionRule(scaling, sliding_window, softcap, s_aux, dropout)
     under_way = _UNDER_WAY.get(None)
@@ -124,7 +124,7 @@ def _is_without_effect(name: str) -> bool:
     return name in _WITHOUT_EFFECT or name.startswith("output_")
 
 
-def _arithmetic(query: Tensor) -> torch.dtype:
-    """As torch's own attention does under autocast; a norm or rotary step may have left float32 behind."""
-    device = query.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else query.dtype
+def arithmetic_dtype(like: Tensor) -> torch.dtype:
+    """In which torch would compute with ``like`` here: that of autocast, if it is on, else its own."""
+    device = like.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else like.dtype

@@ -1,8 +1,8 @@
 """Log-probs of the trainable tokens, with the output head computed only where there is loss.
 
 Logits of a whole batch, [B, T, V], would be the largest tensor of a training step by far; here they never exist. The
-decoder runs on the whole rows; of its hidden states only those are kept whose *next* token is trainable; the head sees
-these, a chunk at a time, in float32, and a chunk is computed again in the backward pass instead of being stored.
+decoder runs on the whole rows; of its hidden states only those are kept whose *next* token is trainable, and the head
+(``output_head``) sees these, a tile at a time.
 """
 
 from collections.abc import Iterator
@@ -10,19 +10,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from peft import PeftModel
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from webdancer_cli.errors import UsageError
-from webdancer_cli.training.attention import attending
+from webdancer_cli.training.attention import arithmetic_dtype, attending
 from webdancer_cli.training.layout import Batch
 from webdancer_cli.training.models import autocast
+from webdancer_cli.training.output_head import HeadLogprobs, Shaping
 
 CHUNK_LOGITS = 2**24
-"""Logits (rows times vocabulary) that exist at once: 64 MiB in float32."""
+"""Logits (positions times vocabulary) that exist at once: 64 MiB in float32."""
 
 
 class Scorer(nn.Module):
@@ -53,10 +52,12 @@ def token_logprobs(
     """
     bare = unwrap(model)
     hidden_SH = _decode(bare, batch).flatten(0, 1).index_select(0, batch.before_S)
-    rows = max(1, chunk_logits // bare.get_output_embeddings().weight.shape[0])
-    parts = zip(hidden_SH.split(rows), batch.targets_S.split(rows), strict=True)
-    score = _score if len(batch.targets_S) <= rows else _recomputed
-    logprobs_S = torch.cat([score(bare, hidden, targets, temperature) for hidden, targets in parts])
+    head: Any = bare.get_output_embeddings()
+    hidden_SH = hidden_SH.to(arithmetic_dtype(head.weight))
+    shaping = _shaping(bare, temperature)
+    rows = chunk_logits // len(head.weight)
+    with torch.autocast(hidden_SH.device.type, enabled=False):
+        logprobs_S = HeadLogprobs.apply(hidden_SH, head.weight, head.bias, batch.targets_S, shaping, rows)
     return logprobs_S if batch.order_M is None else logprobs_S.index_select(0, batch.order_M)
 
 
@@ -118,25 +119,14 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(before)
 
 
-def _recomputed(bare: PreTrainedModel, hidden_NH: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
-    if not torch.is_grad_enabled():
-        return _score(bare, hidden_NH, targets_N, temperature)
-    scored: Any = checkpoint(_score, bare, hidden_NH, targets_N, temperature, use_reentrant=False)
-    return scored
-
-
-def _score(bare: PreTrainedModel, hidden_NH: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
-    logits_NV = _logits(bare, hidden_NH)
-    if temperature != 1.0:
-        logits_NV = logits_NV / temperature
-    return -F.cross_entropy(logits_NV, targets_N, reduction="none")
+def _shaping(bare: PreTrainedModel, temperature: float = 1.0) -> Shaping:
+    """What families do to their logits: Granite and Cohere scale them, Gemma caps them."""
+    config = bare.config.get_text_config()
+    scale = getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0)
+    return Shaping(scale, getattr(config, "final_logit_softcapping", None), temperature)
 
 
 def _logits(bare: PreTrainedModel, hidden: Tensor) -> Tensor:
-    """The head in float32, with what families do to its logits: Granite and Cohere scale them, Gemma caps them."""
-    config = bare.config.get_text_config()
+    """Of all positions, as ``token_logprobs`` takes them to be."""
     logits: Tensor = bare.get_output_embeddings()(hidden).float()
-    scale = getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0)
-    logits = logits * scale if scale != 1.0 else logits
-    cap = getattr(config, "final_logit_softcapping", None)
-    return torch.tanh(logits / cap) * cap if cap else logits
+    return _shaping(bare).apply(logits)

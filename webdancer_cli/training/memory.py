@@ -3,7 +3,7 @@
 Weights, gradients and moments are counted from the model's shapes. What a forward pass keeps for the backward pass is
 found by running the model itself on the meta device, where tensors have shapes and no memory, and adding up what
 autograd saves. Temporary tensors, the allocator's waste and what the libraries hold are not in it. On the CPU it was
-0.96 to 1.09 of measured peaks (docs/performance.md).
+0.93 to 1.09 of measured peaks (docs/performance.md).
 """
 
 import copy
@@ -23,14 +23,14 @@ from webdancer_cli.training.logprobs import CHUNK_LOGITS
 from webdancer_cli.training.models import ModelDescription, arithmetic
 from webdancer_cli.training.recompute import Checkpointing, checkpointing_of, is_wide_product
 
-ATTENTION = "webdancer_memory"
+COUNTED_ATTENTION = "webdancer_memory"
 """Name under which ``_attend`` is known to transformers."""
 
 FLOAT32_BYTES = 4
 MOMENTS = 2
 """What AdamW keeps of each trained number, in float32."""
-LOGIT_COPIES = 3
-"""Float32 tensors as large as a chunk of logits that live at once: logits, their softmax, their gradient."""
+LOGIT_COPIES = 2
+"""Float32 tensors as large as a tile of logits that live at once: the logits, and what their log-sum-exp adds up."""
 GATHERED_LAYERS = 2
 """Layers whose weights a rank holds whole at once: the one that computes, and the next one, which is on its way."""
 
@@ -54,12 +54,16 @@ class Activations:
     """Kept outside of all layers: embedding, last norm, the states whose next token bears loss."""
 
     def kept(self, checkpointing: str) -> int:
-        """With all layers kept; or with their inputs, and one layer at a time that is computed again."""
+        """With all layers kept; or with their inputs, and one layer at a time that is computed again.
+
+        What was kept of that layer besides is taken out of store, and is part of what is computed again.
+        """
         if checkpointing == "none":
             return sum(self.layers) + self.outside
-        a_layer = self.layer_input + (self.attention if checkpointing in ("light", "selective") else 0)
-        products = sum(self.products) if checkpointing == "light" else 0
-        return len(self.layers) * a_layer + products + max(self.layers, default=0) + self.outside
+        attention = self.attention if checkpointing in ("light", "selective") else 0
+        kept = [attention + (size if checkpointing == "light" else 0) for size in self.products]
+        again = max((layer - stored for layer, stored in zip(self.layers, kept, strict=True)), default=0)
+        return len(self.layers) * self.layer_input + sum(kept) + again + self.outside
 
 
 @dataclass(frozen=True)
@@ -153,10 +157,10 @@ def activations(model: PreTrainedModel, tokens: int, compute: torch.dtype) -> Ac
     The weights count as ``compute``, as FSDP's policy has them. Where autocast works instead, the states between the
     layers are float32, and somewhat more is kept.
     """
-    AttentionInterface.register(ATTENTION, _attend)
+    AttentionInterface.register(COUNTED_ATTENTION, _attend)
     twin: Any = copy.deepcopy(model)
     twin.to(dtype=compute).train().requires_grad_(True)
-    twin.config._attn_implementation = ATTENTION
+    twin.config._attn_implementation = COUNTED_ATTENTION
     names = set(twin._no_split_modules or ())
     layers = [part for part in twin.modules() if type(part).__name__ in names]
     counter, products = _Saved([*twin.parameters(), *twin.buffers()]), _Products()
@@ -250,6 +254,7 @@ def _largest_parts(model: PreTrainedModel) -> tuple[int, int]:
 
 
 def _logits_bytes(plain: ModelDescription, tokens: int, compute: torch.dtype) -> int:
-    """Of one chunk: as the head gives it, and its copies in float32."""
+    """Of one tile: in float32, and before that as the head gives it in another dtype."""
     rows = min(tokens, max(1, CHUNK_LOGITS // plain.rows))
-    return rows * plain.rows * (compute.itemsize + LOGIT_COPIES * FLOAT32_BYTES)
+    product = 0 if compute == torch.float32 else compute.itemsize
+    return rows * plain.rows * (product + LOGIT_COPIES * FLOAT32_BYTES)

@@ -9,6 +9,7 @@ from webdancer_cli.data.pipeline import Progress, Say, say_nothing
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import SftOptions, TrainingOptions
 from webdancer_cli.training import checkpoint
+from webdancer_cli.training.allocator import keep_freed_memory
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.models import ModelDescription, describe, load_tokenizer, missing_rows
 from webdancer_cli.training.renderer import Renderer
@@ -44,6 +45,7 @@ def set_up(options: TrainingOptions, world: ProcessGroup, say: Say, progress: Pr
     Raises UsageError for a checkpoint that is missing, incomplete or has no usable tokenizer, for a folder that cannot
     take the results, and for lengths that the model does not have.
     """
+    keep_freed_memory()
     out = world.from_main(lambda: checkpoint.prepare_output(options.out, options.model, resume=options.resume))
     tokenizer = load_tokenizer(options.model)
     renderer = Renderer(tokenizer)
