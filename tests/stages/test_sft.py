@@ -58,7 +58,8 @@ def test_a_checkpoint_with_its_origin(data: Path) -> None:
     metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in metrics] == [1, 2]
     known = {"step", "loss", "tokens", "lr", "grad_norm", "tokens_per_second", "epoch", "loss_share", "peak_memory_gb"}
-    assert set(metrics[0]) == known
+    known |= {"shared_prefix_tokens", "padding"}
+    assert set(metrics[0]) == known and metrics[0]["padding"] == 0
     assert 0 < metrics[0]["loss_share"] < 1 and metrics[0]["peak_memory_gb"] > 0.1
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from tiny_models import ARCHITECTURES, CHATML, byte_level, save_tiny
 from training_runs import save_undecided
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
