@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import torch
 from tiny_models import save_tiny
 from transformers import PreTrainedTokenizerFast
 
@@ -22,7 +23,6 @@ from webdancer_cli.training.optimizer import adamw
 from webdancer_cli.training.renderer import Renderer
 
 ROOT = Path(__file__).parent.parent
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 TOWNS = ["Arlen", "Bost", "Corvin", "Dunmar", "Elst", "Farrow", "Gant", "Holm"]
 ANSWERS = ("red", "blue")
 
@@ -44,17 +44,23 @@ def trajectories(path: Path) -> Path:
     return path
 
 
+def environment(ranks: int) -> dict[str, str]:
+    """For so many ranks: each with a GPU, or all on the CPU where there are fewer of them."""
+    known = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return known if ranks <= torch.cuda.device_count() else {**known, "CUDA_VISIBLE_DEVICES": ""}
+
+
 def ranks(count: int, *arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
     """``torchrun --nproc-per-node count -m webdancer_cli ARGUMENTS``, on loopback."""
     return subprocess.run(
-        torchrun(count, *arguments), input=stdin, capture_output=True, text=True, timeout=300, env=ENVIRONMENT
+        torchrun(count, *arguments), input=stdin, capture_output=True, text=True, timeout=300, env=environment(count)
     )
 
 
 def killed_ranks(count: int, metrics: Path, step: int, *arguments: str) -> bool:
     """The same, killed with all its ranks as soon as ``metrics`` holds the line of ``step``; whether it came so far."""
     running = subprocess.Popen(
-        torchrun(count, *arguments), stderr=subprocess.DEVNULL, env=ENVIRONMENT, start_new_session=True
+        torchrun(count, *arguments), stderr=subprocess.DEVNULL, env=environment(count), start_new_session=True
     )
     while running.poll() is None:
         if metrics.exists() and metrics.read_bytes().count(b"\n") >= step:

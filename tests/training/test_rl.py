@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_runs import QUESTIONS, toy
+from training_runs import QUESTIONS, environment, toy
 
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA, Verdict
@@ -144,10 +143,9 @@ def test_two_ranks_make_the_same_update_as_one(tiny_folder: Path, tmp_path: Path
 
 
 def torchrun(*command: object, stdin: str = "") -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     arguments = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *map(str, command)]
     done = subprocess.run(
-        [sys.executable, *arguments], input=stdin, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, *arguments], input=stdin, env=environment(2), capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return done

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from tiny_models import ARCHITECTURES, CHATML, byte_level
-from training_runs import ENVIRONMENT, ranks, trajectories
+from training_runs import environment, ranks, trajectories
 
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import SftOptions
@@ -42,7 +42,7 @@ def opened(folder: Path, out: Path, count: int, more: dict[str, Any]) -> Any:
     script.write_text(OPEN)
     done = subprocess.run(
         [sys.executable, *launched, str(script), str(folder), str(out), json.dumps(more)],
-        env=ENVIRONMENT,
+        env=environment(1),
         capture_output=True,
         text=True,
     )

@@ -7,7 +7,7 @@ from webdancer_cli.data.pipeline import Say, say_nothing
 from webdancer_cli.training.engine import Engine
 from webdancer_cli.training.engine_check import check_engine
 from webdancer_cli.training.models import ModelDescription, arithmetic, load_policy_model
-from webdancer_cli.training.transformers_engine import CACHE_BYTES, TransformersEngine, bytes_per_position
+from webdancer_cli.training.transformers_engine import TransformersEngine, bytes_per_position, most_cache_bytes
 
 CHECKED_ROWS, CHECKED_CHUNK_TOKENS = 4, 7
 """Size of the small engine that a model is tried in: rows side by side, each read in several chunks."""
@@ -17,7 +17,7 @@ def engine_bytes(plain: ModelDescription, *, max_length: int, rows: int, dtype: 
     """Memory of the engine that ``open_engine`` would open: weights of its own, and at most so much of keys and
     values."""
     itemsize = arithmetic(plain.parameters, dtype, device).itemsize
-    held = min(CACHE_BYTES, rows * max_length * bytes_per_position(plain.model, itemsize))
+    held = min(most_cache_bytes(device), rows * max_length * bytes_per_position(plain.model, itemsize))
     return itemsize * plain.parameters + held
 
 

@@ -80,7 +80,7 @@ class StepLayout:
         ]
         self.slots_N = torch.tensor([slot for slot, _ in flat], device=device)
         self.positions_N = torch.tensor([at for _, at in flat], device=device)
-        self._single = _Singles(self.slots_N[: self.singles], self.positions_N[: self.singles])
+        self._single = _Singles(slots[: self.singles], starts[: self.singles], device)
         self._chunks = _Chunks(slots[self.singles :], starts[self.singles :], counts[self.singles :], device)
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None) -> Tensor:
@@ -97,18 +97,18 @@ class StepLayout:
 class _Singles:
     """Rows with one new token each: plain decoding."""
 
-    def __init__(self, slots_S: Tensor, positions_S: Tensor):
-        self.slots_S = slots_S
-        self.length = int(positions_S.max()) + 1 if len(positions_S) else 0
-        used = int(slots_S.max()) + 1 if len(slots_S) else 0
+    def __init__(self, slots: Sequence[int], positions: Sequence[int], device: torch.device):
+        self.slots_S = torch.tensor(slots, dtype=torch.long, device=device)
+        self.length = 1 + max(positions, default=-1)
+        self.used = 1 + max(slots, default=-1)
         # Copying the keys of few rows is cheaper than attending over many idle ones, and the other way round.
-        self.gathers = 2 * len(slots_S) <= used
-        self.used = used
-        if self.gathers:
-            self._positions = positions_S
-        else:
-            self._positions = positions_S.new_zeros(used)
-            self._positions[slots_S] = positions_S
+        self.gathers = 2 * len(slots) <= self.used
+        held = list(positions)
+        if not self.gathers:
+            held = [0] * self.used
+            for slot, position in zip(slots, positions, strict=True):
+                held[slot] = position
+        self._positions = torch.tensor(held, dtype=torch.long, device=device)
         self._masks: dict[int | None, Tensor] = {}
 
     def attend(
@@ -146,6 +146,9 @@ class _Chunks:
         offsets_W = torch.arange(width, device=device)
         counts_C = torch.tensor(counts, dtype=torch.long, device=device)
         self.real_CW = offsets_W[None] < counts_C[:, None]
+        # By number and not by a mask, for whose count every layer would have to wait for a GPU.
+        real = [row * width + at for row, count in enumerate(counts) for at in range(count)]
+        self._real_N = torch.tensor(real, dtype=torch.long, device=device)
         starts_C = torch.tensor(starts, dtype=torch.long, device=device)
         # A padded query looks at position 0 alone: finite, and thrown away.
         self._positions_CW = torch.where(self.real_CW, starts_C[:, None] + offsets_W, 0)
@@ -157,13 +160,14 @@ class _Chunks:
         kv_heads = keys.shape[1]
         keys = keys[:, :, : self.length].index_select(0, self.slots_C)
         values = values[:, :, : self.length].index_select(0, self.slots_C)
-        padded = query_N.new_zeros(*self.real_CW.shape, *query_N.shape[1:])
-        padded[self.real_CW] = query_N
+        padded = query_N.new_zeros(self.real_CW.numel(), *query_N.shape[1:])
+        padded[self._real_N] = query_N
+        padded = padded.unflatten(0, tuple(self.real_CW.shape))
         grouped = padded.unflatten(2, (kv_heads, -1)).permute(0, 2, 3, 1, 4)  # [C, kv_heads, group, W, head_dim]
         mask = self._mask(query_N, grouped.shape[2], window)
         out = F.scaled_dot_product_attention(grouped.flatten(2, 3), keys, values, attn_mask=mask, scale=scaling)
         out = out.unflatten(2, (-1, self.width)).permute(0, 3, 1, 2, 4).flatten(2, 3)  # [C, W, heads, head_dim]
-        return out[self.real_CW]
+        return out.flatten(0, 1)[self._real_N]
 
     def _mask(self, like: Tensor, group: int, window: int | None) -> Tensor:
         if window not in self._masks:

@@ -20,8 +20,9 @@ from webdancer_cli.training.layout import Batch
 from webdancer_cli.training.models import autocast
 from webdancer_cli.training.output_head import HeadLogprobs, Shaping
 
-CHUNK_LOGITS = 2**24
-"""Logits (positions times vocabulary) that exist at once: 64 MiB in float32."""
+CHUNK_LOGITS, GPU_CHUNK_LOGITS = 2**24, 2**27
+"""Logits (positions times vocabulary) that exist at once: 64 MiB in float32 on the CPU, 512 MiB on a GPU, where a
+product over few positions takes as long as reading the head's weights does."""
 
 
 class Scorer(nn.Module):
@@ -44,7 +45,7 @@ class Scorer(nn.Module):
 
 
 def token_logprobs(
-    model: PreTrainedModel | PeftModel, batch: Batch, temperature: float = 1.0, chunk_logits: int = CHUNK_LOGITS
+    model: PreTrainedModel | PeftModel, batch: Batch, temperature: float = 1.0, chunk_logits: int | None = None
 ) -> Tensor:
     """log p(token | everything before it in its row) of every trainable token: float32 [M], row by row, in order.
 
@@ -55,10 +56,15 @@ def token_logprobs(
     head: Any = bare.get_output_embeddings()
     hidden_SH = hidden_SH.to(arithmetic_dtype(head.weight))
     shaping = _shaping(bare, temperature)
-    rows = chunk_logits // len(head.weight)
+    rows = (chunk_logits or logits_at_once(hidden_SH.device)) // len(head.weight)
     with torch.autocast(hidden_SH.device.type, enabled=False):
         logprobs_S = HeadLogprobs.apply(hidden_SH, head.weight, head.bias, batch.targets_S, shaping, rows)
     return logprobs_S if batch.order_M is None else logprobs_S.index_select(0, batch.order_M)
+
+
+def logits_at_once(device: torch.device | str) -> int:
+    """How many logits make up a tile."""
+    return CHUNK_LOGITS if torch.device(device).type == "cpu" else GPU_CHUNK_LOGITS
 
 
 def _decode(bare: PreTrainedModel, batch: Batch) -> Tensor:

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AttentionInterface, PreTrainedModel
 
 from webdancer_cli.options.config import TrainingOptions
-from webdancer_cli.training.logprobs import CHUNK_LOGITS
+from webdancer_cli.training.logprobs import logits_at_once
 from webdancer_cli.training.models import ModelDescription, arithmetic
 from webdancer_cli.training.recompute import Checkpointing, checkpointing_of, is_wide_product
 
@@ -107,7 +107,7 @@ def estimate(
         gradients=0 if offloaded else FLOAT32_BYTES * trained // shards,
         optimizer=0 if offloaded else MOMENTS * FLOAT32_BYTES * trained // shards,
         activations=activations(plain.model, tokens, compute).kept(checkpointing),
-        logits=_logits_bytes(plain, tokens, compute),
+        logits=_logits_bytes(plain, tokens, compute, device),
         engine=engine,
     )
 
@@ -253,8 +253,8 @@ def _largest_parts(model: PreTrainedModel) -> tuple[int, int]:
     return max(sizes, default=0), model.num_parameters() - sum(sizes)
 
 
-def _logits_bytes(plain: ModelDescription, tokens: int, compute: torch.dtype) -> int:
+def _logits_bytes(plain: ModelDescription, tokens: int, compute: torch.dtype, device: str) -> int:
     """Of one tile: in float32, and before that as the head gives it in another dtype."""
-    rows = min(tokens, max(1, CHUNK_LOGITS // plain.rows))
+    rows = min(tokens, max(1, logits_at_once(device) // plain.rows))
     product = 0 if compute == torch.float32 else compute.itemsize
     return rows * plain.rows * (product + LOGIT_COPIES * FLOAT32_BYTES)

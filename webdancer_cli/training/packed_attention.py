@@ -32,8 +32,8 @@ CPU_BLOCK = {torch.float32: 64, torch.bfloat16: 128}
 """Queries of a block: its scores stay in the processor's cache."""
 
 GPU_BLOCK = 1024
-VARLEN_MAX_WIDTH = 256
-"""Widest head of torch's flash kernels."""
+VARLEN_MAX_WIDTH, VARLEN_WIDTHS = 256, 8
+"""Widest head of torch's flash kernels, and what its width has to be a multiple of."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class PackedAttention:
             raise UsageError(f"{type(layer).__name__} drops attention weights at random")
         usual = rule.cap is None and rule.sinks is None and query.shape[-1] == value.shape[-1]
         query, key, value = query[0], key[0], value[0]
-        if usual and self._varlen and query.dtype != torch.float32 and query.shape[-1] <= VARLEN_MAX_WIDTH:
+        if usual and self._varlen and _suits_varlen(query):
             out = self._varlen.attend(query, key, value, rule)
         elif usual and self._plain and rule.window is None and query.dtype == torch.float32:
             out = torch.cat([_sdpa(query, key, value, span, rule.scaling) for span in self.spans])
@@ -86,9 +86,16 @@ class PackedAttention:
         return out[None]
 
 
+def _suits_varlen(query: Tensor) -> bool:
+    width = query.shape[-1]
+    return query.dtype != torch.float32 and width <= VARLEN_MAX_WIDTH and width % VARLEN_WIDTHS == 0
+
+
 def _sdpa(query: Tensor, key: Tensor, value: Tensor, span: Span, scaling: float) -> Tensor:
     """A span without parents by itself: [tokens, H, D]."""
     query, key, value = (part[None, :, span.start : span.stop] for part in (query, key, value))
+    if query.is_cuda:  # for float32 and fewer key heads there is no kernel but one that keeps all scores
+        key, value = (part.repeat_interleave(query.shape[1] // key.shape[1], 1) for part in (key, value))
     out = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=True)
     return out[0].transpose(0, 1)
 

@@ -139,12 +139,12 @@ def train_step(
 
     Raises Diverged, before the weights are touched, when the loss or its gradient is not finite.
     """
-    total = torch.zeros((), dtype=torch.float64)
+    total = torch.zeros((), dtype=torch.float64, device=world.device)
     for batch in batches:
         loss = -scorer(batch).sum() / loss_tokens
         # FSDP averages gradients over the ranks, but each rank's loss is already its part of the global mean.
         (loss * world.size).backward()
-        total += loss.detach().cpu()
+        total += loss.detach()
     mean = world.total(float(total))[0]
     return SftUpdate(mean, optimizer_step(scorer, optimizer, mean, lr, max_grad_norm))
 

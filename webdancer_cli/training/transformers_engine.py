@@ -33,6 +33,9 @@ STEP_TOKENS = 4096
 CACHE_BYTES = 4 << 30
 """Memory for keys and values, if every row grew as long as it may."""
 
+GPU_SHARE = 0.25
+"""On a GPU it is this share of its memory, where that is more."""
+
 
 @dataclass
 class _Row:
@@ -81,18 +84,17 @@ class TransformersEngine:
         *,
         max_length: int,
         rows: int = 128,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int | None = None,
         chunk_tokens: int = CHUNK_TOKENS,
     ):
         self.model = model
         self.max_length = min(max_length, longest(model.config) or max_length)
-        self.rows = max(
-            1, min(rows, cache_bytes // (self.max_length * bytes_per_position(model, model.dtype.itemsize)))
-        )
+        self._device = next(model.parameters()).device
+        row_bytes = self.max_length * bytes_per_position(model, model.dtype.itemsize)
+        self.rows = max(1, min(rows, (cache_bytes or most_cache_bytes(self._device)) // row_bytes))
         self.steps = 0
         """Forward passes so far."""
         self.version = 0
-        self._device = next(model.parameters()).device
         self.chunk_tokens = chunk_tokens
         self._stop_strings = _StopStrings(tokenizer, STOP_STRINGS)
         self._waiting: list[_Request] = []
@@ -296,6 +298,13 @@ def _common(left: Sequence[int], right: Sequence[int]) -> int:
     if left[:shared] == right[:shared]:
         return shared
     return next(at for at in range(shared) if left[at] != right[at])
+
+
+def most_cache_bytes(device: torch.device | str) -> int:
+    """What keys and values may take on a device, by default."""
+    if torch.device(device).type != "cuda":
+        return CACHE_BYTES
+    return max(CACHE_BYTES, int(GPU_SHARE * torch.cuda.get_device_properties(device).total_memory))
 
 
 def bytes_per_position(model: Any, itemsize: int) -> int:
