@@ -23,7 +23,7 @@ from webdancer_cli.prompts import load
 from webdancer_cli.web.corpus import Corpus
 
 PROMPTS = "compact"
-SFT_STEPS, STEPS, GROUP = 120, 2, 16
+SFT_STEPS, STEPS, GROUP = 40, 2, 16
 REHEARSED_SFT_STEPS, REHEARSED_GROUP = 80, 4
 
 

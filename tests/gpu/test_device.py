@@ -125,6 +125,21 @@ def test_attention_over_spans_is_that_of_a_dense_mask(dtype: str, window: int | 
         assert_close(mine, plain, 1e-5 if dtype == "float32" else 2e-2)
 
 
+@pytest.mark.skipif(DEVICE.type == "cpu", reason="long spans go another way on a GPU alone")
+def test_attention_over_long_spans_is_that_of_a_dense_mask() -> None:
+    spans = [Span(0, 900, 0), Span(900, 2500, 900, ((0, 900),)), Span(2500, 3700, 900, ((0, 900),))]
+    draw = torch.Generator().manual_seed(0)
+    query, key, value, grad = (
+        torch.randn(1, heads, 3700, 64, generator=draw).to(DEVICE, torch.bfloat16) for heads in (4, 2, 2, 4)
+    )
+    ours = _with_gradients(lambda *parts: _packed(spans, parts, None), (query, key, value), grad.transpose(1, 2))
+    exact = (part.float() for part in (query, key, value))
+    seen = _seen(spans, 3700, None)
+    theirs = _with_gradients(lambda *parts: _dense(parts, seen), tuple(exact), grad.float().transpose(1, 2))
+    for mine, plain in zip(ours, theirs, strict=True):
+        assert_close(mine, plain, 2e-2)
+
+
 def _packed(spans: list[Span], parts: Sequence[Tensor], window: int | None) -> Tensor:
     rule = AttentionRule(parts[0].shape[-1] ** -0.5, window)
     return PackedAttention(spans, DEVICE).attend(nn.Identity(), parts[0], parts[1], parts[2], rule)

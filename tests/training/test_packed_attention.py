@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from webdancer_cli.training.packed_attention import Span, encode_spans, span_attention
+from webdancer_cli.training.packed_attention import Span, encode_spans, span_attention, span_sdpa
 
 ROOT, INNER = (0, 150), (260, 290)
 SPANS = [
@@ -63,6 +63,21 @@ def test_spans_attend_as_a_dense_mask_says(
         torch.autograd.grad(ours, given, above), torch.autograd.grad(expected, given, above), strict=True
     ):
         torch.testing.assert_close(one, other, rtol=0, atol=2e-5)  # keys' gradients are added up in float32
+
+
+def test_a_span_attends_by_sdpa_as_a_dense_mask_says() -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key, value, above = (
+        torch.randn(heads, 440, 8, dtype=torch.float64, generator=generator).requires_grad_() for heads in (4, 2, 2, 4)
+    )
+    ours = torch.cat([span_sdpa(query, key, value, span, 0.3) for span in SPANS]).transpose(0, 1)
+    expected = dense(query, key, value, None, 0, 0.0)
+    torch.testing.assert_close(ours, expected)
+    given = (query, key, value)
+    for one, other in zip(
+        torch.autograd.grad(ours, given, above), torch.autograd.grad(expected, given, above), strict=True
+    ):
+        torch.testing.assert_close(one, other)
 
 
 def test_half_precision_is_as_near_as_torchs_own_attention() -> None:

@@ -65,10 +65,10 @@ class HeadLogprobs(torch.autograd.Function):
         grad_bias = torch.zeros_like(bias, dtype=torch.float32) if ctx.needs_input_grad[2] else None
         for tile, logits in _tiles(hidden, head, bias, ctx.shaping, ctx.rows):
             # d log p(target) / d logit = [it is the target] - p.
-            slope = ctx.shaping.slope(logits)
-            flow = logits.sub_(sums[tile, None]).exp_().neg_()
-            flow[torch.arange(len(flow), device=flow.device), targets[tile]] += 1
-            flow = flow.mul_(above[tile, None]).mul_(slope)
+            factor = above[tile, None] * ctx.shaping.slope(logits)  # [rows, 1], or under a cap [rows, V]
+            flow = logits.sub_(sums[tile, None]).exp_().mul_(-factor)
+            every = torch.arange(len(flow), device=flow.device)
+            flow[every, targets[tile]] += factor.expand_as(flow)[every, targets[tile]]
             if grad_bias is not None:
                 grad_bias += flow.sum(0)
             flow = flow.to(hidden.dtype)

@@ -4,10 +4,11 @@ The rows of a batch are a forest of *spans*. A span's tokens follow those of its
 rows share is one span, whose keys and values all of them see. What a span sees is its path, and its positions are
 counted along it: key j of the path stands at position j.
 
-Three ways to the same numbers: torch's varlen attention where its kernels run (a GPU, half precision); torch's SDPA,
-span by span, for float32 on the CPU where nothing is shared; and ``span_attention``, which is made of matrix products
-and knows sliding windows, caps, sinks and shared prefixes. It works through a block of queries at a time against just
-the keys that these see, and computes the scores again in the backward pass instead of keeping them.
+Three ways to the same numbers: torch's SDPA, span by span, on a GPU in half precision where spans are long, and for
+float32 where nothing is shared; torch's varlen attention, on a GPU in half precision for all spans at once; and
+``span_attention``, which is made of matrix products and knows sliding windows, caps, sinks and shared prefixes. It
+works through a block of queries at a time against just the keys that these see, and computes the scores again in the
+backward pass instead of keeping them.
 
 Shapes: ``H`` heads, ``K`` key/value heads, ``G = H / K``, ``N`` packed tokens, ``D`` and ``E`` the widths of keys and
 values, ``Q`` the queries of a block, ``L`` the keys it sees.
@@ -32,6 +33,13 @@ CPU_BLOCK = {torch.float32: 64, torch.bfloat16: 128}
 """Queries of a block: its scores stay in the processor's cache."""
 
 GPU_BLOCK = 1024
+SDPA_TOKENS = 1024
+"""From here on, on average, a span is worth a call of its own on a GPU. SDPA has kernels for the device at hand there
+(cuDNN's on an H100), and varlen attention has not: it took 1.7 times as long."""
+
+SDPA_MORE = 1.4
+"""Up to so many times the scores that are needed, SDPA is still the faster one there."""
+
 VARLEN_MAX_WIDTH, VARLEN_WIDTHS = 256, 8
 """Widest head of torch's flash kernels, and what its width has to be a multiple of."""
 
@@ -65,6 +73,7 @@ class PackedAttention:
         self.windows: set[int | None] = set()
         """Of the layers that have asked; empty after a model whose layers never ask: its attention is its own."""
         self._plain = not any(span.path for span in spans)
+        self._suits_sdpa = _suits_sdpa(spans)
         self._encoded = encode_spans(spans)
         self._varlen = _Varlen(spans, device) if device.type == "cuda" else None
 
@@ -75,10 +84,11 @@ class PackedAttention:
             raise UsageError(f"{type(layer).__name__} drops attention weights at random")
         usual = rule.cap is None and rule.sinks is None and query.shape[-1] == value.shape[-1]
         query, key, value = query[0], key[0], value[0]
-        if usual and self._varlen and _suits_varlen(query):
+        half = query.dtype != torch.float32
+        if usual and rule.window is None and (self._suits_sdpa and query.is_cuda if half else self._plain):
+            out = torch.cat([span_sdpa(query, key, value, span, rule.scaling) for span in self.spans])
+        elif usual and self._varlen and _suits_varlen(query):
             out = self._varlen.attend(query, key, value, rule)
-        elif usual and self._plain and rule.window is None and query.dtype == torch.float32:
-            out = torch.cat([_sdpa(query, key, value, span, rule.scaling) for span in self.spans])
         else:
             window, cap = rule.window or 0, rule.cap or 0.0
             out = span_attention(query, key, value, rule.sinks, self._encoded, rule.scaling, window, cap)
@@ -86,18 +96,31 @@ class PackedAttention:
         return out[None]
 
 
+def _suits_sdpa(spans: Sequence[Span]) -> bool:
+    """Whether spans are long, and what ``span_sdpa`` computes for nothing little."""
+    lengths = [span.stop - span.start for span in spans]
+    scores = sum(length * (length + 2 * span.position) for span, length in zip(spans, lengths, strict=True))
+    computed = sum((span.position + length) ** 2 for span, length in zip(spans, lengths, strict=True))
+    return sum(lengths) >= SDPA_TOKENS * len(spans) and computed <= SDPA_MORE * scores
+
+
 def _suits_varlen(query: Tensor) -> bool:
     width = query.shape[-1]
     return query.dtype != torch.float32 and width <= VARLEN_MAX_WIDTH and width % VARLEN_WIDTHS == 0
 
 
-def _sdpa(query: Tensor, key: Tensor, value: Tensor, span: Span, scaling: float) -> Tensor:
-    """A span without parents by itself: [tokens, H, D]."""
-    query, key, value = (part[None, :, span.start : span.stop] for part in (query, key, value))
-    if query.is_cuda:  # for float32 and fewer key heads there is no kernel but one that keeps all scores
+def span_sdpa(query: Tensor, key: Tensor, value: Tensor, span: Span, scaling: float) -> Tensor:
+    """A span by itself: [tokens, H, D].
+
+    SDPA's causal mask begins with the first key. So a span with parents attends with all queries of its path, and only
+    the results of its own are taken: a square as small as its prefix is computed for nothing.
+    """
+    query, key, value = (_join(part, span.seen)[None] for part in (query, key, value))
+    if query.is_cuda and query.dtype == torch.float32:
+        # For float32 and fewer key heads there is no kernel but one that keeps all scores.
         key, value = (part.repeat_interleave(query.shape[1] // key.shape[1], 1) for part in (key, value))
     out = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=True)
-    return out[0].transpose(0, 1)
+    return out[0, :, span.position :].transpose(0, 1)
 
 
 class _Varlen:
