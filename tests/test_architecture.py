@@ -43,7 +43,7 @@ FLOORS = (
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 
 HEAVY = {"torch", "transformers", "peft", "vllm", "safetensors", "tokenizers"}
-ONLY_IN = {"trafilatura": {"web/extract/html_page.py"}, "bm25s": {"web/corpus.py"}}
+ONLY_IN = {"trafilatura": {"web/extract/html_page.py"}, "bm25s": {"web/bm25.py"}}
 
 NAMED_IN = {
     "webdancer_cli.training.transformers_engine": {"training/engines.py"},

@@ -1,4 +1,7 @@
 import hashlib
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -205,3 +208,13 @@ def test_a_huge_page_costs_a_search_no_more_than_others(tmp_path: Path) -> None:
     start = time.process_time()
     assert corpus.search_now("rivers", 5)[0].snippet == "Rivers of Oll."
     assert time.process_time() - start < 0.5
+
+
+def test_a_corpus_leaves_jax_alone(tmp_path: Path) -> None:
+    """JAX would take most of a GPU's memory as soon as it computes anything."""
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").write_text("print('started')")
+    code = "import webdancer_cli.web.corpus; print('corpus'); import jax"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert run.stdout.split() == ["corpus", "started"], run.stderr

@@ -10,10 +10,8 @@ from array import array
 from collections.abc import Callable, Iterator
 from typing import IO
 
-import bm25s
 import msgspec
 import numpy as np
-from bm25s.tokenization import Tokenized
 
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.input_streams import STDIN, open_utf8
@@ -23,6 +21,7 @@ from webdancer_cli.errors import ToolError, UsageError
 from webdancer_cli.text.passages import snippet
 from webdancer_cli.text.words import STOPWORDS, raw_words, stem
 from webdancer_cli.web import urls
+from webdancer_cli.web.bm25 import Tokenized, bm25s
 from webdancer_cli.web.page_lines import parse_page
 from webdancer_cli.web.protocols import Hit
 
