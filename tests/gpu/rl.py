@@ -23,7 +23,7 @@ from webdancer_cli.prompts import load
 from webdancer_cli.web.corpus import Corpus
 
 PROMPTS = "compact"
-SFT_STEPS, STEPS, GROUP = 40, 2, 16
+SFT_STEPS, STEPS, GROUP = 80, 2, 8
 REHEARSED_SFT_STEPS, REHEARSED_GROUP = 80, 4
 
 
@@ -47,7 +47,7 @@ def main() -> None:
         forget_peak()
         given = ["--data", folder / "qa.jsonl", "--web", folder / "pages.jsonl", "--model", learned, "--out", trained]
         group = REHEARSED_GROUP if options.rehearse else GROUP
-        episode = ["--prompts", PROMPTS, "--max-calls", 3, "--max-turn-tokens", 96, "--max-context-tokens", 512]
+        episode = ["--prompts", PROMPTS, "--max-calls", 3, "--max-turn-tokens", 64, "--max-context-tokens", 512]
         budget = ["--steps", STEPS, "--questions", len(TOWNS), "--group", group, "--max-rounds", 1]
         webdancer("rl", *given, *episode, *budget)
         figures["steps"] = metrics(trained)

@@ -64,11 +64,11 @@ PARTS = [
     Part("trl-0.6b", "trl_sft.py", 90),
     Part("sft-4b", "sft.py", 130, "4b"),
     Part("device-tests", "", 60, tests="tests/gpu/test_device.py"),
-    Part("rl", "rl.py", 90),
-    Part("engine", "engine.py", 50),
+    Part("rl", "rl.py", 110),
+    Part("engine", "engine.py", 60),
     Part("trl-4b", "trl_sft.py", 110, "4b"),
-    Part("tests", "", 120, tests="tests/training -n 12 -m 'not vllm and not slow'"),
     Part("attention", "attention.py", 40),
+    Part("tests", "", 120, tests="tests/training -n 12 -m 'not vllm and not slow'"),
     Part("slow-tests", "", 300, tests="tests/training -n 12 -m slow"),
 ]
 """In order of worth."""
