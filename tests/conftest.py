@@ -1,5 +1,6 @@
 """The command line as a user has it: a real process with real pipes."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -12,9 +13,15 @@ from threading import Thread
 
 import pytest
 from loopback import NO_NETWORK
+from virtual_clock import VirtualClockLoop
 
 ROOT = Path(__file__).parent.parent
 Webdancer = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The clock that a test goes by."""
+    return {"clock": VirtualClockLoop if item.get_closest_marker("virtual_clock") else asyncio.new_event_loop}
 
 
 @pytest.fixture
@@ -34,7 +41,7 @@ def webdancer(tmp_path: Path, environment: dict[str, str]) -> Webdancer:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             cwd=tmp_path,
             env=environment | variables,
         )

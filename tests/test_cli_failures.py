@@ -108,7 +108,8 @@ def test_a_third_of_failing_calls_costs_records_but_leaves_no_trace_in_any(
     assert {(record["ending"], record["answer"]) for record in good} == {("answered", "Dolvek")}
     assert POISON not in (tmp_path / "out.jsonl").read_text()
     # Each of 24 questions makes two calls of 2.7 s at most, eight at a time: 3 * 2 * 2.7 s, and room to start.
-    assert time.monotonic() - started < 30
+    # A silent call would take 60 s if it were waited for.
+    assert time.monotonic() - started < 60
 
 
 @pytest.mark.slow
@@ -169,7 +170,7 @@ def test_a_cost_limit_needs_a_price(webdancer: Webdancer) -> None:
 def test_two_endpoints_share_the_calls_and_a_dead_one_costs_nothing(webdancer: Webdancer, tmp_path: Path) -> None:
     def takes_its_time(prompt: str) -> str:
         """Longer than opening a connection may take: a call that is stuck there makes an endpoint the busier one."""
-        time.sleep(0.1)
+        time.sleep(0.3)
         return player(prompt)
 
     dead = "http://127.0.0.1:9/v1"

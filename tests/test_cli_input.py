@@ -68,7 +68,7 @@ def test_a_terminal_on_stdin_and_no_file_is_a_usage_error(
             stdin=terminal,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             cwd=tmp_path,
             env=environment,
         )

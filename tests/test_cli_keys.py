@@ -131,7 +131,8 @@ def test_no_key_of_a_web_service_is_left_anywhere(
         search = f"{service}={server.url}/" if service != "jina" else f"serper={well.url}/"
         reader = "http" if service != "jina" else f"jina={server.url}"
         run = ["sample", "--data", "qa.jsonl", "--out", "o", "--rejects", "r", "--web", "live"]
-        run += ["--search", search, "--reader", reader, "--allow-private", "--tool-seconds", "1", "--model", "builtin"]
+        run += ["--search", search, "--reader", reader, "--allow-private", "--model", "builtin"]
+        run += ["--tool-seconds", "1" if status == 429 else "30"]  # what is tried again is so until then
         done = webdancer(*run, WEBDANCER_DEBUG="1", **KEYS)
         taped = webdancer(*run, "--out", "o2", "--tape", "tape", **KEYS)
         shown = webdancer(*run, "--show-config", **KEYS)
@@ -145,9 +146,9 @@ def test_no_key_of_a_web_service_is_left_anywhere(
 COMMANDS = {
     "crawlqa": ["pages.jsonl", "--pages", "unused"],
     "e2hqa": ["--data", "qa.jsonl"],
-    "sample": ["--data", "qa.jsonl", "--summariser-model", "m", "--turn-seconds", "1"],
+    "sample": ["--data", "qa.jsonl", "--summariser-model", "m", "--turn-seconds", "30"],
     "filter": ["--data", "t.jsonl"],
-    "eval": ["--data", "qa.jsonl", "--judge-model", "m", "--no-judge-check", "--turn-seconds", "1"],
+    "eval": ["--data", "qa.jsonl", "--judge-model", "m", "--no-judge-check", "--turn-seconds", "30"],
 }
 
 

@@ -69,7 +69,7 @@ def lines(path: Path) -> list[str]:
 
 
 def wait_for_lines(path: Path, count: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not path.exists() or path.read_bytes().count(b"\n") < count:
         assert time.monotonic() < deadline, f"no {count} lines in {path}"
         time.sleep(0.02)
@@ -120,7 +120,7 @@ def test_head_ends_a_stage_quietly(start: Started, questions: Path) -> None:
     for _ in range(3):
         assert json.loads(process.stdout.readline())["answer"]
     process.stdout.close()
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=120) == 0
     assert b"Error" not in (said := process.stderr.read()) and b"Exception" not in said
 
 
@@ -129,7 +129,7 @@ def test_a_pipe_of_stages_leaves_stdout_to_records(start: Started, questions: Pa
     filtering = start("filter", "--rejects", "rejects.jsonl", stdin=sampling.stdout)
     assert sampling.stdout and sampling.stderr
     sampling.stdout.close()
-    out, err = filtering.communicate(timeout=60)
+    out, err = filtering.communicate(timeout=120)
     assert (sampling.wait(), filtering.returncode) == (0, 0)
     assert {json.loads(line)["answer"] for line in out.splitlines()} == set(TOWNS)
     assert b"builtin" in sampling.stderr.read() and b"40" in err
@@ -164,7 +164,7 @@ def test_ctrl_c_leaves_a_file_that_resume_completes(start: Started, webdancer: W
     feed(process, b"".join(questions.read_bytes().splitlines(keepends=True)[:10]))
     wait_for_lines(folder / "stopped.jsonl", 5)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert b"interrupted" in err.splitlines()[-1] and b"Traceback" not in err, err.decode()
     assert all(json.loads(line) for line in lines(folder / "stopped.jsonl"))
@@ -238,7 +238,7 @@ def test_ctrl_c_once_or_twice_leaves_a_file_that_resume_completes(
     for _ in range(times):
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode in INTERRUPTED
     assert b"interrupted" in err and not any(word in err for word in (b"Traceback", b"ignored", b"Task")), err.decode()
     with stopped.open("ab") as torn:
@@ -262,7 +262,7 @@ def test_a_closed_pipe_ends_every_stage_quietly(
     process.stdout.close()
     with suppress(BrokenPipeError):
         feed(process, everything[len(half) :])
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=120) == 0
     assert not any(word in (said := process.stderr.read()) for word in (b"Error", b"Exception", b"Traceback")), said
 
 
@@ -272,15 +272,15 @@ def test_ctrl_c_while_a_model_is_silent_ends_the_run_at_once(start: Started, que
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
         process = start("sample", "--data", "qa.jsonl", "--out", "o.jsonl", "--model", "m", "--base-url", url)
-        silent.settimeout(30)
+        silent.settimeout(120)
         connection, _ = silent.accept()
         with connection:
             began = time.monotonic()
             for _ in range(times):
                 process.send_signal(signal.SIGINT)
                 time.sleep(0.05)
-            _, err = process.communicate(timeout=30)
-    assert process.returncode in INTERRUPTED and time.monotonic() - began < 10
+            _, err = process.communicate(timeout=120)
+    assert process.returncode in INTERRUPTED and time.monotonic() - began < 60
     assert b"interrupted" in err and not any(word in err for word in (b"Traceback", b"ignored", b"Task")), err.decode()
 
 
@@ -294,7 +294,7 @@ def test_ctrl_c_in_a_crawl_leaves_files_that_resume_completes(
         process = start(*crawl, "--pages", "stopped.pages", "--out", "stopped.jsonl")
         wait_for_lines(tmp_path / "stopped.jsonl", 3)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
         assert process.returncode == 130 and b"interrupted" in err and b"Traceback" not in err, err.decode()
         for name in ("stopped.pages", "stopped.jsonl"):
             with (tmp_path / name).open("ab") as torn:

@@ -178,8 +178,8 @@ def world() -> Iterator[World]:
         yield served
 
 
-QUICK = RetryPolicy(attempts=2, attempt_seconds=2, total_seconds=4, first_pause_seconds=0.001)
-BRIEF = RetryPolicy(attempts=2, attempt_seconds=1, total_seconds=2, first_pause_seconds=0.001)
+QUICK = RetryPolicy(attempts=2, attempt_seconds=60, total_seconds=120, first_pause_seconds=0.001)
+BRIEF = RetryPolicy(attempts=2, attempt_seconds=60, total_seconds=120, first_pause_seconds=0.001)
 SEARCHES: dict[str, Callable[[str], Any]] = {
     "serper": lambda url: Serper("a-key", f"{url}/serper", BRIEF),
     "brave": lambda url: Brave("a-key", f"{url}/brave", BRIEF),

@@ -86,6 +86,7 @@ async def test_recording_anew_asks_once_more_and_replaces(path: str) -> None:
         assert await say(tape, Live("x"), "q") == "new"
 
 
+@pytest.mark.virtual_clock
 @pytest.mark.parametrize("mode", ["auto", "record"])
 async def test_what_is_asked_twice_at_once_has_one_answer(path: str, mode: str) -> None:
     """Otherwise the replay could not repeat both."""
@@ -216,7 +217,7 @@ async def test_several_processes_record_at_once_and_see_the_same(path: str, envi
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
     writers = [start(name) for name in "abc"]
-    outputs = [writer.communicate(timeout=60) for writer in writers]
+    outputs = [writer.communicate(timeout=120) for writer in writers]
     assert [error for _, error in outputs] == [""] * 3
     assert outputs[0][0] == outputs[1][0] == outputs[2][0]
     with Tape(path) as tape:

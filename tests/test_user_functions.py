@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import pytest
@@ -31,10 +31,12 @@ async def test_any_name_may_be_a_parameter_and_an_error_comes_back() -> None:
 
 
 async def test_the_loop_goes_on_while_a_function_sleeps() -> None:
-    slept = asyncio.create_task(call_in_thread(time.sleep, 0.3))
+    gate = threading.Event()
+    slept = asyncio.create_task(call_in_thread(gate.wait, 60))
     await asyncio.sleep(0.05)
     assert not slept.done()
-    assert await slept is None
+    gate.set()
+    assert await slept is True
 
 
 PRINTS = """

@@ -175,10 +175,11 @@ async def test_who_does_not_answer_in_the_last_call_ends_by_the_budget(
         assert (trajectory.ending, trajectory.last_call, trajectory.usage.calls) == ("token_limit", "token_limit", 2)
 
 
+@pytest.mark.virtual_clock
 async def test_time_that_is_nearly_over_is_a_last_call(
     scripted: Script, compact: PromptSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(episode, "LAST_SHARE", 0.98)  # the last 4.9 of 5 seconds: a slow machine is no failure
+    monkeypatch.setattr(episode, "LAST_SHARE", 0.98)  # the last 4.9 of 5 seconds
     visit = VISIT.replace("NAME", "never")
     policies = scripted(visit, ANSWER), scripted(visit, SEARCH)
     limits = {"tool_seconds": 0.15, "episode_seconds": 5}
@@ -188,6 +189,7 @@ async def test_time_that_is_nearly_over_is_a_last_call(
     assert observations(answered) == ["No answer from the tool." + LAST]
 
 
+@pytest.mark.virtual_clock
 async def test_a_turn_that_takes_too_long_is_a_time_limit(scripted: Script, tools: Tools, compact: PromptSet) -> None:
     class Slow(type(scripted())):  # type: ignore[misc]
         async def act(self) -> Completion:
@@ -299,6 +301,7 @@ async def test_what_one_episode_remembers_is_not_anothers(scripted: Script, comp
     assert web.asked == ["Dolvek", "Dolvek"]
 
 
+@pytest.mark.virtual_clock
 async def test_one_late_page_does_not_cost_the_others(scripted: Script, compact: PromptSet) -> None:
     batch = VISIT.replace(f'"{SITE}/NAME.html"', f'"{SITE}/never.html", "{SITE}/Dolvek.html", "{SITE}/Kemlo.html"')
     web = Flaky()
@@ -307,6 +310,7 @@ async def test_one_late_page_does_not_cost_the_others(scripted: Script, compact:
     assert observations(trajectory) == ["No answer from the tool.\nBrunda.\nthe server is busy"]
 
 
+@pytest.mark.virtual_clock
 async def test_a_late_tool_is_an_observation(scripted: Script, compact: PromptSet) -> None:
     policy = scripted(VISIT.replace("NAME", "never"), ANSWER)
     trajectory = await run(policy, Tools(Flaky(), compact), compact, tool_seconds=0.05)
@@ -330,6 +334,7 @@ async def test_a_service_that_is_down_ends_the_episode_and_is_no_observation(
         assert trajectory.messages[-1].content == turn
 
 
+@pytest.mark.virtual_clock
 async def test_a_search_that_is_late_is_an_outage_however_its_service_puts_it(
     scripted: Script, compact: PromptSet
 ) -> None:
@@ -342,6 +347,7 @@ async def test_a_search_that_is_late_is_an_outage_however_its_service_puts_it(
     assert trajectory.extra == {"error": "flaky: no answer to a search within 0.05 seconds"}
 
 
+@pytest.mark.virtual_clock
 async def test_a_tool_that_never_returns_costs_only_its_own_episode(scripted: Script, compact: PromptSet) -> None:
     tools = Tools(Flaky(), compact)
     stuck = run(scripted(VISIT.replace("NAME", "never"), ANSWER), tools, compact, episode_seconds=0.1)
@@ -350,6 +356,7 @@ async def test_a_tool_that_never_returns_costs_only_its_own_episode(scripted: Sc
     assert endings == ["time_limit", *["answered"] * 20]
 
 
+@pytest.mark.virtual_clock
 async def test_64_episodes_share_the_time_of_one_slow_tool(scripted: Script, compact: PromptSet) -> None:
     class Slow(Flaky):
         async def search(self, query: str, results: int) -> list[Hit]:
@@ -363,7 +370,7 @@ async def test_64_episodes_share_the_time_of_one_slow_tool(scripted: Script, com
 
 
 @pytest.mark.slow
-async def test_64_episodes_whose_tool_takes_2_seconds_finish_a_turn_in_less_than_4(
+async def test_64_episodes_whose_tool_takes_2_seconds_do_not_wait_for_one_another(
     scripted: Script, corpus: Corpus
 ) -> None:
     def blocks(word: str) -> str:
@@ -382,5 +389,5 @@ async def test_64_episodes_whose_tool_takes_2_seconds_finish_a_turn_in_less_than
         call = SEARCH.replace("search", "slow").replace('"query": ["Dolvek"]', '"word": "done"')
         began = time.monotonic()
         played = await asyncio.gather(*(run(scripted(call, ANSWER), tools, prompts) for _ in range(64)))
-        assert 2 <= time.monotonic() - began < 4
+        assert 2 <= time.monotonic() - began < 30  # one after another: 128 s
         assert {tuple(observations(trajectory)) for trajectory in played} == {("done",)}

@@ -120,6 +120,7 @@ async def test_a_note_that_differs_in_form_alone_is_read_at_once(line: Any) -> N
     assert (len(model.asked), summariser.failures) == (1, 0)
 
 
+@pytest.mark.virtual_clock
 @pytest.mark.parametrize(
     "lines",
     [
@@ -133,6 +134,7 @@ async def test_a_reply_that_is_no_note_shows_the_page_itself_and_is_counted(line
     assert "out of order" not in shown and summariser.failures == 1
 
 
+@pytest.mark.virtual_clock
 @pytest.mark.parametrize(
     ("lines", "said"),
     [

@@ -145,6 +145,7 @@ class SlowWeb:
         return Page(url=url, title="Empty", text="  ")
 
 
+@pytest.mark.virtual_clock
 async def test_a_batch_runs_at_once_and_keeps_its_order(compact: PromptSet) -> None:
     async with asyncio.timeout(0.3):  # one after another they would take 0.5 s
         text = await Tools(SlowWeb(), compact.capped(queries=4)).call(search("slow", "a", "b", "c"))
@@ -182,6 +183,7 @@ class HalfDownWeb(SlowWeb):
         return hits
 
 
+@pytest.mark.virtual_clock
 async def test_an_outage_of_one_query_leaves_no_other_running(compact: PromptSet) -> None:
     web = HalfDownWeb()
     with pytest.raises(Outage):

@@ -129,14 +129,14 @@ class Live:
         self.process.stdin.flush()
 
     def wait_for(self, path: Path) -> None:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while not (path.exists() and path.stat().st_size):
             assert self.process.poll() is None, self.process.stderr and self.process.stderr.read()
             assert time.monotonic() < until
             time.sleep(0.02)
 
     def end(self) -> int:
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=120)
         return self.process.returncode
 
 

@@ -9,6 +9,8 @@ import pytest
 from webdancer_cli.data.ordered_map import Stopped, ordered_map
 from webdancer_cli.errors import BudgetSpent
 
+pytestmark = pytest.mark.virtual_clock
+
 
 async def numbers(last: int, *, spent: bool = False) -> AsyncIterator[int]:
     for number in range(last):

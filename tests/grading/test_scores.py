@@ -256,9 +256,9 @@ def test_50_000_records_are_scored_in_ten_seconds_and_flat_memory() -> None:
             made.groups = {"language": "en" if n % 2 else "zh", "topic": f"t{n % 11}"}
             yield made
 
-    began = time.monotonic()
+    began = time.process_time()
     assert from_attempts(many(50_000)).attempts == 50_000
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     tracemalloc.start()
     from_attempts(many(10_000))
     _, peak_bytes = tracemalloc.get_traced_memory()

@@ -149,7 +149,7 @@ async def recorder() -> AsyncIterator[Recorder]:
 @asynccontextmanager
 async def fetcher(**options: object) -> AsyncIterator[Fetcher]:
     async with Fetcher(
-        **{"timeout_seconds": 5.0, "retry": RetryPolicy(attempts=1, attempt_seconds=5), **options}
+        **{"timeout_seconds": 60.0, "retry": RetryPolicy(attempts=1, attempt_seconds=60), **options}
     ) as made:
         yield made
 
@@ -206,7 +206,7 @@ async def test_a_proxy_that_fails_is_named_and_is_no_observation(recorder: Recor
     async with proxies.http_client() as client:
         with pytest.raises(httpx.ConnectError, match=r"by the proxy http://127.0.0.1:9 \(from http_proxy\)"):
             await client.get("http://town.invalid/")
-    reader = HttpReader(allow_private=True, timeout_seconds=5.0)
+    reader = HttpReader(allow_private=True, timeout_seconds=60.0)
     with pytest.raises(Outage, match="proxy"):
         await reader.read("http://town.invalid/")
     await reader.aclose()

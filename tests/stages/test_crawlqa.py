@@ -555,5 +555,5 @@ def test_what_an_earlier_run_wrote_is_read_once(
     for name in ("qa.jsonl", "out.jsonl"):
         jsonl.write_records(str(tmp_path / name), questions(whole[0])[:5])
     call = [sys.executable, "-c", AUDITED, *command, "--out", "out.jsonl", "--resume"]
-    done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and done.stderr.splitlines().count("read") == 1, done.stderr

@@ -124,7 +124,7 @@ def test_in_a_pipe_it_reads_and_writes_as_it_goes_and_stops_with_its_reader(envi
     lines = "".join(f'{{"question": "Who was mayor number {nth}?", "answer": "Dolvek"}}\n' for nth in range(5000))
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {lint_head}; echo ${{PIPESTATUS[0]}} >&2"],
-        input=lines, capture_output=True, text=True, timeout=60, env=environment,
+        input=lines, capture_output=True, text=True, timeout=120, env=environment,
     )  # fmt: skip
     assert done.stdout.startswith('{"question":"Who was mayor number 0?"') and done.stdout.count("\n") == 1
     assert done.stderr.strip() == "0"

@@ -145,6 +145,7 @@ async def test_a_stop_in_the_middle_of_a_group_gives_what_was_checked_without_it
     assert shown(await screened(groups, checks, jobs=4)) == [["1 of 1"], ["2", "unsound", "4"], []]
 
 
+@pytest.mark.virtual_clock
 async def test_what_was_lost_to_a_stop_makes_no_later_one_a_duplicate() -> None:
     """The second group was begun beside the first: what it repeats of that one is asked about when that is lost."""
     groups = [QuestionGroup([qa("1")], "k"), QuestionGroup([qa("3"), again("1")], "l"), QuestionGroup([qa("4")], "m")]
@@ -153,6 +154,7 @@ async def test_what_was_lost_to_a_stop_makes_no_later_one_a_duplicate() -> None:
     assert checks.asked == [qa("1").id, qa("3").id, again("1").id]
 
 
+@pytest.mark.virtual_clock
 async def test_no_more_than_jobs_are_asked_about_at_once() -> None:
     class Counting(Checking):
         at_once, most = 0, 0

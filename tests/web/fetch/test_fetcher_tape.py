@@ -11,6 +11,8 @@ from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.tape import Tape
 from webdancer_cli.web.fetch.fetcher import Fetcher
 
+pytestmark = pytest.mark.virtual_clock
+
 TWICE = RetryPolicy(attempts=2, attempt_seconds=5, first_pause_seconds=0.01)
 
 

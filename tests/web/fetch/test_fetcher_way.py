@@ -10,6 +10,8 @@ from webdancer_cli.web.fetch.fetcher import FetchedDocument, Fetcher
 PROSE = "<p>" + "The works of Orrin were opened in 1900 by the town council. " * 30
 
 
+pytestmark = pytest.mark.virtual_clock
+
 THREE_TIMES = RetryPolicy(attempts=3, attempt_seconds=5, first_pause_seconds=0.01, growth=1)
 
 

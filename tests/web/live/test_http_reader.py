@@ -43,7 +43,7 @@ def pdf(*lines: str) -> bytes:
 
 
 async def read(url: str, **options: object) -> Page:
-    reader = HttpReader(**{"allow_private": True, "timeout_seconds": 5.0, **options})
+    reader = HttpReader(**{"allow_private": True, "timeout_seconds": 30.0, **options})
     try:
         return await reader.read(url)
     finally:
@@ -113,6 +113,7 @@ async def test_an_encrypted_pdf_is_read_if_it_opens_without_a_password(serve, an
 HEAVY = "<table>" + "<tr><td colspan=1000 rowspan=60000>x</td></tr>" * 2000 + "</table>"
 
 
+@pytest.mark.virtual_clock
 @pytest.mark.parametrize(
     ("status", "headers", "body"),
     [
@@ -183,6 +184,7 @@ async def test_failures_name_the_url_that_was_asked_for(serve, answer) -> None:
         assert site.url + path in str(caught.value)
 
 
+@pytest.mark.virtual_clock
 @pytest.mark.parametrize(
     ("path", "lasts"),
     [("/gone", True), ("/no", True), ("/picture", True), ("/wall", True), ("/login", True), ("/huge", True),

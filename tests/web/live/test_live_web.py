@@ -207,8 +207,8 @@ async def test_an_outage_is_no_observation_but_a_failure_that_resume_tries_again
     options = [command, "--data", "qa.jsonl", "--out", "t.jsonl", "--web", "live", "--allow-private"]
     options += ["--search", f"serper={services['search'].url}/", "--reader", f"jina={services['reader'].url}"]
     options += ["--summariser-model", "m", "--summariser-base-url", f"{services['summariser'].url}/v1"]
-    options += ["--rejects", "r.jsonl", "--tool-seconds", "2.5"]
-    failed = await asyncio.to_thread(webdancer, *options, SERPER_API_KEY=CANARY)
+    options += ["--rejects", "r.jsonl"]
+    failed = await asyncio.to_thread(webdancer, *options, "--tool-seconds", "5", SERPER_API_KEY=CANARY)
     assert (failed.returncode, (tmp_path / "t.jsonl").read_text()) == (1, ""), failed.stderr
     [reject] = rejects(tmp_path)
     assert (reject["reason"], reject["stage"]) == ("tool_abort", command)
@@ -245,9 +245,8 @@ async def test_rl_on_the_live_web(
         search.answers["/"] = answer("out of order", 503)
     asked = len(search.requests)
     limits = ["--steps", "1", "--questions", "1", "--group", "8", "--max-rounds", "1", "--max-context-tokens", "512"]
-    done = await run(
-        "rl", "--data", "qa.jsonl", "--model", "./sft", "--out", "rl", *live, *limits, "--tool-seconds", "1"
-    )
+    limits += ["--tool-seconds", "30" if search_is_up else "1"]
+    done = await run("rl", "--data", "qa.jsonl", "--model", "./sft", "--out", "rl", *live, *limits)
     assert len(search.requests) > asked and (tmp_path / "rl" / "config.json").exists(), done.stderr
     [metrics] = [json.loads(line) for line in (tmp_path / "rl" / "metrics.jsonl").read_text().splitlines()]
     aborted = metrics["endings"].get("tool_abort", 0)
