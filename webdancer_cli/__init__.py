@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from webdancer_cli.agent.custom_policy import CustomPolicy
     from webdancer_cli.agent.custom_tools import CustomTool
     from webdancer_cli.agent.episode import Completion, Limits, Policy, Session, play
     from webdancer_cli.agent.tools import Tools
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "agent.custom_policy": ("CustomPolicy",),
     "agent.custom_tools": ("CustomTool",),
     "agent.episode": ("Completion", "Limits", "Policy", "Session", "play"),
     "agent.tools": ("Tools",),

@@ -234,6 +234,11 @@ async def test_the_example_is_shown_to_the_policy_and_runs_in_an_episode(
     assert (trajectory.ending, trajectory.tools, trajectory.repairs) == ("answered", {"days_between": 1}, [])
 
 
+def test_a_function_is_taken_as_a_tool_of_its_name(corpus: Corpus) -> None:
+    tools = Tools(corpus, own=[slow, CustomTool("other", slow)])
+    assert [schema["name"] for schema in tools.schemas] == ["search", "visit", "slow", "other"]
+
+
 async def test_time_and_caps_hold_for_own_tools_and_hostile_text_stays_text(
     scripted: Callable[..., Any], corpus: Corpus
 ) -> None:

@@ -46,6 +46,13 @@ def test_pages_come_back_as_they_were_written(path: str) -> None:
     assert corpus.name == "corpus:" + hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
+def test_pages_at_hand_make_the_corpus_that_their_file_makes(path: str) -> None:
+    corpus = Corpus.of(PAGES)
+    assert (list(corpus), corpus.name) == (PAGES, Corpus.load(path).name)
+    with pytest.raises(UsageError, match="holds no pages"):
+        Corpus.of([])
+
+
 @pytest.mark.parametrize(
     "url",
     ["http://e.org/a/", "http://e.org/a", "https://e.org/a#top", "e.org/a", "http://e.org/a/index.html"],

@@ -144,8 +144,8 @@ async def play(
     qa: QA,
     policy: Policy,
     tools: Tools,
-    prompts: PromptSet,
-    limits: Limits,
+    prompts: PromptSet | None = None,
+    limits: Limits | None = None,
     rollout: int = 0,
     *,
     date: str = "",
@@ -156,8 +156,10 @@ async def play(
 
     A ModelError ends it as ``model_error`` and an Outage of the tools as ``tool_abort``, with the message in the field
     ``error``, never in a turn. ``date`` is the system prompt's current date; today if empty. With ``timings`` the
-    seconds of each call are kept. The first ``messages`` are the prompt set's, unless others are given.
+    seconds of each call are kept. The ``prompts`` are those of the tools, and the first ``messages`` are the prompt
+    set's, unless others are given.
     """
+    prompts, limits = prompts or tools.prompts, limits or Limits()
     messages = messages or opening_messages(prompts, qa.question, tools.schemas, date)
     episode = Episode(policy.begin(list(messages), qa, rollout), tools, prompts, limits, messages)
     ending = await episode.run()

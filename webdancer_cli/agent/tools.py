@@ -16,7 +16,7 @@ from webdancer_cli.data.pipeline import gather_or_cancel
 from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Outage, ToolError, UsageError
 from webdancer_cli.options import config
-from webdancer_cli.prompts import PromptSet, fill
+from webdancer_cli.prompts import PromptSet, fill, load
 from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans
 from webdancer_cli.transcript.grammar import ToolCall
@@ -38,21 +38,28 @@ ToolCache = dict[tuple[str, ...], str]
 class Tools:
     """``search`` and ``visit`` over one web, worded and capped by a prompt set, and the user's own tools.
 
-    Holds nothing of any episode: what one remembers is its own ``ToolCache``. Raises UsageError for own tools under
-    prompts that show no tools: no policy could know of them.
+    An own tool may be given as its function. Holds nothing of any episode: what one remembers is its own
+    ``ToolCache``. Raises UsageError for own tools under prompts that show no tools: no policy could know of them.
     """
 
     def __init__(
-        self, web: Web, prompts: PromptSet, own: Sequence[CustomTool] = (), summariser: "Summariser | None" = None
+        self,
+        web: Web,
+        prompts: PromptSet | None = None,
+        own: Sequence[CustomTool | Callable[..., Any]] = (),
+        summariser: "Summariser | None" = None,
     ):
-        if own and not prompts.shows_tools:
-            raise UsageError(f"--tool {own[0].name}: the prompts {prompts.name} show no tools; choose others")
+        prompts = prompts or load("default")
+        tools = [each if isinstance(each, CustomTool) else CustomTool(each.__name__, each) for each in own]
+        if tools and not prompts.shows_tools:
+            raise UsageError(f"--tool {tools[0].name}: the prompts {prompts.name} show no tools; choose others")
         self.web = web
         self._summariser = summariser
         self.summariser = summariser.name if summariser else ""
+        self.prompts = prompts
         self.caps = prompts.caps
-        self.schemas = tool_schemas(own)
-        self._own = {tool.name: tool for tool in own}
+        self.schemas = tool_schemas(tools)
+        self._own = {tool.name: tool for tool in tools}
         self._settings = prompts.settings
         self._workers = Workers()
 

@@ -6,8 +6,10 @@ asked for. That is what lets a laptop serve a million pages.
 
 import hashlib
 import os
+import tempfile
+import weakref
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO
 
 import msgspec
@@ -16,7 +18,7 @@ import numpy as np
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.input_streams import STDIN, open_utf8
 from webdancer_cli.data.jsonl import BadLine
-from webdancer_cli.data.records import Page, Rejected
+from webdancer_cli.data.records import Page, Rejected, to_object
 from webdancer_cli.errors import ToolError, UsageError
 from webdancer_cli.text.passages import snippet
 from webdancer_cli.text.words import STOPWORDS, raw_words, stem
@@ -59,6 +61,15 @@ class Corpus:
         with open_utf8(path) as stream:
             return cls(path, stream, snippet_chars)
 
+    @classmethod
+    def of(cls, pages: Iterable[Page], *, snippet_chars: int = 160) -> "Corpus":
+        """Index pages that are at hand; they are kept in a file that ends with the corpus. UsageError if none is."""
+        with tempfile.TemporaryFile() as stream:
+            for page in pages:
+                stream.write(jsonl.encode(to_object(page)) + b"\n")
+            stream.seek(0)
+            return cls("pages", stream, snippet_chars)
+
     def __init__(self, path: str, stream: IO[bytes], snippet_chars: int):
         self.path = path
         self.snippet_chars = snippet_chars
@@ -80,6 +91,7 @@ class Corpus:
         self._vocabulary = vocabulary
         self._ranking = _ranking(documents, vocabulary.ids)
         self._file = os.dup(stream.fileno())
+        weakref.finalize(self, os.close, self._file)
 
     def _add(self, start: int, length: int, entry: CorpusEntry) -> bool:
         """Note where a page stands; False if its URL is there already."""
@@ -97,10 +109,6 @@ class Corpus:
 
     def __iter__(self) -> Iterator[Page]:
         return (self._page(row) for row in range(len(self)))
-
-    def __del__(self) -> None:
-        if hasattr(self, "_file"):
-            os.close(self._file)
 
     def _page(self, row: int) -> Page:
         page = parse_page(self._line(row), self.path)
