@@ -23,16 +23,15 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from webdancer_cli.agent.custom_tools import load_tools
 from webdancer_cli.data.input_streams import STDIN
-from webdancer_cli.data.jsonl import LineWriter
 from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedStats, iterate_in_thread, run_pipeline
-from webdancer_cli.data.records import QA, Trajectory, Verdict, from_object, to_object
+from webdancer_cli.data.records import QA, Trajectory, Verdict
 from webdancer_cli.data.sealed import SEALED, refuse_taping
 from webdancer_cli.data.shards import take_shard
 from webdancer_cli.errors import ModelError, Reject, UsageError
@@ -41,7 +40,8 @@ from webdancer_cli.grading.exact_match import METHOD, Judge, MatchJudge
 from webdancer_cli.grading.format import FormatFault, own_turns, tools_of, trajectory_fault
 from webdancer_cli.grading.funnel import Funnel, FunnelStep
 from webdancer_cli.grading.quality import quality_fault
-from webdancer_cli.grading.selection import SelectionEntry, duplicate_key, select_best, selection_entry
+from webdancer_cli.grading.selection import duplicate_key
+from webdancer_cli.grading.spool import QuestionLog, TrajectorySpool
 from webdancer_cli.options import config
 from webdancer_cli.transcript import released_format
 from webdancer_cli.transcript.grammar import Turn
@@ -50,7 +50,7 @@ from webdancer_cli.transcript.tool_schemas import Schema
 DEDUP = "dedup"
 PER_QUESTION = "per question"
 SPOOL_BYTES = 1 << 20
-"""Waiting trajectories go from memory to the disk beyond this size."""
+"""What waits goes from memory to the disk beyond this size."""
 
 
 class Candidate(NamedTuple):
@@ -235,9 +235,7 @@ def _short(text: str | None, chars: int = 200) -> str:
 class FilterOutput(RecordWriter):
     """Where examined trajectories come out, in input order: kept ones in the chosen form, the others as rejects."""
 
-    def __init__(
-        self, options: config.FilterOptions, funnel: Funnel, questions: "QuestionLog", waiting: "TrajectorySpool"
-    ):
+    def __init__(self, options: config.FilterOptions, funnel: Funnel, questions: QuestionLog, waiting: TrajectorySpool):
         super().__init__(
             "filter", options.out, options.rejects, resume=options.resume, key=_written_key(options.format)
         )
@@ -326,75 +324,3 @@ def _written_key(format: str) -> Callable[[dict[str, Any]], str] | None:
     if format != "webdancer":
         return None
     return lambda value: released_format.as_trajectory(value).id
-
-
-class TrajectorySpool:
-    """Trajectories that wait in a temporary file for the end of the input, since only then it is known who is best."""
-
-    def __init__(self, spool: IO[bytes]):
-        self._spool = spool
-        self._places: dict[str, list[int]] = {}
-        self._standing: set[int] = set()
-
-    def add(self, trajectory: Trajectory, stands: bool) -> None:
-        """``stands``: an earlier run has written it."""
-        at = self._spool.tell()
-        self._places.setdefault(trajectory.qa.id, []).append(at)
-        if stands:
-            self._standing.add(at)
-        self._spool.write(msgspec.json.encode(to_object(trajectory)) + b"\n")
-
-    def released(self, count: int) -> Iterator[tuple[Trajectory, bool]]:
-        """All that wait, in input order, and whether each is among the best ``count`` of its question."""
-        kept = {entry.at for places in self._places.values() for entry in self._best(places, count)}
-        self._spool.seek(0)
-        at = 0
-        for line in self._spool:
-            yield _unspool(line), at in kept
-            at += len(line)
-
-    def _best(self, places: list[int], count: int) -> list[SelectionEntry]:
-        """What stands stays; so the choice is that of an uninterrupted run only where it was a part of that."""
-        entries = [self._entry(at) for at in places]
-        chosen = select_best(entries, count)
-        standing = [entry for entry in entries if entry.at in self._standing]
-        return chosen if set(standing) <= set(chosen) else select_best(entries, count, standing)
-
-    def _entry(self, at: int) -> SelectionEntry:
-        self._spool.seek(at)
-        return selection_entry(_unspool(self._spool.readline()), at)
-
-
-def _unspool(line: bytes) -> Trajectory:
-    return from_object(Trajectory, msgspec.json.decode(line))
-
-
-class QuestionLog:
-    """The questions seen, and which have a kept trajectory. Those seen wait in a file; without one, nothing is kept."""
-
-    def __init__(self, spool: IO[bytes] | None) -> None:
-        self._seen = KeySet()
-        self._solved = KeySet()
-        self._spool = spool
-
-    def seen_in(self, trajectories: Iterable[Trajectory]) -> Iterator[Trajectory]:
-        for trajectory in trajectories:
-            qa = trajectory.qa
-            if self._spool and self._seen.add(qa.id):
-                self._spool.write(msgspec.json.encode([qa.id, to_object(qa)]) + b"\n")
-            yield trajectory
-
-    def solved(self, qa: QA) -> None:
-        if self._spool:
-            self._solved.add(qa.id)
-
-    def write_unsolved(self, path: str) -> int:
-        """Write the questions without a kept trajectory, in the order of their first appearance."""
-        assert self._spool
-        self._spool.seek(0)
-        with LineWriter(path) as writer:
-            for line in self._spool:
-                id, question = msgspec.json.decode(line)
-                if id not in self._solved:
-                    writer.write(question)
-        return writer.count

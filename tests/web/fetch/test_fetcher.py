@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import pytest
 
+from webdancer_cli import __version__
 from webdancer_cli.errors import Reject
 from webdancer_cli.services.retry import RetryPolicy
-from webdancer_cli.web.fetch import fetcher, ssrf_guard
+from webdancer_cli.web.fetch import host_queue, ssrf_guard
 from webdancer_cli.web.fetch.decompression import Decompressor
 from webdancer_cli.web.fetch.fetcher import FetchedDocument, Fetcher
 
@@ -40,7 +41,7 @@ async def test_a_page_is_fetched_with_an_honest_name(serve) -> None:
     assert fetched.text() == "<p>hällo</p>" and fetched.url == f"{site.url}/" and fetched.content_type == "text/html"
     assert fetched.fetched_at.endswith("+00:00")
     assert site.paths == ["/robots.txt", "/"]
-    assert site.requests[1].headers["user-agent"] == f"webdancer/{fetcher.__version__} (+https://e.org/bot)"
+    assert site.requests[1].headers["user-agent"] == f"webdancer/{__version__} (+https://e.org/bot)"
 
 
 @pytest.mark.parametrize(("status", "asked"), [(404, 1), (403, 1), (410, 1), (204, 1), (500, 3), (503, 3), (429, 3)])
@@ -267,13 +268,13 @@ async def test_a_host_that_asks_for_rest_gets_it_from_those_already_in_line(serv
 
 async def test_requests_that_start_late_keep_their_distance(monkeypatch) -> None:
     """A busy loop wakes a request late; the next counts from when it really started."""
-    host, starts = fetcher.HostQueue(4, 0.05), []
+    host, starts = host_queue.HostQueue(4, 0.05), []
     genuine = asyncio.sleep
 
     async def late(seconds: float) -> None:
         await genuine(seconds + (0.04 if len(starts) == 1 and seconds > 0 else 0.0))
 
-    monkeypatch.setattr(fetcher.asyncio, "sleep", late)
+    monkeypatch.setattr(host_queue.asyncio, "sleep", late)
 
     async def ask() -> None:
         async with host.turn():

@@ -6,10 +6,8 @@ the *decompressed* size, and time limits. Every failure is a Reject whose reason
 """
 
 import asyncio
-import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -26,9 +24,9 @@ from webdancer_cli.tape import Tape, TapedAnswer, TapeMiss
 from webdancer_cli.text import encoding
 from webdancer_cli.user_functions import describe_error
 from webdancer_cli.web import urls
-from webdancer_cli.web.deadline import paused
 from webdancer_cli.web.fetch import block_pages, cookies, markup_redirects, media_types, robots
 from webdancer_cli.web.fetch.decompression import Decompressor
+from webdancer_cli.web.fetch.host_queue import HostQueue
 from webdancer_cli.web.fetch.media_types import HTML_TYPES
 from webdancer_cli.web.fetch.ssrf_guard import GuardedTransport
 
@@ -129,34 +127,6 @@ def may_pass(reject: Reject) -> bool:
 def user_agent(contact: str | None) -> str:
     """``webdancer/0.1.0 (+contact)``: the product token comes first, as robots.txt files expect."""
     return f"{robots.PRODUCT}/{__version__}" + (f" (+{contact})" if contact else "")
-
-
-class HostQueue:
-    """The turn-taking at one host: at most ``at_once`` requests under way, their starts ``delay`` seconds apart."""
-
-    def __init__(self, at_once: int, delay: float):
-        self._room = asyncio.Semaphore(at_once)
-        self._line = asyncio.Lock()
-        self._next_start = 0.0
-        self.delay = delay
-
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        with paused():
-            await self._room.acquire()
-        try:
-            with paused():
-                async with self._line:
-                    while (wait := self._next_start - time.monotonic()) > 0:
-                        await asyncio.sleep(wait)
-                    self._next_start = time.monotonic() + self.delay
-            yield
-        finally:
-            self._room.release()
-
-    def rest(self, seconds: float) -> None:
-        """Start nothing for so long: the server asked for it."""
-        self._next_start = max(self._next_start, time.monotonic() + seconds)
 
 
 class Fetcher:
