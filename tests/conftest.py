@@ -14,6 +14,7 @@ from threading import Thread
 import pytest
 from loopback import NO_NETWORK
 from virtual_clock import VirtualClockLoop
+from warm_starter import LONGEST_SECONDS, WarmStarter
 
 ROOT = Path(__file__).parent.parent
 Webdancer = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -24,24 +25,37 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], a
     return {"clock": VirtualClockLoop if item.get_closest_marker("virtual_clock") else asyncio.new_event_loop}
 
 
-@pytest.fixture
-def environment() -> dict[str, str]:
-    """The environment of a child: this source tree, and none of the user's settings."""
+def childs_environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WEBDANCER_")}
     return kept | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"}
 
 
 @pytest.fixture
-def webdancer(tmp_path: Path, environment: dict[str, str]) -> Webdancer:
+def environment() -> dict[str, str]:
+    """The environment of a child: this source tree, and none of the user's settings."""
+    return childs_environment()
+
+
+@pytest.fixture(scope="session")
+def warm_starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmStarter]:
+    starter = WarmStarter(tmp_path_factory.mktemp("starter"), childs_environment())
+    yield starter
+    starter.close()
+
+
+@pytest.fixture
+def webdancer(tmp_path: Path, environment: dict[str, str], warm_starter: WarmStarter) -> Webdancer:
     """Run ``webdancer ARGUMENTS`` in an empty folder; ``stdin`` is text, or nothing at all."""
 
     def run(*arguments: str, stdin: str = "", **variables: str) -> "subprocess.CompletedProcess[str]":
+        if warm_starter.suits(environment | variables):
+            return warm_starter.run(arguments, stdin, tmp_path, environment | variables)
         return subprocess.run(
             [sys.executable, "-m", "webdancer_cli", *arguments],
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=LONGEST_SECONDS,
             cwd=tmp_path,
             env=environment | variables,
         )
