@@ -12,9 +12,15 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from hypothesis import HealthCheck, settings
 from loopback import NO_NETWORK
 from virtual_clock import VirtualClockLoop
 from warm_starter import LONGEST_SECONDS, WarmStarter
+
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("any machine")
 
 ROOT = Path(__file__).parent.parent
 Webdancer = Callable[..., "subprocess.CompletedProcess[str]"]

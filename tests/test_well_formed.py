@@ -114,7 +114,7 @@ CALLS = st.builds(
 CALLS |= st.builds(ToolCall, st.just("convert"), NEARLY | st.dictionaries(st.sampled_from(NAMES), VALUES))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(CALLS)
 @example(ToolCall("convert", {"amount": 1, "kind": "furlong"}))
 @example(ToolCall("convert", {"amount": 1, "kind": "km", "places": 4}))

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webdancer_cli.data import jsonl, pipeline
@@ -220,7 +220,7 @@ def run_once(out: Path, *, resume: bool, copies: int = 1) -> pipeline.RunStats:
 
 
 @pytest.mark.parametrize("copies", [1, 3])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_run_cut_at_any_byte_is_resumed_to_the_same_file(tmp_path: Path, copies: int, data: st.DataObject) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webdancer_cli.agent.demonstrator import Demonstrator
@@ -87,7 +87,7 @@ def test_limit_counts_questions(folder: Path) -> None:
 
 
 @given(cut=st.floats(0, 1))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 def test_a_resumed_run_equals_an_uninterrupted_one(folder: Path, cut: float) -> None:
     """Cut the output at any byte, as a kill does, and resume: same bytes."""
     if not (folder / "whole.jsonl").exists():

@@ -174,7 +174,7 @@ async def test_no_more_than_jobs_are_asked_about_at_once() -> None:
 QUESTIONS = st.builds(qa, st.sampled_from("123"), wording=st.integers(0, 2))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.lists(QUESTIONS, max_size=3), max_size=6), st.sets(QUESTIONS.map(lambda qa: qa.id)), st.data())
 def test_the_order_of_the_answers_decides_nothing(
     questions: list[list[QA]], refuses: set[str], data: st.DataObject

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
@@ -103,7 +103,7 @@ def test_a_conversation_without_the_policy_teaches_nothing(renderer: Renderer) -
 contents = st.text(st.characters(codec="utf-8", max_codepoint=0x3FF, exclude_characters="<"), max_size=12)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80)
 @given(before=contents, inside=contents, after=contents)
 def test_the_tokens_of_an_answer_hold_all_of_it_and_no_token_beside_it(
     renderer: Renderer, before: str, inside: str, after: str

@@ -2,11 +2,12 @@
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from published_tokenizers import TOKENIZERS, chat_template, folder
 from tiny_models import byte_level
@@ -22,7 +23,18 @@ from webdancer_cli.training.template_derivation import difference
 from webdancer_cli.transcript.grammar import TAGS
 
 CHATML = ["<|im_start|>", "<|im_end|>"]
-USABLE = [name for name, published in TOKENIZERS.items() if not published.refused]
+FIRST = ("qwen3", "mistral-nemo", "gpt2")
+"""Large vocabularies take seconds to load; the others are for CI."""
+
+
+def by_size(names: Iterable[str]) -> list[Any]:
+    return [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+USABLE = by_size(name for name, published in TOKENIZERS.items() if not published.refused)
+REFUSED = by_size(name for name, published in TOKENIZERS.items() if published.refused)
+
+
 GRAMMAR_TAGS = {f"<{slash}{tag}>" for tag in TAGS for slash in ("", "/")}
 CALL = '<think>\nI look.\n</think>\n<tool_call>\n{"name": "search", "arguments": {"query": ["Vell"]}}\n</tool_call>'
 ANSWER = "<think>\nKnown.\n</think>\n<answer>\n1904\n</answer>"
@@ -146,7 +158,7 @@ def test_text_that_spells_tokens_becomes_none_of_them(family: Callable, name: st
     assert trainable_runs(tokens) == [renderer.turn(CALL), renderer.turn(ANSWER)]
 
 
-@pytest.mark.parametrize("name", [name for name, published in TOKENIZERS.items() if published.refused])
+@pytest.mark.parametrize("name", REFUSED)
 def test_a_family_that_cannot_be_used_is_refused_with_the_reason(name: str) -> None:
     def use() -> None:
         tokenizer = opened(name)
@@ -171,7 +183,7 @@ FRAMED_BY_THEIR_OWN = {
 }
 
 
-@pytest.mark.parametrize("name", FRAMED_BY_THEIR_OWN)
+@pytest.mark.parametrize("name", by_size(FRAMED_BY_THEIR_OWN))
 def test_a_family_is_trained_in_the_frame_of_its_own_template(family: Callable, name: str) -> None:
     tokenizer, renderer = family(name)
     opening, end = FRAMED_BY_THEIR_OWN[name]
@@ -179,18 +191,20 @@ def test_a_family_is_trained_in_the_frame_of_its_own_template(family: Callable, 
     assert tokenizer.decode(renderer.turn("Now.")) == "Now." + end and tokenizer.eos_token == end
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("name", by_size(["qwen3", "llama3.1", "gemma3", "mistral-nemo", "deepseek-v3", "gpt-4o"]))
+@settings(max_examples=40)
 @given(text=texts, around=st.sampled_from(["{}", "\n{}\n", "- {}.\n\n", "  {}  "]))
 @example(text="", around="\n\n\n{}")
-def test_any_page_without_control_strings_is_trained_as_it_is_served(family: Callable, text: str, around: str) -> None:
-    for name in ("qwen3", "llama3.1", "gemma3", "mistral-nemo", "deepseek-v3", "gpt-4o"):
-        tokenizer, renderer = family(name)
-        content = around.format(text)
-        if any(token.content in content for token in tokenizer.added_tokens_decoder.values() if "<" in token.content):
-            continue
-        chat = [{"role": message.role, "content": message.content} for message in conversation(content)]
-        served = tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False)
-        assert renderer.encode(conversation(content)).ids == served
+def test_any_page_without_control_strings_is_trained_as_it_is_served(
+    family: Callable, name: str, text: str, around: str
+) -> None:
+    tokenizer, renderer = family(name)
+    content = around.format(text)
+    control = [token.content for token in tokenizer.added_tokens_decoder.values() if "<" in token.content]
+    assume(not any(token in content for token in control))
+    chat = [{"role": message.role, "content": message.content} for message in conversation(content)]
+    served = tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False)
+    assert renderer.encode(conversation(content)).ids == served
 
 
 # ---- what families do oddly, in small tokenizers ---------------------------------------------------------------------

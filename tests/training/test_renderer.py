@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -58,7 +58,7 @@ def whole_text(renderer: Renderer, tokens: Tokens) -> str:
     return renderer._whole.decode(tokens.ids, skip_special_tokens=False)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(messages=conversations())
 def test_trainable_is_exactly_what_the_assistant_wrote(renderers: list[Renderer], messages: list[Message]) -> None:
     for renderer in renderers:
@@ -67,7 +67,7 @@ def test_trainable_is_exactly_what_the_assistant_wrote(renderers: list[Renderer]
         assert trainable_text(renderer, renderer.encode(messages)) == said
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(messages=conversations())
 def test_no_text_becomes_a_control_token(renderers: list[Renderer], messages: list[Message]) -> None:
     for renderer in renderers:
@@ -78,7 +78,7 @@ def test_no_text_becomes_a_control_token(renderers: list[Renderer], messages: li
         assert sum(token in renderer.stop_ids - {renderer._ids.get("<|im_start|>")} for token in ids) == len(messages)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(messages=conversations())
 def test_an_episode_grows_into_its_own_encoding(renderers: list[Renderer], messages: list[Message]) -> None:
     first = next(number for number, message in enumerate(messages) if message.role == "assistant")
@@ -90,7 +90,7 @@ def test_an_episode_grows_into_its_own_encoding(renderers: list[Renderer], messa
         assert ids == renderer.encode(messages).ids
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 @given(messages=conversations())
 def test_the_text_survives(renderers: list[Renderer], messages: list[Message]) -> None:
     for renderer in renderers:

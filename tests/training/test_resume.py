@@ -160,6 +160,7 @@ def test_the_last_checkpoints_keep_their_states_and_all_keep_their_weights(tiny_
         load_model(str(tmp_path / "out" / f"step-{step}"))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_told_in_one_line_and_counts_as_nothing(tiny_folder: Path, tmp_path: Path) -> None:
     """The disk is full for files beyond 20 KB; metrics and configuration fit."""
     script = (
@@ -219,6 +220,7 @@ def test_a_restored_state_changes_no_weight_by_making_room_for_moments(tmp_path:
     assert torch.equal(layer.weight, before) and state.step == 0
 
 
+@pytest.mark.slow
 def test_rl_goes_on_bit_for_bit(tmp_path: Path, undecided: Path) -> None:
     """Killed in step 4 of 5: rollouts, questions, weights and metrics are those of a run that was not."""
     for name in ("whole", "parts"):

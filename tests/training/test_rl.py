@@ -286,6 +286,7 @@ def italian(folder: Path, undecided: Path, **changes: object) -> RlOptions:
     return given
 
 
+@pytest.mark.slow
 def test_a_judge_that_reads_teaches_what_a_match_cannot(tmp_path: Path, undecided: Path):
     judge = Knows()
     stats = stage.run(italian(tmp_path, undecided, steps=16), judge=judge)

@@ -296,7 +296,7 @@ def families() -> Iterator[tuple[Renderer, PreTrainedTokenizerBase]]:
         yield renderer, saved
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(messages=conversations(plain))
 def test_trained_ids_are_those_that_the_saved_template_serves(messages: list[Message]) -> None:
     for renderer, saved in families():
@@ -306,7 +306,7 @@ def test_trained_ids_are_those_that_the_saved_template_serves(messages: list[Mes
         assert renderer.prompt(before) == served
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(messages=conversations(hostile))
 def test_loss_and_control_tokens_stand_where_the_frame_has_them_whatever_is_written(messages: list[Message]) -> None:
     for renderer, _ in families():
@@ -320,7 +320,7 @@ def test_loss_and_control_tokens_stand_where_the_frame_has_them_whatever_is_writ
         assert [id for id in tokens.ids if id in control] == [id for id in empty if id in control]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(messages=conversations(hostile))
 def test_an_episode_grows_into_its_own_encoding(messages: list[Message]) -> None:
     first = next(number for number, message in enumerate(messages) if message.role == "assistant")

@@ -16,7 +16,7 @@ WORDS = st.one_of(
 TEXTS = st.lists(WORDS, max_size=25).map(" ".join)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(title=TEXTS, text=TEXTS, sentence=TEXTS, anchor=TEXTS)
 def test_any_title_and_any_text_are_read(title: str, text: str, sentence: str, anchor: str) -> None:
     link = Link(url="http://127.0.0.1/b", text=anchor, sentence=sentence)
