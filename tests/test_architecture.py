@@ -209,7 +209,6 @@ def test_no_public_class_or_function_has_two_meanings() -> None:
 
 FILE_LINES, FUNCTION_LINES = 400, 60
 LONG_FILES = {
-    "options/config.py",
     "training/models.py",
 }
 """Files that are still longer: to be split, and none to be added."""

@@ -1,7 +1,6 @@
 """What an option is called, which values it takes, and what is said of one that it does not take.
 
-``options/config.py`` asks this whenever options are made, ``options/settings.py`` for what stands in flags, variables
-and files.
+Options ask this whenever they are made, ``options/settings.py`` for what stands in flags, variables and files.
 """
 
 import os

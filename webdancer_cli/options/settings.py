@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import inspect
 import os
+import sys
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -105,18 +106,17 @@ def _shown(name: str, value: OptionValue) -> str:
 
 
 def documentation(kind: type) -> dict[str, str]:
-    """What each option means: the string under its field in ``config.py``. Own fields come first, then shared ones."""
-    classes = _classes()
+    """What each option means: the string under its field in its class. Own fields come first, then shared ones."""
     texts: dict[str, str] = {}
     for base in filter(dataclasses.is_dataclass, kind.__mro__):
-        for name, text in _field_texts(classes[base.__name__]):
+        for name, text in _field_texts(_classes(base.__module__)[base.__name__]):
             texts.setdefault(name, text)
     return texts
 
 
 @cache
-def _classes() -> dict[str, ast.ClassDef]:
-    tree = ast.parse(inspect.getsource(config))
+def _classes(module: str) -> dict[str, ast.ClassDef]:
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
     return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
 
 

@@ -1,0 +1,172 @@
+"""What the commands that train can be told."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from webdancer_cli.options.episode_options import EpisodeOptions
+from webdancer_cli.options.option_checks import Options, same_file
+from webdancer_cli.options.shared_options import (
+    NANO,
+    CallOptions,
+    EncryptedOptions,
+    Fraction,
+    JudgeOptions,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+
+
+@dataclass(kw_only=True)
+class TrainingOptions(Options):
+    """What ``sft`` and ``rl`` share."""
+
+    data: str = "-"
+    """File of JSON lines, or "-" for stdin (rank 0 reads, and broadcasts)."""
+    out: str = "checkpoint"
+    """Folder for the Hugging Face checkpoint and ``metrics.jsonl``."""
+    model: str = NANO
+    """"nano", a checkpoint folder, or a hub name."""
+    lr: PositiveFloat | None = None
+    """Peak learning rate; by default 1e-5, and 2e-4 with LoRA."""
+    weight_decay: NonNegativeFloat = 0.0
+    """AdamW weight decay, on matrices only."""
+    max_grad_norm: PositiveFloat = 1.0
+    """Clip the global gradient norm to this."""
+    lora_rank: NonNegativeInt = 0
+    """Rank of LoRA adapters on all linear layers; 0 trains all weights."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Weights and arithmetic: "float32", "bfloat16", or "auto" (float32 on the CPU for small models and
+    for processors without bfloat16 instructions, else bfloat16)."""
+    checkpointing: Literal["auto", "none", "light", "selective", "full"] = "auto"
+    """Activations that are computed again in the backward pass: "none", "full" (each layer keeps its input alone),
+    "selective" (and what attention gave), "light" (and what all matrix products gave), "auto" (light from 50 million
+    parameters on, full from half a billion on)."""
+    replicas: PositiveInt = 1
+    """Groups of ranks that hold all weights between them, e.g. one for each node (HSDP); 1 shards over all ranks."""
+    cpu_offload: bool = False
+    """Keep weights, gradients and optimiser in the CPU's memory; a GPU sees a layer at a time."""
+    micro_tokens: PositiveInt = 16384
+    """Tokens that go through the model at once; only memory and speed depend on it."""
+    layout: Literal["auto", "tree", "packed", "padded"] = "auto"
+    """How rows go through the model: "packed" without padding; as a "tree" in which a prefix that rows share is
+    computed once; or "padded". "auto" is "tree" where the model gives the same numbers for it, else "padded"."""
+    max_length: PositiveInt | None = None
+    """Longest sequence in tokens; a longer trajectory is left out and counted. By default, what the model has."""
+    save_every: NonNegativeInt = 0
+    """Also save a checkpoint every so many steps, as ``out/step-N``, from which ``resume`` goes on; 0 saves at the end
+    only."""
+    keep: PositiveInt = 2
+    """Checkpoints from which ``resume`` can go on, the last ones; older ones are left with their weights alone."""
+    resume: bool = False
+    """Go on exactly from the last checkpoint in ``out``, on any number of ranks; without one, from the start."""
+    async_save: bool = False
+    """Write the state that ``resume`` needs while the training goes on, from a copy of it in memory."""
+    track: Literal["none", "wandb", "tensorboard", "trackio"] = "none"
+    """Also send the numbers of ``metrics.jsonl`` to a tracker; tensorboard's files go into ``out``."""
+    seed: int = 0
+    """Seed of the data order and of everything sampled."""
+    limit: PositiveInt | None = None
+    """Use the first so many records only."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lr is None:
+            self.lr = self.default_lr
+
+    def output_folders(self) -> list[str]:
+        return [self.out]
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        yield from same_file(self.data, self.out, self.tape if isinstance(self, CallOptions) else None)
+
+    @property
+    def default_lr(self) -> float:
+        return 2e-4 if self.lora_rank else 1e-5
+
+    @property
+    def peak_lr(self) -> float:
+        """``lr``, which is never None once the options are made."""
+        return self.default_lr if self.lr is None else self.lr
+
+
+@dataclass(kw_only=True)
+class SftOptions(TrainingOptions):
+    """Supervised fine-tuning on kept trajectories (paper, equation 2)."""
+
+    epochs: PositiveFloat = 3.0
+    """Passes over the data; ignored when ``steps`` is given."""
+    steps: PositiveInt | None = None
+    """Optimizer steps."""
+    batch_size: PositiveInt = 16
+    """Trajectories per optimizer step, over all ranks."""
+    warmup: Fraction = 0.05
+    """Share of the steps in which the learning rate rises linearly; it then falls by a cosine to a tenth."""
+    train_on: Literal["all", "last", "answers"] = "all"
+    """What bears loss: "all" turns of the policy, its "last" one, or its "answers" alone (their tags, and the end of
+    that turn)."""
+    overlong: Literal["drop", "truncate"] = "drop"
+    """What becomes of a trajectory longer than ``max_length``: "drop" leaves it out, "truncate" cuts it after the last
+    turn of the policy that fits. Both are counted."""
+    show_masks: NonNegativeInt = 0
+    """Show so many examples on stderr, what bears loss in them marked, and train nothing."""
+    eval_data: str | None = None
+    """File of trajectories that are not trained on: their loss goes into ``metrics.jsonl`` as ``held_out_loss``."""
+    eval_every: NonNegativeInt = 0
+    """Find the loss of ``eval_data`` every so many steps; 0 finds it at the end only."""
+    keep_best: bool = False
+    """The result is the checkpoint with the lowest held-out loss, not the last one; wants ``eval_data``."""
+    dry_run: bool = False
+    """Print how much memory each rank would need, about; read no data and write nothing."""
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        if self.keep_best and self.eval_data is None:
+            yield "--keep-best: which trajectories tell the best? Name them by --eval-data"
+
+
+@dataclass(kw_only=True)
+class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, EncryptedOptions):
+    """DAPO on questions (paper, section 3.4; DAPO, arXiv 2503.14476)."""
+
+    lr: PositiveFloat | None = None
+    """Constant learning rate after ``warmup_steps``; by default 1e-6 (DAPO), and 2e-5 with LoRA."""
+    warmup_steps: NonNegativeInt = 0
+    """Steps of linear warm-up."""
+    steps: PositiveInt = 100
+    """Optimizer steps (one batch of questions each)."""
+    questions: PositiveInt = 16
+    """Questions with a learnable group per step, over all ranks."""
+    group: Annotated[int, Meta(ge=2, description="give at least 2: a group compares its rollouts")] = 16
+    """Rollouts per question (paper: 16)."""
+    max_rounds: PositiveInt = 4
+    """Dynamic sampling: rounds of fresh questions per step at most, until ``questions`` groups have both outcomes."""
+    minibatches: PositiveInt = 1
+    """Optimizer updates per batch of rollouts; with 1 the first ratio is exactly 1."""
+    temperature: PositiveFloat = 1.0
+    """Sampling temperature of the rollouts (paper: 1.0; top_p is 1.0, anything else would falsify the ratios)."""
+    clip_low: PositiveFloat = 0.2
+    """DAPO's epsilon_low."""
+    clip_high: PositiveFloat = 0.28
+    """DAPO's epsilon_high."""
+    overlong_tokens: NonNegativeInt = 0
+    """Length of the soft punishment zone before ``max_context_tokens`` (DAPO's L_cache); 0 switches it off."""
+    minutes: PositiveFloat | None = None
+    """Stop after this much time, with a checkpoint."""
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        if self.overlong_tokens >= self.max_context_tokens:
+            yield (
+                f"--overlong-tokens {self.overlong_tokens}: must be less than --max-context-tokens "
+                f"({self.max_context_tokens})"
+            )
+
+    @property
+    def default_lr(self) -> float:
+        return 2e-5 if self.lora_rank else 1e-6
