@@ -104,7 +104,8 @@ def markdown() -> str:
 
     from webdancer_cli.options.config import SftOptions
     from webdancer_cli.training import memory
-    from webdancer_cli.training.models import ModelDescription, ModelSource
+    from webdancer_cli.training.model_source import ModelSource
+    from webdancer_cli.training.models import ModelDescription
 
     names = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers")
     names += ("num_attention_heads", "num_key_value_heads", "head_dim", "tie_word_embeddings")

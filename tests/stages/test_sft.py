@@ -18,7 +18,8 @@ from webdancer_cli.data.records import QA, Message, Trajectory
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
 from webdancer_cli.stages import sft
-from webdancer_cli.training.models import NANO_FOLDER, load_tokenizer
+from webdancer_cli.training.model_source import NANO_FOLDER
+from webdancer_cli.training.models import load_tokenizer
 from webdancer_cli.training.renderer import Renderer
 from webdancer_cli.transcript.released_format import encode_released
 

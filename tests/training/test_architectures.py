@@ -19,11 +19,12 @@ from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import EvalOptions, SftOptions
 from webdancer_cli.stages import sft
 from webdancer_cli.training.distributed import ProcessGroup
+from webdancer_cli.training.dropout import without_dropout
 from webdancer_cli.training.engine import SamplingParams
 from webdancer_cli.training.engine_check import check_engine
 from webdancer_cli.training.layout import Batch, pack, pad
 from webdancer_cli.training.logprobs import Scorer, check_dropout, token_logprobs
-from webdancer_cli.training.models import describe, dtypes, load_model, load_trainable, without_dropout
+from webdancer_cli.training.models import describe, dtypes, load_model, load_trainable
 from webdancer_cli.training.renderer import Tokens
 from webdancer_cli.training.sharded_weights import fill_weights, materialize, names_in_files, skeleton
 from webdancer_cli.training.token_policy import open_token_policy

@@ -16,10 +16,11 @@ from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import SftOptions
 from webdancer_cli.training.batches import Example
 from webdancer_cli.training.distributed import ProcessGroup
+from webdancer_cli.training.dropout import without_dropout
 from webdancer_cli.training.layout import Batch, Kind, Layout, pack, pad
 from webdancer_cli.training.layout_check import choose_layout
 from webdancer_cli.training.logprobs import Scorer, unwrap
-from webdancer_cli.training.models import load_trainable, without_dropout
+from webdancer_cli.training.models import load_trainable
 from webdancer_cli.training.packed_attention import Span
 from webdancer_cli.training.recompute import Checkpointing, recompute_activations
 from webdancer_cli.training.renderer import Tokens

@@ -15,15 +15,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from webdancer_cli.data.records import Message
 from webdancer_cli.errors import UsageError
 from webdancer_cli.training.logprobs import check_head
-from webdancer_cli.training.models import (
-    arithmetic,
-    describe,
-    load_model,
-    load_tokenizer,
-    load_trainable,
-    locate,
-    slow_dtype,
-)
+from webdancer_cli.training.model_source import locate
+from webdancer_cli.training.models import describe, load_model, load_tokenizer, load_trainable
+from webdancer_cli.training.precision import arithmetic, slow_dtype
 from webdancer_cli.training.renderer import Renderer
 
 

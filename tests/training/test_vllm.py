@@ -10,7 +10,8 @@ import pytest
 from vllm_server import post, serving
 
 from webdancer_cli.data.records import Attempt, Message, Trajectory, from_object, to_object
-from webdancer_cli.training.models import cpu_has_bfloat16, load_tokenizer
+from webdancer_cli.training.models import load_tokenizer
+from webdancer_cli.training.precision import cpu_has_bfloat16
 from webdancer_cli.training.renderer import Renderer
 from webdancer_cli.transcript.grammar import render_response
 

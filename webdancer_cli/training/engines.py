@@ -6,7 +6,8 @@ from transformers import PreTrainedTokenizerBase
 from webdancer_cli.data.pipeline import Say, say_nothing
 from webdancer_cli.training.engine import Engine
 from webdancer_cli.training.engine_check import check_engine
-from webdancer_cli.training.models import ModelDescription, arithmetic, load_policy_model
+from webdancer_cli.training.models import ModelDescription, load_policy_model
+from webdancer_cli.training.precision import arithmetic
 from webdancer_cli.training.transformers_engine import TransformersEngine, bytes_per_position, most_cache_bytes
 
 CHECKED_ROWS, CHECKED_CHUNK_TOKENS = 4, 7

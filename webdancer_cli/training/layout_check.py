@@ -9,9 +9,10 @@ from webdancer_cli.data.pipeline import Say
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import TrainingOptions
 from webdancer_cli.training.attention import attend_by_us
+from webdancer_cli.training.dropout import has_dropout
 from webdancer_cli.training.layout import Layout, pack, pad
 from webdancer_cli.training.logprobs import Scorer, evaluating, unwrap
-from webdancer_cli.training.models import embedding_rows, has_dropout, max_length
+from webdancer_cli.training.models import embedding_rows, max_length
 from webdancer_cli.training.renderer import Tokens
 
 SHARED = 24

@@ -17,8 +17,8 @@ from transformers import PreTrainedModel
 from webdancer_cli.errors import UsageError
 from webdancer_cli.training.attention import arithmetic_dtype, attending
 from webdancer_cli.training.layout import Batch
-from webdancer_cli.training.models import autocast
 from webdancer_cli.training.output_head import HeadLogprobs, Shaping
+from webdancer_cli.training.precision import autocast
 
 CHUNK_LOGITS, GPU_CHUNK_LOGITS = 2**24, 2**27
 """Logits (positions times vocabulary) that exist at once: 64 MiB in float32 on the CPU, 512 MiB on a GPU, where a

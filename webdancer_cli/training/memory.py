@@ -20,7 +20,8 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from webdancer_cli.options.config import TrainingOptions
 from webdancer_cli.training.logprobs import logits_at_once
-from webdancer_cli.training.models import ModelDescription, arithmetic
+from webdancer_cli.training.models import ModelDescription
+from webdancer_cli.training.precision import arithmetic
 from webdancer_cli.training.recompute import Checkpointing, checkpointing_of, is_wide_product
 
 COUNTED_ATTENTION = "webdancer_memory"

@@ -7,9 +7,8 @@ is opened in bfloat16, which ``nn.Module.to`` would not know.
 """
 
 import json
-import platform
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,12 +22,8 @@ from transformers.utils import logging
 
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import NANO
-
-NANO_FOLDER = Path(__file__).parent / "nano"
-"""The small pretrained base that comes with the package."""
-
-SMALL_PARAMETERS = 50_000_000
-"""Below this, float32 on the CPU is as fast as bfloat16 and exact."""
+from webdancer_cli.training.model_source import ModelSource, locate
+from webdancer_cli.training.precision import arithmetic
 
 ADAPTER_MARK = ".lora_"
 """What the names of LoRA adapters hold, and those of no other tensor."""
@@ -36,29 +31,9 @@ ADAPTER_MARK = ".lora_"
 NAMED_KEYS = 3
 """How many tensors a message names."""
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
-_BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "avx_ne_convert_bf16", "bf16", "sve_bf16")
-_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _WRAPPERS = ("_orig_mod.", "module.", "base_model.model.")
 """What torch.compile, data parallel training and peft put before the names of the tensors."""
-
-
-@dataclass(frozen=True)
-class ModelSource:
-    """Where a model's files are: a folder or hub name, the GGUF file in it, the folder of an adapter on top."""
-
-    name: str
-    gguf: str | None = None
-    adapter: str | None = None
-    revision: str | None = None
-    """The commit of a hub name that an adapter was trained on."""
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """For ``from_pretrained``. Code that lies beside a model is never run: it would ask on the terminal first."""
-        given = {"gguf_file": self.gguf, "revision": self.revision}
-        return {"trust_remote_code": False} | {name: value for name, value in given.items() if value}
 
 
 @dataclass(frozen=True)
@@ -90,42 +65,6 @@ class ModelDescription:
 def embedding_rows(model: PreTrainedModel | PeftModel) -> int:
     weight: Any = model.get_input_embeddings().weight
     return int(weight.shape[0])
-
-
-def locate(name: str) -> ModelSource:
-    """Find what a ``--model`` means. Raises UsageError for a missing checkpoint and for a folder that is none."""
-    if name == NANO:
-        return _in_folder(NANO_FOLDER)
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return _in_folder(path)
-    if path.suffix == ".gguf" and path.is_file():
-        return ModelSource(str(path.parent), gguf=path.name)
-    if path.exists():
-        raise UsageError(f"{name}: not a checkpoint folder: name the folder that holds config.json")
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or path.suffix == ".gguf":
-        raise UsageError(f"{name}: no such checkpoint: name a folder that `webdancer sft` or `rl` wrote, or a hub name")
-    return ModelSource(name)
-
-
-def _in_folder(folder: Path) -> ModelSource:
-    if (folder / "adapter_config.json").is_file():
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        base = config.get("base_model_name_or_path")
-        if not base:
-            raise UsageError(f"{folder}: an adapter that does not name its base model: merge it first")
-        located = locate(base)
-        if located.adapter:
-            raise UsageError(f"{folder}: an adapter on {base}, which is an adapter itself: merge that one first")
-        return ModelSource(located.name, located.gguf, adapter=str(folder), revision=config.get("revision"))
-    if (folder / "config.json").is_file():
-        return ModelSource(str(folder))
-    gguf = sorted(file.name for file in folder.glob("*.gguf"))
-    if len(gguf) == 1:
-        return ModelSource(str(folder), gguf=gguf[0])
-    steps = sorted(step.name for step in folder.glob("step-*"))
-    remedy = f"name one of its checkpoints, e.g. {folder / steps[-1]}" if steps else "name a Hugging Face folder"
-    raise UsageError(f"{folder}: no config.json, so this is not a checkpoint: {remedy}")
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
@@ -284,27 +223,6 @@ def grow_embedding(
     return plain.rows + missing if missing else 0
 
 
-def without_dropout(model: nn.Module) -> None:
-    """Switch all dropout off, in training mode, too: a policy's log-probs must be those of the policy that sampled.
-
-    The configuration, which is saved, stays as it is.
-    """
-    for module in model.modules():
-        if isinstance(module, _DROPOUT):
-            module.p = 0.0
-        for name, value in vars(module).items():
-            if "drop" in name and isinstance(value, float):
-                setattr(module, name, 0.0)
-
-
-def has_dropout(model: nn.Module) -> bool:
-    """Whether anything in it draws at random while it is trained."""
-    rates = (value for module in model.modules() for name, value in vars(module).items() if "drop" in name)
-    return any(isinstance(module, _DROPOUT) and module.p > 0 for module in model.modules()) or any(
-        isinstance(rate, float) and rate > 0 for rate in rates
-    )
-
-
 def max_length(config: Any) -> int | None:
     """Positions for which every row of a batch is computed by itself; None where a family knows no limit.
 
@@ -322,47 +240,6 @@ def max_length(config: Any) -> int | None:
             )
             positions = min(filter(None, (original, positions)), default=None)
     return positions
-
-
-def arithmetic(parameters: int, dtype: str, device: torch.device | str = "cpu") -> torch.dtype:
-    """The dtype to compute in, for a model of so many parameters.
-
-    "auto" is bfloat16 on a GPU; on the CPU it is bfloat16 for models that are not small if the processor has
-    instructions for it, and float32 otherwise: without them a product in bfloat16 takes some thirty times as long.
-    """
-    check_dtype(dtype)
-    if dtype != "auto":
-        return _DTYPES[dtype]
-    if torch.device(device).type != "cpu":
-        return torch.bfloat16
-    return torch.bfloat16 if parameters >= SMALL_PARAMETERS and cpu_has_bfloat16() else torch.float32
-
-
-def cpu_has_bfloat16() -> bool:
-    """Whether this processor has instructions for products in bfloat16. False where torch cannot tell."""
-    tell = getattr(torch.cpu, "get_capabilities", None)  # since torch 2.10
-    known = tell() if tell else {}
-    return any(known.get(name) for name in _BFLOAT16_INSTRUCTIONS)
-
-
-def slow_dtype(compute: torch.dtype, device: torch.device | str = "cpu") -> str:
-    """A warning where the dtype that was asked for is slow on this machine; empty otherwise."""
-    if compute != torch.bfloat16 or torch.device(device).type != "cpu" or cpu_has_bfloat16():
-        return ""
-    return f"this processor ({platform.machine()}) has no bfloat16 instructions: --dtype float32 is many times as fast"
-
-
-def check_dtype(dtype: str) -> None:
-    """Raises UsageError for a name that ``arithmetic`` does not know."""
-    if dtype not in ("auto", *_DTYPES):
-        raise UsageError(f"no dtype {dtype!r}: take auto, {' or '.join(_DTYPES)}")
-
-
-def autocast(compute: torch.dtype, device: torch.device | str = "cpu") -> AbstractContextManager[Any]:
-    """Arithmetic in ``compute`` over float32 weights; does nothing for float32."""
-    if compute == torch.float32:
-        return nullcontext()
-    return torch.autocast(torch.device(device).type, dtype=compute)
 
 
 def load_adapter(base: PreTrainedModel, folder: str) -> PeftModel:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from webdancer_cli.errors import UsageError
 from webdancer_cli.training.attention import recomputing
-from webdancer_cli.training.models import SMALL_PARAMETERS
+from webdancer_cli.training.precision import SMALL_PARAMETERS
 
 Checkpointing = Literal["none", "light", "selective", "full"]
 

@@ -8,11 +8,12 @@ from torch.distributed.checkpoint.stateful import Stateful
 from webdancer_cli.options.config import TrainingOptions
 from webdancer_cli.training.checkpoint import STATE
 from webdancer_cli.training.checkpoint_writer import CheckpointWriter
+from webdancer_cli.training.dropout import without_dropout
 from webdancer_cli.training.layout import Layout
 from webdancer_cli.training.layout_check import choose_layout
 from webdancer_cli.training.logprobs import check_dropout, check_head
-from webdancer_cli.training.models import slow_dtype, without_dropout
 from webdancer_cli.training.optimizer import adamw
+from webdancer_cli.training.precision import slow_dtype
 from webdancer_cli.training.saving import RunSaver
 from webdancer_cli.training.setup import TrainingSetup
 from webdancer_cli.training.state import TrainingState, seed_everything

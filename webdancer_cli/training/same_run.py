@@ -10,7 +10,8 @@ from typing import Any
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import TrainingOptions
 from webdancer_cli.training.checkpoint import MANIFEST
-from webdancer_cli.training.models import ModelDescription, ModelSource
+from webdancer_cli.training.model_source import ModelSource
+from webdancer_cli.training.models import ModelDescription
 from webdancer_cli.training.setup import TrainingSetup
 
 _PLACES = (

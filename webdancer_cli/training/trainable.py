@@ -19,13 +19,13 @@ from webdancer_cli.training.models import (
     ADAPTER_MARK,
     ModelDescription,
     add_adapters,
-    arithmetic,
     dtypes,
     grow_embedding,
     load_model,
     load_trainable,
     missing_rows,
 )
+from webdancer_cli.training.precision import arithmetic
 from webdancer_cli.training.recompute import recompute_activations
 from webdancer_cli.training.sharded_weights import fill_weights, hand_out, materialize, skeleton, stand_in, take_away
 
