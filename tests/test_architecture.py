@@ -207,6 +207,35 @@ def test_no_public_class_or_function_has_two_meanings() -> None:
     assert not {name for name, count in counts.items() if count > 1}
 
 
+ASKS = ("is_", "has_", "may_", "can_")
+CHANGES = {"add", "append", "clear", "discard", "extend", "insert", "pop", "popleft", "remove", "setdefault", "update"}
+
+
+def test_a_function_whose_name_asks_changes_nothing_of_its_object() -> None:
+    functions = [
+        (name, node)
+        for name, path in each_file()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.lstrip("_").startswith(ASKS)
+    ]
+    assert len(functions) > 50
+    assert not [(name, node.name) for name, node in functions if any(map(_changes_its_object, ast.walk(node)))]
+
+
+def _changes_its_object(node: ast.AST) -> bool:
+    """``self.x = …``, ``self.x += …``, ``self.x[y] = …`` and ``self.x.append(…)``."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.attr in CHANGES and ast.unparse(node.func.value).startswith("self.")
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+    return any(ast.unparse(target).startswith("self.") for target in targets)
+
+
+def test_the_walker_sees_a_change_in_each_of_its_forms() -> None:
+    for line in ("self.x = 1", "self.x += 1", "self.x[0] = 1", "self.x.append(1)"):
+        assert any(map(_changes_its_object, ast.walk(ast.parse(line)))), line
+    assert not any(map(_changes_its_object, ast.walk(ast.parse("x = self.y.get(1)"))))
+
+
 FILE_LINES, FUNCTION_LINES = 400, 60
 LOOPS = {"take_steps", "train_rl"}
 """The two training loops, which are read from top to bottom."""

@@ -83,16 +83,6 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return 1.0 - math.comb(n - c, k) / math.comb(n, k)
 
 
-def avg_at_k(correct: Sequence[bool]) -> float:
-    """The share of a question's runs that are correct. The mean over questions is avg@k, the paper's "cons@k"."""
-    return sum(correct) / len(correct)
-
-
-def best_of_k(correct: Sequence[bool]) -> bool:
-    """Whether any of a question's runs is correct."""
-    return any(correct)
-
-
 def majority_is_correct(answers: Sequence[tuple[Hashable, bool]]) -> bool:
     """maj@k of one question: whether its most frequent answer is correct, and of equally frequent ones the first.
 

@@ -117,13 +117,14 @@ class BuiltinAuthor:
         sound = [(place, qa) for place, qa in enumerate(write(node)) if self._is_sound(qa)]
         drawn = random.Random(f"{self._seed} {type_} {node.title}").sample(sound, min(self._per_page, len(sound)))
         for _, qa in sorted(drawn, key=lambda entry: entry[0]):
-            if self._is_new(qa.question):
+            if self._note(qa.question):
                 yield qa
 
     def _is_sound(self, qa: QA) -> bool:
         return wording_fault(qa) is None and support_fault(qa) is None and not wording.is_clumsy(qa.question)
 
-    def _is_new(self, question: str) -> bool:
+    def _note(self, question: str) -> bool:
+        """Note that a question was asked; False if it had been."""
         digest = hash(question)
         if digest in self._asked:
             return False

@@ -241,12 +241,12 @@ class _Reader:
             for extra in (_PARENTHESIS, _APPOSITION):
                 rest = extra.sub("", rest)
             return (SUBJECT, rest[1:], "") if rest.startswith(" ") and rest[1:2].islower() else None
-        if (found := _NAMES_ITS.match(text)) and self._is_meant(found["pronoun"], ""):
+        if (found := _NAMES_ITS.match(text)) and self._take_pronoun(found["pronoun"], ""):
             return f"the {found['noun']} of {SUBJECT}", f"{found['aux']} {found['name']}.", found["noun"]
         possessive = re.match(rf"(?P<pronoun>[Ii]ts|[Hh]is|[Hh]er) (?P<noun>{_NOUN}) (?=[a-z\d])", text)
-        if possessive and self._is_meant(possessive["pronoun"], text[possessive.end() :]):
+        if possessive and self._take_pronoun(possessive["pronoun"], text[possessive.end() :]):
             return self._possessed(possessive["noun"], text[possessive.end() :])
-        if (found := _IS_ITS.match(text)) and self._is_meant(found["pronoun"], ""):
+        if (found := _IS_ITS.match(text)) and self._take_pronoun(found["pronoun"], ""):
             return (
                 f"the {found['noun']} of {SUBJECT}",
                 f"{found['aux']} {found['name'].replace('The ', 'the ')}.",
@@ -270,10 +270,10 @@ class _Reader:
         if self._kind and (found := re.match(rf"[Tt]he {self._kind}(?= [a-z]|['’]s )", text)):
             return found.end()
         found = None if inside else re.match(r"(?:[Ii]t|[Hh]e|[Ss]he)(?= [a-z])", text)
-        return found.end() if found and self._is_meant(found.group(), text[found.end() + 1 :]) else 0
+        return found.end() if found and self._take_pronoun(found.group(), text[found.end() + 1 :]) else 0
 
-    def _is_meant(self, pronoun: str, predicate: str) -> bool:
-        """Whether a pronoun is certainly the page's subject."""
+    def _take_pronoun(self, pronoun: str, predicate: str) -> bool:
+        """Take a pronoun for the page's subject; False where it is not certainly that. The first one taken stays."""
         word = {"its": "it", "his": "he", "her": "she"}.get(pronoun.casefold(), pronoun.casefold())
         if word == "she" and self._thing.kind in _SHIPS.split("|"):
             word = "it"
