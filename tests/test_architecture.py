@@ -70,6 +70,11 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"), str(path))
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree(path)))
+
+
 def imported(node: ast.AST) -> list[str]:
     """The full names that one import statement brings; relative imports are forbidden elsewhere."""
     if isinstance(node, ast.Import):
@@ -81,7 +86,7 @@ def imported(node: ast.AST) -> list[str]:
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         for name in imported(node):
             yield node.lineno, name
 
@@ -155,15 +160,15 @@ LAZY = {"command_registry.py", "commands.py", "wiring.py"}
 def test_function_level_imports_stand_in_the_front_door_alone() -> None:
     found = []
     for name, path in each_file():
-        for function in ast.walk(tree(path)):
+        for function in nodes(path):
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and name not in LAZY:
                 found += [(name, node.lineno) for node in ast.walk(function) if imported(node)]
     assert not found
 
 
 def test_imports_are_absolute() -> None:
-    nodes = [(name, node) for name, path in each_file() for node in ast.walk(tree(path))]
-    assert not [(name, node.lineno) for name, node in nodes if isinstance(node, ast.ImportFrom) and node.level > 0]
+    found = [(name, node) for name, path in each_file() for node in nodes(path)]
+    assert not [(name, node.lineno) for name, node in found if isinstance(node, ast.ImportFrom) and node.level > 0]
 
 
 def test_nothing_is_done_on_import() -> None:
@@ -189,7 +194,7 @@ def test_no_handler_swallows_everything() -> None:
     bare = [
         name
         for name, path in each_file()
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception"))
     ]
@@ -215,7 +220,7 @@ def test_a_function_whose_name_asks_changes_nothing_of_its_object() -> None:
     functions = [
         (name, node)
         for name, path in each_file()
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.lstrip("_").startswith(ASKS)
     ]
     assert len(functions) > 50
@@ -249,7 +254,7 @@ def test_no_function_is_longer_than_a_screen() -> None:
     functions = [
         (name, node)
         for name, path in each_file()
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name not in LOOPS
     ]
     assert not [(name, node.name) for name, node in functions if _length(node) > FUNCTION_LINES]
