@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -69,6 +69,7 @@ def test_trainable_is_exactly_what_the_assistant_wrote(renderers: list[Renderer]
 
 @settings(max_examples=150)
 @given(messages=conversations())
+@example(messages=[Message("user", "\ue000\ue001\ue000"), Message("assistant", "\ue000\ue001\ue000")])
 def test_no_text_becomes_a_control_token(renderers: list[Renderer], messages: list[Message]) -> None:
     for renderer in renderers:
         ids = renderer.encode(messages).ids
@@ -92,6 +93,7 @@ def test_an_episode_grows_into_its_own_encoding(renderers: list[Renderer], messa
 
 @settings(max_examples=100)
 @given(messages=conversations())
+@example(messages=[Message("user", "\ue000\ue001\ue000"), Message("assistant", "\ue000\ue001\ue000")])
 def test_the_text_survives(renderers: list[Renderer], messages: list[Message]) -> None:
     for renderer in renderers:
         assert whole_text(renderer, renderer.encode(messages)) == renderer.written(messages)

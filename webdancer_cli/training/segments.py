@@ -13,6 +13,7 @@ between them knows no added tokens at all: its ids are the vocabulary's own.
 
 import json
 import re
+import secrets
 from collections.abc import Callable, Iterable
 
 from tokenizers import AddedToken, Tokenizer
@@ -21,10 +22,6 @@ from webdancer_cli.text.surrogates import mend_surrogates
 
 Part = tuple[str, "TokenSet"]
 """Some text, and the added tokens that may come out of it, besides those that may stand in any text."""
-
-_START = "\ue000\ue001\ue000"
-"""Stands before every stretch of text and is cut off again: some tokenizers treat the beginning of a text in a way of
-its own (Metaspace's ``prepend_scheme: first``), and a stretch never is the beginning. Private-use characters."""
 
 
 class TokenSet:
@@ -64,7 +61,8 @@ class SegmentEncoder:
         self._ordinary = TokenSet(filter(in_any_text, self.tokens))
         spec = json.loads(tokenizer.to_str()) | {"added_tokens": [], "truncation": None, "padding": None}
         self._plain = Tokenizer.from_str(json.dumps(spec))
-        self._plain.add_special_tokens([AddedToken(_START, normalized=False)])
+        self._start = _unguessable()
+        self._plain.add_special_tokens([AddedToken(self._start, normalized=False)])
 
     def encode(self, parts: Iterable[Part]) -> list[int]:
         """The ids of the joined parts. Tokens that take the spaces beside them do so here, too."""
@@ -93,5 +91,14 @@ class SegmentEncoder:
         text = text.rstrip() if following and following.lstrip else text
         if not text:
             return []
-        ids: list[int] = self._plain.encode(_START + text, add_special_tokens=False).ids
+        ids: list[int] = self._plain.encode(self._start + text, add_special_tokens=False).ids
         return ids[1:]
+
+
+def _unguessable() -> str:
+    """Stands before every stretch of text and is cut off again: some tokenizers treat the beginning of a text in a way
+    of its own (Metaspace's ``prepend_scheme: first``), and a stretch never is the beginning.
+
+    A token that no page can hold, since it would be taken for that token: 16 private-use characters drawn at random.
+    """
+    return "".join(chr(0xE000 + byte) for byte in secrets.token_bytes(16))
