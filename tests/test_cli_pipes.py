@@ -249,7 +249,9 @@ def test_ctrl_c_once_or_twice_leaves_a_file_that_resume_completes(
     assert sorted(lines(stopped)) == sorted(lines(source.with_name("whole.jsonl"))) != []
 
 
-@pytest.mark.parametrize("command", STAGES)
+@pytest.mark.parametrize(
+    "command", [name if name == "sample" else pytest.param(name, marks=pytest.mark.slow) for name in STAGES]
+)
 def test_a_closed_pipe_ends_every_stage_quietly(
     start: Started, data: Callable[[str], Path], command: str, tmp_path: Path
 ) -> None:
