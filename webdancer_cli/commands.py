@@ -91,6 +91,22 @@ def crawlqa(options: config.CrawlqaOptions, run: CommandRun) -> int:
 
 
 @command
+def index(options: config.IndexOptions, run: CommandRun) -> int:
+    """Make an index on disk over files of pages: opened at once, searched by many, gone on with after a kill.
+
+    \b
+    webdancer index --pages pages.jsonl --out web.index
+    webdancer index --pages crawl-1.jsonl crawl-2.jsonl.gz crawl-3.jsonl.zst --out web.index
+    webdancer sample --data qa.jsonl --web web.index > trajectories.jsonl
+    """
+    from webdancer_cli.stages import index as stage
+
+    with run.progress() as progress:
+        stats = stage.run(options, progress=progress)
+    return run.end(stats)
+
+
+@command
 def e2hqa(options: config.E2hqaOptions, run: CommandRun) -> int:
     """Make questions harder: an entity gives way to a description found through search; the answer stays.
 

@@ -308,6 +308,32 @@ class CrawlqaOptions(DataOptions, WriterOptions):
 
 
 @dataclass(kw_only=True)
+class IndexOptions(Options):
+    """Make an index on disk over files of pages."""
+
+    pages: list[str] = field(default_factory=list)
+    """Files of pages, as ``crawlqa --pages`` writes them; also compressed, in gzip or zstd."""
+    files: list[str] = field(default_factory=list)
+    """More files of pages, so that a pattern of the shell may follow --pages."""
+    out: str = "web.index"
+    """Folder of the index. One that is there already is gone on with: what is new in the files is added."""
+    rejects: str | None = None
+    """File to add the lines to that are no pages, each with a reason code."""
+
+    def outputs(self) -> list[str]:
+        return named_files(self.rejects)
+
+    def output_folders(self) -> list[str]:
+        return [self.out]
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        yield from same_file(*self.pages, *self.files, *self.outputs())
+        if "-" in (*self.pages, *self.files):
+            yield "--pages -: the index refers to the pages where they lie; name a file"
+
+
+@dataclass(kw_only=True)
 class RevealOptions(Options):
     """What records may say of encrypted evaluation sets."""
 
@@ -355,7 +381,7 @@ class E2hqaOptions(DataOptions, WriterOptions, EncryptedOptions):
     """Make questions harder: an entity gives way to a description found through search."""
 
     web: str = "pages.jsonl"
-    """The corpus to search: a file of pages, as ``crawlqa --pages`` writes it."""
+    """The corpus to search: a file of pages, as ``crawlqa --pages`` writes it, or what ``index`` made of many."""
     rounds: PositiveInt = 1
     """Rewrites per question at most; each adds one page to read."""
     keep_chain: bool = False
@@ -377,7 +403,7 @@ class EpisodeOptions(Options):
     """Limits and wording of a ReAct episode: the same in ``sample``, ``rl`` and ``eval``."""
 
     web: str = "pages.jsonl"
-    """What search and visit work on: a file of pages, or "live" for the web itself."""
+    """What search and visit work on: a file of pages, what ``index`` made of many, or "live" for the web itself."""
     search: str | None = None
     """Who searches the live web: serper, brave, tavily (keys from SERPER_API_KEY, BRAVE_API_KEY, TAVILY_API_KEY; add
     "=URL" for a gateway), searxng=URL, or your own "module:function"."""

@@ -28,6 +28,7 @@ PREFIX = "WEBDANCER_"
 NOT_OPTIONS = frozenset({"WEBDANCER_DEBUG"})
 COMMANDS: dict[str, type] = {
     "crawlqa": config.CrawlqaOptions,
+    "index": config.IndexOptions,
     "e2hqa": config.E2hqaOptions,
     "lint": config.LintOptions,
     "sample": config.SampleOptions,
