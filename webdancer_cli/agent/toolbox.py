@@ -18,4 +18,4 @@ def open_tools(
     """
     prompts, own_tools = load_for(options), load_tools(options.tool)
     web = web or open_pages(options.web, snippet_chars=prompts.caps.snippet_chars)
-    return prompts, Tools(web, prompts, own_tools, summariser)
+    return prompts, Tools(web, prompts, own_tools, summariser, options.page_tools)

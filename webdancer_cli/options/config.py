@@ -427,6 +427,9 @@ class EpisodeOptions(Options):
     """Tokens that the policy may write in one turn."""
     tool: list[str] = field(default_factory=list)
     """Tools of your own beside search and visit, as "module:function" or "file.py:function"."""
+    page_tools: list[Literal["find", "start"]] = field(default_factory=list)
+    """More ways to read a page. "find": a tool that finds words in it. "start": visit can be given a character, and
+    shows the text from there on as it stands. None: the paper's two tools."""
     tool_seconds: PositiveFloat = 30.0
     """Longest time for one query, one page, or one call of an own tool."""
     turn_seconds: PositiveFloat = 900.0
