@@ -18,7 +18,7 @@ FLOORS = (
     ("options", "services"),
     ("data", "config"),
     ("records",),
-    ("tape", "user_functions", "prompts", "transcript", "terminal", "world"),
+    ("tape", "user_functions", "prompts", "transcript", "terminal", "world", "cluster"),
     ("llm",),
     ("web",),
     ("web/fetch",),

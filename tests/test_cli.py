@@ -42,6 +42,8 @@ def test_help_lists_the_commands_in_pipeline_order(webdancer: Webdancer) -> None
         "compare",
         "verify",
         "world",
+        "split",
+        "map",
         "tape",
         "view",
     ]

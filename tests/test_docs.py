@@ -45,7 +45,7 @@ def shlex_safe(line: str) -> str:
 def parses(words: list[str]) -> None:
     """Parse as the front door does, as far as --show-config."""
     assert words[0] in settings.COMMANDS, words
-    assert cli.run_command([*words, "--show-config"]) == 0, words
+    assert cli.run_command([words[0], "--show-config", *words[1:]]) == 0, words
 
 
 def examples() -> list[tuple[str, list[str]]]:
@@ -94,8 +94,8 @@ def test_every_command_has_an_example_in_the_stage_reference_and_in_the_readme()
         assert shown == set(settings.COMMANDS), document
 
 
-NOT_IN_THE_QUICKSTART = {"tape", "index"}
-"""It is offline, so there is nothing to record; and its pages are few."""
+NOT_IN_THE_QUICKSTART = {"tape", "index", "split", "map"}
+"""It is offline, so there is nothing to record; and its pages and questions are few."""
 
 
 def test_every_command_of_the_quickstart_parses() -> None:

@@ -101,9 +101,7 @@ def index(options: config.IndexOptions, run: CommandRun) -> int:
     """
     from webdancer_cli.stages import index as stage
 
-    with run.progress() as progress:
-        stats = stage.run(options, progress=progress)
-    return run.end(stats)
+    return run.follow(stage.run, options)
 
 
 @command
@@ -137,9 +135,7 @@ def lint(options: config.LintOptions, run: CommandRun) -> int:
     """
     from webdancer_cli.stages import lint as stage
 
-    with run.progress() as progress:
-        stats = stage.run(options, progress=progress)
-    return run.end(stats)
+    return run.follow(stage.run, options)
 
 
 @command
@@ -335,6 +331,34 @@ def world(options: config.WorldOptions, run: CommandRun) -> int:
     serve = f"python3 -m http.server -b 127.0.0.1 -d {options.out}/site 8000"
     run.say(f"{stats.counts['pages']} pages; serve them with `{serve}`")
     return EXIT_OK
+
+
+@command
+def split(options: config.SplitOptions, run: CommandRun) -> int:
+    """Split a file of records into parts, in one pass; every line stays as it is.
+
+    \b
+    webdancer split --data qa.jsonl -n 100 --out parts
+    webdancer split --data trajectories.jsonl --by question -n 100 --out parts
+    """
+    from webdancer_cli.stages import split as stage
+
+    return run.follow(stage.run, options)
+
+
+@command
+def map_(options: config.MapOptions, run: CommandRun) -> int:
+    """Run a data stage over every part of a folder: here, or one part in each job of a scheduler.
+
+    \b
+    webdancer map --in parts --out done -j 4 -- lint --allow-boolean
+    webdancer map --in parts --out done --resume -- sample --web web.index --model qwen --base-url http://h:8000/v1
+    webdancer map --in parts --out done --on part:7 --resume -- filter --unused-qa rl/{part}
+    cat done/* > all.jsonl
+    """
+    from webdancer_cli.stages import map as stage
+
+    return run.follow(stage.run, options)
 
 
 @command

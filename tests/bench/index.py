@@ -21,7 +21,6 @@ import statistics
 import subprocess
 import sys
 import time
-from itertools import islice
 from pathlib import Path
 
 from bm25 import world
@@ -73,7 +72,7 @@ def write_pages(path: Path, size: int, ends_at: float) -> bool:
     with path.open("rb") as lines:
         there = sum(1 for _ in lines)
     with jsonl.LineWriter(str(path), append=True) as writer:
-        for page in islice(world(size, "rich"), there, None):
+        for page in world(size, "rich", skip=there):
             writer.write(page)
             if time.monotonic() > ends_at:
                 return False

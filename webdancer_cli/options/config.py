@@ -46,6 +46,8 @@ class DataOptions(Options):
     """File to write, or "-" for stdout."""
     rejects: str | None = None
     """File for the records that did not make it, each with a reason code."""
+    summary: str | None = None
+    """File for the summary of the run as JSON: counts, reasons, why it stopped."""
     resume: bool = False
     """Keep what an earlier run left in ``out`` and do only the rest."""
     limit: PositiveInt | None = None
@@ -58,7 +60,7 @@ class DataOptions(Options):
     """Seed of everything that is drawn at random."""
 
     def outputs(self) -> list[str]:
-        return [self.out, *named_files(self.rejects)]
+        return [self.out, *named_files(self.rejects, self.summary)]
 
     def contradictions(self) -> Iterator[str]:
         yield from super().contradictions()
@@ -331,6 +333,58 @@ class IndexOptions(Options):
         yield from same_file(*self.pages, *self.files, *self.outputs())
         if "-" in (*self.pages, *self.files):
             yield "--pages -: the index refers to the pages where they lie; name a file"
+
+
+@dataclass(kw_only=True)
+class SplitOptions(Options):
+    """Split a file of records into parts."""
+
+    data: str = "-"
+    """File of JSON lines to read, or "-" for stdin."""
+    by: Literal["id", "host", "question", "wording", "answer", "place"] = "id"
+    """What stands in one part together. "id": nothing but a record. "question": all trajectories of a question.
+    "host": all pages and roots of a site. "wording": questions in the same words. "answer": questions with the same
+    answer, level and names. "place": lines that follow one another; needs a file."""
+    parts: PositiveInt = 8
+    """Number of parts."""
+    out: str = "parts"
+    """Folder for the parts; new or empty."""
+
+    def output_folders(self) -> list[str]:
+        return [self.out]
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        if self.by == "place" and self.data == "-":
+            yield "--by place: needs the size of the whole; name a file with --data"
+
+
+@dataclass(kw_only=True)
+class MapOptions(Options):
+    """Run a stage over every part of a folder."""
+
+    command: list[str] = field(default_factory=list)
+    """The stage with its options, after "--". "{part}" in them is the name of the part, "{input}" the path of its
+    input, which goes to --data if it is not named."""
+    source: str = "parts"
+    """Folder of the parts: each file is one."""
+    out: str = "done"
+    """Folder for the outputs, one file for each part. Rejects, manifests and logs stand in .map inside."""
+    on: Annotated[str, Meta(pattern=r"^(local|part:\d{1,9})$", description="choose from local, part:NUMBER")] = "local"
+    """Where. "local": all parts, here. "part:K": the part K alone, counted from 0, for array jobs of a scheduler."""
+    resume: bool = False
+    """Go on with what is in ``out``: parts that are done stay."""
+    jobs: PositiveInt = 2
+    """Parts worked on at once; they share the --jobs and the budgets of the stage."""
+
+    @property
+    def part(self) -> int | None:
+        """The one part that is asked for."""
+        return int(self.on.removeprefix("part:")) if self.on.startswith("part:") else None
+
+    def output_folders(self) -> list[str]:
+        """A part alone locks itself: others work beside it."""
+        return [self.out] if self.part is None else []
 
 
 @dataclass(kw_only=True)
