@@ -46,6 +46,7 @@ HEAVY = {"torch", "transformers", "peft", "vllm", "safetensors", "tokenizers"}
 ONLY_IN = {
     "trafilatura": {"web/extract/html_page.py"},
     "bm25s": {"web/bm25.py"},
+    "ray": {"cluster/on_ray.py"},
     "tantivy": {f"web/page_index/{name}.py" for name in ("layout", "reader", "writer")},
 }
 

@@ -6,6 +6,7 @@ run is decided in ``wiring``.
 
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from webdancer_cli.options import config
 from webdancer_cli.wiring import (
     CommandRun,
     judging_chat,
+    map_engine,
     model_judge,
     open_author,
     open_chats,
@@ -358,7 +360,7 @@ def map_(options: config.MapOptions, run: CommandRun) -> int:
     """
     from webdancer_cli.stages import map as stage
 
-    return run.follow(stage.run, options)
+    return run.follow(partial(stage.run, engine=map_engine(options)), options)
 
 
 @command

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from webdancer_cli.llm.chat_pool import ChatPool
     from webdancer_cli.llm.client import ChatClient
     from webdancer_cli.prompts import PromptSet
+    from webdancer_cli.stages.map import Engine
     from webdancer_cli.synthesis.protocols import QuestionRewriter, QuestionWriter
     from webdancer_cli.tape import Tape
     from webdancer_cli.web.live.live_web import LiveWeb
@@ -313,6 +314,15 @@ def judging_chat(options: config.JudgeOptions, chat_pool: "ChatPool") -> "ChatCl
     if not options.judge_model or "judge" in chat_pool.chats:
         return chat_pool.chats.get("judge")
     return chat_pool.chat("judge", options.judge_model, options.judge_base_url or options.main_base_url)
+
+
+def map_engine(options: config.MapOptions) -> "Engine | None":
+    """Who does the parts of a map, or None: then they are done here."""
+    if options.on.startswith("ray"):
+        from webdancer_cli.cluster.on_ray import ray_outcomes
+
+        return ray_outcomes
+    return None
 
 
 def report_failures(run: CommandRun, summariser: "Summariser | None", judge: "Judge | None") -> None:

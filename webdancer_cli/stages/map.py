@@ -1,7 +1,7 @@
 """``webdancer map``: a data stage over every part of a folder."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -18,11 +18,15 @@ NOT_PINNED = (*MAPS_OWN, "jobs", "max_cost", "max_tokens")
 """Options that do not change what comes out."""
 
 
-def run(options: config.MapOptions, *, progress: Progress | None = None) -> RunStats:
+Engine = Callable[[list[PartTask], int, str], Iterator[PartOutcome]]
+"""Does tasks elsewhere: so many at once, at an address."""
+
+
+def run(options: config.MapOptions, *, progress: Progress | None = None, engine: Engine | None = None) -> RunStats:
     """Counts the ``parts`` that are done now and those that were done before, and what is in them together.
 
-    Raises UsageError for a stage that cannot be mapped, for a folder that holds another map, and if the stage refuses
-    its options.
+    An ``engine`` does them elsewhere. Raises UsageError for a stage that cannot be mapped, for a folder that holds
+    another map, and if the stage refuses its options.
     """
     stage = _stage_options(options)
     inputs = _inputs(Path(options.source))
@@ -32,11 +36,10 @@ def run(options: config.MapOptions, *, progress: Progress | None = None) -> RunS
     folder.pin(pinned, resume=options.resume)
     chosen = inputs if options.part is None else [_numbered(inputs, options)]
     words = [*options.command, *_divided(stage, min(options.jobs, len(chosen)), len(inputs))]
-    tasks = [
-        PartTask(part.name, str(Path(options.source) / part.name), options.out, words, __version__) for part in chosen
-    ]
+    source, out = Path(options.source).absolute(), str(Path(options.out).absolute())
+    tasks = [PartTask(part.name, str(source / part.name), out, str(Path.cwd()), words, __version__) for part in chosen]
     stats = RunStats()
-    for outcome in _here(tasks, options.jobs):
+    for outcome in engine(tasks, options.jobs, options.on) if engine else _here(tasks, options.jobs):
         _count(stats, outcome)
         if outcome.is_usage:
             raise UsageError(f"part {outcome.part}: {outcome.failure}")
