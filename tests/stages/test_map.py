@@ -209,6 +209,29 @@ def test_two_rounds_of_split_and_lint_find_what_one_pass_finds(tmp_path: Path) -
     assert once[0] == once[1] and (len(whole), len(once[1])) == (20, 15)
 
 
+@pytest.mark.slow
+def test_harder_questions_episodes_and_what_is_kept_of_them_are_those_of_one_process(tmp_path: Path) -> None:
+    def both(data: Path, by: str, *words: str) -> Path:
+        """What the stage makes of the whole is what it makes of the parts."""
+        folder = tmp_path / words[0]
+        folder.mkdir()
+        whole = folder / "whole.jsonl"
+        assert cli.run_command([*words, "--data", str(data), "--out", str(whole), "--quiet"]) == 0
+        (folder / "data.jsonl").write_bytes(data.read_bytes())
+        mapped(parts_of(folder / "data.jsonl", by, 3), *words)
+        assert lines(*done(folder)) == lines(whole) and len(lines(whole)) > 40
+        return whole
+
+    pages, data, web = (str(tmp_path / name) for name in ("pages.jsonl", "qa.jsonl", "web.index"))
+    cli.run_command(["world", "--pages", "60", "--out", str(tmp_path / "world"), "--quiet"])
+    site = str(tmp_path / "world" / "site")
+    cli.run_command(["crawlqa", site, "--pages", pages, "--limit", "80", "--out", data, "--quiet"])
+    cli.run_command(["index", "--pages", pages, "--out", web, "--quiet"])
+    harder = both(Path(data), "answer", "e2hqa", "--web", web)
+    episodes = both(harder, "id", "sample", "--web", web, "-n", "2")
+    both(episodes, "question", "filter", "--dedup", "--per-question", "1")
+
+
 def test_budgets_and_calls_are_divided(tmp_path: Path) -> None:
     sampling = config.SampleOptions(jobs=64, max_cost=5.0, max_tokens=1000)
     assert list(stage._divided(sampling, 4, 10)) == ["--jobs", "16", "--max-cost", "0.5", "--max-tokens", "100"]

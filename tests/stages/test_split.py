@@ -53,7 +53,7 @@ def test_every_line_goes_into_one_part_as_it_is_and_in_its_order(
         (
             "answer",
             {"question": "Who taught Ada?", "answer": "Bo", "level": 2},
-            {"question": "By whom was Ada taught?", "answer": " bo", "level": 2},
+            {"question": "Who sailed to Oll?", "answer": " bo"},
             {"question": "Who taught Ada?", "answer": "Cy", "level": 2},
         ),
     ],

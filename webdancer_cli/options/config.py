@@ -348,7 +348,7 @@ class SplitOptions(Options):
     by: Literal["id", "host", "question", "wording", "answer", "place"] = "id"
     """What stands in one part together. "id": nothing but a record. "question": all trajectories of a question.
     "host": all pages and roots of a site. "wording": questions in the same words. "answer": questions with the same
-    answer, level and names. "place": lines that follow one another; needs a file."""
+    answer, so near-duplicates, too. "place": lines that follow one another; needs a file."""
     parts: PositiveInt = 8
     """Number of parts."""
     out: str = "parts"

@@ -11,7 +11,8 @@ from webdancer_cli.data.pipeline import Progress, RunStats
 from webdancer_cli.data.shards import part_number
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
-from webdancer_cli.synthesis.repeated_questions import question_label, question_wording
+from webdancer_cli.synthesis.repeated_questions import question_wording
+from webdancer_cli.text.spacing import fold
 from webdancer_cli.web.urls import site_of
 
 HELD_BYTES = 1 << 16
@@ -31,7 +32,6 @@ class RecordKeys(msgspec.Struct):
     url: str = ""
     question: str = ""
     answer: str = ""
-    level: int = 0
     qa: QuestionKeys | None = None
 
 
@@ -40,7 +40,7 @@ KEYS: dict[str, Callable[[RecordKeys], str]] = {
     "host": lambda record: site_of(record.url) if record.url else "",
     "question": lambda record: (record.qa.id if record.qa else record.id) or question_wording(record.question),
     "wording": lambda record: question_wording(record.question),
-    "answer": lambda record: question_label(record.question, record.answer, record.level),
+    "answer": lambda record: fold(record.answer),
 }
 
 

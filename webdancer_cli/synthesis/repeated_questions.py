@@ -189,7 +189,8 @@ class _Form(NamedTuple):
 
 
 def _form(qa: QA) -> _Form:
-    label = question_label(qa.question, qa.answer, qa.level)
+    names = sorted({name.casefold() for name in _NAME.findall(squeeze(qa.question))})
+    label = "|".join([fold(qa.answer), str(qa.level), *names])
     upper = hash(label) & ~_LOWER
     pairs = {upper | hash((label, *pair)) & _LOWER for pair in pairwise(raw_words(qa.question))} or {upper}
     return _Form(qa, hash(question_wording(qa.question)), pairs)
@@ -198,9 +199,3 @@ def _form(qa: QA) -> _Form:
 def question_wording(question: str) -> str:
     """The same for questions that are duplicates: up to case, punctuation and spaces."""
     return " ".join(raw_words(question)) or question
-
-
-def question_label(question: str, answer: str, level: int) -> str:
-    """The same for questions that may be near-duplicates: answer, level, names and numbers."""
-    names = sorted({name.casefold() for name in _NAME.findall(squeeze(question))})
-    return "|".join([fold(answer), str(level), *names])
