@@ -323,6 +323,8 @@ class IndexOptions(Options):
     """More files of pages, so that a pattern of the shell may follow --pages."""
     out: str = "web.index"
     """Folder of the index. One that is there already is gone on with: what is new in the files is added."""
+    to: str | None = None
+    """Load the pages into OpenSearch or Elasticsearch instead: the URL of an index, as http://127.0.0.1:9200/pages."""
     rejects: str | None = None
     """File to add the lines to that are no pages, each with a reason code."""
 
@@ -330,7 +332,7 @@ class IndexOptions(Options):
         return named_files(self.rejects)
 
     def output_folders(self) -> list[str]:
-        return [self.out]
+        return [] if self.to else [self.out]
 
     def contradictions(self) -> Iterator[str]:
         yield from super().contradictions()
@@ -465,10 +467,10 @@ class EpisodeOptions(Options):
     """What search and visit work on: a file of pages, what ``index`` made of many, or "live" for the web itself."""
     search: str | None = None
     """Who searches the live web: serper, brave, tavily (keys from SERPER_API_KEY, BRAVE_API_KEY, TAVILY_API_KEY; add
-    "=URL" for a gateway), searxng=URL, or your own "module:function"."""
+    "=URL" for a gateway), searxng=URL, opensearch=URL/INDEX, or your own "module:function"."""
     reader: str = "http"
     """Who reads the pages of the live web: "http" fetches them from here, "jina" is a service (key from JINA_API_KEY),
-    jina=URL a server of your own."""
+    jina=URL a server of your own; opensearch=URL/INDEX gives the pages that ``index`` loaded there."""
     allow_private: bool = False
     """Allow visits to loopback and private addresses on the live web (tests, intranets)."""
     contact: str | None = None

@@ -23,7 +23,6 @@ import tantivy
 
 from webdancer_cli.data import jsonl
 from webdancer_cli.errors import UsageError
-from webdancer_cli.web import urls
 
 FORMAT = 1
 TERMS, COMMITS, TABLE, COPY = "terms", "commits.jsonl", "pages.table", "pages.zst"
@@ -125,12 +124,6 @@ def table_rows(path: Path, count: int) -> Iterator[Row]:
     with open(path, "rb") as table:
         for _ in range(count):
             yield Row(*_ROW.unpack(table.read(ROW_BYTES)))
-
-
-def url_hash(url: str) -> int:
-    """64 bits of what readers take for one page; never 0. Two of a hundred million are the same with odds of 1:3700."""
-    digest = hashlib.blake2b(urls.page_key(url).encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little") or 1
 
 
 def schema() -> tantivy.Schema:

@@ -16,6 +16,7 @@ from webdancer_cli.web.page_index import layout
 from webdancer_cli.web.page_index.layout import COPY, ROW_NUMBER, TABLE, TERMS, URL_KEY, WORDS, IndexedFile
 from webdancer_cli.web.page_index.passage_words import stem
 from webdancer_cli.web.page_index.sources import copied_line
+from webdancer_cli.web.urls import page_hash
 
 SCORE_DIGITS = 2
 """Scores are compared to so many digits: what a sum of floats gives beyond depends on how the index was merged."""
@@ -55,7 +56,7 @@ class PageIndex(FixedPages):
             os.close(descriptor)
 
     def _row(self, url: str) -> int | None:
-        asked = Query.term_query(self._schema, URL_KEY, layout.url_hash(url), index_option="basic")
+        asked = Query.term_query(self._schema, URL_KEY, page_hash(url), index_option="basic")
         first = self._searcher.search(asked, 1, count=False, order_by_field=ROW_NUMBER, order=tantivy.Order.Asc)
         return next((row for row, _ in first.hits), None)
 

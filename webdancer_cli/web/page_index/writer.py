@@ -32,6 +32,7 @@ from webdancer_cli.web.page_index.layout import (
 )
 from webdancer_cli.web.page_index.passage_words import passage_words
 from webdancer_cli.web.page_index.sources import CopiedLines, PageSource, open_source
+from webdancer_cli.web.urls import page_hash
 
 HEAP_BYTES = 256_000_000
 """Of postings in memory before tantivy writes a segment."""
@@ -111,7 +112,7 @@ class PageIndexWriter:
                 return False
             on_bad(entry)
             return True
-        key, asked = layout.url_hash(entry.url), layout.url_hash(entry.requested_url) if entry.requested_url else 0
+        key, asked = page_hash(entry.url), page_hash(entry.requested_url) if entry.requested_url else 0
         if not self._known.add(str(key)):
             self.repeated += 1
             return True
