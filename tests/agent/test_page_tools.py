@@ -33,8 +33,8 @@ def visit(start: object) -> ToolCall:
 async def test_words_are_found_with_where_their_sentences_start(reading: Tools) -> None:
     first, second = (await reading.call(find("the teacher", "sister"))).split("\n=======\n")
     assert first == (
-        f"1 sentences of {PAGE} (87 characters) hold 'the teacher'; here are 1, each after the character where it "
-        "starts:\n[20] The teacher of Dolvek is Brunda."
+        f"Sentences of {PAGE} (87 characters) that hold 'the teacher': 1, shown are 1, each after the character where "
+        "it starts.\n[20] The teacher of Dolvek is Brunda."
     )
     assert second.startswith(f"No sentence of {PAGE} (87 characters) holds 'sister'.")
     assert await reading.call(ToolCall("find", {"url": PAGE, "text": "the teacher"})) == first

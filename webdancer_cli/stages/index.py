@@ -21,7 +21,7 @@ Tell = Callable[[int, int], None]
 def run(options: config.IndexOptions, *, progress: Progress | None = None) -> RunStats:
     """Counts the ``pages`` that are new, those ``already done`` and the ``repeated`` ones, whose URL was there before.
 
-    What was read stays in the index however the run ends, unless it is killed: then some of the last minute is lost.
+    What was read stays in the index however the run ends, unless it is killed: then the last seconds are lost.
     Raises UsageError for files that cannot be read, and for a folder that holds something else; ServiceRefused and
     WebdancerError if a search engine does not take the pages.
     """

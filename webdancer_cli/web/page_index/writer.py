@@ -37,7 +37,7 @@ from webdancer_cli.web.urls import page_hash
 HEAP_BYTES = 256_000_000
 """Of postings in memory before tantivy writes a segment."""
 COMMIT_PAGES = 50_000
-COMMIT_SECONDS = 60.0
+COMMIT_SECONDS = 20.0
 """A killed run loses at most so much work."""
 
 
