@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from webdancer_cli.commands import app
+
 ROOT = Path(__file__).parent.parent
 EXAMPLE = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / "scale.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)[0]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -35,8 +37,9 @@ def test_the_example_of_the_scale_page_gives_what_one_process_gives(tmp_path: Pa
     assert len(whole) == 20 and episodes(tmp_path / "trajectories.jsonl") == whole
 
 
-def test_the_readme_shows_the_same_example() -> None:
+def test_the_readme_and_the_commands_help_show_the_same_example() -> None:
     lines = [line for line in EXAMPLE.splitlines() if re.match("webdancer (index|split|map)", line)]
-    assert lines
+    helps = {info.name: info.help or "" for info in app.registered_commands}
+    assert len(lines) == 3
     for line in lines:
-        assert re.sub(r"-n \d+", "-n 8", line) in README, line
+        assert line in README and line in helps[line.split()[1]], line

@@ -340,7 +340,7 @@ def split(options: config.SplitOptions, run: CommandRun) -> int:
     """Split a file of records into parts, in one pass; every line stays as it is.
 
     \b
-    webdancer split --data qa.jsonl -n 100 --out parts
+    webdancer split --data qa.jsonl -n 8 --out parts
     webdancer split --data trajectories.jsonl --by question -n 100 --out parts
     """
     from webdancer_cli.stages import split as stage
@@ -353,8 +353,8 @@ def map_(options: config.MapOptions, run: CommandRun) -> int:
     """Run a data stage over every part of a folder: here, or one part in each job of a scheduler.
 
     \b
-    webdancer map --in parts --out done -j 4 -- lint --allow-boolean
-    webdancer map --in parts --out done --resume -- sample --web web.index --model qwen --base-url http://h:8000/v1
+    webdancer map --in parts --out done -j 2 -- sample --web web.index
+    webdancer map --in parts --out good -j 4 -- lint --allow-boolean
     webdancer map --in parts --out done --on part:7 --resume -- filter --unused-qa rl/{part}
     cat done/* > all.jsonl
     """
