@@ -3,8 +3,8 @@
 ``terms/``
     tantivy's files: one document for each passage. A commit is whole or not there (one rename).
 ``commits.jsonl``
-    one line for each commit, written before it: how many passages it makes, and what of which file of pages they are.
-    Passages are only ever added, so their number tells which line is the one of the commit that came about.
+    two lines, of the last commit and of the next, written before that: how many passages it makes, and what of which
+    file of pages they are. Passages are only ever added, so their number tells which of the two came about.
 ``pages.table``
     where the line of each page stands: ``ROW`` bytes a page, in the order of the pages.
 ``pages.zst``
@@ -16,12 +16,11 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import tantivy
 
-from webdancer_cli.data import jsonl
 from webdancer_cli.errors import UsageError
 
 FORMAT = 1
@@ -62,36 +61,30 @@ class Commit(msgspec.Struct):
         return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def commits(folder: Path) -> Iterator[Commit]:
-    """The lines of the log; one that a kill tore is left out. Raises UsageError for what another version wrote."""
+def commit_of(folder: Path, passages: int) -> Commit | None:
+    """The commit that made so many passages; None if there have been two others since. Raises UsageError for what
+    another version wrote."""
     path = folder / COMMITS
-    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
-        if not line.endswith(b"\n"):
-            return
+    found = Commit() if passages == 0 else None
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
         try:
             commit = msgspec.json.decode(line, type=Commit)
         except msgspec.DecodeError as error:
             raise UsageError(f"{path}: {error}: build the index anew") from None
         if commit.format != FORMAT:
             raise UsageError(f"{folder}: an index of format {commit.format}, not {FORMAT}: build it anew")
-        yield commit
-
-
-def commit_of(folder: Path, passages: int) -> Commit:
-    """The commit that made so many passages. Raises UsageError if the log does not know it."""
-    found = Commit() if passages == 0 else None
-    for commit in commits(folder):
         found = commit if commit.passages == passages else found
-    if found is None:
-        raise UsageError(f"{folder}: its {COMMITS} does not fit its {TERMS}: build the index anew")
     return found
 
 
-def open_commit_log(folder: Path) -> IO[bytes]:
-    """The log, to be added to."""
-    path = folder / COMMITS
-    jsonl.cut_torn_line(str(path))
-    return open(path, "ab")
+def write_commits(folder: Path, last: bytes, coming: bytes) -> None:
+    """By one rename: whoever reads sees these two or those before."""
+    new = folder / f".{COMMITS}"
+    with open(new, "wb") as file:
+        file.write(last + coming)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(folder / COMMITS)
 
 
 class Row(NamedTuple):

@@ -13,7 +13,7 @@ from tantivy import Occur, Query
 from webdancer_cli.errors import UsageError
 from webdancer_cli.web.fixed_pages import FixedPages, telling_words
 from webdancer_cli.web.page_index import layout
-from webdancer_cli.web.page_index.layout import COPY, ROW_NUMBER, TABLE, TERMS, URL_KEY, WORDS, IndexedFile
+from webdancer_cli.web.page_index.layout import COPY, ROW_NUMBER, TABLE, TERMS, URL_KEY, WORDS, Commit, IndexedFile
 from webdancer_cli.web.page_index.passage_words import stem
 from webdancer_cli.web.page_index.sources import copied_line
 from webdancer_cli.web.urls import page_hash
@@ -22,6 +22,8 @@ SCORE_DIGITS = 2
 """Scores are compared to so many digits: what a sum of floats gives beyond depends on how the index was merged."""
 PASSAGES_PER_PAGE = 6
 """So many passages are looked at for each page that is wanted, at first."""
+OPENINGS = 5
+"""So often an index is opened that a writer commits to at the same moment."""
 MOST_PASSAGES = 1 << 16
 """More passages with one score are not told apart by their place in the files."""
 
@@ -38,9 +40,8 @@ class PageIndex(FixedPages):
         self.path = folder
         self.snippet_chars = snippet_chars
         self._descriptors: dict[str, int] = {}
-        self._searcher = _searcher(Path(folder))
+        self._searcher, commit = _opened(Path(folder))
         self._schema = layout.schema()
-        commit = layout.commit_of(Path(folder), self._searcher.num_docs)
         if not commit.pages:
             raise UsageError(f"{folder}: holds no pages: add some with `webdancer index --pages FILE --out {folder}`")
         self._count = commit.pages
@@ -94,6 +95,15 @@ class PageIndex(FixedPages):
         if path not in self._descriptors:
             self._descriptors[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         return self._descriptors[path]
+
+
+def _opened(folder: Path) -> tuple[tantivy.Searcher, Commit]:
+    """What is committed, and how far that goes. Tried again where a writer committed twice meanwhile."""
+    for _ in range(OPENINGS):
+        searcher = _searcher(folder)
+        if commit := layout.commit_of(folder, searcher.num_docs):
+            return searcher, commit
+    raise UsageError(f"{folder}: its {layout.COMMITS} does not fit its {TERMS}: build the index anew")
 
 
 def _searcher(folder: Path) -> tantivy.Searcher:

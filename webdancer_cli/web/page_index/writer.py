@@ -21,6 +21,7 @@ from webdancer_cli.errors import UsageError
 from webdancer_cli.web.fixed_pages import PageLine, parse_entry
 from webdancer_cli.web.page_index import layout
 from webdancer_cli.web.page_index.layout import (
+    COMMITS,
     COPY,
     ROW_NUMBER,
     TABLE,
@@ -54,14 +55,18 @@ class PageIndexWriter:
         self._schema = layout.schema()
         index = _open_or_make(self.folder, self._schema)
         self._writer = index.writer(HEAP_BYTES, num_threads=1)
-        self._state = layout.commit_of(self.folder, index.searcher().num_docs)
+        state = layout.commit_of(self.folder, index.searcher().num_docs)
+        if state is None:
+            raise UsageError(f"{folder}: its {COMMITS} does not fit its {TERMS}: build the index anew")
+        self._state = state
+        self._numbers = _places(self.folder, state.files)
         self._known = KeySet()
         for row in layout.table_rows(self.folder / TABLE, self._state.pages):
             self._known.update(str(key) for key in (row.key, row.asked_key) if key)
         self._table = open(self.folder / TABLE, "ab")  # noqa: SIM115
         self._table.truncate(self._state.pages * layout.ROW_BYTES)
         self._copy = CopiedLines(self.folder / COPY, self._state.copied_bytes)
-        self._log = layout.open_commit_log(self.folder)
+        self._last_commit = _line(self._state)
         self._committed_pages, self._committed_at = self._state.pages, time.monotonic()
 
     def __len__(self) -> int:
@@ -72,7 +77,7 @@ class PageIndexWriter:
 
         Raises UsageError if the file cannot be read, or is no longer the one that was read before.
         """
-        known = self._known_file(path)
+        known = self._numbers.get(Path(path).resolve())
         if known is not None and _is_as_it_was(self._state.files[known], path):
             return False
         with open_source(path) as source:
@@ -89,16 +94,10 @@ class PageIndexWriter:
         file.size, file.modified_ns = status.st_size, status.st_mtime_ns
         return True
 
-    def _known_file(self, path: str) -> int | None:
-        """The number of a file in the index."""
-        place = Path(path).resolve()
-        held = enumerate(self._state.files)
-        near_or_far = ((number, ((self.folder / file.path).resolve(), Path(file.absolute))) for number, file in held)
-        return next((number for number, places in near_or_far if place in places), None)
-
     def _new_file(self, path: str, copied: bool) -> int:
         place = Path(path).resolve()
         near = os.path.relpath(place, self.folder.resolve())
+        self._numbers[place] = len(self._state.files)
         self._state.files.append(IndexedFile(near, str(place), copied, sha256=hashlib.sha256().hexdigest()))
         return len(self._state.files) - 1
 
@@ -149,18 +148,29 @@ class PageIndexWriter:
     def commit(self) -> None:
         """What is in the index now stays, whatever happens; readers that open it from now on see it."""
         self._state.copied_bytes = self._copy.flush()
-        for stream, content in ((self._table, b""), (self._log, msgspec.json.encode(self._state) + b"\n")):
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+        self._table.flush()
+        os.fsync(self._table.fileno())
+        next_commit = _line(self._state)
+        layout.write_commits(self.folder, self._last_commit, next_commit)
         self._writer.commit()
+        self._last_commit = next_commit
         self._committed_pages, self._committed_at = self._state.pages, time.monotonic()
 
     def close(self) -> None:
         """Wait until tantivy has merged what it wants to merge. What was not committed is lost."""
         self._writer.wait_merging_threads()
-        for stream in (self._table, self._copy, self._log):
+        for stream in (self._table, self._copy):
             stream.close()
+
+
+def _places(folder: Path, files: list[IndexedFile]) -> dict[Path, int]:
+    """The numbers of files, by where they were and by where they are if they were moved with the index."""
+    far = {Path(file.absolute): number for number, file in enumerate(files)}
+    return far | {(folder / file.path).resolve(): number for number, file in enumerate(files)}
+
+
+def _line(commit: layout.Commit) -> bytes:
+    return msgspec.json.encode(commit) + b"\n"
 
 
 def _open_or_make(folder: Path, schema: tantivy.Schema) -> tantivy.Index:
