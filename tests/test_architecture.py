@@ -18,7 +18,7 @@ FLOORS = (
     ("options", "services"),
     ("data", "config"),
     ("records",),
-    ("tape", "user_functions", "prompts", "transcript", "terminal", "world"),
+    ("tape", "user_functions", "prompts", "transcript", "terminal", "world", "cluster"),
     ("llm",),
     ("web",),
     ("web/fetch",),
@@ -43,7 +43,12 @@ FLOORS = (
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 
 HEAVY = {"torch", "transformers", "peft", "vllm", "safetensors", "tokenizers"}
-ONLY_IN = {"trafilatura": {"web/extract/html_page.py"}, "bm25s": {"web/bm25.py"}}
+ONLY_IN = {
+    "trafilatura": {"web/extract/html_page.py"},
+    "bm25s": {"web/bm25.py"},
+    "ray": {"cluster/on_ray.py"},
+    "tantivy": {f"web/page_index/{name}.py" for name in ("layout", "reader", "writer")},
+}
 
 NAMED_IN = {
     "webdancer_cli.training.transformers_engine": {"training/engines.py"},

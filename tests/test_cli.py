@@ -16,7 +16,7 @@ from webdancer_cli.terminal.exit_codes import run_to_exit_code
 from webdancer_cli.wiring import CommandRun
 
 Webdancer = Callable[..., "subprocess.CompletedProcess[str]"]
-HEAVY = ("torch", "transformers", "peft", "vllm", "trafilatura", "httpx", "bm25s", "rich", "numpy")
+HEAVY = ("torch", "transformers", "peft", "vllm", "trafilatura", "httpx", "bm25s", "tantivy", "rich", "numpy")
 
 
 def one_line(text: str) -> str:
@@ -31,6 +31,7 @@ def test_help_lists_the_commands_in_pipeline_order(webdancer: Webdancer) -> None
     assert done.returncode == 0
     assert listed == [
         "crawlqa",
+        "index",
         "e2hqa",
         "lint",
         "sample",
@@ -41,6 +42,8 @@ def test_help_lists_the_commands_in_pipeline_order(webdancer: Webdancer) -> None
         "compare",
         "verify",
         "world",
+        "split",
+        "map",
         "tape",
         "view",
     ]

@@ -23,7 +23,7 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-ROOMS = {"training": "train", "report": "report"}
+ROOMS = {"training": "train", "report": "report", "cluster": "cluster"}
 """The rooms that need an extra, and which."""
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from webdancer_cli.training.renderer import Renderer, Tokens
     from webdancer_cli.transcript.grammar import ToolCall, Turn, parse_turn, render_call, render_response, render_turn
     from webdancer_cli.web.corpus import Corpus
+    from webdancer_cli.web.open_pages import open_pages
     from webdancer_cli.web.protocols import Hit, Web
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ _MODULES = {
     "training.renderer": ("Renderer", "Tokens"),
     "transcript.grammar": ("ToolCall", "Turn", "parse_turn", "render_call", "render_response", "render_turn"),
     "web.corpus": ("Corpus",),
+    "web.open_pages": ("open_pages",),
     "web.protocols": ("Hit", "Web"),
 }  # fmt: skip
 """Where each public name stands; the same as what type checkers are told above."""

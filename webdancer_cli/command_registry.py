@@ -8,6 +8,7 @@ import select
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def _undisturbed(work: Work, name: str, given: dict[str, Any], run: CommandRun) 
         if isinstance(options, config.DataOptions) and _reads_stdin(options):
             # A stage before us in the pipe may still write the pages that we read: they are whole with its first line.
             select.select([sys.stdin], [], [])
-        return work(options, run)
+        return work(options, replace(run, summary=getattr(options, "summary", None)))
 
 
 def _outputs_held(options: Options) -> AbstractContextManager[None]:

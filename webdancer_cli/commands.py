@@ -6,6 +6,7 @@ run is decided in ``wiring``.
 
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from webdancer_cli.options import config
 from webdancer_cli.wiring import (
     CommandRun,
     judging_chat,
+    map_engine,
     model_judge,
     open_author,
     open_chats,
@@ -91,6 +93,20 @@ def crawlqa(options: config.CrawlqaOptions, run: CommandRun) -> int:
 
 
 @command
+def index(options: config.IndexOptions, run: CommandRun) -> int:
+    """Make an index on disk over files of pages: opened at once, searched by many, gone on with after a kill.
+
+    \b
+    webdancer index --pages pages.jsonl --out web.index
+    webdancer index --pages crawl-1.jsonl crawl-2.jsonl.gz crawl-3.jsonl.zst --out web.index
+    webdancer sample --data qa.jsonl --web web.index > trajectories.jsonl
+    """
+    from webdancer_cli.stages import index as stage
+
+    return run.follow(stage.run, options)
+
+
+@command
 def e2hqa(options: config.E2hqaOptions, run: CommandRun) -> int:
     """Make questions harder: an entity gives way to a description found through search; the answer stays.
 
@@ -121,9 +137,7 @@ def lint(options: config.LintOptions, run: CommandRun) -> int:
     """
     from webdancer_cli.stages import lint as stage
 
-    with run.progress() as progress:
-        stats = stage.run(options, progress=progress)
-    return run.end(stats)
+    return run.follow(stage.run, options)
 
 
 @command
@@ -319,6 +333,34 @@ def world(options: config.WorldOptions, run: CommandRun) -> int:
     serve = f"python3 -m http.server -b 127.0.0.1 -d {options.out}/site 8000"
     run.say(f"{stats.counts['pages']} pages; serve them with `{serve}`")
     return EXIT_OK
+
+
+@command
+def split(options: config.SplitOptions, run: CommandRun) -> int:
+    """Split a file of records into parts, in one pass; every line stays as it is.
+
+    \b
+    webdancer split --data qa.jsonl -n 8 --out parts
+    webdancer split --data trajectories.jsonl --by question -n 100 --out parts
+    """
+    from webdancer_cli.stages import split as stage
+
+    return run.follow(stage.run, options)
+
+
+@command
+def map_(options: config.MapOptions, run: CommandRun) -> int:
+    """Run a data stage over every part of a folder: here, or one part in each job of a scheduler.
+
+    \b
+    webdancer map --in parts --out done -j 2 -- sample --web web.index
+    webdancer map --in parts --out good -j 4 -- lint --allow-boolean
+    webdancer map --in parts --out done --on part:7 --resume -- filter --unused-qa rl/{part}
+    cat done/* > all.jsonl
+    """
+    from webdancer_cli.stages import map as stage
+
+    return run.follow(partial(stage.run, engine=map_engine(options)), options)
 
 
 @command

@@ -5,7 +5,7 @@ Heavy imports, and those that a run may not need, stand inside the functions: ``
 
 import os
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from webdancer_cli.llm.chat_pool import ChatPool
     from webdancer_cli.llm.client import ChatClient
     from webdancer_cli.prompts import PromptSet
+    from webdancer_cli.stages.map import Engine
     from webdancer_cli.synthesis.protocols import QuestionRewriter, QuestionWriter
     from webdancer_cli.tape import Tape
     from webdancer_cli.web.live.live_web import LiveWeb
@@ -39,6 +40,8 @@ class CommandRun:
 
     command: str
     quiet: bool = False
+    summary: str | None = None
+    """File for what became of the records."""
 
     def say(self, line: str) -> None:
         if not self.quiet and is_first_rank():
@@ -74,9 +77,16 @@ class CommandRun:
 
         return progress.show_progress(self.command, quiet=self.quiet or not is_first_rank())
 
+    def follow(self, stage: "Callable[..., RunStats]", options: Any) -> int:
+        """Run a stage that needs nobody, under its progress, and sum up."""
+        with self.progress() as progress:
+            stats = stage(options, progress=progress)
+        return self.end(stats)
+
     def end(self, stats: "RunStats", chat_pool: "ChatPool | None" = None) -> int:
         """Sum up: what was found, what became of the records, what the calls took, and why the run stopped early."""
         from webdancer_cli.data.pipeline import ReportedStats
+        from webdancer_cli.report import json_file
 
         if isinstance(stats, ReportedStats):
             self.table(stats.report.table())
@@ -87,6 +97,9 @@ class CommandRun:
             self.say(stats.remark)
         for line in chat_pool.summaries() if chat_pool else []:
             self.say(line)
+        if self.summary:
+            told = {name: getattr(stats, name) for name in ("counts", "reasons", "failed", "stopped")}
+            json_file.write_json(self.summary, told)
         if stats.stopped and is_first_rank():
             print(f"webdancer {self.command}: stopped: {stats.stopped}", file=sys.stderr, flush=True)
         return stats.exit_code
@@ -301,6 +314,15 @@ def judging_chat(options: config.JudgeOptions, chat_pool: "ChatPool") -> "ChatCl
     if not options.judge_model or "judge" in chat_pool.chats:
         return chat_pool.chats.get("judge")
     return chat_pool.chat("judge", options.judge_model, options.judge_base_url or options.main_base_url)
+
+
+def map_engine(options: config.MapOptions) -> "Engine | None":
+    """Who does the parts of a map, or None: then they are done here."""
+    if options.on.startswith("ray"):
+        from webdancer_cli.cluster.on_ray import ray_outcomes
+
+        return ray_outcomes
+    return None
 
 
 def report_failures(run: CommandRun, summariser: "Summariser | None", judge: "Judge | None") -> None:

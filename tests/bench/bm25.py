@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from webdancer_cli.data import jsonl
@@ -57,14 +58,15 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def world(size: int, style: str) -> Iterator[Page]:
+def world(size: int, style: str, skip: int = 0) -> Iterator[Page]:
+    """The pages of a world, without the first ones: each is computed by itself."""
     pages: WorldPages = (
         PlainPages(PlainWorld(size, 0, "train")) if style == "plain" else RichPages(Almanac(Atlas(size, 0, "train")))
     )
-    for kind in pages.plurals:
-        for index in pages.indices(kind):
-            article = pages.article(index)
-            yield Page(url=SITE + article.path, title=article.title, text=text(article))
+    indices = (index for kind in pages.plurals for index in pages.indices(kind))
+    for index in islice(indices, skip, None):
+        article = pages.article(index)
+        yield Page(url=SITE + article.path, title=article.title, text=text(article))
 
 
 def text(article: Article) -> str:

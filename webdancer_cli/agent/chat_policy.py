@@ -26,7 +26,7 @@ class ChatPolicy:
         self.name = options.model
         self.options = options
         self._prompts = load_for(options)
-        self._schemas = tool_schemas(load_tools(options.tool))
+        self._schemas = tool_schemas(load_tools(options.tool), options.page_tools)
         self.chat = chat
 
     def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> "ChatSession":

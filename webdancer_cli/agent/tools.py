@@ -1,4 +1,4 @@
-"""The tools of the agent, ``search``, ``visit`` and the user's own: a call in, the text of an observation out.
+"""The tools of the agent, those of the web and the user's own: a call in, the text of an observation out.
 
 Observations have the structure of the released trajectories; their words come from the prompt set, so that a small
 model can be shown terse ones. A batch of queries or pages is answered concurrently, and in the order asked.
@@ -17,12 +17,21 @@ from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Outage, ToolError, UsageError
 from webdancer_cli.options import config
 from webdancer_cli.prompts import PromptSet, fill, load
+from webdancer_cli.text.page_parts import part_of
 from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans
 from webdancer_cli.transcript.grammar import ToolCall
-from webdancer_cli.transcript.tool_schemas import ASKED, STANDARD_TOOLS, Schema, call_fault
+from webdancer_cli.transcript.tool_schemas import (
+    ASKED,
+    FIND_SCHEMA,
+    PAGED_VISIT_SCHEMA,
+    SEARCH_SCHEMA,
+    VISIT_SCHEMA,
+    Schema,
+    call_fault,
+)
 from webdancer_cli.web.deadline import within
-from webdancer_cli.web.page_passages import passages_of_page
+from webdancer_cli.web.page_passages import find_in_page, passages_of_page
 from webdancer_cli.web.protocols import Hit, Web
 from webdancer_cli.web.workers import Workers
 
@@ -48,17 +57,18 @@ class Tools:
         prompts: PromptSet | None = None,
         own: Sequence[CustomTool | Callable[..., Any]] = (),
         summariser: "Summariser | None" = None,
+        page_tools: Sequence[str] = (),
     ):
         prompts = prompts or load("default")
         tools = [each if isinstance(each, CustomTool) else CustomTool(each.__name__, each) for each in own]
-        if tools and not prompts.shows_tools:
-            raise UsageError(f"--tool {tools[0].name}: the prompts {prompts.name} show no tools; choose others")
+        _refuse_unshown(prompts, tools, page_tools)
         self.web = web
         self._summariser = summariser
         self.summariser = summariser.name if summariser else ""
         self.prompts = prompts
         self.caps = prompts.caps
-        self.schemas = tool_schemas(tools)
+        self.schemas = tool_schemas(tools, page_tools)
+        self._reads_parts = "start" in page_tools
         self._own = {tool.name: tool for tool in tools}
         self._settings = prompts.settings
         self._workers = Workers()
@@ -94,7 +104,9 @@ class Tools:
 
     def cap_tokens(self, name: str) -> int:
         """How long an observation of a tool may be."""
-        return {"search": self.caps.search_tokens, "visit": self.caps.visit_tokens}.get(name, self.caps.tool_tokens)
+        if name in self._own:
+            return self.caps.tool_tokens
+        return self.caps.search_tokens if name == "search" else self.caps.visit_tokens
 
     async def call(
         self, call: ToolCall, memory: ToolCache | None = None, seconds: float = config.EpisodeOptions.tool_seconds
@@ -109,16 +121,25 @@ class Tools:
         if call.name in self._own:
             return await self._in_time(self._own[call.name].call(call.arguments), seconds)
         known = {} if memory is None else memory
-        goal = call.arguments["goal"] if call.name == "visit" else ""
+        context = {name: value for name, value in call.arguments.items() if name != ASKED[call.name]}
 
         async def answer(asked: str) -> str:
-            key = (call.name, asked, goal)
+            key = (call.name, asked, *map(str, sorted(context.items())))
             if key not in known:
-                fresh = self._visit(asked, goal, seconds) if call.name == "visit" else self._search(asked, seconds)
-                known[key] = await fresh
+                known[key] = await self._answer(call.name, asked, context, seconds)
             return known[key]
 
         return await self._batch(answer, _asked(call))
+
+    async def _answer(self, name: str, asked: str, context: dict[str, Any], seconds: float) -> str:
+        """To one query, page or text; ``context`` holds the other arguments of the call."""
+        if name == "search":
+            return await self._search(asked, seconds)
+        if name == "find":
+            return await self._find(asked, context["url"], seconds)
+        if self._reads_parts and "start" in context:
+            return await self._read_on(asked, int(context["start"]), seconds)
+        return await self._visit(asked, context["goal"], seconds)
 
     async def passages(self, page: Page, goal: str) -> str:
         """What a page says about a goal, as much as is shown of one page. Raises ToolError and Outage."""
@@ -161,10 +182,32 @@ class Tools:
         title = squeeze(hit.title)
         return fill(wording.entry, rank=rank, title=title, url=hit.url, date=date, snippet=snippet)
 
-    async def _visit(self, url: str, goal: str, seconds: float) -> str:
+    async def _read(self, url: str, seconds: float) -> Page:
         page = await self._in_time(self.web.read(url), seconds)
         if not page.text.strip():
             raise ToolError(f"{url}: the page holds no text")
+        return page
+
+    async def _find(self, words: str, url: str, seconds: float) -> str:
+        page, wording = await self._read(url, seconds), self._settings.find
+        count, shown = await find_in_page(page, words, self.caps.page_chars, self._workers)
+        if not count:
+            return fill(wording.none, text=words, url=url, chars=len(page.text))
+        entries = (fill(wording.entry, start=each.start, sentence=squeeze(each.sentence)) for each in shown)
+        header = fill(wording.header, text=words, url=url, chars=len(page.text), count=count, shown=len(shown))
+        return header + wording.between.join(entries)
+
+    async def _read_on(self, url: str, start: int, seconds: float) -> str:
+        page, wording = await self._read(url, seconds), self._settings.visit
+        if start >= len(page.text):
+            raise ToolError(fill(wording.beyond, url=url, start=start, chars=len(page.text)))
+        part = part_of(page.text, start, self.caps.page_chars)
+        onward = fill(wording.onward, end=part.end) if part.end < len(page.text) else ""
+        shown = {"url": url, "start": part.start, "end": part.end, "chars": len(page.text)}
+        return fill(wording.part, text=part.text.strip(), onward=onward, **shown)
+
+    async def _visit(self, url: str, goal: str, seconds: float) -> str:
+        page = await self._read(url, seconds)
         note = await self._summariser.note(page, goal) if self._summariser else None
         shown = msgspec.structs.replace(page, text=note.evidence) if note else page
         evidence = await self.passages(shown, goal)
@@ -175,13 +218,25 @@ class Tools:
 _NEEDS = {
     "search": 'search needs "query": an array of strings',
     "visit": 'visit needs "url": an array of strings, and "goal": a string',
+    "find": 'find needs "url": a string, and "text": an array of strings',
 }
 """What the policy reads when it called one of the standard tools wrongly."""
 
 
-def tool_schemas(own: Sequence[CustomTool] = ()) -> list[Schema]:
-    """What the policy is shown of its tools."""
-    return [*STANDARD_TOOLS, *(tool.schema for tool in own)]
+def tool_schemas(own: Sequence[CustomTool] = (), page_tools: Sequence[str] = ()) -> list[Schema]:
+    """What the policy is shown of its tools; ``page_tools`` are those that were switched on."""
+    standard = [SEARCH_SCHEMA, PAGED_VISIT_SCHEMA if "start" in page_tools else VISIT_SCHEMA]
+    found = [FIND_SCHEMA] if "find" in page_tools else []
+    return [*standard, *found, *(tool.schema for tool in own)]
+
+
+def _refuse_unshown(prompts: PromptSet, own: Sequence[CustomTool], page_tools: Sequence[str]) -> None:
+    """Raises UsageError for tools that no policy could know of, or tell apart."""
+    given = f"--tool {own[0].name}" if own else f"--page-tools {','.join(page_tools)}" if page_tools else ""
+    if given and not prompts.shows_tools:
+        raise UsageError(f"{given}: the prompts {prompts.name} show no tools; choose others")
+    if "find" in page_tools and any(tool.name == "find" for tool in own):
+        raise UsageError("--tool find: two tools are called find; rename yours, or leave out --page-tools find")
 
 
 async def _answer_or_error(answer: Callable[[str], Awaitable[str]], part: str) -> str | ToolError:

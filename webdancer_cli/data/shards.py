@@ -22,8 +22,13 @@ class Shard(NamedTuple):
     of: int = 1
 
     def holds(self, key: str) -> bool:
-        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-        return int.from_bytes(digest[:8], "big") % self.of == self.number - 1
+        return part_number(key, self.of) == self.number - 1
+
+
+def part_number(key: str, parts: int) -> int:
+    """The part that a key belongs to, counted from 0."""
+    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") % parts
 
 
 def parse_shard(text: str | None) -> Shard:

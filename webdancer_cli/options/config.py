@@ -12,5 +12,6 @@ UsageError that names the flag, the value and the remedy.
 from webdancer_cli.options.episode_options import *
 from webdancer_cli.options.file_options import *
 from webdancer_cli.options.question_options import *
+from webdancer_cli.options.scale_options import *
 from webdancer_cli.options.shared_options import *
 from webdancer_cli.options.training_options import *

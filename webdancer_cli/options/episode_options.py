@@ -53,13 +53,13 @@ class EpisodeOptions(Options):
     """Limits and wording of a ReAct episode: the same in ``sample``, ``rl`` and ``eval``."""
 
     web: str = "pages.jsonl"
-    """What search and visit work on: a file of pages, or "live" for the web itself."""
+    """What search and visit work on: a file of pages, what ``index`` made of many, or "live" for the web itself."""
     search: str | None = None
     """Who searches the live web: serper, brave, tavily (keys from SERPER_API_KEY, BRAVE_API_KEY, TAVILY_API_KEY; add
-    "=URL" for a gateway), searxng=URL, or your own "module:function"."""
+    "=URL" for a gateway), searxng=URL, opensearch=URL/INDEX, or your own "module:function"."""
     reader: str = "http"
     """Who reads the pages of the live web: "http" fetches them from here, "jina" is a service (key from JINA_API_KEY),
-    jina=URL a server of your own."""
+    jina=URL a server of your own; opensearch=URL/INDEX gives the pages that ``index`` loaded there."""
     allow_private: bool = False
     """Allow visits to loopback and private addresses on the live web (tests, intranets)."""
     contact: str | None = None
@@ -77,6 +77,9 @@ class EpisodeOptions(Options):
     """Tokens that the policy may write in one turn."""
     tool: list[str] = field(default_factory=list)
     """Tools of your own beside search and visit, as "module:function" or "file.py:function"."""
+    page_tools: list[Literal["find", "start"]] = field(default_factory=list)
+    """More ways to read a page. "find": a tool that finds words in it. "start": visit can be given a character, and
+    shows the text from there on as it stands. None: the paper's two tools."""
     tool_seconds: PositiveFloat = 30.0
     """Longest time for one query, one page, or one call of an own tool."""
     turn_seconds: PositiveFloat = 900.0

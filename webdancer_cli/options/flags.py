@@ -8,10 +8,10 @@ import typer
 from webdancer_cli.options import settings
 from webdancer_cli.options.option_checks import choices, kinds_of, option, plain_type
 
-SHORT = {"model": "-m", "jobs": "-j", "limit": "-n", "n": "-n", "out": "-o"}
-"""Short flags; one letter means the same everywhere, except that ``sample -n`` counts rollouts."""
+SHORT = {"model": "-m", "jobs": "-j", "limit": "-n", "n": "-n", "parts": "-n", "out": "-o"}
+"""Short flags; one letter means the same everywhere, except that ``sample -n`` counts rollouts, ``split -n`` parts."""
 
-ARGUMENTS = {"roots": "URL", "file": "FILE", "files": "FILE..."}
+ARGUMENTS = {"roots": "URL", "file": "FILE", "files": "FILE...", "command": "STAGE..."}
 """Options that stand on the command line without a flag."""
 
 METAVARS = {int: "N", float: "X", str: "TEXT", list: "A,B,..."}
@@ -25,6 +25,21 @@ def parameters(command: str) -> list[inspect.Parameter]:
         _parameter(kind, name, kinds[name], text, kinds) for name, text in settings.documentation(kind).items()
     ]
     return [*documented, *_always()]
+
+
+def parsed(command: str, words: list[str]) -> dict[str, Any]:
+    """What the words of a command line give to ``command``; None is "not given". Raises what Typer raises."""
+    given: dict[str, Any] = {}
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+    def take(**values: Any) -> None:
+        given.update({name: value for name, value in values.items() if name not in ("quiet", "show_config")})
+
+    take.__signature__ = inspect.Signature(parameters(command))  # type: ignore[attr-defined]
+    take.__annotations__ = {}
+    app.command()(take)
+    app(words, prog_name=command, standalone_mode=False)
+    return given
 
 
 def _parameter(kind: type, name: str, annotation: Any, text: str, kinds: dict[str, Any]) -> inspect.Parameter:

@@ -12,7 +12,7 @@ import msgspec
 
 from webdancer_cli.errors import UsageError
 
-LONGER = {"n": "rollouts"}
+LONGER = {"n": "rollouts", "source": "in"}
 """Fields whose flag has another name; both are known in ``webdancer.toml`` and in the environment."""
 
 

@@ -128,7 +128,7 @@ class E2hqaOptions(DataOptions, WriterOptions, EncryptedOptions):
     """Make questions harder: an entity gives way to a description found through search."""
 
     web: str = "pages.jsonl"
-    """The corpus to search: a file of pages, as ``crawlqa --pages`` writes it."""
+    """The corpus to search: a file of pages, as ``crawlqa --pages`` writes it, or what ``index`` made of many."""
     rounds: PositiveInt = 1
     """Rewrites per question at most; each adds one page to read."""
     keep_chain: bool = False

@@ -29,6 +29,7 @@ PREFIX = "WEBDANCER_"
 NOT_OPTIONS = frozenset({"WEBDANCER_DEBUG"})
 COMMANDS: dict[str, type] = {
     "crawlqa": config.CrawlqaOptions,
+    "index": config.IndexOptions,
     "e2hqa": config.E2hqaOptions,
     "lint": config.LintOptions,
     "sample": config.SampleOptions,
@@ -39,6 +40,8 @@ COMMANDS: dict[str, type] = {
     "compare": config.CompareOptions,
     "verify": config.VerifyOptions,
     "world": config.WorldOptions,
+    "split": config.SplitOptions,
+    "map": config.MapOptions,
     "tape": config.TapeOptions,
     "view": config.ViewOptions,
 }
@@ -148,8 +151,8 @@ def _from_flags(flags: Mapping[str, Any]) -> dict[str, OptionValue]:
 
 
 def _joined(name: str, value: Any) -> Any:
-    """A list may come in several flags, each of which may hold several values; URLs and files alone keep commas."""
-    return ",".join(value) if isinstance(value, list) and name not in ("roots", "files") else value
+    """A list may come in several flags, each of which may hold several values; URLs, files and words keep commas."""
+    return ",".join(value) if isinstance(value, list) and name not in ("roots", "files", "command") else value
 
 
 def _from_environment(command: str) -> dict[str, OptionValue]:

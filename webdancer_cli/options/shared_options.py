@@ -40,6 +40,8 @@ class DataOptions(Options):
     """File to write, or "-" for stdout."""
     rejects: str | None = None
     """File for the records that did not make it, each with a reason code."""
+    summary: str | None = None
+    """File for the summary of the run as JSON: counts, reasons, why it stopped."""
     resume: bool = False
     """Keep what an earlier run left in ``out`` and do only the rest."""
     limit: PositiveInt | None = None
@@ -52,7 +54,7 @@ class DataOptions(Options):
     """Seed of everything that is drawn at random."""
 
     def outputs(self) -> list[str]:
-        return [self.out, *named_files(self.rejects)]
+        return [self.out, *named_files(self.rejects, self.summary)]
 
     def contradictions(self) -> Iterator[str]:
         yield from super().contradictions()

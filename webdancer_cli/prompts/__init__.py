@@ -59,6 +59,16 @@ class SearchWording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 class VisitWording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     page: str
+    part: str
+    onward: str
+    beyond: str
+
+
+class FindWording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    header: str
+    entry: str
+    between: str
+    none: str
 
 
 class EpisodeWording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,6 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     caps: ObservationCaps
     search: SearchWording
     visit: VisitWording
+    find: FindWording
     episode: EpisodeWording
     demonstrator: DemonstratorWording
 

@@ -18,7 +18,7 @@ from webdancer_cli.errors import UsageError
 
 VERSION = 1
 DIGESTS = "digests"
-PACKAGES = ("numpy", "msgspec", "bm25s", "httpx", "trafilatura", "torch", "transformers", "peft", "vllm")
+PACKAGES = ("numpy", "msgspec", "bm25s", "tantivy", "httpx", "trafilatura", "torch", "transformers", "peft", "vllm")
 """Whose versions can move a score."""
 
 

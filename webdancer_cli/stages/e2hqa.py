@@ -19,7 +19,8 @@ from webdancer_cli.llm.structured_output import Unreadable
 from webdancer_cli.options import config
 from webdancer_cli.synthesis.protocols import QuestionRewriter
 from webdancer_cli.synthesis.repeated_questions import Repeats
-from webdancer_cli.web.corpus import Corpus, report_rejected
+from webdancer_cli.web.corpus import report_rejected
+from webdancer_cli.web.open_pages import open_pages
 from webdancer_cli.web.protocols import Web
 
 UNCHANGED = "unchanged"
@@ -30,7 +31,7 @@ async def run(
     options: config.E2hqaOptions, rewriter: QuestionRewriter, *, progress: Progress | None = None
 ) -> RunStats:
     """Rewrite every question up to ``rounds`` times. What cannot be made harder passes as it is, and is counted."""
-    web = Corpus.load(options.web)
+    web = open_pages(options.web)
     with Repeats(config.LintOptions.similarity) as repeats, RewriteOutput(options, repeats) as output:
 
         async def work(qa: QA) -> list[QA]:

@@ -189,9 +189,13 @@ class _Form(NamedTuple):
 
 
 def _form(qa: QA) -> _Form:
-    words = raw_words(qa.question)
     names = sorted({name.casefold() for name in _NAME.findall(squeeze(qa.question))})
     label = "|".join([fold(qa.answer), str(qa.level), *names])
     upper = hash(label) & ~_LOWER
-    pairs = {upper | hash((label, *pair)) & _LOWER for pair in pairwise(words)} or {upper}
-    return _Form(qa, hash(" ".join(words) or qa.question), pairs)
+    pairs = {upper | hash((label, *pair)) & _LOWER for pair in pairwise(raw_words(qa.question))} or {upper}
+    return _Form(qa, hash(question_wording(qa.question)), pairs)
+
+
+def question_wording(question: str) -> str:
+    """The same for questions that are duplicates: up to case, punctuation and spaces."""
+    return " ".join(raw_words(question)) or question

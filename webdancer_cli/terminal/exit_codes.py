@@ -25,6 +25,7 @@ EXTRAS = {
     "tokenizers": "train",
     "vllm": "vllm",
     "jinja2": "report",
+    "ray": "cluster",
 }
 """Which extra of the package brings a module that may be missing."""
 

@@ -53,10 +53,48 @@ VISIT_SCHEMA: Schema = {
     },
 }
 
+PAGED_VISIT_SCHEMA: Schema = {
+    "name": "visit",
+    "description": (
+        "Read one or more web pages and return what they say about a goal; or, with start, read on in their text from "
+        "there, as it stands."
+    ),
+    "parameters": {
+        "type": "object",
+        "properties": {
+            **VISIT_SCHEMA["parameters"]["properties"],
+            "start": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "The character to read from: 0 for the beginning, or what an earlier call gave.",
+            },
+        },
+        "required": ["url", "goal"],
+    },
+}
+"""``visit`` where pages can be read part by part."""
+
+FIND_SCHEMA: Schema = {
+    "name": "find",
+    "description": "Find words in a web page: the sentences that hold them in a row, and where each of them starts.",
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "url": {"type": "string", "description": "The address of the page."},
+            "text": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "What to find: a word, or several in a row. Several things may stand in one call.",
+            },
+        },
+        "required": ["url", "text"],
+    },
+}
+
 STANDARD_TOOLS: list[Schema] = [SEARCH_SCHEMA, VISIT_SCHEMA]
 """The paper's two tools: what a call is checked against when the episode's prompt declares none."""
 
-ASKED = {"search": "query", "visit": "url"}
+ASKED = {"search": "query", "visit": "url", "find": "text"}
 """What these tools are asked: a list of texts, of which one must not be blank. One text may stand for a list of it
 (paper: ``url: str | [str]``)."""
 

@@ -140,7 +140,7 @@ async def test_a_refused_key_ends_the_run_and_no_record_tells_of_it(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ([], "--web live needs --search: choose from serper, brave, tavily, searxng=URL, or your own module:function"),
+        ([], "--web live needs --search: choose from serper, brave, tavily, searxng=URL, opensearch=URL/INDEX"),
         (["--search", "serper"], "--search serper needs a key: set SERPER_API_KEY in the environment"),
         (["--search", "searxng=http://127.0.0.1:1", "--reader", "jina"], "set JINA_API_KEY"),
         (["--search", "serper", "--web", "pages.jsonl"], "add --web live"),

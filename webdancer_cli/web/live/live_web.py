@@ -8,6 +8,7 @@ from webdancer_cli.web import urls
 from webdancer_cli.web.json_api import RETRY, checked_url, tool_retry
 from webdancer_cli.web.live.http_reader import HttpReader
 from webdancer_cli.web.live.jina_reader import JinaReader
+from webdancer_cli.web.live.opensearch_reader import OpenSearchReader
 from webdancer_cli.web.protocols import Hit, Reader, Search
 from webdancer_cli.web.search.backends import open_search
 
@@ -54,7 +55,7 @@ def open_live(options: config.EpisodeOptions, *, asks: bool = True) -> LiveWeb:
 
 
 def open_reader(options: config.EpisodeOptions, *, asks: bool = True, retry: RetryPolicy = RETRY) -> Reader:
-    """``http``, ``jina``, or ``jina=URL`` for a server of one's own."""
+    """``http``, ``jina``, ``jina=URL`` for a server of one's own, or ``opensearch=URL/INDEX``."""
     choice = options.reader
     name, given, url = choice.partition("=")
     if choice == "http":
@@ -66,4 +67,6 @@ def open_reader(options: config.EpisodeOptions, *, asks: bool = True, retry: Ret
     if name == "jina":
         own = checked_url(url, what=f"--reader {choice}")
         return JinaReader(own, allow_private=options.allow_private, contact=options.contact, retry=retry)
-    raise UsageError(f"--reader {choice}: unknown; choose from http, jina, jina=URL")
+    if name == "opensearch":
+        return OpenSearchReader(url, retry)
+    raise UsageError(f"--reader {choice}: unknown; choose from http, jina, jina=URL, opensearch=URL/INDEX")

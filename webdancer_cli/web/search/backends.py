@@ -9,9 +9,10 @@ from webdancer_cli.web.json_api import RETRY, checked_url
 from webdancer_cli.web.protocols import Search
 from webdancer_cli.web.search import brave, serper, tavily
 from webdancer_cli.web.search.custom import CustomSearch
+from webdancer_cli.web.search.opensearch import OpenSearch
 from webdancer_cli.web.search.searxng import Searxng
 
-CHOICES = "serper, brave, tavily, searxng=URL, or your own module:function"
+CHOICES = "serper, brave, tavily, searxng=URL, opensearch=URL/INDEX, or your own module:function"
 
 
 def open_search(choice: str | None, *, asks: bool = True, retry: RetryPolicy = RETRY) -> Search:
@@ -26,6 +27,8 @@ def open_search(choice: str | None, *, asks: bool = True, retry: RetryPolicy = R
         if not url:
             raise UsageError("--search searxng: name the instance, as in --search searxng=http://127.0.0.1:8888")
         return Searxng(url, retry)
+    if name == "opensearch":
+        return OpenSearch(url, retry)
     services: dict[str, tuple[Callable[[str, str, RetryPolicy], Search], str, str]] = {
         "serper": (serper.Serper, serper.KEY, serper.URL),
         "brave": (brave.Brave, brave.KEY, brave.URL),

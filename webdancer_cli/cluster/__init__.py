@@ -1,0 +1,1 @@
+"""A stage over many parts: here, on a cluster's engine, or one part in each job of a scheduler."""
