@@ -147,9 +147,18 @@ MAY_BE_REFUSED: dict[str, Make] = {
         "GPTJConfig", "GPTJForCausalLM", n_embd=32, n_layer=2, n_head=4, n_positions=512, rotary_dim=4
     ),
     "stablelm": family("StableLm"),
+    "llama4": family(
+        "Llama4", "Llama4TextConfig", head_dim=8, attention_chunk_size=100, intermediate_size_mlp=64,
+        num_local_experts=2,
+    ),
+    "qwen2-moe-window": family(
+        "Qwen2Moe", num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16, shared_expert_intermediate_size=16,
+        use_sliding_window=True, sliding_window=100,
+    ),
+    "doge": family("Doge", keep_window_size=100),
     "mamba": with_own_names("MambaConfig", "MambaForCausalLM", hidden_size=32, num_hidden_layers=2, state_size=8),
-}
-"""Caps and sinks in attention, recurrent or convolutional layers, biases by distance, attention of their own: the
-engine has to play these rightly, or say no."""
+}  # fmt: skip
+"""Caps and sinks in attention, recurrent or convolutional layers, biases by distance, attention of their own, or what
+no row shorter than a chunk or a window shows: the engine has to play these rightly, or say no."""
 
 ARCHITECTURES = PLAYED | MAY_BE_REFUSED

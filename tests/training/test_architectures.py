@@ -102,7 +102,7 @@ def test_the_check_of_an_engine_sees_what_a_full_comparison_sees(folder: Folder,
                 check_engine(engine, engine.model, name)
 
 
-CONVERTED = {"qwen3-moe", "mixtral", "deepseek-v3"}
+CONVERTED = {"qwen3-moe", "mixtral", "deepseek-v3", "qwen2-moe-window"}
 """Experts lie in the files one by one and in memory together: rank 0 opens these for all."""
 
 

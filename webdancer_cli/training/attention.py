@@ -23,6 +23,9 @@ ATTENTION = "webdancer"
 _WITHOUT_EFFECT = {"position_ids", "use_cache", "cache_position", "is_causal", "layer_idx"}
 """Keywords of a layer's call that say nothing about which scores attention gives; nor do those of what is put out."""
 
+KNOWN_LAYERS = {"full_attention", "sliding_attention", "attention"}
+"""Types of layers, in the words of transformers' configurations, whose rule ``attend`` is told by a call."""
+
 
 @dataclass(frozen=True)
 class AttentionRule:
@@ -35,6 +38,24 @@ class AttentionRule:
     sinks: Tensor | None = None
     """Per head, a logit that takes part in the softmax and has no value (attention sinks)."""
     dropout: float = 0.0
+
+
+def unknown_layers(config: Any) -> str:
+    """The types of layers that ``config`` names and ``attend`` cannot know: no check on short rows sees what they do
+    beyond their chunk. Empty if there are none."""
+    text = config.get_text_config()
+    strange = set(getattr(text, "layer_types", None) or ()) - KNOWN_LAYERS
+    if getattr(text, "attention_chunk_size", None):
+        strange.add("chunked_attention")
+    return ", ".join(sorted(strange))
+
+
+def window_of(config: Any) -> int | None:
+    """How far some of the layers of a model look back, by its configuration; None where all see everything."""
+    text = config.get_text_config()
+    types = getattr(text, "layer_types", None)
+    slides = "sliding_attention" in types if types else getattr(text, "use_sliding_window", True)
+    return (getattr(text, "sliding_window", None) or None) if slides else None
 
 
 class Attention(Protocol):

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 
 from webdancer_cli.errors import UsageError
+from webdancer_cli.training.attention import unknown_layers
 from webdancer_cli.training.engine import Engine, SamplingParams
-from webdancer_cli.training.models import embedding_rows
+from webdancer_cli.training.models import MODEL_FAILURES, embedding_rows
 
 LENGTHS = (24, 5, 11)
 """Tokens of the rows' first prompts."""
@@ -23,10 +24,6 @@ LENGTHS = (24, 5, 11)
 SAMPLED = 4
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 """How far a log-prob may be off on average, in standard deviations of the logits that it comes from."""
-
-
-_FAILURES = (RuntimeError, TypeError, AttributeError, AssertionError, LookupError, ValueError, UsageError)
-"""What the code of a model that was not written for packed rows may raise."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +45,13 @@ def check_engine(engine: Engine, model: Any, name: str) -> Agreement:
     """
     kind = type(model).__name__
     remedy = f"{name}: the in-process engine does not play {kind}: serve it (vLLM, …) and name the server by --base-url"
+    if strange := unknown_layers(model.config):
+        raise UsageError(f"{remedy} (it has layers of {strange})")
     try:
         with ThreadPoolExecutor(1) as thread:  # the caller may have an event loop of its own
             rows = thread.submit(lambda: asyncio.run(_play(engine, embedding_rows(model)))).result()
         gaps = [gap for ids, logprobs in rows for gap in _gaps(model, ids, logprobs)]
-    except _FAILURES as error:
+    except (*MODEL_FAILURES, UsageError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UsageError(f"{remedy} ({type(error).__name__}: {reason})") from error
     tolerance = TOLERANCE.get(model.dtype, TOLERANCE[torch.bfloat16])

@@ -191,6 +191,8 @@ class SlotAttention:
 
     plan: StepLayout
     cache: KVCache
+    windows: set[int | None] = field(default_factory=set)
+    """Of the layers that have asked."""
 
     def attend(self, layer: nn.Module, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
         """See Attention. Raises UsageError for capped scores and for sinks."""
@@ -198,5 +200,6 @@ class SlotAttention:
             raise UsageError(f"{type(layer).__name__} caps its scores or has sinks, which the in-process engine lacks")
         index = layer.layer_idx
         assert isinstance(index, int)
+        self.windows.add(rule.window)
         keys, values = self.cache.write(index, key, value, self.plan)
         return self.plan.attend(query, keys, values, rule.scaling, rule.window)

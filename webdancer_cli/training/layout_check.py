@@ -8,11 +8,11 @@ from transformers import PreTrainedModel
 from webdancer_cli.data.pipeline import Say
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import TrainingOptions
-from webdancer_cli.training.attention import attend_by_us
+from webdancer_cli.training.attention import attend_by_us, unknown_layers, window_of
 from webdancer_cli.training.dropout import has_dropout
 from webdancer_cli.training.layout import Layout, pack, pad
 from webdancer_cli.training.logprobs import Scorer, evaluating, unwrap
-from webdancer_cli.training.models import embedding_rows, max_length
+from webdancer_cli.training.models import MODEL_FAILURES, decoder_of, embedding_rows, max_length
 from webdancer_cli.training.renderer import Tokens
 
 SHARED = 24
@@ -23,12 +23,6 @@ WIDEST_TRIED = 512
 
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 """How far a log-prob may be off on average, in standard deviations of the log-probs."""
-
-KNOWN_LAYERS = {"full_attention", "sliding_attention", "attention"}
-"""Types of layers, in the words of transformers' configurations, whose rule ``packed_attention`` is told by a call."""
-
-_FAILURES = (RuntimeError, TypeError, AttributeError, AssertionError, LookupError, ValueError, UsageError)
-"""What the code of a model that was not written for packed rows may raise."""
 
 
 def choose_layout(scorer: Scorer, options: TrainingOptions, device: torch.device, say: Say) -> Layout:
@@ -51,18 +45,15 @@ def choose_layout(scorer: Scorer, options: TrainingOptions, device: torch.device
 
 
 def _decoder(scorer: Scorer) -> Any:
-    return unwrap(scorer.model).get_decoder()
+    return decoder_of(unwrap(scorer.model))
 
 
 def _unfit(bare: PreTrainedModel) -> str:
     """Why packed rows are out of the question, by what the model says of itself; empty if they are not."""
     if has_dropout(bare):
         return "it is trained with dropout"
-    config = bare.config.get_text_config()
-    strange = set(getattr(config, "layer_types", None) or ()) - KNOWN_LAYERS
-    if getattr(config, "attention_chunk_size", None):
-        strange.add("chunked_attention")
-    return f"it has layers of {', '.join(sorted(strange))}" if strange else ""
+    strange = unknown_layers(bare.config)
+    return f"it has layers of {strange}" if strange else ""
 
 
 @torch.no_grad()
@@ -76,27 +67,19 @@ def _apart(scorer: Scorer, device: torch.device) -> str:
         plain_M = scorer(pad(rows, device))
         try:
             ours_M = scorer(packed)
-        except _FAILURES as error:
+        except (*MODEL_FAILURES, UsageError) as error:
             return " ".join(str(error).split())[:160]
     gap = float((ours_M - plain_M).abs().mean() / plain_M.std())
     if not gap < TOLERANCE.get(scorer.compute, TOLERANCE[torch.bfloat16]):
         return f"packed, its log-probs are off by {gap:.2g} standard deviations"
-    if not packed.attention.windows & {_window(bare)}:
-        return f"its layers do not say how wide their window is ({_window(bare)})"
+    if not packed.attention.windows & {window_of(bare.config)}:
+        return f"its layers do not say how wide their window is ({window_of(bare.config)})"
     return ""
-
-
-def _window(bare: PreTrainedModel) -> int | None:
-    """How far some of its layers look back; None where all see everything."""
-    config = bare.config.get_text_config()
-    types = getattr(config, "layer_types", None)
-    slides = "sliding_attention" in types if types else getattr(config, "use_sliding_window", True)
-    return getattr(config, "sliding_window", None) if slides else None
 
 
 def _rows(bare: PreTrainedModel) -> list[Tokens]:
     """Two rows that share a prefix and one that does not, longer than a window of the usual small kind."""
-    window = _window(bare) or 0
+    window = window_of(bare.config) or 0
     longest = min(max_length(bare.config) or WIDEST_TRIED, 2 * SHARED + (window if window <= WIDEST_TRIED else 0))
     generator = torch.Generator().manual_seed(0)
     prefix, *rest = (

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from webdancer_cli.errors import UsageError
 from webdancer_cli.training.attention import arithmetic_dtype, attending
 from webdancer_cli.training.layout import Batch
+from webdancer_cli.training.models import MODEL_FAILURES, decoder_of
 from webdancer_cli.training.output_head import HeadLogprobs, Shaping
 from webdancer_cli.training.precision import autocast
 
@@ -69,7 +70,7 @@ def logits_at_once(device: torch.device | str) -> int:
 
 def _decode(bare: PreTrainedModel, batch: Batch) -> Tensor:
     """The last hidden states, [B, T, H]."""
-    decoder: Any = bare.get_decoder()
+    decoder = decoder_of(bare)
     if batch.attention is None:
         states: Tensor = decoder(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
         return states
@@ -90,9 +91,14 @@ def check_head(model: PreTrainedModel | PeftModel) -> None:
     bare = unwrap(model)
     device = next(bare.parameters()).device
     ids_BT = torch.arange(8, device=device)[None] % bare.config.get_text_config().vocab_size
-    with torch.no_grad(), evaluating(model):
-        own = bare(input_ids=ids_BT, use_cache=False).logits.float()
-        ours = _logits(bare, bare.get_decoder()(input_ids=ids_BT, use_cache=False).last_hidden_state)
+    try:
+        with torch.no_grad(), evaluating(model):
+            own = bare(input_ids=ids_BT, use_cache=False).logits.float()
+            ours = _logits(bare, decoder_of(bare)(input_ids=ids_BT, use_cache=False).last_hidden_state)
+    except MODEL_FAILURES as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        how = " by --lora-rank" if isinstance(model, PeftModel) else ""
+        raise UsageError(f"{type(bare).__name__} cannot be trained{how}: it fails ({reason})") from error
     if own.shape != ours.shape or not torch.allclose(own, ours, rtol=1e-2, atol=1e-2):
         raise UsageError(
             f"{type(bare).__name__} does more after its last layer than a linear head: it cannot be trained"

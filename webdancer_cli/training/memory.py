@@ -20,7 +20,7 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from webdancer_cli.options.config import TrainingOptions
 from webdancer_cli.training.logprobs import logits_at_once
-from webdancer_cli.training.models import ModelDescription
+from webdancer_cli.training.models import ModelDescription, decoder_of
 from webdancer_cli.training.precision import arithmetic
 from webdancer_cli.training.recompute import Checkpointing, checkpointing_of, is_wide_product
 
@@ -171,7 +171,7 @@ def activations(model: PreTrainedModel, tokens: int, compute: torch.dtype) -> Ac
             layer.register_forward_hook(lambda *_, to=part: to.enter(None))
     ids = torch.zeros((1, tokens), dtype=torch.long, device="meta")
     with counter.counting(), products:
-        hidden_BTH: Tensor = twin.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+        hidden_BTH: Tensor = decoder_of(twin)(input_ids=ids, use_cache=False).last_hidden_state
     state = hidden_BTH.numel() * compute.itemsize
     config = twin.config.get_text_config()
     heads = int(getattr(config, "num_attention_heads", 0))

@@ -62,6 +62,20 @@ class ModelDescription:
         return max_length(self.model.config)
 
 
+MODEL_FAILURES = (RuntimeError, TypeError, AttributeError, AssertionError, LookupError, ValueError)
+"""What the code of a model may raise that was not written for what is done with it here."""
+
+
+def decoder_of(model: PreTrainedModel) -> Any:
+    """What is below the output head. Raises UsageError where transformers does not tell."""
+    found: Any = model.get_decoder()
+    if found is model:  # what it gives for families that it does not know, such as Llama 4
+        found = getattr(model, "model", model)
+    if found is model:
+        raise UsageError(f"{type(model).__name__}: its layers are not to be told from its head: it cannot be trained")
+    return found
+
+
 def embedding_rows(model: PreTrainedModel | PeftModel) -> int:
     weight: Any = model.get_input_embeddings().weight
     return int(weight.shape[0])

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from webdancer_cli.errors import ModelError, UsageError
-from webdancer_cli.training.attention import attending
+from webdancer_cli.training.attention import attending, window_of
 from webdancer_cli.training.engine import Finish, SampledTokens, SamplingParams
 from webdancer_cli.training.kv_cache import KVCache, SlotAttention, StepLayout
 from webdancer_cli.training.models import ADAPTER_MARK
@@ -243,13 +243,17 @@ class TransformersEngine:
         ids = [id for request, count in batch for id in request.ids[request.computed : request.computed + count]]
         ends = torch.tensor(counts).cumsum(0) - 1
         done = torch.tensor([request.pending == count for request, count in batch])
-        with attending(self.model.config, SlotAttention(plan, self._cache)):
+        attention = SlotAttention(plan, self._cache)
+        with attending(self.model.config, attention):
             output = self.model(
                 input_ids=torch.tensor([ids], device=self._device),
                 position_ids=plan.positions_N[None],
                 use_cache=False,
                 logits_to_keep=ends[done].to(self._device),
             )
+        window = window_of(self.model.config)
+        if window is not None and window < self.max_length and window not in attention.windows:
+            raise UsageError(f"its layers do not say how wide their window is ({window})")
         return output.logits[0]
 
     def _take(self, ready: list[_Request], logits_RV: Tensor) -> None:
