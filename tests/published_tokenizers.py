@@ -34,11 +34,6 @@ class Published:
     """What the refusal says of a family that cannot be used; empty for one that can."""
     template: str = ""
     """Whose chat template it has, of ``chat_template``, where the package has none."""
-    control: tuple[str, ...] = ()
-    """The control tokens of that template that the package lacks."""
-
-
-HARMONY = tuple(f"<|{name}|>" for name in ("start", "channel", "message", "end", "return", "call", "constrain"))
 
 
 def npm(name: str) -> str:
@@ -55,7 +50,7 @@ TOKENIZERS = {
     "mistral-nemo": Published(npm("mistral_nemo"), "mistral"),
     "deepseek-v3": Published(npm("deepseek_v3"), "deepseek_v3"),
     "command-r-plus": Published(npm("command_r_plus"), "cohere"),
-    "gpt-4o": Published(npm("gpt4o"), "gpt2", template="gptoss", control=HARMONY),  # the pieces of GPT-OSS, too
+    "gpt-oss": Published(npm("gptoss"), "gpt_oss", template="gptoss"),  # its pieces are those of GPT-4o
     "gpt2": Published(npm("gpt2"), "gpt2"),
     "internlm2": Published(npm("internlm2"), "internlm2", refused="<s> out of plain text"),
     "llama2": Published(npm("llama2"), "llama", refused="space before every text"),

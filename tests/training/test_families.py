@@ -76,7 +76,6 @@ def opened(name: str) -> PreTrainedTokenizerBase:
     tokenizer = load_tokenizer(str(found))
     if TOKENIZERS[name].template:
         tokenizer.chat_template = chat_template(TOKENIZERS[name].template)
-        tokenizer.add_special_tokens({"additional_special_tokens": list(TOKENIZERS[name].control)})
     return tokenizer
 
 
@@ -179,7 +178,7 @@ FRAMED_BY_THEIR_OWN = {
     "mistral-nemo": ("[/INST]", "</s>"),
     "deepseek-v3": ("<｜Assistant｜>", "<｜end▁of▁sentence｜>"),
     "command-r-plus": ("<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>", "<|END_OF_TURN_TOKEN|>"),
-    "gpt-4o": ("<|start|>assistant<|channel|>final<|message|>", "<|end|>"),
+    "gpt-oss": ("<|start|>assistant<|channel|>final<|message|>", "<|end|>"),
 }
 
 
@@ -191,7 +190,7 @@ def test_a_family_is_trained_in_the_frame_of_its_own_template(family: Callable, 
     assert tokenizer.decode(renderer.turn("Now.")) == "Now." + end and tokenizer.eos_token == end
 
 
-@pytest.mark.parametrize("name", by_size(["qwen3", "llama3.1", "gemma3", "mistral-nemo", "deepseek-v3", "gpt-4o"]))
+@pytest.mark.parametrize("name", by_size(["qwen3", "llama3.1", "gemma3", "mistral-nemo", "deepseek-v3", "gpt-oss"]))
 @settings(max_examples=40)
 @given(text=texts, around=st.sampled_from(["{}", "\n{}\n", "- {}.\n\n", "  {}  "]))
 @example(text="", around="\n\n\n{}")

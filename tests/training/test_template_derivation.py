@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from published_tokenizers import HARMONY, TEMPLATES, chat_template
+from published_tokenizers import TEMPLATES, chat_template
 from tiny_models import byte_level
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -30,6 +30,7 @@ GLM = "[gMASK] <sop> <|endoftext|> <|system|> <|user|> <|assistant|> <|observati
 GRANITE = "<|start_of_role|> <|end_of_role|> <|end_of_text|>"
 PHI = "<|endoftext|> <|system|> <|user|> <|assistant|> <|end|>"
 MISTRAL = "<s> </s> [INST] [/INST] [SYSTEM_PROMPT] [/SYSTEM_PROMPT]"
+HARMONY = "<|startoftext|> <|start|> <|channel|> <|message|> <|end|> <|return|> <|call|> <|constrain|>"
 EXAONE = "[BOS] [|system|] [|user|] [|assistant|] [|endofturn|]"
 MARKED = {"cohere": COHERE, "llama3": LLAMA3, "phi3_5": PHI, "qwen3_instruct_2507": CHATML}
 THOUGHTS = "leaves out earlier thoughts"
@@ -112,7 +113,7 @@ FAMILIES = {
         "<|im_end|><|im_start|>user<|im_sep|>",
     ),
     "gptoss": Family(
-        f"<|startoftext|> {' '.join(HARMONY)}", "<|end|><|start|>assistant<|channel|>final<|message|>", "<|end|>",
+        HARMONY, "<|end|><|start|>assistant<|channel|>final<|message|>", "<|end|>",
         "\n\n<|end|><|start|>user<|message|>", (DATED, "has '' where ours has '<|channel|>final"),
     ),
     "command-r-35b": Family(
