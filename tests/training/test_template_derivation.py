@@ -223,6 +223,16 @@ def test_a_template_that_writes_the_date_trains_and_serves_the_same_on_every_day
     assert "2024-07-26" in renderer.written(ask) and "strftime" not in saved.chat_template
 
 
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%d %b %Y", "%B %-d, %Y", "%A, %d/%m/%y %H:%M", "%F (%j), 100 %%"])
+def test_a_date_is_written_in_any_form_in_which_python_writes_it(form: str) -> None:
+    tokenizer = byte_level(["<s>"], [], "<s>")
+    tokenizer.chat_template = "  {%- if strftime_now is defined %}[{{ strftime_now('FORM') }}]\n{% endif %}!".replace(
+        "FORM", form
+    )
+    date = datetime.date(2031, 1, 2)
+    assert own_text(tokenizer, [Message("user", "When?")], date=date) == f"[{date.strftime(form)}]\n!"
+
+
 TOKEN_LIKE = re.compile(
     r"<\|[^<>|\s]{1,40}\|>|<｜[^<>｜\s]{1,40}｜>|\[/?(?:INST|SYSTEM_PROMPT)\]|</?s>|<(?:start|end)_of_turn>|<\|?turn\|?>"
     r"|\[\|[a-z]+\|\]|\[gMASK\]|<sop>|<extra_id_\d>"

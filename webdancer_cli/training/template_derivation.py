@@ -27,6 +27,9 @@ from webdancer_cli.training.chat_templates import KNOWN, START, Family, Template
 DATE = datetime.date(2024, 7, 26)
 """The day of templates that write the date (the one that Llama's falls back to)."""
 
+_DIRECTIVES = [*"aAbBcdfGHIjmMpSuUVwWxXyYzZ", "-d", "-m", "-H", "-I", "-M", "-S", "-j", "e", "F", "D", "T", "%"]
+"""Of ``strftime``; that of a percent sign is the last."""
+
 _ANOTHER_DATE = datetime.date(2031, 11, 8)
 
 _SYSTEM_FOLDED = "\n\n"
@@ -148,15 +151,27 @@ def _gaps(tokenizer: PreTrainedTokenizerBase, roles: Sequence[Role], *, opened: 
     return [*gaps, rest]
 
 
+def _dated(date: datetime.date) -> str:
+    """The beginning of a chat template in which it is ``date``: transformers passes no function on (since 5.24).
+
+    The line break at its end is the tag's (``trim_blocks``), so the template itself begins a line, as before.
+    """
+    values = [(f"%{code}", date.strftime(f"%{code}")) for code in _DIRECTIVES]
+    return (
+        "{%- macro strftime_now(format) %}{%- set written = namespace(text=format) %}"
+        f"{{%- for code, value in {values!r} %}}{{%- set written.text = written.text | replace(code, value) %}}"
+        "{%- endfor %}{{- written.text }}{%- endmacro %}\n"
+    )
+
+
 def own_text(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, opened: bool = True, date: datetime.date = DATE
 ) -> str:
     """A conversation in the tokenizer's own chat template, as on ``date``. Raises NoFrame when it cannot write it."""
     chat = [{"role": message.role, "content": message.content} for message in messages]
     try:
-        text = tokenizer.apply_chat_template(
-            chat, tokenize=False, add_generation_prompt=opened, strftime_now=date.strftime
-        )
+        template = _dated(date) + tokenizer.get_chat_template()
+        text = tokenizer.apply_chat_template(chat, chat_template=template, tokenize=False, add_generation_prompt=opened)
     except _PROGRAM_FAILURES as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise NoFrame(f"it does not write {' '.join(message.role for message in messages)} ({reason})") from error
