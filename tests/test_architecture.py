@@ -32,7 +32,7 @@ FLOORS = (
     ("synthesis/builtin", "synthesis/chat"),
     ("agent", "report"),
     ("training",),
-    ("stages", "dry_run"),
+    ("stages", "dry_run", "doctor"),
     ("wiring",),
     ("command_registry",),
     ("commands",),

@@ -27,6 +27,7 @@ class ChatPool:
         tell: Callable[[str], None] = lambda line: None,
     ):
         self.chats: dict[str, ChatClient] = {}
+        self.base_urls: dict[str, tuple[str, ...]] = {}
         self._prices = options.prices
         self._budget = Budget(options.max_cost, options.max_tokens)
         self._jobs = jobs
@@ -47,7 +48,7 @@ class ChatPool:
         retry: RetryPolicy = RETRY,
     ) -> ChatClient:
         """Raises UsageError for a URL that is none, and for a cost limit on a model without a price."""
-        urls = tuple(base_urls)
+        urls = self.base_urls[role] = tuple(base_urls)
         if urls not in self._endpoints:
             self._endpoints[urls] = EndpointPool(urls, self._jobs, self._tell)
         self.chats[role] = ChatClient(

@@ -63,11 +63,17 @@ def _line_and_code(error: BaseException) -> tuple[str, int]:
         return "interrupted; what was finished is written, --resume does the rest", EXIT_INTERRUPTED
     if isinstance(error, WebdancerError):
         return str(error), error.exit_code
-    if missing := _missing_module(error):
-        return f"{missing} is not installed: pip install 'webdancer[{EXTRAS[missing]}]'", EXIT_USAGE
+    if missing := missing_extra(error):
+        return missing, EXIT_USAGE
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'writing'}: {error.strerror}", EXIT_SOME_FAILED
     return f"{type(error).__name__}: {error}: this is a bug; WEBDANCER_DEBUG=1 shows where", EXIT_SOME_FAILED
+
+
+def missing_extra(error: BaseException) -> str | None:
+    """What to install where a module of an extra could not be imported."""
+    missing = _missing_module(error)
+    return f"{missing} is not installed: pip install 'webdancer[{EXTRAS[missing]}]'" if missing else None
 
 
 def _missing_module(error: BaseException | None) -> str | None:

@@ -41,7 +41,7 @@ async def pages_of_roots(
     roots = options.roots or [root.url for root in jsonl.read_records(options.data, Root, output.reject_line)]
     if not roots:
         raise UsageError('no roots: name URLs, or pipe lines like {"url": "https://…"} in')
-    stored_here = _are_paths(roots)
+    stored_here = are_paths(roots)
     mine = list(take_shard(roots, options.shard, None, lambda root: urls.site_of(root) or root))
     if not mine and not any(map(_is_corpus, roots)):
         LineWriter(options.pages, append=options.resume).close()
@@ -61,7 +61,7 @@ async def pages_of_roots(
             yield page
 
 
-def _are_paths(roots: list[str]) -> bool:
+def are_paths(roots: list[str]) -> bool:
     """Whether the roots are files and folders, or else URLs. Raises UsageError for a mixture."""
     local = [Path(root).exists() for root in roots]
     if not any(local) and not any("://" in root for root in roots):
