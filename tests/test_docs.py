@@ -1,6 +1,7 @@
 """The documents keep their word: every command line in them parses, every link and file they name is there."""
 
 import dataclasses
+import inspect
 import re
 import shlex
 import tomllib
@@ -58,13 +59,15 @@ def parses(words: list[str]) -> None:
 
 def examples() -> list[tuple[str, list[str]]]:
     in_documents = [(path.name, shell) for path in DOCUMENTS for shell in shell_blocks(path.read_text("utf-8"))]
-    in_help = [(f"{name} --help", help_of(name)) for name in settings.COMMANDS]
+    in_help = [(f"{name} --help", help_of(name)) for name in [*settings.COMMANDS, DOCTOR]]
     texts = [*in_documents, *in_help, ("--help", webdancer.__doc__ or "")]
     return [(source, words) for source, text in texts for words in commands(text)]
 
 
 def help_of(command: str) -> str:
-    return next(info.help or "" for info in app.registered_commands if info.name == command)
+    return next(
+        info.help or inspect.getdoc(info.callback) or "" for info in app.registered_commands if info.name == command
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +80,13 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_every_command_line_in_the_documents_parses(source: str, words: list[str]) -> None:
     parses(words)
+
+
+@pytest.mark.parametrize("command", [*settings.COMMANDS, DOCTOR])
+def test_every_help_begins_with_two_examples(command: str) -> None:
+    """Right below the sentence that says what it is for."""
+    first, shown = help_of(command).split("\n\n")[:2]
+    assert len(first.splitlines()) == 1 and len(commands(shown)) >= 2
 
 
 def test_commands_are_found_in_pipes_lists_and_modules() -> None:

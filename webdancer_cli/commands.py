@@ -89,11 +89,11 @@ def crawlqa(options: config.CrawlqaOptions, run: CommandRun) -> int:
         judge = open_checker(options, chat_pool) if options.closed_book or options.verify else None
         if options.dry_run:
             return run.plan(options, chat_pool)
-        with run.progress() as progress:
+        with run.progress(chat_pool) as progress:
             stats = run_stage(
                 stage.run(options, author, progress=progress, judge=judge, tape=chat_pool.tape), chat_pool
             )
-    return run.end(stats, chat_pool)
+    return run.end(stats, chat_pool, options=options)
 
 
 @command
@@ -125,9 +125,9 @@ def e2hqa(options: config.E2hqaOptions, run: CommandRun) -> int:
         rewriter = open_rewriter(options, chat_pool, run)
         if options.dry_run:
             return run.plan(options, chat_pool)
-        with run.progress() as progress:
+        with run.progress(chat_pool) as progress:
             stats = run_stage(stage.run(options, rewriter, progress=progress), chat_pool)
-    return run.end(stats, chat_pool)
+    return run.end(stats, chat_pool, options=options)
 
 
 @command
@@ -175,10 +175,10 @@ def filter_(options: config.FilterOptions, run: CommandRun) -> int:
         judge, critic = open_judge(options, chat_pool), open_critic(options, chat_pool)
         if options.dry_run:
             return run.plan(options, chat_pool)
-        with run.progress() as progress:
+        with run.progress(chat_pool) as progress:
             stats = run_stage(stage.run(options, progress=progress, judge=judge, critic=critic), chat_pool)
         report_failures(run, None, judge)
-    return run.end(stats, chat_pool)
+    return run.end(stats, chat_pool, options=options)
 
 
 @command
@@ -201,7 +201,7 @@ def sft(options: config.SftOptions, run: CommandRun) -> int:
         return run.tell_plan(stage.plan_memory(options))
     with run.progress() as progress:
         stats = stage.run(options, progress=progress, say=run.say)
-    return run.end(stats)
+    return run.end(stats, options=options)
 
 
 @command
@@ -219,10 +219,10 @@ def rl(options: config.RlOptions, run: CommandRun) -> int:
         if options.dry_run:
             run.tell_plan(stage.plan_memory(options))
             return run.plan(options, chat_pool)
-        with run.progress() as progress:
+        with run.progress(chat_pool, options.minutes) as progress:
             stats = stage.run(options, progress=progress, say=run.say, web=web, judge=judge)
         report_failures(run, None, judge)
-    return run.end(stats, chat_pool)
+    return run.end(stats, chat_pool, options=options)
 
 
 @command
@@ -263,11 +263,11 @@ def _play(
         more = beside(chat_pool)
         if options.dry_run:
             return run.plan(options, chat_pool)
-        with run.progress() as progress:
+        with run.progress(chat_pool) as progress:
             playing = stage(options, policy, progress=progress, web=web, summariser=summariser, judge=judge, **more)
             stats = run_stage(playing, policy, web, chat_pool)
         report_failures(run, summariser, judge)
-    return run.end(stats, chat_pool)
+    return run.end(stats, chat_pool, options=options)
 
 
 @command
@@ -280,7 +280,7 @@ def compare(options: config.CompareOptions, run: CommandRun) -> int:
     """
     from webdancer_cli.stages import compare as stage
 
-    return run.end(stage.run(options))
+    return run.end(stage.run(options), options=options)
 
 
 @command
@@ -295,7 +295,7 @@ def verify(options: config.VerifyOptions, run: CommandRun) -> int:
 
     judged = _judged_options(options.file)
     if not judged:
-        return run.end(run_stage(stage.run(options)))
+        return run.end(run_stage(stage.run(options)), options=options)
     with open_chats(judged, judged.jobs, run) as chat_pool:
         chat = judging_chat(judged, chat_pool)
         assert chat is not None  # they name a judge
@@ -306,7 +306,7 @@ def verify(options: config.VerifyOptions, run: CommandRun) -> int:
                 judges[prompt] = model_judge(judged, chat, prompt)
             return judges[prompt]
 
-        return run.end(run_stage(stage.run(options, judging=judging), chat_pool))
+        return run.end(run_stage(stage.run(options, judging=judging), chat_pool), options=options)
 
 
 def _judged_options(path: str) -> "config.EvalOptions | None":
@@ -322,7 +322,7 @@ def _judged_options(path: str) -> "config.EvalOptions | None":
     return options
 
 
-@app.command(context_settings={"allow_interspersed_args": False})
+@app.command("doctor", context_settings={"allow_interspersed_args": False})
 def doctor(
     context: typer.Context,
     line: list[str] = RUN_LOOKED_AT,
@@ -367,11 +367,11 @@ def world(options: config.WorldOptions, run: CommandRun) -> int:
     webdancer world --pages 300 --seed 2 --style plain --names eval --out unseen
     """
     from webdancer_cli.stages import world as stage
+    from webdancer_cli.terminal.next_step import next_step
 
     with run.progress() as progress:
         stats = stage.run(options, progress=progress)
-    serve = f"python3 -m http.server -b 127.0.0.1 -d {options.out}/site 8000"
-    run.say(f"{stats.counts['pages']} pages; serve them with `{serve}`")
+    run.say(next_step(options, stats))
     return EXIT_OK
 
 

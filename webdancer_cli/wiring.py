@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from webdancer_cli.errors import EXIT_OK, UsageError
 from webdancer_cli.options import config
+from webdancer_cli.terminal.board import tell
 from webdancer_cli.terminal.exit_codes import is_first_rank
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ class CommandRun:
 
     def say(self, line: str) -> None:
         if not self.quiet and is_first_rank():
-            print(f"webdancer {self.command}: {line}", file=sys.stderr, flush=True)
+            tell(f"webdancer {self.command}: {line}")
 
     def table(self, text: str) -> None:
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            tell(text)
 
     def plan(self, options: config.CallOptions, chat_pool: "ChatPool") -> int:
         """What the run would ask of its models."""
@@ -67,28 +68,41 @@ class CommandRun:
     def show(self, text: str) -> None:
         """What the run is for, told to people. On stderr, even if quiet: it was asked for."""
         if is_first_rank():
-            print(text, file=sys.stderr, flush=True)
+            tell(text)
 
     @property
     def coloured(self) -> bool:
         """Whether people see colours: on a terminal, unless NO_COLOR is set (no-color.org)."""
         return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 
-    def progress(self) -> "AbstractContextManager[Progress | None]":
+    def progress(
+        self, chat_pool: "ChatPool | None" = None, minutes: float | None = None
+    ) -> "AbstractContextManager[Progress | None]":
+        """``minutes``: how long the run may take."""
         from webdancer_cli.terminal import progress
 
-        return progress.show_progress(self.command, quiet=self.quiet or not is_first_rank())
+        return progress.show_progress(
+            self.command,
+            quiet=self.quiet or not is_first_rank(),
+            spent=chat_pool.spent_text if chat_pool else lambda: "",
+            within_seconds=None if minutes is None else 60 * minutes,
+        )
 
-    def follow(self, stage: "Callable[..., RunStats]", options: Any) -> int:
+    def follow(self, stage: "Callable[..., RunStats]", options: "Options") -> int:
         """Run a stage that needs nobody, under its progress, and sum up."""
         with self.progress() as progress:
             stats = stage(options, progress=progress)
-        return self.end(stats)
+        return self.end(stats, options=options)
 
-    def end(self, stats: "RunStats", chat_pool: "ChatPool | None" = None) -> int:
-        """Sum up: what was found, what became of the records, what the calls took, and why the run stopped early."""
+    def end(self, stats: "RunStats", chat_pool: "ChatPool | None" = None, *, options: "Options | None" = None) -> int:
+        """Sum up: what was found, what became of the records, what the calls took, why the run stopped early; and, by
+        its ``options``, where what came out lies, and what one would do with it next."""
         from webdancer_cli.data.pipeline import ReportedStats
         from webdancer_cli.report import json_file
+        from webdancer_cli.terminal.next_step import next_step
+        from webdancer_cli.terminal.progress import hand_on
+
+        hand_on(stats.counts["out"])
 
         if isinstance(stats, ReportedStats):
             self.table(stats.report.table())
@@ -103,7 +117,9 @@ class CommandRun:
             told = {name: getattr(stats, name) for name in ("counts", "reasons", "failed", "stopped")}
             json_file.write_json(self.summary, told)
         if stats.stopped and is_first_rank():
-            print(f"webdancer {self.command}: stopped: {stats.stopped}", file=sys.stderr, flush=True)
+            tell(f"webdancer {self.command}: stopped: {stats.stopped}")
+        if options and (line := next_step(options, stats)):
+            self.say(line)
         return stats.exit_code
 
 

@@ -70,6 +70,14 @@ class ChatPool:
             return [chat.ledger.summary() for chat in self.chats.values()]
         return [f"{role} {chat.model}: {chat.ledger.summary()}" for role, chat in self.chats.items()]
 
+    def spent_text(self) -> str:
+        """What all of them have taken so far: dollars, or tokens where none has a price."""
+        spent = self._budget.spent
+        if spent.cost:
+            return f"${spent.cost:,.2f}" if spent.cost >= 0.01 else f"${spent.cost:.4f}"
+        tokens = spent.input_tokens + spent.output_tokens
+        return f"{tokens:,} tokens" if tokens else ""
+
     async def aclose(self) -> None:
         for chat in self.chats.values():
             await chat.aclose()

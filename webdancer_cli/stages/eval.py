@@ -29,6 +29,7 @@ from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA, Anatomy, Attempt, Trajectory, Verdict, content_id, trajectory_id
 from webdancer_cli.data.sealed import SealTerms, seal_marks, terms_of
 from webdancer_cli.data.shards import take_shard
+from webdancer_cli.data.totals import items_in
 from webdancer_cli.errors import Outage, Reject
 from webdancer_cli.grading import unjudged
 from webdancer_cli.grading.anatomy import dissect
@@ -234,7 +235,8 @@ async def _play(
     asked = loader.questions(read, output.reject)
     questions = take_shard(asked, options.shard, options.limit, lambda qa: qa.id)
     items = runs(drop_duplicates(questions, output), options.runs)
-    return await run_pipeline(items, work, output, jobs=options.jobs, key=player.key, progress=progress)
+    total = items_in(options, lambda: read_questions(options.data, jsonl.skip_line, terms_of(options)), options.runs)
+    return await run_pipeline(items, work, output, jobs=options.jobs, key=player.key, progress=progress, total=total)
 
 
 def _earlier(path: str) -> Scoreboard:
@@ -268,7 +270,10 @@ async def _grade(
     def key(prediction: Prediction) -> str:
         return prediction.attempt.id
 
-    return await run_pipeline(predictions(), grader.graded, output, jobs=options.jobs, key=key, progress=progress)
+    total = items_in(options, lambda: read_predictions(options.data, None, jsonl.skip_line, terms_of(options)))
+    return await run_pipeline(
+        predictions(), grader.graded, output, jobs=options.jobs, key=key, progress=progress, total=total
+    )
 
 
 def _gold(options: config.EvalOptions, output: RecordWriter, loader: Loader) -> Questions:

@@ -4,7 +4,6 @@
 """
 
 import os
-import sys
 import traceback
 from collections.abc import Callable
 
@@ -16,6 +15,7 @@ from webdancer_cli.errors import (
     ClosedPipe,
     WebdancerError,
 )
+from webdancer_cli.terminal.board import tell
 
 EXTRAS = {
     "torch": "train",
@@ -54,7 +54,7 @@ def _explain(command: str, error: BaseException) -> int:
         return EXIT_OK
     line, code = _line_and_code(error)
     if code != EXIT_USAGE or is_first_rank():
-        print(f"webdancer {command}: {' '.join(line.split())}", file=sys.stderr, flush=True)
+        tell(f"webdancer {command}: {' '.join(line.split())}")
     return code
 
 
