@@ -21,6 +21,7 @@ from webdancer_cli.wiring import (
     CommandRun,
     checks_of,
     checks_of_installation,
+    judged_options,
     judging_chat,
     map_engine,
     model_judge,
@@ -243,7 +244,11 @@ def eval_(options: config.EvalOptions, run: CommandRun) -> int:
         options,
         run,
         plays=not options.grade_only,
-        beside=lambda chat_pool: {"others": open_other_judges(options, chat_pool), "tape": chat_pool.tape},
+        beside=lambda chat_pool: {
+            "say": run.say,
+            "others": open_other_judges(options, chat_pool),
+            "tape": chat_pool.tape,
+        },
     )
 
 
@@ -277,6 +282,7 @@ def compare(options: config.CompareOptions, run: CommandRun) -> int:
     \b
     webdancer compare sft.jsonl rl.jsonl > changed.jsonl
     webdancer compare sft.jsonl rl.jsonl --report comparison.json --out /dev/null
+    webdancer compare card-sft.json card-rl.json --out /dev/null
     """
     from webdancer_cli.stages import compare as stage
 
@@ -293,7 +299,7 @@ def verify(options: config.VerifyOptions, run: CommandRun) -> int:
     """
     from webdancer_cli.stages import verify as stage
 
-    judged = _judged_options(options.file)
+    judged = judged_options(options.file)
     if not judged:
         return run.end(run_stage(stage.run(options)), options=options)
     with open_chats(judged, judged.jobs, run) as chat_pool:
@@ -307,19 +313,6 @@ def verify(options: config.VerifyOptions, run: CommandRun) -> int:
             return judges[prompt]
 
         return run.end(run_stage(stage.run(options, judging=judging), chat_pool), options=options)
-
-
-def _judged_options(path: str) -> "config.EvalOptions | None":
-    """The options of the run that a card is of, to ask its judge again: from its tape alone. None if there is none."""
-    from webdancer_cli.report import card
-
-    given = card.read(path)["options"] if path else {}
-    known = set(config.EvalOptions.__dataclass_fields__)
-    options = config.EvalOptions(**{name: value for name, value in given.items() if name in known})
-    if not (options.judge_model and options.tape and Path(options.tape).is_file()):
-        return None
-    options.tape_mode, options.max_cost, options.max_tokens = "replay", None, None
-    return options
 
 
 @app.command("doctor", context_settings={"allow_interspersed_args": False})
@@ -420,19 +413,23 @@ def tape(options: config.TapeOptions, run: CommandRun) -> int:
 
 @command
 def view(options: config.ViewOptions, run: CommandRun) -> int:
-    """Look at records: one HTML file with everything in it (-o), or page by page in the terminal.
+    """Look at records: one HTML file with everything in it (-o), a table or log for others, or here, page by page.
 
     \b
     webdancer view eval-base.jsonl eval-rl.jsonl rl/metrics.jsonl rl/rollouts.jsonl -o report.html
     webdancer view sft=eval-1.jsonl rl=eval-2.jsonl qa.jsonl --title "Two models" -o report.html
     webdancer view trajectories.jsonl
-    webdancer view rejects.jsonl --limit 3 | head -50
+    webdancer view attempts.jsonl -o attempts.parquet
+    webdancer view attempts.jsonl -o logs/attempts.eval && inspect view start --log-dir logs
     """
     from webdancer_cli.stages import view as stage
 
     if options.out is None:
         return run.end(stage.run(options))
-    from webdancer_cli.report import html  # needs the extra that the terminal does not
+    if stage.is_export(options.out):
+        with run.progress() as progress:
+            return run.end(stage.run(options, progress=progress))
+    from webdancer_cli.report import html  # needs the extra that nothing else does
 
     with run.progress() as progress:
         stats = stage.run(options, progress=progress, to_file=html.write_html)

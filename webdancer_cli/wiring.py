@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from webdancer_cli.errors import EXIT_OK, UsageError
@@ -309,6 +310,19 @@ def open_judge(
     if chat := judging_chat(options, chat_pool):
         return model_judge(options, chat)
     return None
+
+
+def judged_options(path: str) -> config.EvalOptions | None:
+    """The options of the run that a card is of, to ask its judge again: from its tape alone. None if there is none."""
+    from webdancer_cli.report import card
+
+    given = card.read(path)["options"] if path else {}
+    known = set(config.EvalOptions.__dataclass_fields__)
+    options = config.EvalOptions(**{name: value for name, value in given.items() if name in known})
+    if not (options.judge_model and options.tape and Path(options.tape).is_file()):
+        return None
+    options.tape_mode, options.max_cost, options.max_tokens = "replay", None, None
+    return options
 
 
 def open_critic(options: config.FilterOptions, chat_pool: "ChatPool") -> "Critic | None":

@@ -33,8 +33,7 @@ def of_run(options: Options, chat_pool: ChatPool | None, look_at_model: LookAtMo
     """What a run with these options stands on."""
     needed = versions.extras_of(options)
     checks = [Check("versions", lambda: versions.versions(needed)), Check("processor", machine.processor)]
-    if isinstance(options, config.TrainingOptions):
-        checks.append(Check("versions", lambda: versions.tracker(options)))
+    checks.append(Check("versions", lambda: versions.tracker(options)))
     if versions.opens_model(options):
         checks.append(Check("model", lambda: look_at_model(options)))
     checks += [Check("data", lambda: inputs.data(options)), Check("files", lambda: inputs.beside(options))]

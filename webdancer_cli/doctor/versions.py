@@ -43,7 +43,7 @@ def versions(needed: frozenset[str]) -> Iterator[Finding]:
 def extras_of(options: object) -> frozenset[str]:
     """The extras that a run with these options cannot do without."""
     found = {"train"} if opens_model(options) else set()
-    if isinstance(options, config.TrainingOptions) and options.track == "tensorboard":
+    if getattr(options, "track", "none") == "tensorboard":
         found.add("track")
     if isinstance(options, config.ViewOptions) and options.out:
         found.add("report")
@@ -61,10 +61,11 @@ def opens_model(options: object) -> bool:
     return isinstance(options, config.TrainingOptions)
 
 
-def tracker(options: config.TrainingOptions) -> Iterator[Finding]:
+def tracker(options: object) -> Iterator[Finding]:
     """A tracker that is in no extra."""
-    if options.track in ("wandb", "trackio") and not importlib.util.find_spec(options.track):
-        yield wrong("versions", f"--track {options.track}: is not installed: pip install {options.track}")
+    name = getattr(options, "track", "none")
+    if name in ("wandb", "trackio") and not importlib.util.find_spec(name):
+        yield wrong("versions", f"--track {name}: is not installed: pip install {name}")
 
 
 def _python(allowed: str) -> Iterator[Finding]:

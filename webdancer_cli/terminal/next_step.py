@@ -62,6 +62,8 @@ OUTCOMES: dict[type, Outcome] = {
 
 
 def _records(options: Any, stats: RunStats, place: str) -> str:
+    if "different fields" in stats.counts:  # two cards were compared
+        return f"{stats.counts['different fields']:,} different fields in {place}"
     outcome = OUTCOMES[type(options)]
     came = f"{stats.counts[outcome.counted]:,} {outcome.what} in {place}"
     goes_on = isinstance(options, config.DataOptions)
