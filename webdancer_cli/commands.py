@@ -261,16 +261,15 @@ def _play(
     beside: "Callable[[ChatPool], dict[str, Any]]" = lambda chat_pool: {},
 ) -> int:
     """Open who plays, if anybody ``plays``, who helps and who judges; hand a stage what it needs ``beside``; play."""
-    with open_chats(options, options.jobs, run) as chat_pool:
+    with open_chats(options, options.jobs, run) as chat_pool, run.progress(chat_pool) as progress:
         policy = open_policy(options, chat_pool, run) if plays else None
         web = open_web(options, chat_pool.tape) if plays else None
         summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
         more = beside(chat_pool)
         if options.dry_run:
             return run.plan(options, chat_pool)
-        with run.progress(chat_pool) as progress:
-            playing = stage(options, policy, progress=progress, web=web, summariser=summariser, judge=judge, **more)
-            stats = run_stage(playing, policy, web, chat_pool)
+        playing = stage(options, policy, progress=progress, web=web, summariser=summariser, judge=judge, **more)
+        stats = run_stage(playing, policy, web, chat_pool)
         report_failures(run, summariser, judge)
     return run.end(stats, chat_pool, options=options)
 
@@ -301,8 +300,10 @@ def verify(options: config.VerifyOptions, run: CommandRun) -> int:
 
     judged = judged_options(options.file)
     if not judged:
-        return run.end(run_stage(stage.run(options)), options=options)
-    with open_chats(judged, judged.jobs, run) as chat_pool:
+        with run.progress() as progress:
+            stats = run_stage(stage.run(options, progress=progress))
+        return run.end(stats, options=options)
+    with open_chats(judged, judged.jobs, run) as chat_pool, run.progress() as progress:
         chat = judging_chat(judged, chat_pool)
         assert chat is not None  # they name a judge
         judges: dict[str, Judge] = {}
@@ -312,7 +313,8 @@ def verify(options: config.VerifyOptions, run: CommandRun) -> int:
                 judges[prompt] = model_judge(judged, chat, prompt)
             return judges[prompt]
 
-        return run.end(run_stage(stage.run(options, judging=judging), chat_pool), options=options)
+        stats = run_stage(stage.run(options, progress=progress, judging=judging), chat_pool)
+    return run.end(stats, options=options)
 
 
 @app.command("doctor", context_settings={"allow_interspersed_args": False})

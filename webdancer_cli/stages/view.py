@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.pipeline import Progress, RunStats
 from webdancer_cli.data.records import Rejected, WrongShape
+from webdancer_cli.data.totals import count_lines
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
 from webdancer_cli.options.option_checks import same_file
@@ -72,7 +73,7 @@ def _write(
     names, paths = _named(options)
     for said in (said for path in paths for said in same_file(path, options.out)):
         raise UsageError(said)
-    stats, out = RunStats(), str(options.out)
+    stats, out, total = RunStats(), str(options.out), _total(paths, options.limit)
     gathering = gathering_of(options.title, names, reveal=options.reveal)
     for source, line in _lines(paths, options.limit, stats):
         try:
@@ -80,12 +81,19 @@ def _write(
         except WrongShape as error:
             _fail(stats, Rejected(reason="wrong_shape", detail=f"{line.name}: {error}"))
         if progress:
-            progress.step(stats.counts["shown"], None, line.name)
+            progress.step(stats.counts.total(), total, line.name)
     if not stats.counts["shown"]:
         raise UsageError(f"nothing to show: {stats.last_failure or 'none of the lines is a record'}")
     gathering.write(out)
     stats.remark = f"{out}: {Path(out).stat().st_size / 1e6:.1f} MB; {_opened_by(out)}"
     return stats
+
+
+def _total(paths: list[str], limit: int | None) -> int | None:
+    """Lines of all files, of each the first ``limit``; None where stdin is one of them."""
+    if jsonl.STDIN in paths:
+        return None
+    return sum(min(count, limit or count) for count in map(count_lines, paths))
 
 
 def _opened_by(out: str) -> str:
