@@ -321,7 +321,7 @@ def verify(options: config.VerifyOptions, run: CommandRun) -> int:
 def doctor(
     context: typer.Context,
     line: list[str] = RUN_LOOKED_AT,
-    seconds: float = typer.Option(9.0, min=0.1, metavar="X", help="Longest time for all checks together."),
+    seconds: float = typer.Option(8.0, min=0.1, metavar="X", help="Longest time for all checks together."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="Tell only what is wrong."),
 ) -> int:
     """Look for what would go wrong before a run does: nothing is written, and each model is asked for one word.

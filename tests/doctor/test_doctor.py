@@ -27,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with data that can be read, and an environment with a key."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    for name in ("SERPER_API_KEY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+    for name in ("SERPER_API_KEY", "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     Path("pages.jsonl").write_text(json.dumps(PAGE) + "\n")
     Path("qa.jsonl").write_text(json.dumps(QUESTION) + "\n")
@@ -215,11 +215,17 @@ def test_a_model_that_is_too_large_is_told_before_anything_is_read(
         (f"{SFT} --model nano --max-length 2049", "positions"),
         (f"{SFT.replace('checkpoint', 'full')} --model nano", "holds the weights of another model"),
         (f"{EVAL} --model ./none", "no such checkpoint"),
+        (f"{SFT} --model nobody/nothing", "cannot be reached"),
     ],
 )
 def test_a_model_that_cannot_be_opened_is_told(
-    line: str, remedy: str, trajectories: None, capsys: pytest.CaptureFixture[str]
+    line: str,
+    remedy: str,
+    trajectories: None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", closed_port())
     Path("empty").mkdir()
     Path("full").mkdir()
     Path("full/model.safetensors").touch()

@@ -6,6 +6,7 @@ from typing import Any
 from webdancer_cli.data.jsonl import STDIN
 from webdancer_cli.doctor import inputs, machine, services, versions
 from webdancer_cli.doctor.findings import Check, Finding, good, wrong
+from webdancer_cli.doctor.hub import hub_fault
 from webdancer_cli.errors import UsageError
 from webdancer_cli.llm.chat_pool import ChatPool
 from webdancer_cli.options import config, settings
@@ -35,11 +36,18 @@ def of_run(options: Options, chat_pool: ChatPool | None, look_at_model: LookAtMo
     checks = [Check("versions", lambda: versions.versions(needed)), Check("processor", machine.processor)]
     checks.append(Check("versions", lambda: versions.tracker(options)))
     if versions.opens_model(options):
-        checks.append(Check("model", lambda: look_at_model(options)))
+        checks.append(Check("model", lambda: _model(options, look_at_model)))
     checks += [Check("data", lambda: inputs.data(options)), Check("files", lambda: inputs.beside(options))]
     checks.append(Check("prompts", lambda: inputs.wording(options)))
     checks += [*_web(options), *_asked(options, chat_pool), Check("disk", lambda: _disk(options))]
     return checks
+
+
+def _model(options: Options, look_at_model: LookAtModel) -> Iterator[Finding]:
+    if fault := hub_fault(str(getattr(options, "model", ""))):
+        yield wrong("model", fault)
+    else:
+        yield from look_at_model(options)
 
 
 def _settings() -> Iterator[Finding]:
