@@ -4,6 +4,7 @@ import os
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
@@ -40,6 +41,7 @@ class StageProgress:
         self._spent = spent
         self._within_seconds = within_seconds
         self._pace = Pace()
+        self._opened_at = time.monotonic()
 
     def step(self, done: int, total: int | None, note: str) -> None:
         if not self.has_begun:
@@ -55,7 +57,8 @@ class StageProgress:
     def line(self, columns: int) -> str:
         """As it is now, for a line of its own; with a bar where there is room for one."""
         if not self.has_begun:
-            return f"{self.stage:<{NAME_COLUMNS}} starting"
+            since = time.monotonic() - self._opened_at
+            return f"{self.stage:<{NAME_COLUMNS}}  starting" + (f"  {time_text(since)}" if since >= 2 else "")
         total = self._known_total
         bar = [_bar(self._done / total)] if total and columns >= LEAST_BAR_COLUMNS else []
         return "  ".join([f"{self.stage:<{NAME_COLUMNS}}", *bar, *self._far(), *self._counts()])
