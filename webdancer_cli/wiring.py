@@ -69,7 +69,7 @@ class CommandRun:
     def show(self, text: str) -> None:
         """What the run is for, told to people. On stderr, even if quiet: it was asked for."""
         if is_first_rank():
-            tell(text)
+            tell(text, as_it_is=True)
 
     @property
     def coloured(self) -> bool:

@@ -69,10 +69,12 @@ class Board:
             _own(stages).line = line
             self._write(self._drawn(stages))
 
-    def tell(self, text: str) -> None:
-        """Write lines that stay, above those that are drawn."""
+    def tell(self, text: str, *, as_it_is: bool = False) -> None:
+        """Write lines that stay, above those that are drawn; long ones in several, unless ``as_it_is``."""
         with self._stages() as stages:
-            lines = [part for line in text.split("\n") for part in _wrapped(line, self.columns - 1)]
+            lines = text.split("\n")
+            if not as_it_is:
+                lines = [part for line in lines for part in _wrapped(line, self.columns - 1)]
             above = "".join(f"{line}{CLEAR_LINE}\n" for line in lines)
             self._write("\r" + above + self._drawn(stages))
 
@@ -129,14 +131,14 @@ class Board:
             os.close(descriptor)
 
 
-def tell(text: str) -> None:
-    """Write lines on stderr, above what stages draw there."""
+def tell(text: str, *, as_it_is: bool = False) -> None:
+    """Write lines on stderr, above what stages draw there; on a terminal long ones in several, unless ``as_it_is``."""
     if sys.stderr is None:
         return
     if board := Board.of(sys.stderr):
         sys.stderr.flush()
         with suppress(OSError):
-            board.tell(text)
+            board.tell(text, as_it_is=as_it_is)
             return
     print(text, file=sys.stderr, flush=True)
 
