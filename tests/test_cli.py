@@ -41,12 +41,12 @@ def test_help_lists_the_commands_in_pipeline_order(webdancer: Webdancer) -> None
         "eval",
         "compare",
         "verify",
-        "doctor",
         "world",
         "split",
         "map",
         "tape",
         "view",
+        "doctor",
     ]
 
 

@@ -7,20 +7,16 @@ run is decided in ``wiring``.
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from webdancer_cli import __version__
-from webdancer_cli.command_registry import app, command, options_of_line
-from webdancer_cli.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, UsageError
+from webdancer_cli.command_registry import app, command
+from webdancer_cli.errors import EXIT_OK, EXIT_USAGE
 from webdancer_cli.options import config
-from webdancer_cli.terminal.exit_codes import run_to_exit_code
 from webdancer_cli.wiring import (
     CommandRun,
-    checks_of,
-    checks_of_installation,
     judged_options,
     judging_chat,
     map_engine,
@@ -44,7 +40,6 @@ if TYPE_CHECKING:
     from webdancer_cli.grading.exact_match import Judge
     from webdancer_cli.llm.chat_pool import ChatPool
 
-RUN_LOOKED_AT: list[str] = typer.Argument(None, metavar="[COMMAND [OPTIONS]...]", help="The run to be looked at.")
 RL_JUDGE_CALLS = 64
 """Answers judged at once in ``rl``."""
 
@@ -315,42 +310,6 @@ def verify(options: config.VerifyOptions, run: CommandRun) -> int:
 
         stats = run_stage(stage.run(options, progress=progress, judging=judging), chat_pool)
     return run.end(stats, options=options)
-
-
-@app.command("doctor", context_settings={"allow_interspersed_args": False})
-def doctor(
-    context: typer.Context,
-    line: list[str] = RUN_LOOKED_AT,
-    seconds: float = typer.Option(8.0, min=0.1, metavar="X", help="Longest time for all checks together."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Tell only what is wrong."),
-) -> int:
-    """Look for what would go wrong before a run does: nothing is written, and each model is asked for one word.
-
-    \b
-    webdancer doctor
-    webdancer doctor sft --data sft.jsonl --model nano --out checkpoints/sft
-    webdancer doctor eval --data qa.jsonl --web live --search serper --model qwen --base-url http://127.0.0.1:8000/v1
-
-    Looks at versions, the processor, memory and disk; of a run also at its model, its endpoints, its search, and what
-    it reads. Exit code 1 if something is wrong.
-    """
-    return run_to_exit_code("doctor", lambda: _examined(context, line or [], seconds, quiet))
-
-
-def _examined(context: typer.Context, line: list[str], seconds: float, quiet: bool) -> int:
-    from webdancer_cli.doctor.findings import Check, run_checks, wrong
-
-    try:
-        checks = checks_of(options_of_line(context, line)) if line else checks_of_installation()
-    except UsageError as error:  # what the stage itself would say
-        refused = wrong("options", str(error))
-        checks = [Check("options", lambda: [refused])]
-    stdout, states = sys.stdout, []  # once a user's module is loaded, stdout is kept for records
-    for finding in run_checks(checks, seconds):
-        states.append(finding.state)
-        if finding.state == "wrong" or not quiet:
-            print(finding.line(), file=stdout, flush=True)
-    return EXIT_SOME_FAILED if "wrong" in states else EXIT_OK
 
 
 @command

@@ -5,7 +5,7 @@ Heavy imports, and those that a run may not need, stand inside the functions: ``
 
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from webdancer_cli.agent.episode import Policy
     from webdancer_cli.agent.summariser import Summariser
     from webdancer_cli.data.pipeline import Progress, RunStats
-    from webdancer_cli.doctor.findings import Check, Finding
     from webdancer_cli.grading.critic import Critic
     from webdancer_cli.grading.exact_match import Judge
     from webdancer_cli.grading.model_judge import ModelJudge
@@ -369,36 +368,6 @@ def open_all_chats(options: config.CallOptions, chat_pool: "ChatPool") -> None:
         judging_chat(options, chat_pool)
     if isinstance(options, config.EvalOptions):
         open_other_judges(options, chat_pool)
-
-
-def checks_of(options: "Options") -> "list[Check]":
-    """What ``doctor`` looks at before a run with these options. Raises UsageError for chats that cannot be opened."""
-    from webdancer_cli.doctor import examination
-
-    chat_pool = None
-    if isinstance(options, config.CallOptions):
-        from webdancer_cli.llm.chat_pool import ChatPool
-
-        chat_pool = ChatPool(options, 1)
-        open_all_chats(options, chat_pool)
-
-    def look_at_model(opened: Any) -> "Iterable[Finding]":
-        from webdancer_cli.doctor.model import look_at_model
-
-        return look_at_model(opened)
-
-    return examination.of_run(options, chat_pool, look_at_model)
-
-
-def checks_of_installation() -> "list[Check]":
-    from webdancer_cli.doctor import examination
-
-    def look_at_devices() -> "Iterable[Finding]":
-        from webdancer_cli.doctor.model import look_at_devices
-
-        return look_at_devices()
-
-    return examination.of_installation(look_at_devices)
 
 
 def report_failures(run: CommandRun, summariser: "Summariser | None", judge: "Judge | None") -> None:

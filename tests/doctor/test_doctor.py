@@ -107,6 +107,10 @@ def wrong_search_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERPER_API_KEY", "another")
 
 
+def empty_folder(_: pytest.MonkeyPatch) -> None:
+    Path("none.jsonl").mkdir()
+
+
 def half_a_corpus(_: pytest.MonkeyPatch) -> None:
     Path("pages.jsonl").write_text(json.dumps(PAGE) + '\n{"url": "http://a.test/b", "te\n')
 
@@ -138,6 +142,7 @@ BROKEN: list[tuple[str, Callable[[pytest.MonkeyPatch], None], str, str]] = [
     (EVAL, half_a_corpus, "web", "1 of the first 2 lines cannot be read, the first because pages.jsonl:2"),
     (EVAL, corpus_of_questions, "web", "pages.jsonl:1"),
     (EVAL.replace("pages.jsonl", "none.jsonl"), untouched, "web", "webdancer crawlqa URL --pages none.jsonl"),
+    (EVAL.replace("pages.jsonl", "none.jsonl"), empty_folder, "web", "none.jsonl"),
     (EVAL, read_only, "disk", "a.jsonl: is a folder"),
     ("sample --data none.jsonl --web pages.jsonl", untouched, "data", "none.jsonl: no such file"),
     ("filter --data qa.jsonl", untouched, "data", "qa.jsonl:1"),

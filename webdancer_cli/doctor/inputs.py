@@ -19,6 +19,7 @@ from webdancer_cli.prompts import load, load_for
 from webdancer_cli.report import card
 from webdancer_cli.tape import Tape
 from webdancer_cli.transcript.released_format import read_trajectories
+from webdancer_cli.web.open_pages import open_pages
 from webdancer_cli.web.page_lines import read_pages
 
 LOOKED_AT = 200
@@ -92,7 +93,10 @@ def _attempts(path: str) -> Reading:
 
 
 def corpus(path: str) -> Iterator[Finding]:
-    """The first pages of ``--web``."""
+    """The first pages of ``--web``, or the whole of an index, which is opened at once. Raises UsageError."""
+    if Path(path).is_dir():
+        yield good("web", f"--web {path}: an index of {len(open_pages(path)):,} pages")
+        return
     if path == jsonl.STDIN:
         raise UsageError("--web -: needs a file: pages on stdin cannot be read again; name the file that --pages wrote")
     if not Path(path).is_file():

@@ -18,6 +18,9 @@ def next_step(options: object, stats: RunStats) -> str:
     if isinstance(options, config.WorldOptions):
         serving = f"python3 -m http.server -b 127.0.0.1 -d {options.out}/site 8000"
         return f"{stats.counts['pages']:,} pages in {options.out}/site; serve them with `{serving}`"
+    if isinstance(options, config.IndexOptions) and not options.to:
+        sampled = f"webdancer sample --data qa.jsonl --web {options.out} > trajectories.jsonl"
+        return f"{stats.counts['pages']:,} pages in {options.out}; next: {sampled}"
     if isinstance(options, config.DataOptions | config.CompareOptions | config.VerifyOptions):
         place = written_to(options.out)
         return _records(options, stats, place) if place else ""

@@ -16,7 +16,7 @@ DRAWN_EVERY_SECONDS = 0.5
 TOLD_EVERY_SECONDS = 30.0
 """In a log, where each line stays."""
 NAME_COLUMNS = 7
-UNITS = {"crawlqa": "pages", "world": "pages", "sft": "steps", "rl": "steps"}
+UNITS = {"crawlqa": "pages", "index": "pages", "world": "pages", "sft": "steps", "rl": "steps"}
 """What is counted, where it is no record that the stage is done with."""
 BAR_CELLS = 10
 LEAST_BAR_COLUMNS = 72
