@@ -46,6 +46,7 @@ def test_help_lists_the_commands_in_pipeline_order(webdancer: Webdancer) -> None
         "map",
         "tape",
         "view",
+        "doctor",
     ]
 
 

@@ -1,6 +1,7 @@
 """The documents keep their word: every command line in them parses, every link and file they name is there."""
 
 import dataclasses
+import inspect
 import re
 import shlex
 import tomllib
@@ -17,6 +18,10 @@ from webdancer_cli.options.option_checks import option
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 WORDS = {"sh", "bash", "console"}
+
+
+DOCTOR = "doctor"
+"""The command that is no stage: its options are the others'."""
 
 
 def shell_blocks(text: str) -> list[str]:
@@ -43,20 +48,26 @@ def shlex_safe(line: str) -> str:
 
 
 def parses(words: list[str]) -> None:
-    """Parse as the front door does, as far as --show-config."""
+    """Parse as the front door does, as far as --show-config. What doctor looks at is a command line of its own."""
+    if words[0] == DOCTOR:
+        words = words[1:]
+        if not words:
+            return
     assert words[0] in settings.COMMANDS, words
     assert cli.run_command([words[0], "--show-config", *words[1:]]) == 0, words
 
 
 def examples() -> list[tuple[str, list[str]]]:
     in_documents = [(path.name, shell) for path in DOCUMENTS for shell in shell_blocks(path.read_text("utf-8"))]
-    in_help = [(f"{name} --help", help_of(name)) for name in settings.COMMANDS]
+    in_help = [(f"{name} --help", help_of(name)) for name in [*settings.COMMANDS, DOCTOR]]
     texts = [*in_documents, *in_help, ("--help", webdancer.__doc__ or "")]
     return [(source, words) for source, text in texts for words in commands(text)]
 
 
 def help_of(command: str) -> str:
-    return next(info.help or "" for info in app.registered_commands if info.name == command)
+    return next(
+        info.help or inspect.getdoc(info.callback) or "" for info in app.registered_commands if info.name == command
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +80,13 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_every_command_line_in_the_documents_parses(source: str, words: list[str]) -> None:
     parses(words)
+
+
+@pytest.mark.parametrize("command", [*settings.COMMANDS, DOCTOR])
+def test_every_help_begins_with_two_examples(command: str) -> None:
+    """Right below the sentence that says what it is for."""
+    first, shown = help_of(command).split("\n\n")[:2]
+    assert len(first.splitlines()) == 1 and len(commands(shown)) >= 2
 
 
 def test_commands_are_found_in_pipes_lists_and_modules() -> None:
@@ -91,7 +109,7 @@ def test_every_command_has_an_example_in_the_stage_reference_and_in_the_readme()
     for document in ("docs/stages.md", "README.md"):
         text = (ROOT / document).read_text("utf-8")
         shown = {words[0] for shell in shell_blocks(text) for words in commands(shell)}
-        assert shown == set(settings.COMMANDS), document
+        assert shown - {DOCTOR} == set(settings.COMMANDS), document
 
 
 NOT_IN_THE_QUICKSTART = {"tape", "index", "split", "map"}

@@ -7,7 +7,7 @@ from typing import cast
 
 import typer
 
-from webdancer_cli.commands import app
+from webdancer_cli.doctor_command import app
 from webdancer_cli.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 
 TYPER_USAGE_ERROR = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])

@@ -17,7 +17,7 @@ import typer
 from webdancer_cli.data import locks
 from webdancer_cli.errors import EXIT_OK, UsageError
 from webdancer_cli.options import config, flags, settings
-from webdancer_cli.options.option_checks import Options, named_files
+from webdancer_cli.options.option_checks import Options, kinds_of, named_files
 from webdancer_cli.terminal.exit_codes import is_first_rank, run_to_exit_code
 from webdancer_cli.wiring import CommandRun
 
@@ -46,6 +46,27 @@ def command(work: Work) -> Work:
     invoked.__annotations__ = {}
     app.command(name, help=work.__doc__)(invoked)
     return work
+
+
+def options_of_line(context: typer.Context, line: list[str]) -> Options:
+    """The options of a command line such as ``["sft", "--data", "a.jsonl"]``, parsed as that command parses them.
+
+    ``context`` is that of another command. Raises UsageError.
+    """
+    group = context.find_root()
+    name, *words = line
+    if name not in settings.COMMANDS:
+        raise UsageError(f"{name}: no command that could be looked at; choose from {', '.join(settings.COMMANDS)}")
+    chosen: Any = group.command
+    given = chosen.get_command(group, name).make_context(name, words, parent=group).params
+    known = {field: _as_invoked(given[field]) for field in kinds_of(settings.COMMANDS[name])}
+    options: Options = settings.build(settings.COMMANDS[name], settings.resolve(name, known))
+    return options
+
+
+def _as_invoked(value: Any) -> Any:
+    """A parsed value as Typer hands it to a command: lists, and None for what was not given."""
+    return list(value) or None if isinstance(value, tuple | list) else value
 
 
 def _options(name: str, given: dict[str, Any]) -> Any:

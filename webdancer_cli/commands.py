@@ -7,7 +7,6 @@ run is decided in ``wiring``.
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -18,6 +17,7 @@ from webdancer_cli.errors import EXIT_OK, EXIT_USAGE
 from webdancer_cli.options import config
 from webdancer_cli.wiring import (
     CommandRun,
+    judged_options,
     judging_chat,
     map_engine,
     model_judge,
@@ -85,11 +85,11 @@ def crawlqa(options: config.CrawlqaOptions, run: CommandRun) -> int:
         judge = open_checker(options, chat_pool) if options.closed_book or options.verify else None
         if options.dry_run:
             return run.plan(options, chat_pool)
-        with run.progress() as progress:
+        with run.progress(chat_pool) as progress:
             stats = run_stage(
                 stage.run(options, author, progress=progress, judge=judge, tape=chat_pool.tape), chat_pool
             )
-    return run.end(stats, chat_pool)
+    return run.end(stats, chat_pool, options=options)
 
 
 @command
@@ -121,9 +121,9 @@ def e2hqa(options: config.E2hqaOptions, run: CommandRun) -> int:
         rewriter = open_rewriter(options, chat_pool, run)
         if options.dry_run:
             return run.plan(options, chat_pool)
-        with run.progress() as progress:
+        with run.progress(chat_pool) as progress:
             stats = run_stage(stage.run(options, rewriter, progress=progress), chat_pool)
-    return run.end(stats, chat_pool)
+    return run.end(stats, chat_pool, options=options)
 
 
 @command
@@ -171,10 +171,10 @@ def filter_(options: config.FilterOptions, run: CommandRun) -> int:
         judge, critic = open_judge(options, chat_pool), open_critic(options, chat_pool)
         if options.dry_run:
             return run.plan(options, chat_pool)
-        with run.progress() as progress:
+        with run.progress(chat_pool) as progress:
             stats = run_stage(stage.run(options, progress=progress, judge=judge, critic=critic), chat_pool)
         report_failures(run, None, judge)
-    return run.end(stats, chat_pool)
+    return run.end(stats, chat_pool, options=options)
 
 
 @command
@@ -197,7 +197,7 @@ def sft(options: config.SftOptions, run: CommandRun) -> int:
         return run.tell_plan(stage.plan_memory(options))
     with run.progress() as progress:
         stats = stage.run(options, progress=progress, say=run.say)
-    return run.end(stats)
+    return run.end(stats, options=options)
 
 
 @command
@@ -215,10 +215,10 @@ def rl(options: config.RlOptions, run: CommandRun) -> int:
         if options.dry_run:
             run.tell_plan(stage.plan_memory(options))
             return run.plan(options, chat_pool)
-        with run.progress() as progress:
+        with run.progress(chat_pool, options.minutes) as progress:
             stats = stage.run(options, progress=progress, say=run.say, web=web, judge=judge)
         report_failures(run, None, judge)
-    return run.end(stats, chat_pool)
+    return run.end(stats, chat_pool, options=options)
 
 
 @command
@@ -239,7 +239,11 @@ def eval_(options: config.EvalOptions, run: CommandRun) -> int:
         options,
         run,
         plays=not options.grade_only,
-        beside=lambda chat_pool: {"others": open_other_judges(options, chat_pool), "tape": chat_pool.tape},
+        beside=lambda chat_pool: {
+            "say": run.say,
+            "others": open_other_judges(options, chat_pool),
+            "tape": chat_pool.tape,
+        },
     )
 
 
@@ -252,18 +256,17 @@ def _play(
     beside: "Callable[[ChatPool], dict[str, Any]]" = lambda chat_pool: {},
 ) -> int:
     """Open who plays, if anybody ``plays``, who helps and who judges; hand a stage what it needs ``beside``; play."""
-    with open_chats(options, options.jobs, run) as chat_pool:
+    with open_chats(options, options.jobs, run) as chat_pool, run.progress(chat_pool) as progress:
         policy = open_policy(options, chat_pool, run) if plays else None
         web = open_web(options, chat_pool.tape) if plays else None
         summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
         more = beside(chat_pool)
         if options.dry_run:
             return run.plan(options, chat_pool)
-        with run.progress() as progress:
-            playing = stage(options, policy, progress=progress, web=web, summariser=summariser, judge=judge, **more)
-            stats = run_stage(playing, policy, web, chat_pool)
+        playing = stage(options, policy, progress=progress, web=web, summariser=summariser, judge=judge, **more)
+        stats = run_stage(playing, policy, web, chat_pool)
         report_failures(run, summariser, judge)
-    return run.end(stats, chat_pool)
+    return run.end(stats, chat_pool, options=options)
 
 
 @command
@@ -273,10 +276,11 @@ def compare(options: config.CompareOptions, run: CommandRun) -> int:
     \b
     webdancer compare sft.jsonl rl.jsonl > changed.jsonl
     webdancer compare sft.jsonl rl.jsonl --report comparison.json --out /dev/null
+    webdancer compare card-sft.json card-rl.json --out /dev/null
     """
     from webdancer_cli.stages import compare as stage
 
-    return run.end(stage.run(options))
+    return run.end(stage.run(options), options=options)
 
 
 @command
@@ -289,10 +293,12 @@ def verify(options: config.VerifyOptions, run: CommandRun) -> int:
     """
     from webdancer_cli.stages import verify as stage
 
-    judged = _judged_options(options.file)
+    judged = judged_options(options.file)
     if not judged:
-        return run.end(run_stage(stage.run(options)))
-    with open_chats(judged, judged.jobs, run) as chat_pool:
+        with run.progress() as progress:
+            stats = run_stage(stage.run(options, progress=progress))
+        return run.end(stats, options=options)
+    with open_chats(judged, judged.jobs, run) as chat_pool, run.progress() as progress:
         chat = judging_chat(judged, chat_pool)
         assert chat is not None  # they name a judge
         judges: dict[str, Judge] = {}
@@ -302,20 +308,8 @@ def verify(options: config.VerifyOptions, run: CommandRun) -> int:
                 judges[prompt] = model_judge(judged, chat, prompt)
             return judges[prompt]
 
-        return run.end(run_stage(stage.run(options, judging=judging), chat_pool))
-
-
-def _judged_options(path: str) -> "config.EvalOptions | None":
-    """The options of the run that a card is of, to ask its judge again: from its tape alone. None if there is none."""
-    from webdancer_cli.report import card
-
-    given = card.read(path)["options"] if path else {}
-    known = set(config.EvalOptions.__dataclass_fields__)
-    options = config.EvalOptions(**{name: value for name, value in given.items() if name in known})
-    if not (options.judge_model and options.tape and Path(options.tape).is_file()):
-        return None
-    options.tape_mode, options.max_cost, options.max_tokens = "replay", None, None
-    return options
+        stats = run_stage(stage.run(options, progress=progress, judging=judging), chat_pool)
+    return run.end(stats, options=options)
 
 
 @command
@@ -327,11 +321,11 @@ def world(options: config.WorldOptions, run: CommandRun) -> int:
     webdancer world --pages 300 --seed 2 --style plain --names eval --out unseen
     """
     from webdancer_cli.stages import world as stage
+    from webdancer_cli.terminal.next_step import next_step
 
     with run.progress() as progress:
         stats = stage.run(options, progress=progress)
-    serve = f"python3 -m http.server -b 127.0.0.1 -d {options.out}/site 8000"
-    run.say(f"{stats.counts['pages']} pages; serve them with `{serve}`")
+    run.say(next_step(options, stats))
     return EXIT_OK
 
 
@@ -380,19 +374,23 @@ def tape(options: config.TapeOptions, run: CommandRun) -> int:
 
 @command
 def view(options: config.ViewOptions, run: CommandRun) -> int:
-    """Look at records: one HTML file with everything in it (-o), or page by page in the terminal.
+    """Look at records: one HTML file with everything in it (-o), a table or log for others, or here, page by page.
 
     \b
     webdancer view eval-base.jsonl eval-rl.jsonl rl/metrics.jsonl rl/rollouts.jsonl -o report.html
     webdancer view sft=eval-1.jsonl rl=eval-2.jsonl qa.jsonl --title "Two models" -o report.html
     webdancer view trajectories.jsonl
-    webdancer view rejects.jsonl --limit 3 | head -50
+    webdancer view attempts.jsonl -o attempts.parquet
+    webdancer view attempts.jsonl -o logs/attempts.eval && inspect view start --log-dir logs
     """
     from webdancer_cli.stages import view as stage
 
     if options.out is None:
         return run.end(stage.run(options))
-    from webdancer_cli.report import html  # needs the extra that the terminal does not
+    if stage.is_export(options.out):
+        with run.progress() as progress:
+            return run.end(stage.run(options, progress=progress))
+    from webdancer_cli.report import html  # needs the extra that nothing else does
 
     with run.progress() as progress:
         stats = stage.run(options, progress=progress, to_file=html.write_html)

@@ -7,7 +7,7 @@ records that are in ``out`` already, else the means of the authors' released tra
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -156,7 +156,7 @@ def _of_e2hqa(options: config.E2hqaOptions) -> RunPlan:
 
 def _of_predictions(options: config.EvalOptions) -> RunPlan:
     """Every prediction is counted as if the rules could not tell whether it is right."""
-    predictions = read_predictions(options.data, None, _skipped, SealTerms(canary=options.canary))
+    predictions = read_predictions(options.data, None, jsonl.skip_line, SealTerms(canary=options.canary))
     part = take_shard(predictions, options.shard, options.limit, lambda prediction: prediction.qa.id)
     count = max(0, sum(1 for _ in part) - _earlier(options))
     tokens = _tokens_of(options.prompts, "judge.md") + 2 * QUESTION_TOKENS
@@ -228,7 +228,7 @@ def _usages(path: str) -> Iterator[Usage]:
 
 def _of_filter(options: config.FilterOptions) -> RunPlan:
     """Every trajectory is counted as if the rules let it through and could not tell whether it is right."""
-    sizes = [_shown_tokens(line.value) for line in _part(jsonl.read_values(options.data, _skipped), options)]
+    sizes = [_shown_tokens(line.value) for line in _part(jsonl.read_values(options.data, jsonl.skip_line), options)]
     works = []
     if "correctness" in options.stages:
         tokens = _tokens_of(options.prompts, "judge.md") + 2 * QUESTION_TOKENS
@@ -257,7 +257,7 @@ def _to_do(options: config.E2hqaOptions) -> int:
 
 
 def _input(options: config.E2hqaOptions | config.SampleOptions | config.EvalOptions) -> int:
-    questions = read_questions(options.data, _skipped, SealTerms(canary=options.canary))
+    questions = read_questions(options.data, jsonl.skip_line, SealTerms(canary=options.canary))
     return sum(1 for _ in take_shard(questions, options.shard, options.limit, lambda qa: qa.id))
 
 
@@ -271,11 +271,7 @@ def _part(lines: Iterator[jsonl.Line], options: config.FilterOptions) -> Iterato
 
 
 def _count(path: str) -> int:
-    return sum(1 for _ in jsonl.read_values(path, _skipped))
-
-
-def _skipped(_: Any) -> None:
-    """A line that cannot be read takes no call."""
+    return sum(1 for _ in jsonl.read_values(path, jsonl.skip_line))
 
 
 def _tokens_of(set_: str, *beginnings: str) -> float:

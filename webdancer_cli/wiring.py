@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from webdancer_cli.errors import EXIT_OK, UsageError
 from webdancer_cli.options import config
+from webdancer_cli.terminal.board import tell
 from webdancer_cli.terminal.exit_codes import is_first_rank
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from webdancer_cli.grading.model_judge import ModelJudge
     from webdancer_cli.llm.chat_pool import ChatPool
     from webdancer_cli.llm.client import ChatClient
+    from webdancer_cli.options.option_checks import Options
     from webdancer_cli.prompts import PromptSet
     from webdancer_cli.stages.map import Engine
     from webdancer_cli.synthesis.protocols import QuestionRewriter, QuestionWriter
@@ -45,11 +48,11 @@ class CommandRun:
 
     def say(self, line: str) -> None:
         if not self.quiet and is_first_rank():
-            print(f"webdancer {self.command}: {line}", file=sys.stderr, flush=True)
+            tell(f"webdancer {self.command}: {line}")
 
     def table(self, text: str) -> None:
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            tell(text)
 
     def plan(self, options: config.CallOptions, chat_pool: "ChatPool") -> int:
         """What the run would ask of its models."""
@@ -65,28 +68,41 @@ class CommandRun:
     def show(self, text: str) -> None:
         """What the run is for, told to people. On stderr, even if quiet: it was asked for."""
         if is_first_rank():
-            print(text, file=sys.stderr, flush=True)
+            tell(text, as_it_is=True)
 
     @property
     def coloured(self) -> bool:
         """Whether people see colours: on a terminal, unless NO_COLOR is set (no-color.org)."""
         return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 
-    def progress(self) -> "AbstractContextManager[Progress | None]":
+    def progress(
+        self, chat_pool: "ChatPool | None" = None, minutes: float | None = None
+    ) -> "AbstractContextManager[Progress | None]":
+        """``minutes``: how long the run may take."""
         from webdancer_cli.terminal import progress
 
-        return progress.show_progress(self.command, quiet=self.quiet or not is_first_rank())
+        return progress.show_progress(
+            self.command,
+            quiet=self.quiet or not is_first_rank(),
+            spent=chat_pool.spent_text if chat_pool else lambda: "",
+            within_seconds=None if minutes is None else 60 * minutes,
+        )
 
-    def follow(self, stage: "Callable[..., RunStats]", options: Any) -> int:
+    def follow(self, stage: "Callable[..., RunStats]", options: "Options") -> int:
         """Run a stage that needs nobody, under its progress, and sum up."""
         with self.progress() as progress:
             stats = stage(options, progress=progress)
-        return self.end(stats)
+        return self.end(stats, options=options)
 
-    def end(self, stats: "RunStats", chat_pool: "ChatPool | None" = None) -> int:
-        """Sum up: what was found, what became of the records, what the calls took, and why the run stopped early."""
+    def end(self, stats: "RunStats", chat_pool: "ChatPool | None" = None, *, options: "Options | None" = None) -> int:
+        """Sum up: what was found, what became of the records, what the calls took, why the run stopped early; and, by
+        its ``options``, where what came out lies, and what one would do with it next."""
         from webdancer_cli.data.pipeline import ReportedStats
         from webdancer_cli.report import json_file
+        from webdancer_cli.terminal.next_step import next_step
+        from webdancer_cli.terminal.progress import hand_on
+
+        hand_on(stats.counts["out"])
 
         if isinstance(stats, ReportedStats):
             self.table(stats.report.table())
@@ -101,7 +117,9 @@ class CommandRun:
             told = {name: getattr(stats, name) for name in ("counts", "reasons", "failed", "stopped")}
             json_file.write_json(self.summary, told)
         if stats.stopped and is_first_rank():
-            print(f"webdancer {self.command}: stopped: {stats.stopped}", file=sys.stderr, flush=True)
+            tell(f"webdancer {self.command}: stopped: {stats.stopped}")
+        if options and (line := next_step(options, stats)):
+            self.say(line)
         return stats.exit_code
 
 
@@ -293,6 +311,19 @@ def open_judge(
     return None
 
 
+def judged_options(path: str) -> config.EvalOptions | None:
+    """The options of the run that a card is of, to ask its judge again: from its tape alone. None if there is none."""
+    from webdancer_cli.report import card
+
+    given = card.read(path)["options"] if path else {}
+    known = set(config.EvalOptions.__dataclass_fields__)
+    options = config.EvalOptions(**{name: value for name, value in given.items() if name in known})
+    if not (options.judge_model and options.tape and Path(options.tape).is_file()):
+        return None
+    options.tape_mode, options.max_cost, options.max_tokens = "replay", None, None
+    return options
+
+
 def open_critic(options: config.FilterOptions, chat_pool: "ChatPool") -> "Critic | None":
     """The model that judges a trajectory's quality."""
     if chat := judging_chat(options, chat_pool):
@@ -323,6 +354,20 @@ def map_engine(options: config.MapOptions) -> "Engine | None":
 
         return ray_outcomes
     return None
+
+
+def open_all_chats(options: config.CallOptions, chat_pool: "ChatPool") -> None:
+    """Every chat that a run with these options would ask, and nothing else of it."""
+    if isinstance(options, config.WriterOptions):
+        _writing_chat(options, "author" if isinstance(options, config.CrawlqaOptions) else "rewriter", chat_pool)
+    if isinstance(options, config.SampleOptions | config.EvalOptions):
+        if options.base_url and not (isinstance(options, config.EvalOptions) and options.grade_only):
+            _chat_policy(options, chat_pool)
+        open_summariser(options, chat_pool)
+    if isinstance(options, config.JudgeOptions):
+        judging_chat(options, chat_pool)
+    if isinstance(options, config.EvalOptions):
+        open_other_judges(options, chat_pool)
 
 
 def report_failures(run: CommandRun, summariser: "Summariser | None", judge: "Judge | None") -> None:

@@ -178,7 +178,7 @@ async def test_cancelling_leaves_whole_records_and_no_task(tmp_path: Path) -> No
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_progress_is_told_after_every_item(tmp_path: Path) -> None:
+async def test_progress_is_told_at_the_beginning_and_after_every_item(tmp_path: Path) -> None:
     told: list[tuple[int, int | None]] = []
 
     class Told:
@@ -187,7 +187,7 @@ async def test_progress_is_told_after_every_item(tmp_path: Path) -> None:
 
     with pipeline.RecordWriter("test", str(tmp_path / "out")) as output:
         await pipeline.run_pipeline(ITEMS, work, output, progress=Told(), total=12)
-    assert told == [(number, 12) for number in range(1, 13)]
+    assert told == [(number, 12) for number in range(13)]
 
 
 async def test_rejecting_from_the_reading_thread_loses_nothing(tmp_path: Path) -> None:

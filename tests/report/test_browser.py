@@ -151,6 +151,21 @@ def test_keys_walk_the_list_and_the_evidence_is_marked(opened: Open) -> None:
     page.wait_for_url("**#episodes")
 
 
+def test_failures_are_a_flow_from_all_runs_to_the_right_ones(opened: Open) -> None:
+    """Of 10 judged runs 4 are right; 3 never saw the page, 2 were cut off, of one it is not told; one is unjudged."""
+    failures = [None] * 4 + ["never_surfaced"] * 3 + ["cut_off"] * 2 + [None]
+    anatomies = [{"basis": "evidence"} | ({"failure": failure} if failure else {}) for failure in failures]
+    lines = [
+        attempt(number, "correct" if number < 4 else "wrong", anatomy=anatomy)
+        for number, anatomy in enumerate(anatomies)
+    ]
+    page = opened(*lines, attempt(10, "unjudged"))
+    page.keyboard.press("2")
+    said = page.locator("svg.flow").get_attribute("aria-label")
+    assert said == "10 runs, 2 cut off, 3 never surfaced, 1 wrong, not told why, 4 correct"
+    assert page.locator("svg.flow .leaves").count() == 3
+
+
 def test_on_a_phone_nothing_is_wider_than_the_screen(opened: Open) -> None:
     page = opened(*(attempt(number, "correct") for number in range(4)), viewport={"width": 390, "height": 800})
     for tab in page.locator("#tabs a").all():

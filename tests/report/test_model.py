@@ -118,12 +118,15 @@ def test_curves_have_a_value_for_each_step_and_nested_counts_are_curves_of_their
         {"step": 1, "reward": 0.1, "endings": {"answered": 3}},
         {"step": 3, "reward": 0.3, "alarms": ["entropy collapse: raise the temperature"]},
         {"step": 2, "reward": 9.0, "loss": float("inf")},
-        {"step": 2, "reward": 0.2},
+        {"step": 2, "reward": 0.2, "alarms": [{"name": "no signal", "message": "all groups are alike"}]},
     ]
     [run] = report(lines).runs
     assert (run.method, run.steps) == ("rl", [1, 2, 3])
     assert run.curves == {"reward": [0.1, 0.2, 0.3], "endings.answered": [3, None, None]}
-    assert [(alarm.step, alarm.text) for alarm in run.alarms] == [(3, "entropy collapse: raise the temperature")]
+    assert [(alarm.step, alarm.text) for alarm in run.alarms] == [
+        (2, "no signal: all groups are alike"),
+        (3, "entropy collapse: raise the temperature"),
+    ]
 
 
 def test_what_is_sealed_stays_sealed_unless_it_is_revealed() -> None:

@@ -206,3 +206,29 @@ def test_what_is_no_card_is_refused(content: str | None, tmp_path: Path) -> None
         asyncio.run(stage.run(config.VerifyOptions(file=str(path))))
     with pytest.raises(UsageError, match="which card"):
         asyncio.run(stage.run(config.VerifyOptions()))
+
+
+def test_two_cards_are_compared_field_by_field(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The second run has other options, other data, and so other scores; its digests of attempts differ in one."""
+    lines = Path("qa.jsonl").read_text().splitlines()
+    Path("qa.jsonl").write_text("\n".join(lines[:-1]) + "\n")
+    files = ["--data", "qa.jsonl", "--web", "pages.jsonl", "--out", "again.jsonl", "--card", "again.json"]
+    run_command(["eval", *files, "--model", "builtin", "--date", "2026-01-01", "--jobs", "3", "--quiet"])
+    assert run_command(["compare", "card.json", "again.json", "--out", "different.jsonl"]) == 0
+    found = {
+        line["field"]: (line["a"], line["b"])
+        for line in map(json.loads, Path("different.jsonl").read_text().splitlines())
+    }
+    assert found["options.jobs"] == (64, 3)
+    assert found["scores.overall.judged"] == (6, 5)
+    assert {"files.data.sha256", "files.data.bytes"} <= set(found) and "files.web.sha256" not in found
+    assert found["attempts.lines"] == ("6, 1 of them its own", "5, 0 of them its own")
+    assert not any(field.startswith("digests") for field in found)
+    told = capfd.readouterr().err
+    assert told.index("made with") < told.index("options.jobs") < told.index("scores.overall.judged")
+
+
+def test_a_card_is_the_same_as_itself(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["compare", "card.json", "card.json", "--out", "different.jsonl"]) == 0
+    assert Path("different.jsonl").read_bytes() == b""
+    assert "made with: the same" in capfd.readouterr().err

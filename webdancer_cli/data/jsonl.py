@@ -43,6 +43,10 @@ class Line(NamedTuple):
     value: object
 
 
+def skip_line(_: Rejected) -> None:
+    """For a reading beside the one in which lines that cannot be read are told."""
+
+
 def read_values(source: str, on_bad: BadLine | None = None) -> Iterator[Line]:
     """The non-empty lines of a file or of stdin ("-"), decoded. A line that is not JSON goes to ``on_bad``.
 

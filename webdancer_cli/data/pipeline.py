@@ -34,7 +34,7 @@ HELD_PER_JOB = 4
 
 
 class Progress(Protocol):
-    """Is told how far a stage is; ``cli`` draws it when stderr is a terminal."""
+    """Is told how far a stage is, as often as it likes. ``total`` is None where only the end tells."""
 
     def step(self, done: int, total: int | None, note: str) -> None: ...
 
@@ -65,6 +65,14 @@ class RunStats:
     @property
     def exit_code(self) -> int:
         return EXIT_SOME_FAILED if self.failed or self.stopped else EXIT_OK
+
+    def brief(self) -> str:
+        """The counts that matter while it runs: ``10 kept, 1 left out, 1 failed, 2 unjudged``."""
+        unjudged = self.counts["unjudged"]
+        failed = max(0, self.failed - unjudged)
+        left_out = max(0, self.counts["rejected"] - failed)
+        counts = {"left out": left_out, "failed": failed, "unjudged": unjudged}
+        return ", ".join([f"{self.counts['out']:,} kept", *(f"{n:,} {name}" for name, n in counts.items() if n)])
 
     def summary(self) -> str:
         """One line for stderr: ``12 in, 10 out, 2 rejected (broken_line 2)``."""
@@ -184,9 +192,13 @@ async def run_pipeline(
 
     On BudgetSpent and on ServiceRefused nothing new is begun; what can still be finished is, and written. Then
     ``stats.stopped`` says why the budget ended the run, and ServiceRefused is raised. ``work`` says by
-    ``ordered_map.Stopped`` what it has of an item.
+    ``ordered_map.Stopped`` what it has of an item. ``total`` is how many items there are, about, with those that are
+    done; None where only the end tells.
     """
     finished = 0
+    left = None if total is None else max(0, total - len(output.done))
+    if progress:
+        progress.step(0, left, output.stats.brief())
     fresh = _fresh(items, output, key)
     try:
         async with aclosing(fresh), aclosing(ordered_map(fresh, work, jobs, held_per_job=HELD_PER_JOB)) as worked_on:
@@ -198,7 +210,7 @@ async def run_pipeline(
                     output.reject(reject, _as_struct(item), key(item) if key else "")
                 finished += 1
                 if progress:
-                    progress.step(finished, total, output.stats.summary())
+                    progress.step(finished, left, output.stats.brief())
     except BudgetSpent as stop:
         output.stats.stopped = str(stop)
     return output.stats

@@ -27,6 +27,7 @@ class ChatPool:
         tell: Callable[[str], None] = lambda line: None,
     ):
         self.chats: dict[str, ChatClient] = {}
+        self.base_urls: dict[str, tuple[str, ...]] = {}
         self._prices = options.prices
         self._budget = Budget(options.max_cost, options.max_tokens)
         self._jobs = jobs
@@ -47,7 +48,7 @@ class ChatPool:
         retry: RetryPolicy = RETRY,
     ) -> ChatClient:
         """Raises UsageError for a URL that is none, and for a cost limit on a model without a price."""
-        urls = tuple(base_urls)
+        urls = self.base_urls[role] = tuple(base_urls)
         if urls not in self._endpoints:
             self._endpoints[urls] = EndpointPool(urls, self._jobs, self._tell)
         self.chats[role] = ChatClient(
@@ -68,6 +69,14 @@ class ChatPool:
         if len(self.chats) == 1:
             return [chat.ledger.summary() for chat in self.chats.values()]
         return [f"{role} {chat.model}: {chat.ledger.summary()}" for role, chat in self.chats.items()]
+
+    def spent_text(self) -> str:
+        """What all of them have taken so far: dollars, or tokens where none has a price."""
+        spent = self._budget.spent
+        if spent.cost:
+            return f"${spent.cost:,.2f}" if spent.cost >= 0.01 else f"${spent.cost:.4f}"
+        tokens = spent.input_tokens + spent.output_tokens
+        return f"{tokens:,} tokens" if tokens else ""
 
     async def aclose(self) -> None:
         for chat in self.chats.values():

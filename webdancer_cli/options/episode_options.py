@@ -217,6 +217,9 @@ class EvalOptions(DataOptions, PlayerOptions, EpisodeOptions, EncryptedOptions):
     card: str | None = None
     """File for the run card: what the scores were made with, and digests by which ``verify`` finds what was changed.
     Needs ``out``."""
+    track: Literal["none", "wandb", "tensorboard", "trackio"] = "none"
+    """Also send the scores to a tracker, at the step of the checkpoint if its name tells one; tensorboard's files go
+    into a folder named as ``out`` without its ending."""
     timings: bool = False
     """Keep the wall-clock seconds of every model and tool call in the record. Replays are then not the same bytes."""
     jobs: PositiveInt = 64

@@ -32,7 +32,8 @@ class CompareOptions(Options):
     """Compare two evaluations of the same questions."""
 
     files: list[str] = field(default_factory=list)
-    """The two evaluations, as ``eval --out`` wrote them: what is compared with, then what is compared."""
+    """The two evaluations, as ``eval --out`` wrote them: what is compared with, then what is compared. Or their run
+    cards."""
     out: str = "-"
     """File for the questions gained and lost, or "-" for stdout."""
     report: str | None = None
@@ -98,7 +99,8 @@ class ViewOptions(RevealOptions):
     """Files of JSON lines: questions, trajectories, attempts, rejects, pages, rollouts, metrics; "-" is stdin. A file
     is shown by its own name, or by another one: NAME=FILE."""
     out: str | None = None
-    """File for a report in HTML. Without it, the records are shown here, page by page on a terminal."""
+    """File for a report in HTML; for a flat table if it ends in .csv or .parquet, for a log of inspect_ai if it ends in
+    .eval. Without it, the records are shown here, page by page on a terminal."""
     title: str = "WebDancer report"
     """What the report is called."""
     limit: PositiveInt | None = None

@@ -185,7 +185,6 @@ function long(nodes, chars) {
 
 // ---- an episode as a thread ----------------------------------------------------------------------------------------
 
-const FAILURES = ["never_surfaced", "not_opened", "not_shown", "not_used", "answered_wrong", "no_answer", "cut_off"];
 const FAILURE_WORDS = {
   never_surfaced: "never surfaced", not_opened: "surfaced, not opened", not_shown: "opened, passage not shown",
   not_used: "shown, not used", answered_wrong: "used, answered wrong", no_answer: "no answer", cut_off: "cut off",
@@ -658,12 +657,12 @@ function breakdown(title) {
   }));
 }
 
-/** Parts of a whole, one line per evaluation. */
-function stacked(title, countsOf, order, words) {
+/** Parts of a whole, one line per evaluation, the largest first. */
+function stacked(title, countsOf, words) {
   const totals = new Map();
   for (const evaluation of EVALUATIONS)
     for (const [name, count] of Object.entries(countsOf(evaluation))) totals.set(name, (totals.get(name) ?? 0) + count);
-  const names = [...totals.keys()].sort((a, b) => (order ? order.indexOf(a) - order.indexOf(b) : totals.get(b) - totals.get(a)));
+  const names = [...totals.keys()].sort((a, b) => totals.get(b) - totals.get(a));
   if (!names.length) return null;
   const shade = (element, name) => (element.style.background = `var(--part-${names.indexOf(name) % 8})`);
   const lines = EVALUATIONS.map((evaluation) => {
@@ -683,6 +682,51 @@ function stacked(title, countsOf, order, words) {
     return h("span", {}, dot, `${words(name)} `, h("span.quiet", {}, String(totals.get(name))));
   }));
   return section(title, legend, lines);
+}
+
+// ---- the anatomy as a flow: from all judged runs to the right ones, and where the others leave
+
+const LEAVING = [["cut_off", "cut off"], ["no_answer", "no answer"], ["never_surfaced", "never surfaced"], ["not_opened", "surfaced,", "not opened"],
+  ["not_shown", "opened,", "not shown"], ["not_used", "shown,", "not used"], ["answered_wrong", "used,", "answered wrong"], ["", "wrong,", "not told why"]];
+const FLOW = {wide: 900, first: 96, step: 92, top: 18, high: 76, turn: 10, end: 132};
+
+/** A band that leaves the stream at (x, y) with a thickness, in a quarter turn to the right and down. */
+function turning(x, y, thick) {
+  const [inner, outer] = [x + FLOW.turn, x + FLOW.turn + thick];
+  return `M${x} ${y} Q${outer} ${y} ${outer} ${FLOW.end} L${inner} ${FLOW.end} Q${inner} ${y + thick} ${x} ${y + thick} Z`;
+}
+
+function flow(evaluation, number) {
+  const {overall, failures} = evaluation;
+  const wrong = overall.judged - overall.correct;
+  const untold = wrong - Object.values(failures).reduce((a, b) => a + b, 0);
+  const leaving = LEAVING.map(([name, ...words]) => [name ? failures[name] ?? 0 : Math.max(0, untold), words]).filter(([count]) => count);
+  const size = (count) => (FLOW.high * count) / overall.judged;
+  const label = (x, y, count, words, anchor = "middle") => [count.toLocaleString("en"), ...words].map((line, i) =>
+    svg("text", {x, y: y + 14 * i, class: i ? "flow-name" : "flow-count", "text-anchor": anchor}, line));
+  let left = overall.judged;
+  const parts = leaving.flatMap(([count, words], i) => {
+    const [x, y, thick] = [FLOW.first + FLOW.step * i, FLOW.top + size(left - count), Math.max(size(count), 1)];
+    const from = i ? x - FLOW.step : 0;
+    const stream = svg("rect", {x: from, y: FLOW.top, width: x - from, height: size(left)});
+    left -= count;
+    const part = svg("path", {class: "leaves", d: turning(x, y, thick)}, svg("title", {}, `${words.join(" ")}: ${count} of ${overall.judged}`));
+    return [stream, part, ...label(x + FLOW.turn + thick / 2, FLOW.end + 16, count, words)];
+  });
+  const last = leaving.length ? FLOW.first + FLOW.step * (leaving.length - 1) : 0;
+  const picture = svg("svg", {class: "flow", viewBox: `0 0 ${FLOW.wide} ${FLOW.end + 52}`, role: "img",
+    "aria-label": [`${overall.judged} runs`, ...leaving.map(([count, words]) => `${count} ${words.join(" ")}`), `${overall.correct} correct`].join(", ")},
+    parts, left > 0 ? svg("rect", {x: last, y: FLOW.top, width: FLOW.wide - 70 - last, height: size(left)}) : [],
+    label(2, 11, overall.judged, [], "start"), label(FLOW.wide - 62, FLOW.top + Math.max(10, size(left) / 2 - 2), overall.correct, ["correct"], "start"));
+  picture.style.color = colour(number);
+  return h("figure.flow-row", {}, h("figcaption", {}, swatch(number), evaluation.name), h("div.scroll", {}, picture));
+}
+
+function flows() {
+  const told = EVALUATIONS.map((evaluation, number) => [evaluation, number]).filter(([{failures}]) => Object.keys(failures).length);
+  if (!told.length) return null;
+  return section("Where wrong episodes fail", h("p.quiet", {}, "From all judged runs to the right ones; each other run leaves where it failed."),
+    told.map(([evaluation, number]) => flow(evaluation, number)));
 }
 
 const probability = (p) => (p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`);
@@ -733,8 +777,8 @@ function evaluationsView() {
     scoresTable(),
     titles.length ? h("section.breakdowns", {}, titles.map(breakdown)) : null,
     comparison(),
-    stacked("Where wrong episodes fail", ({failures}) => failures, FAILURES, (name) => FAILURE_WORDS[name] ?? spaced(name)),
-    stacked("How episodes end", ({endings}) => endings, null, spaced));
+    flows(),
+    stacked("How episodes end", ({endings}) => endings, spaced));
 }
 
 // ---- training ------------------------------------------------------------------------------------------------------

@@ -56,6 +56,8 @@ async def run(
                 ):
                     while not outlet.is_full and (group := await anext(screened, None)):
                         outlet.put(group)
+                        if progress:
+                            progress.step(output.stats.counts["pages"], None, output.stats.brief())
             except RunStopped as stop:
                 output.stats.stopped = str(stop)
             outlet.finish()

@@ -13,6 +13,7 @@ from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA
 from webdancer_cli.data.sealed import terms_of
 from webdancer_cli.data.shards import take_shard
+from webdancer_cli.data.totals import items_in
 from webdancer_cli.errors import ModelError, Reject
 from webdancer_cli.llm.budget import add_usage
 from webdancer_cli.llm.structured_output import Unreadable
@@ -47,8 +48,9 @@ async def run(
         report_rejected(web, output.reject_line)
         questions = read_questions(options.data, output.reject_line, terms_of(options))
         items = pipeline.drop_duplicates(take_shard(questions, options.shard, options.limit, lambda qa: qa.id), output)
+        total = items_in(options, lambda: read_questions(options.data, jsonl.skip_line, terms_of(options)))
         stats = await pipeline.run_pipeline(
-            items, work, output, jobs=options.jobs, key=lambda qa: qa.id, progress=progress
+            items, work, output, jobs=options.jobs, key=lambda qa: qa.id, progress=progress, total=total
         )
         _tell_failures(stats, rewriter)
         return stats

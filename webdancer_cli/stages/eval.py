@@ -10,6 +10,7 @@ The file of attempts is all that the scores need: ``scores.from_attempts(jsonl.r
 them again.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -24,11 +25,21 @@ from webdancer_cli.agent.tools import Tools
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.benchmarks import NAME, Loader, is_set_answer, told_by
 from webdancer_cli.data.ordered_map import Stopped
-from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedStats, RunStats, drop_duplicates, run_pipeline
+from webdancer_cli.data.pipeline import (
+    Progress,
+    RecordWriter,
+    ReportedStats,
+    RunStats,
+    Say,
+    drop_duplicates,
+    run_pipeline,
+    say_nothing,
+)
 from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA, Anatomy, Attempt, Trajectory, Verdict, content_id, trajectory_id
 from webdancer_cli.data.sealed import SealTerms, seal_marks, terms_of
 from webdancer_cli.data.shards import take_shard
+from webdancer_cli.data.totals import items_in
 from webdancer_cli.errors import Outage, Reject
 from webdancer_cli.grading import unjudged
 from webdancer_cli.grading.anatomy import dissect
@@ -48,6 +59,7 @@ from webdancer_cli.options import config
 from webdancer_cli.prompts import load_for
 from webdancer_cli.report import card, json_file
 from webdancer_cli.tape import Tape
+from webdancer_cli.training.tracking import Tracked
 from webdancer_cli.web.corpus import report_rejected
 from webdancer_cli.web.protocols import Web
 
@@ -67,6 +79,7 @@ async def run(
     policy: Policy | None = None,
     *,
     progress: Progress | None = None,
+    say: Say = say_nothing,
     web: Web | None = None,
     summariser: Summariser | None = None,
     judge: Judge | None = None,
@@ -82,6 +95,7 @@ async def run(
     json_file.check_writable(options.report)
     json_file.check_writable(options.card, flag="--card")
     judge, loader = judge or RuleJudge(), Loader(options.benchmark, options.ids)
+    tracked = Tracked(options.track, _tracked_folder(options.out), {"options": vars(options)}, say)
     player = None if options.grade_only else Player(options, policy, web, summariser)
     if options.judge_check:
         await _try_out(judge, *others)
@@ -97,8 +111,22 @@ async def run(
     scores = grader.board.scores(options.seed)
     told = report(options, scores, stats)
     json_file.write_json(options.report, told)
+    tracked.log(tracked_line(options.model, scores))
+    tracked.close()
     json_file.write_json(options.card, card_of(options, told, player, [judge, *others], tape) if options.card else None)
     return ReportedStats.of(stats, scores)
+
+
+def _tracked_folder(out: str) -> Path:
+    return Path("eval") if out == jsonl.STDIN else Path(out).with_suffix("")
+
+
+def tracked_line(model: str, scores: Scores) -> dict[str, object]:
+    """What a tracker is told: all numbers, those of the whole first, at the step of a checkpoint ``step-N``."""
+    rows = {row.name: msgspec.to_builtins(row) for row in (*scores.by_level, *scores.by_type)}
+    steps = re.findall(r"step-(\d+)", model)
+    conduct = msgspec.to_builtins(scores.conduct)
+    return {"step": int(steps[-1]) if steps else 0, **msgspec.to_builtins(scores.overall), **rows, "conduct": conduct}
 
 
 async def _try_out(*judges: Judge) -> None:
@@ -234,7 +262,8 @@ async def _play(
     asked = loader.questions(read, output.reject)
     questions = take_shard(asked, options.shard, options.limit, lambda qa: qa.id)
     items = runs(drop_duplicates(questions, output), options.runs)
-    return await run_pipeline(items, work, output, jobs=options.jobs, key=player.key, progress=progress)
+    total = items_in(options, lambda: read_questions(options.data, jsonl.skip_line, terms_of(options)), options.runs)
+    return await run_pipeline(items, work, output, jobs=options.jobs, key=player.key, progress=progress, total=total)
 
 
 def _earlier(path: str) -> Scoreboard:
@@ -268,7 +297,10 @@ async def _grade(
     def key(prediction: Prediction) -> str:
         return prediction.attempt.id
 
-    return await run_pipeline(predictions(), grader.graded, output, jobs=options.jobs, key=key, progress=progress)
+    total = items_in(options, lambda: read_predictions(options.data, None, jsonl.skip_line, terms_of(options)))
+    return await run_pipeline(
+        predictions(), grader.graded, output, jobs=options.jobs, key=key, progress=progress, total=total
+    )
 
 
 def _gold(options: config.EvalOptions, output: RecordWriter, loader: Loader) -> Questions:

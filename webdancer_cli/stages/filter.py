@@ -29,11 +29,13 @@ import msgspec
 
 from webdancer_cli.agent.custom_tools import load_tools
 from webdancer_cli.data.input_streams import STDIN
+from webdancer_cli.data.jsonl import skip_line
 from webdancer_cli.data.key_set import KeySet
 from webdancer_cli.data.pipeline import Progress, RecordWriter, ReportedStats, iterate_in_thread, run_pipeline
 from webdancer_cli.data.records import QA, Trajectory, Verdict
 from webdancer_cli.data.sealed import SEALED, refuse_taping
 from webdancer_cli.data.shards import take_shard
+from webdancer_cli.data.totals import items_in
 from webdancer_cli.errors import ModelError, Reject, UsageError
 from webdancer_cli.grading.critic import Critic
 from webdancer_cli.grading.exact_match import METHOD, Judge, MatchJudge
@@ -98,12 +100,12 @@ async def run(
             trajectories = (_admitted(trajectory, options) for trajectory in read)
             shard = take_shard(trajectories, options.shard, options.limit, lambda trajectory: trajectory.qa.id)
             asked = questions.seen_in(shard)
+            total = items_in(options, lambda: released_format.read_trajectories(options.data, skip_line))
             if judge or critic:
-                await run_pipeline(asked, work, outlet, jobs=options.jobs, progress=progress)
+                await run_pipeline(asked, work, outlet, jobs=options.jobs, progress=progress, total=total)
             else:
-                await _in_turn(
-                    iterate_in_thread(asked) if options.data == STDIN else _at_hand(asked), work, outlet, progress
-                )
+                arriving = iterate_in_thread(asked) if options.data == STDIN else _at_hand(asked)
+                await _in_turn(arriving, work, outlet, progress, total)
             if not outlet.stats.stopped:
                 outlet.finish()
     return ReportedStats.of(outlet.stats, funnel)
@@ -122,7 +124,11 @@ Work = Callable[[Trajectory], Awaitable[list[Examined]]]
 
 
 async def _in_turn(
-    trajectories: AsyncGenerator[Trajectory, None], work: Work, outlet: "FilterOutput", progress: Progress | None
+    trajectories: AsyncGenerator[Trajectory, None],
+    work: Work,
+    outlet: "FilterOutput",
+    progress: Progress | None,
+    total: int | None,
 ) -> None:
     """Rules wait for nothing: a task for each trajectory would cost more than they do."""
     async with aclosing(trajectories):
@@ -131,7 +137,7 @@ async def _in_turn(
             for done in await work(trajectory):
                 outlet.write(done)
             if progress:
-                progress.step(outlet.stats.counts["in"], None, outlet.stats.summary())
+                progress.step(outlet.stats.counts["in"], total, outlet.stats.brief())
 
 
 async def _at_hand(trajectories: Iterable[Trajectory]) -> AsyncGenerator[Trajectory, None]:

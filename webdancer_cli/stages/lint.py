@@ -7,6 +7,7 @@ from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA
 from webdancer_cli.data.sealed import SealTerms, terms_of
 from webdancer_cli.data.shards import take_shard
+from webdancer_cli.data.totals import items_in
 from webdancer_cli.errors import Reject
 from webdancer_cli.options import config
 from webdancer_cli.report import json_file
@@ -29,11 +30,12 @@ def run(options: config.LintOptions, *, progress: Progress | None = None) -> Rep
     ):
         linter = Linter(repeats, evaluation=evaluation, allow_boolean=options.allow_boolean)
         questions = read_questions(options.data, output.reject_line, terms_of(options))
+        total = items_in(options, lambda: read_questions(options.data, jsonl.skip_line, terms_of(options)))
         for qa in take_shard(questions, options.shard, options.limit, lambda qa: qa.id):
             output.stats.counts["in"] += 1
             _judge(qa, linter, output)
             if progress:
-                progress.step(output.stats.counts["in"], options.limit, output.stats.summary())
+                progress.step(output.stats.counts["in"], total, output.stats.brief())
         json_file.write_json(options.report, linter.report.values())
         return ReportedStats.of(output.stats, linter.report)
 

@@ -19,12 +19,14 @@ from webdancer_cli.agent.episode import FAILED_ENDINGS, Limits, Policy, play
 from webdancer_cli.agent.summariser import Summariser
 from webdancer_cli.agent.toolbox import open_tools
 from webdancer_cli.agent.tools import Tools
+from webdancer_cli.data.jsonl import skip_line
 from webdancer_cli.data.ordered_map import Stopped
 from webdancer_cli.data.pipeline import Progress, RecordWriter, RunStats, drop_duplicates, run_pipeline
 from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA, Trajectory, Verdict, trajectory_id
 from webdancer_cli.data.sealed import terms_of
 from webdancer_cli.data.shards import take_shard
+from webdancer_cli.data.totals import items_in
 from webdancer_cli.errors import Reject, RunStopped
 from webdancer_cli.grading import exact_match, unjudged
 from webdancer_cli.grading.exact_match import Judge, MatchJudge
@@ -66,9 +68,11 @@ async def run(
         sampler = Sampler(options, policy, tools, prompts, output, judge)
         asked = read_questions(options.data, output.reject_line, terms_of(options))
         questions = take_shard(asked, options.shard, options.limit, lambda qa: qa.id)
+        tasks_each = 1 if options.until_correct else options.n
         items = tasks(_unanswered(drop_duplicates(questions, output), answered, output), options)
+        total = items_in(options, lambda: read_questions(options.data, skip_line, terms_of(options)), tasks_each)
         return await run_pipeline(
-            items, sampler.work, output, jobs=options.jobs, key=sampler.last_id, progress=progress
+            items, sampler.work, output, jobs=options.jobs, key=sampler.last_id, progress=progress, total=total
         )
 
 

@@ -13,6 +13,7 @@ import msgspec
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.pipeline import Progress, RunStats
 from webdancer_cli.data.records import Attempt, Rejected
+from webdancer_cli.data.totals import count_lines
 from webdancer_cli.errors import UsageError
 from webdancer_cli.grading.exact_match import METHOD, Judge
 from webdancer_cli.grading.model_judge import RuleJudge
@@ -42,6 +43,7 @@ async def run(
     faults = [*cards.field_faults(card), *_file_faults(card)]
     board, taken = Scoreboard(), 0
     if Path(path := str(cards.part(card, "attempts").get("path", ""))).is_file():
+        total = count_lines(path)
         async for place, attempt, fault in _graded(path, judging):
             if attempt:
                 board.add(attempt)
@@ -49,6 +51,8 @@ async def run(
                 taken += attempt.verdict.method != METHOD and judging is None
             if fault:
                 faults.append(f"{place}: {fault}")
+            if progress:
+                progress.step(stats.counts["verified"], total, f"{len(faults)} faults")
         seed = cards.part(card, "options").get("seed", 0)
         scores = board.scores(seed if isinstance(seed, int) else 0)
         faults += cards.score_faults(cards.part(card, "scores"), scores.values())

@@ -1,16 +1,33 @@
-"""``webdancer view``: what the other stages wrote, as one HTML file or in the terminal."""
+"""``webdancer view``: what the other stages wrote, as one HTML file, in the terminal, or for other tools."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.pipeline import Progress, RunStats
 from webdancer_cli.data.records import Rejected, WrongShape
+from webdancer_cli.data.totals import count_lines
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
 from webdancer_cli.options.option_checks import same_file
 from webdancer_cli.report import terminal
+from webdancer_cli.report.flat_table import FlatTable
+from webdancer_cli.report.inspect_log import InspectLog
 from webdancer_cli.report.model import Report, ReportBuilder
+from webdancer_cli.report.shapes import Shape
+
+
+class Gathering(Protocol):
+    """Takes the decoded lines of files, and writes what it makes of them."""
+
+    def add(self, source: int, value: Any) -> Shape: ...
+    def write(self, path: str) -> None: ...
+
+
+EXPORTS: dict[str, Callable[..., Gathering]] = {".csv": FlatTable, ".parquet": FlatTable, ".eval": InspectLog}
+"""What ``out`` is by its ending, if it is no report."""
 
 
 def run(
@@ -19,34 +36,70 @@ def run(
     progress: Progress | None = None,
     to_file: Callable[[Report, str], None] | None = None,
 ) -> RunStats:
-    """A report by ``to_file``, which is ``report.html.write_html``; without it the records go to the terminal."""
-    return _write(options, to_file, progress) if to_file else _show(options)
+    """A report by ``to_file``, which is ``report.html.write_html``, or what the ending of ``out`` says; without ``out``
+    the records go to the terminal."""
+    if options.out is None:
+        return _show(options)
+    export = EXPORTS.get(Path(options.out).suffix)
+    if export:
+        return _write(options, export, progress)
+    assert to_file is not None  # the front door hands it over: it needs a library that exports do without
+    return _write(options, partial(_HtmlReport, to_file), progress)
+
+
+def is_export(out: str | None) -> bool:
+    return out is not None and Path(out).suffix in EXPORTS
+
+
+class _HtmlReport:
+    """Gathers a report, to be written ``to_file``."""
+
+    def __init__(self, to_file: Callable[[Report, str], None], title: str, names: list[str], *, reveal: bool):
+        self._builder = ReportBuilder(title, names, reveal=reveal)
+        self._to_file = to_file
+        self.add = self._builder.add
+
+    def write(self, path: str) -> None:
+        self._to_file(self._builder.report(), path)
 
 
 def _write(
-    options: config.ViewOptions, to_file: Callable[[Report, str], None], progress: Progress | None = None
+    options: config.ViewOptions, gathering_of: Callable[..., Gathering], progress: Progress | None = None
 ) -> RunStats:
-    """Write the report ``to_file``. A line that cannot be read is counted as failed, and the report is on the others.
+    """Write the file. A line that cannot be read is counted as failed, and the file is on the others.
 
     Raises UsageError for files that are not there, and where no line is anything that could be shown.
     """
     names, paths = _named(options)
     for said in (said for path in paths for said in same_file(path, options.out)):
         raise UsageError(said)
-    stats = RunStats()
-    builder = ReportBuilder(options.title, names, reveal=options.reveal)
+    stats, out, total = RunStats(), str(options.out), _total(paths, options.limit)
+    gathering = gathering_of(options.title, names, reveal=options.reveal)
     for source, line in _lines(paths, options.limit, stats):
         try:
-            stats.counts["not shown" if builder.add(source, line.value) == "other" else "shown"] += 1
+            stats.counts["not shown" if gathering.add(source, line.value) == "other" else "shown"] += 1
         except WrongShape as error:
             _fail(stats, Rejected(reason="wrong_shape", detail=f"{line.name}: {error}"))
         if progress:
-            progress.step(stats.counts["shown"], None, line.name)
+            progress.step(stats.counts.total(), total, line.name)
     if not stats.counts["shown"]:
         raise UsageError(f"nothing to show: {stats.last_failure or 'none of the lines is a record'}")
-    to_file(builder.report(), str(options.out))
-    stats.remark = f"{options.out}: {Path(str(options.out)).stat().st_size / 1e6:.1f} MB; open it in a browser"
+    gathering.write(out)
+    stats.remark = f"{out}: {Path(out).stat().st_size / 1e6:.1f} MB; {_opened_by(out)}"
     return stats
+
+
+def _total(paths: list[str], limit: int | None) -> int | None:
+    """Lines of all files, of each the first ``limit``; None where stdin is one of them."""
+    if jsonl.STDIN in paths:
+        return None
+    return sum(min(count, limit or count) for count in map(count_lines, paths))
+
+
+def _opened_by(out: str) -> str:
+    """What one would do with the file."""
+    by_ending = {".eval": f"inspect view start --log-dir {Path(out).parent}", ".csv": "a table", ".parquet": "a table"}
+    return by_ending.get(Path(out).suffix, "open it in a browser")
 
 
 def _show(options: config.ViewOptions) -> RunStats:

@@ -4,7 +4,6 @@
 """
 
 import os
-import sys
 import traceback
 from collections.abc import Callable
 
@@ -16,6 +15,7 @@ from webdancer_cli.errors import (
     ClosedPipe,
     WebdancerError,
 )
+from webdancer_cli.terminal.board import tell
 
 EXTRAS = {
     "torch": "train",
@@ -54,7 +54,7 @@ def _explain(command: str, error: BaseException) -> int:
         return EXIT_OK
     line, code = _line_and_code(error)
     if code != EXIT_USAGE or is_first_rank():
-        print(f"webdancer {command}: {' '.join(line.split())}", file=sys.stderr, flush=True)
+        tell(f"webdancer {command}: {' '.join(line.split())}")
     return code
 
 
@@ -63,11 +63,17 @@ def _line_and_code(error: BaseException) -> tuple[str, int]:
         return "interrupted; what was finished is written, --resume does the rest", EXIT_INTERRUPTED
     if isinstance(error, WebdancerError):
         return str(error), error.exit_code
-    if missing := _missing_module(error):
-        return f"{missing} is not installed: pip install 'webdancer[{EXTRAS[missing]}]'", EXIT_USAGE
+    if missing := missing_extra(error):
+        return missing, EXIT_USAGE
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'writing'}: {error.strerror}", EXIT_SOME_FAILED
     return f"{type(error).__name__}: {error}: this is a bug; WEBDANCER_DEBUG=1 shows where", EXIT_SOME_FAILED
+
+
+def missing_extra(error: BaseException) -> str | None:
+    """What to install where a module of an extra could not be imported."""
+    missing = _missing_module(error)
+    return f"{missing} is not installed: pip install 'webdancer[{EXTRAS[missing]}]'" if missing else None
 
 
 def _missing_module(error: BaseException | None) -> str | None:

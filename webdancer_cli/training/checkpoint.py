@@ -38,23 +38,12 @@ _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.j
 def prepare_output(out: str, model: str, *, resume: bool = False) -> Path:
     """The folder for a run's results, made and seen to be writable, before any work.
 
-    Raises UsageError when it cannot be written, when it is the folder of ``model``, and when it holds other weights
-    already: loaders might follow the index of the old ones. So it does for a finished checkpoint and for those of a run
-    that was on its way, unless the run is to ``resume``.
+    Raises UsageError when it cannot be written, and as ``check_output`` does.
     """
     folder = Path(out)
-    if Path(model).exists() and folder.exists() and folder.samefile(model):
-        raise UsageError(f"{out}: is the model's own folder: name another --out")
+    check_output(out, model, resume=resume)
     if is_finished(folder):
-        if resume:
-            return folder
-        raise UsageError(f"{out}: holds a finished checkpoint already: name another --out, or remove it")
-    if not resume and (earlier := newest_state(folder)):
-        left = f"holds {earlier.name} of a run that did not end"
-        raise UsageError(f"{out}: {left}: go on from there by --resume, or remove it, or name another --out")
-    foreign = next((path.name for pattern in _WEIGHTS for path in sorted(folder.glob(pattern))), None)
-    if foreign and not (folder / PARTIAL).is_dir():
-        raise UsageError(f"{out}: holds the weights of another model ({foreign}): name another --out, or remove them")
+        return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".webdancer-probe"
@@ -63,6 +52,26 @@ def prepare_output(out: str, model: str, *, resume: bool = False) -> Path:
     except OSError as error:
         raise UsageError(f"{out}: {error.strerror}: name a folder that can be written as --out") from None
     return folder
+
+
+def check_output(out: str, model: str, *, resume: bool = False) -> None:
+    """Raises UsageError when the folder is that of ``model``, and when it holds other weights already: loaders might
+    follow the index of the old ones. So it does for a finished checkpoint and for those of a run that was on its way,
+    unless the run is to ``resume``. Writes nothing.
+    """
+    folder = Path(out)
+    if Path(model).exists() and folder.exists() and folder.samefile(model):
+        raise UsageError(f"{out}: is the model's own folder: name another --out")
+    if is_finished(folder):
+        if resume:
+            return
+        raise UsageError(f"{out}: holds a finished checkpoint already: name another --out, or remove it")
+    if not resume and (earlier := newest_state(folder)):
+        left = f"holds {earlier.name} of a run that did not end"
+        raise UsageError(f"{out}: {left}: go on from there by --resume, or remove it, or name another --out")
+    foreign = next((path.name for pattern in _WEIGHTS for path in sorted(folder.glob(pattern))), None)
+    if foreign and not (folder / PARTIAL).is_dir():
+        raise UsageError(f"{out}: holds the weights of another model ({foreign}): name another --out, or remove them")
 
 
 def provenance(command: str, options: TrainingOptions, data_sha256: str) -> dict[str, Any]:

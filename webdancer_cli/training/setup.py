@@ -52,7 +52,7 @@ def set_up(options: TrainingOptions, world: ProcessGroup, say: Say, progress: Pr
     told = difference(renderer.template, tokenizer)
     renderer.dress(tokenizer)
     plain = describe(options.model)
-    _check_vocabulary(options, plain, tokenizer)
+    check_vocabulary(options, plain, tokenizer)
     seen = [
         f"{options.model}: {type(plain.model).__name__}, {plain.parameters:,} parameters, turns as in "
         f"{renderer.template.name}; its tokens' ids, weights and configuration are as they should be"
@@ -65,8 +65,11 @@ def set_up(options: TrainingOptions, world: ProcessGroup, say: Say, progress: Pr
     return TrainingSetup(plain, tokenizer, renderer, length, out, world, say, progress, resumed, seen)
 
 
-def _check_vocabulary(options: TrainingOptions, plain: ModelDescription, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Rows for new tokens are made by full fine-tuning alone: adapters would leave them as they are drawn."""
+def check_vocabulary(options: TrainingOptions, plain: ModelDescription, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Rows for new tokens are made by full fine-tuning alone: adapters would leave them as they are drawn.
+
+    Raises UsageError where they are needed and not made.
+    """
     missing = missing_rows(plain, tokenizer)
     if missing and (options.lora_rank or not isinstance(options, SftOptions)):
         raise UsageError(

@@ -1,8 +1,11 @@
-"""Metrics for those who watch: the lines of ``metrics.jsonl``, sent to a tracker as they are written.
+"""Metrics for those who watch: the lines of ``metrics.jsonl`` and the scores of ``eval``, sent to a tracker as they are
+written.
 
-The file is what counts and is always there. A tracker that fails does not end a run; that is told once.
+The file is what counts and is always there. A tracker that fails does not end a run; that is told once. Nothing here
+needs torch.
 """
 
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,12 +27,12 @@ class TensorBoard:
     """Event files in ``out/tensorboard``."""
 
     def __init__(self, out: Path):
-        module = import_module("torch.utils.tensorboard")
-        self._writer = module.SummaryWriter(str(out / "tensorboard"))
+        module = import_module("tensorboard.summary")
+        self._writer = module.Writer(str(out / "tensorboard"))
 
     def log(self, metrics: dict[str, float], step: int) -> None:
         for name, value in metrics.items():
-            self._writer.add_scalar(name, value, step)
+            self._writer.add_scalar(name, value, step=step)
         self._writer.flush()
 
     def finish(self) -> None:
@@ -58,8 +61,8 @@ class Tracked:
         self._tracker = _open(kind, out, about) if kind != "none" else None
 
     def log(self, line: dict[str, Any]) -> None:
-        """The numbers of a line; what is no number stays in the file."""
-        numbers = {name: float(value) for name, value in line.items() if isinstance(value, int | float)}
+        """The numbers of a line, those inside its objects by dotted names; what is no number stays in the file."""
+        numbers = dict(_numbers(line))
         self._try(lambda tracker: tracker.log(numbers, int(line["step"])))
 
     def close(self) -> None:
@@ -71,8 +74,16 @@ class Tracked:
         try:
             do(self._tracker)
         except (OSError, RuntimeError, ValueError) as error:
-            self._say(f"nothing more is tracked: {' '.join(str(error).split())[:200]}; metrics.jsonl has it all")
+            self._say(f"nothing more is tracked: {' '.join(str(error).split())[:200]}; the files have it all")
             self._tracker = None
+
+
+def _numbers(line: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in line.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float):
+            yield prefix + name, float(value)
 
 
 def _open(kind: str, out: Path, about: dict[str, Any]) -> Tracker:

@@ -9,6 +9,7 @@ from webdancer_cli.data.jsonl import BadLine, LineWriter
 from webdancer_cli.data.pipeline import Progress, RecordWriter
 from webdancer_cli.data.records import Page, Record, Rejected
 from webdancer_cli.data.shards import take_shard
+from webdancer_cli.data.totals import count_lines
 from webdancer_cli.errors import Reject, UsageError
 from webdancer_cli.options import config
 from webdancer_cli.tape import Tape
@@ -41,19 +42,20 @@ async def pages_of_roots(
     roots = options.roots or [root.url for root in jsonl.read_records(options.data, Root, output.reject_line)]
     if not roots:
         raise UsageError('no roots: name URLs, or pipe lines like {"url": "https://…"} in')
-    stored_here = _are_paths(roots)
+    stored_here = are_paths(roots)
     mine = list(take_shard(roots, options.shard, None, lambda root: urls.site_of(root) or root))
     if not mine and not any(map(_is_corpus, roots)):
         LineWriter(options.pages, append=options.resume).close()
     if not mine:
         return
     held = jsonl.goes_to_a_pipe(options.out) and not any(map(_is_corpus, mine))
+    total = _pages_in(mine)
     source = _stored(mine, options, output) if stored_here else _crawled(mine, options, output, tape)
     async with aclosing(source):
         async for page in source:
             output.stats.counts["pages"] += 1
             if progress:
-                progress.step(output.stats.counts["pages"], options.max_pages, output.stats.summary())
+                progress.step(output.stats.counts["pages"], total, output.stats.brief())
             if not held:
                 yield page
     if held and output.stats.counts["pages"]:
@@ -61,7 +63,12 @@ async def pages_of_roots(
             yield page
 
 
-def _are_paths(roots: list[str]) -> bool:
+def _pages_in(roots: list[str]) -> int | None:
+    """Of files of pages; how many a site or an archive has, only the end tells."""
+    return sum(map(count_lines, roots)) if all(map(_is_corpus, roots)) else None
+
+
+def are_paths(roots: list[str]) -> bool:
     """Whether the roots are files and folders, or else URLs. Raises UsageError for a mixture."""
     local = [Path(root).exists() for root in roots]
     if not any(local) and not any("://" in root for root in roots):

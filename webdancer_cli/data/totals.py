@@ -1,0 +1,48 @@
+"""How many items a run has before it, so that it can tell how long it will take."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from webdancer_cli.data.input_streams import STDIN
+from webdancer_cli.data.shards import parse_shard
+from webdancer_cli.options import config
+
+BLOCK_BYTES = 1 << 20
+MOST_PARSED_BYTES = 64_000_000
+"""A larger table or JSON document is not read twice to be counted."""
+
+
+def items_in(
+    options: config.DataOptions | config.TrainingOptions, rows: Callable[[], Iterable[object]], each: int = 1
+) -> int | None:
+    """About how many items ``--data`` has for this run, ``each`` of them several times; None for stdin.
+
+    JSON lines are counted by their line breaks; anything else by ``rows``, which reads it.
+    """
+    if options.data == STDIN or not Path(options.data).is_file():
+        return None
+    count = count_lines(options.data) if _is_json_lines(options.data) else _rows(options.data, rows)
+    if count is None:
+        return None
+    if isinstance(options, config.DataOptions):
+        count //= parse_shard(options.shard).of
+    return each * min(count, options.limit or count)
+
+
+def _is_json_lines(path: str) -> bool:
+    """By the beginning of the file: an object that ends where the line ends."""
+    with open(path, "rb") as stream:
+        first = stream.readline(BLOCK_BYTES).strip()
+    return first.startswith(b"{") and (first.endswith(b"}") or len(first) == BLOCK_BYTES)
+
+
+def count_lines(path: str) -> int:
+    count, last = 0, b"\n"
+    with open(path, "rb", buffering=0) as stream:
+        while block := stream.read(BLOCK_BYTES):
+            count, last = count + block.count(b"\n"), block
+    return count + (not last.endswith(b"\n"))
+
+
+def _rows(path: str, rows: Callable[[], Iterable[object]]) -> int | None:
+    return sum(1 for _ in rows()) if Path(path).stat().st_size <= MOST_PARSED_BYTES else None

@@ -1,0 +1,97 @@
+"""Whether those answer who will be asked: each endpoint of each model, and the search. One cheap call each."""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from webdancer_cli.data.records import Message
+from webdancer_cli.doctor.findings import Finding, good, wrong
+from webdancer_cli.errors import ModelError, Outage, Reject, RunStopped, ToolError
+from webdancer_cli.llm.chat_pool import ChatPool
+from webdancer_cli.llm.client import ChatClient
+from webdancer_cli.options import config
+from webdancer_cli.services.proxies import Proxies
+from webdancer_cli.services.retry import RetryPolicy
+from webdancer_cli.web.fetch.ssrf_guard import allowed_addresses
+from webdancer_cli.web.live.live_web import LiveWeb, open_live
+from webdancer_cli.web.urls import DEFAULT_PORTS
+
+ONE_CALL = RetryPolicy(attempts=1, attempt_seconds=6, total_seconds=7)
+"""A server that takes longer for a few tokens, or for one page of results, is not ready."""
+ASKED = [Message("user", "Answer with the word ready.")]
+ASKED_TOKENS = 16
+"""The fewest that all servers take."""
+GOES_ON = "; --resume goes on from there"
+"""What is said to those whose run was ended by a refusal."""
+
+
+def models(chat_pool: ChatPool) -> list[Coroutine[Any, Any, Finding]]:
+    """A call to each endpoint of each chat, the same one once, whoever asks it."""
+    roles: dict[tuple[str, str], list[str]] = {}
+    for role, chat in chat_pool.chats.items():
+        for url in chat_pool.base_urls[role]:
+            roles.setdefault((url, chat.model), []).append(role)
+    return [_model(" and ".join(names), url, model) for (url, model), names in roles.items()]
+
+
+async def _model(role: str, url: str, model: str) -> Finding:
+    chat = ChatClient(url, model, temperature=0, max_tokens=ASKED_TOKENS, retry=ONE_CALL)
+    try:
+        await chat.complete(ASKED)
+    except RunStopped as refusal:
+        return wrong("endpoint", f"{role}: {str(refusal).removesuffix(GOES_ON)}")
+    except ModelError as error:
+        remedy = "" if str(error).endswith("?") else ": is the server up, and is this its address?"
+        return wrong("endpoint", f"{role} {model}: {error}{remedy}")
+    finally:
+        await chat.aclose()
+    return good("endpoint", f"{role}: {model} answers at {url}")
+
+
+def searches(options: config.EpisodeOptions) -> list[Coroutine[Any, Any, Finding]]:
+    """One search of the live web. Raises UsageError for a service that lacks its key, and for one that is unknown."""
+    return [_search(open_live(options), options.search or "")]
+
+
+async def _search(web: LiveWeb, name: str) -> Finding:
+    try:
+        async with asyncio.timeout(ONE_CALL.total_seconds):
+            await web.search("web research", 1)
+    except RunStopped as refusal:
+        return wrong("search", f"--search {str(refusal).removesuffix(GOES_ON)}")
+    except (Outage, ToolError) as error:
+        return wrong("search", f"--search {error}: is the service up, and is this its address?")
+    except TimeoutError:
+        return wrong("search", f"--search {name}: no answer within {ONE_CALL.total_seconds:g} seconds: is it up?")
+    finally:
+        await web.aclose()
+    return good("search", f"{name} answers")
+
+
+async def root(url: str, allow_private: bool) -> Finding:
+    """Whether a site can be reached; nothing is asked of it. Where a proxy stands between, that is for it to know."""
+    if proxy := Proxies.of_environment().of(url):
+        return good("root", f"{url} is asked through {proxy.shown}")
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 80)
+    try:
+        async with asyncio.timeout(ONE_CALL.attempt_seconds):
+            address = (await allowed_addresses(host, port, allow_private))[0]
+            _, writer = await asyncio.open_connection(address, port)
+            writer.close()
+    except Reject as reject:
+        return wrong("root", f"{url}: {reject.detail}")
+    except OSError as error:  # a timeout is one
+        said = error.strerror or "no connection in time"
+        return wrong("root", f"{url}: {said}: is the site served, and is this its address?")
+    return good("root", f"{url} can be reached")
+
+
+def together(works: list[Coroutine[Any, Any, Finding]]) -> Iterator[Finding]:
+    """What all of them find, side by side."""
+
+    async def gathered() -> list[Finding]:
+        return list(await asyncio.gather(*works))
+
+    yield from asyncio.run(gathered())
