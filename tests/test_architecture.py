@@ -53,6 +53,7 @@ ONLY_IN = {
 
 NAMED_IN = {
     "webdancer_cli.training.transformers_engine": {"training/engines.py"},
+    "webdancer_cli.training.vllm_engine": {"training/engines.py"},
 }
 """Modules that stand behind a protocol, and the one file that may name them."""
 

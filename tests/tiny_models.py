@@ -44,19 +44,18 @@ SMALL |= {"num_key_value_heads": 2, "max_position_embeddings": 512}
 def save_tiny(folder: Path, tokenizer: PreTrainedTokenizerFast, **options: Any) -> None:
     """A random two-layer Qwen3 with its tokenizer, as a Hugging Face folder."""
     torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-        **options,
-    )
-    Qwen3ForCausalLM(config).save_pretrained(folder)
+    shape = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "tie_word_embeddings": True,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    Qwen3ForCausalLM(Qwen3Config(**{**shape, **options})).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 

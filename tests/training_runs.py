@@ -86,9 +86,9 @@ def turn(answer: str) -> Message:
     return Message("assistant", f"<think>\nx\n</think>\n<answer>\n{answer}\n</answer>")
 
 
-def save_undecided(folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+def save_undecided(folder: Path, tokenizer: PreTrainedTokenizerFast, **options: int) -> None:
     """A tiny checkpoint that has learned the form of an answer, and says either of two at random."""
-    save_tiny(folder, tokenizer, max_position_embeddings=256)
+    save_tiny(folder, tokenizer, max_position_embeddings=256, **options)
     model, compute = load_trainable(str(folder), "float32")
     scorer, renderer = Scorer(model, compute), Renderer(tokenizer)
     rows = [renderer.encode([Message("user", question), turn(answer)]) for question in QUESTIONS for answer in ANSWERS]

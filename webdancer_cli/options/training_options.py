@@ -1,7 +1,7 @@
 """What the commands that train can be told."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -19,6 +19,14 @@ from webdancer_cli.options.shared_options import (
     PositiveFloat,
     PositiveInt,
 )
+
+ServerPlace = Annotated[
+    str,
+    Meta(
+        pattern=r"^(cpu|\d+(\+\d+)*)$",
+        description="name the GPU of each server: 0,1 are two servers, 0+1 is one on two GPUs, cpu needs none",
+    ),
+]
 
 
 @dataclass(kw_only=True)
@@ -150,6 +158,19 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
     """Optimizer updates per batch of rollouts; with 1 the first ratio is exactly 1."""
     temperature: PositiveFloat = 1.0
     """Sampling temperature of the rollouts (paper: 1.0; top_p is 1.0, anything else would falsify the ratios)."""
+    engine: Literal["inprocess", "vllm"] = "inprocess"
+    """Who draws the rollouts: "inprocess", a copy of the model beside the trainer's, or "vllm", servers of vLLM: those
+    of ``vllm_url``, or those that ``vllm_gpus`` starts."""
+    vllm_url: list[str] = field(default_factory=list)
+    """vLLM servers of ``model`` that take new weights, e.g. http://127.0.0.1:8000; they share the episodes."""
+    vllm_gpus: list[ServerPlace] = field(default_factory=list)
+    """Start one vLLM server for each of these, and stop it at the end: "4,5" are two servers with a GPU each, "4+5" is
+    one that has both; "cpu" needs none."""
+    sync_folder: str | None = None
+    """Folder through which vLLM servers get new weights, under the same path for all; by default it is in ``out``."""
+    canary_gap: PositiveFloat = 0.2
+    """After every change of weights each copy of the model that plays scores a fixed text, and so does the trainer.
+    When their log-probs are further apart than this on average, in nats, the run ends."""
     clip_low: PositiveFloat = 0.2
     """DAPO's epsilon_low."""
     clip_high: PositiveFloat = 0.28
@@ -165,6 +186,22 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
             yield (
                 f"--overlong-tokens {self.overlong_tokens}: must be less than --max-context-tokens "
                 f"({self.max_context_tokens})"
+            )
+        yield from self._vllm_contradictions()
+
+    def _vllm_contradictions(self) -> Iterator[str]:
+        named = [flag for flag, value in (("--vllm-url", self.vllm_url), ("--vllm-gpus", self.vllm_gpus)) if value]
+        if self.engine != "vllm":
+            yield from (f"{flag}: names vLLM servers; add --engine vllm" for flag in named)
+        elif len(named) != 1:
+            yield (
+                "--engine vllm: name either servers that stand already, by --vllm-url, or where to start some, by "
+                "--vllm-gpus (0,1 or cpu)"
+            )
+        elif self.temperature != 1:
+            yield (
+                f"--temperature {self.temperature}: vLLM tells the log-probs of the model itself, which are those of "
+                "the draw at temperature 1 alone; leave it out, or use --engine inprocess"
             )
 
     @property

@@ -1,7 +1,6 @@
 """``webdancer rl``: questions in, a Hugging Face checkpoint out, by DAPO."""
 
 import hashlib
-import math
 import os
 from dataclasses import dataclass
 from functools import partial
@@ -19,8 +18,8 @@ from webdancer_cli.errors import UsageError
 from webdancer_cli.grading.exact_match import METHOD, Judge, is_placeholder
 from webdancer_cli.options.config import RlOptions
 from webdancer_cli.training import checkpoint
-from webdancer_cli.training.distributed import ProcessGroup, process_group
-from webdancer_cli.training.engines import engine_bytes, open_engine
+from webdancer_cli.training.distributed import process_group
+from webdancer_cli.training.engines import open_rollout_engine, rollout_engine_bytes
 from webdancer_cli.training.memory import plans
 from webdancer_cli.training.models import outline
 from webdancer_cli.training.rl import train_rl
@@ -71,18 +70,7 @@ def run(
         about["run"] = identity(options, about, setup.plain)
         if is_done(setup, about["run"]):
             return questions.stats
-        engine = open_engine(
-            setup.plain,
-            setup.tokenizer,
-            options.model,
-            max_length=options.max_context_tokens,
-            rows=_rows(options, world),
-            dtype=options.dtype,
-            lora_rank=options.lora_rank,
-            device=world.device,
-            seed=options.seed,
-            say=setup.say,
-        )
+        engine = open_rollout_engine(options, setup)
         policy = TokenPolicy(
             options.model,
             engine,
@@ -102,10 +90,7 @@ def plan_memory(options: RlOptions) -> str:
     plain = outline(options.model)
     tokens = max(options.micro_tokens, options.max_context_tokens)
     ranks = int(os.environ.get("WORLD_SIZE", 1))
-    rows = math.ceil(options.questions / ranks) * options.group
-    length = options.max_context_tokens
-    engine = engine_bytes(plain, max_length=length, rows=rows, dtype=options.dtype, device="cpu")
-    return plans(plain, options, tokens, ranks, engine)
+    return plans(plain, options, tokens, ranks, rollout_engine_bytes(options, plain, ranks, "cpu"))
 
 
 def read_question_set(options: RlOptions) -> QuestionSet:
@@ -135,8 +120,3 @@ def _count(stats: RunStats, rejected: Rejected) -> None:
     stats.failed += 1
     stats.reasons[rejected.reason] += 1
     stats.last_failure = f"{rejected.reason}: {rejected.detail}"
-
-
-def _rows(options: RlOptions, world: ProcessGroup) -> int:
-    """One for every episode that a rank plays in a round."""
-    return math.ceil(options.questions / world.size) * options.group

@@ -77,3 +77,14 @@ class Engine(Protocol):
         the engine has this ``version``. Raises RuntimeError for weights that the model does not know or lacks.
         """
         ...
+
+    async def score(self, ids: Sequence[int]) -> dict[str, list[float]]:
+        """log p of each of ``ids`` but the first, given those before it: by every copy of the model that plays.
+
+        Computed anew, at temperature 1: it tells whether all of them have the weights that they are thought to have.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """End what the engine has started, and give back what it holds."""
+        ...

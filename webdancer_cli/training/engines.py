@@ -1,14 +1,25 @@
 """Which engine a run plays with: the one place that names them. Everybody else knows the protocol ``Engine``."""
 
+import asyncio
+import math
+from pathlib import Path
+
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from webdancer_cli.data.pipeline import Say, say_nothing
+from webdancer_cli.errors import UsageError
+from webdancer_cli.options.config import RlOptions
 from webdancer_cli.training.engine import Engine
 from webdancer_cli.training.engine_check import check_engine
 from webdancer_cli.training.models import ModelDescription, load_policy_model
 from webdancer_cli.training.precision import arithmetic
+from webdancer_cli.training.setup import TrainingSetup
+from webdancer_cli.training.shared_weights import SharedWeights
 from webdancer_cli.training.transformers_engine import TransformersEngine, bytes_per_position, most_cache_bytes
+from webdancer_cli.training.vllm_api import VllmServer
+from webdancer_cli.training.vllm_engine import VllmEngine
+from webdancer_cli.training.vllm_processes import ServedModel, ServerProcesses
 
 CHECKED_ROWS, CHECKED_CHUNK_TOKENS = 4, 7
 """Size of the small engine that a model is tried in: rows side by side, each read in several chunks."""
@@ -46,3 +57,88 @@ def open_engine(
     )
     say(check_engine(small, model, name).line())
     return TransformersEngine(model, tokenizer, max_length=max_length, rows=rows)
+
+
+def open_rollout_engine(options: RlOptions, setup: TrainingSetup) -> Engine:
+    """The engine that ``rl`` plays with. All ranks open one together, each for its own episodes.
+
+    Raises UsageError, before any work, for a model that it does not play, and for servers that cannot be used.
+    """
+    if options.engine == "vllm":
+        return _open_vllm_engine(options, setup)
+    return open_engine(
+        setup.plain,
+        setup.tokenizer,
+        options.model,
+        max_length=options.max_context_tokens,
+        rows=rows_of_a_round(options, setup.world.size),
+        dtype=options.dtype,
+        lora_rank=options.lora_rank,
+        device=setup.world.device,
+        seed=options.seed,
+        say=setup.say,
+    )
+
+
+def rollout_engine_bytes(options: RlOptions, plain: ModelDescription, ranks: int, device: torch.device | str) -> int:
+    """Memory of that engine in the process of a rank; servers have their own."""
+    if options.engine == "vllm":
+        return 0
+    rows, length = rows_of_a_round(options, ranks), options.max_context_tokens
+    return engine_bytes(plain, max_length=length, rows=rows, dtype=options.dtype, device=device)
+
+
+def rows_of_a_round(options: RlOptions, ranks: int) -> int:
+    """Episodes that a rank plays at once."""
+    return math.ceil(options.questions / ranks) * options.group
+
+
+def _open_vllm_engine(options: RlOptions, setup: TrainingSetup) -> VllmEngine:
+    world = setup.world
+    processes = _start_servers(options, setup) if options.vllm_gpus and world.is_main else None
+    try:
+        urls = world.from_main(lambda: processes.urls if processes else options.vllm_url)
+        servers = [VllmServer(url) for url in urls]
+        base, served_length = world.from_main(lambda: asyncio.run(_checked(servers, options)))
+    except BaseException:
+        if processes:
+            processes.end()
+        raise
+    folder = Path(options.sync_folder or setup.out)
+    shared = SharedWeights(folder, setup.plain, options.lora_rank) if world.is_main else None
+    setup.say(f"{len(servers)} vLLM servers play: {', '.join(urls)}")
+    return VllmEngine(
+        servers,
+        base,
+        shared,
+        max_length=min(options.max_context_tokens, served_length),
+        lora=bool(options.lora_rank),
+        world=world,
+        say=setup.say,
+        processes=processes,
+    )
+
+
+def _start_servers(options: RlOptions, setup: TrainingSetup) -> ServerProcesses:
+    source = setup.plain.source
+    if source.gguf or source.adapter:
+        raise UsageError(
+            f"--vllm-gpus: {options.model}: vLLM serves a folder of safetensors, no GGUF file and no adapter"
+        )
+    dtype = str(arithmetic(setup.plain.parameters, options.dtype, setup.world.device)).removeprefix("torch.")
+    length = min(options.max_context_tokens, setup.plain.max_length or options.max_context_tokens)
+    model = ServedModel(source.name, length, dtype, options.lora_rank, options.seed)
+    return ServerProcesses(options.vllm_gpus, model, setup.out, setup.say)
+
+
+async def _checked(servers: list[VllmServer], options: RlOptions) -> tuple[str, int]:
+    """The model's name at all servers, and the longest sequence that each of them takes. Raises UsageError."""
+    try:
+        told = [await server.check(lora_rank=options.lora_rank) for server in servers]
+    finally:
+        for server in servers:
+            await server.aclose()  # its connections belong to this event loop
+    names = {name for name, _ in told}
+    if len(names) > 1:
+        raise UsageError(f"--vllm-url: the servers have different models: {', '.join(sorted(names))}")
+    return names.pop(), min(length for _, length in told)

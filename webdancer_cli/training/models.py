@@ -185,17 +185,19 @@ def load_trainable(
 def add_adapters(opened: PreTrainedModel, plain: ModelDescription, rank: int, seed: int) -> PeftModel:
     """LoRA adapters on all linear layers, drawn by ``seed``; the model itself is frozen. Raises UsageError."""
     torch.manual_seed(seed)
-    config = LoraConfig(
-        r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
     try:
-        adapted: Any = get_peft_model(opened, config)
+        adapted: Any = get_peft_model(opened, lora_config(rank))
         return adapted
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise UsageError(
             f"{plain.source.adapter or plain.source.name}: cannot be trained by --lora-rank: {reason}"
         ) from None
+
+
+def lora_config(rank: int) -> LoraConfig:
+    """What all adapters of this package are."""
+    return LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
 def load_policy_model(

@@ -24,15 +24,17 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
 
 from webdancer_cli.data.records import QA
+from webdancer_cli.errors import WebdancerError
 from webdancer_cli.options.config import RlOptions
-from webdancer_cli.training.checkpoint_writer import full_weights
+from webdancer_cli.training.canary import Canary
 from webdancer_cli.training.dapo import LossSums, surrogate
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.engine import Engine
@@ -47,10 +49,11 @@ from webdancer_cli.training.rollouts import (
     rollout_record,
     training_samples,
 )
-from webdancer_cli.training.run import begin
+from webdancer_cli.training.run import TrainingRun, begin
 from webdancer_cli.training.run_log import METRICS, ROLLOUTS, open_log
 from webdancer_cli.training.setup import TrainingSetup
 from webdancer_cli.training.tracking import Tracked
+from webdancer_cli.training.weight_sync import sync_weights
 
 SHOWN = 4
 """How many rollouts of a step go there, each of another question."""
@@ -100,17 +103,19 @@ def train_rl(
     world = setup.world
     tracked = Tracked(options.track if world.is_main else "none", setup.out, about, setup.say)
     run = begin(options, setup, about, QuestionStream(questions, options.seed), deterministic=True)
-    state, scorer, model = run.state, run.trainable.scorer, run.trainable.model
+    state, scorer = run.state, run.trainable.scorer
+    canary = Canary.of(setup.renderer, engine.max_length, options.canary_gap)
     stream = cast(QuestionStream, state.data)
     log = Log(setup.out, state.step) if world.is_main else None
     stopped = ""
     metrics: Metrics = {}
-    with closing(run.saver), asyncio.Runner() as runner, rollouts_closed(collector, runner):
+    with closing(run.saver), asyncio.Runner() as runner, rollouts_closed(collector, engine, runner):
         while state.step < options.steps and not out_of_time(options, state.seconds, world) and not stopped:
             started = time.perf_counter()
+            with saved_before_the_end(run, metrics, world):
+                synced = sync_weights(runner, engine, run, canary, state.step + 1, world)
             state.step += 1
             lr = options.peak_lr * lr_factor(state.step, options.steps, options.warmup_steps)
-            runner.run(engine.load_weights(full_weights(model, run.writer.kinds), state.step))
             collected = collect(runner, collector, stream, state.step, options, world)
             stopped = why_to_stop(collected)
             sampled = time.perf_counter()
@@ -124,7 +129,7 @@ def train_rl(
             seconds = {"seconds_rollout": round(sampled - started, 3), "seconds_train": round(trained - sampled, 3)}
             if setup.progress:
                 setup.progress.step(state.step, options.steps, note(metrics))
-            metrics |= seconds | {"peak_memory_gb": round(max(world.gather(peak_memory_gb(world.device))), 3)}
+            metrics |= synced | seconds | {"peak_memory_gb": round(max(world.gather(peak_memory_gb(world.device))), 3)}
             if run.saver.is_due(state.step, options.steps):
                 metrics |= run.saver.write(state, metrics)
             if log:
@@ -140,12 +145,34 @@ def train_rl(
 
 
 @contextmanager
-def rollouts_closed(collector: RolloutCollector, runner: asyncio.Runner) -> Iterator[None]:
-    """Close the arena in the event loop in which its episodes were played."""
+def rollouts_closed(collector: RolloutCollector, engine: Engine, runner: asyncio.Runner) -> Iterator[None]:
+    """Close both in the event loop in which the episodes were played."""
     try:
         yield
     finally:
-        runner.run(collector.aclose())
+        try:
+            runner.run(collector.aclose())
+        finally:
+            runner.run(engine.aclose())
+
+
+@contextmanager
+def saved_before_the_end(run: TrainingRun, metrics: Metrics, world: ProcessGroup) -> Iterator[None]:
+    """When the engine's weights are not the trainer's, what was trained so far is saved: it was played by the right
+    ones. All ranks come to the same end, and rank 0 tells of it."""
+    try:
+        yield
+    except WebdancerError as error:
+        run.saver.commit()
+        if run.state.step and not run.saver.has(run.state.step):
+            run.saver.write(run.state, metrics)
+            run.saver.commit()
+        remedy = f"; --resume goes on after step {run.state.step}" if run.state.step else ""
+        world.from_main(partial(_end, f"step {run.state.step + 1}: {error}{remedy}"))
+
+
+def _end(reason: str) -> NoReturn:
+    raise WebdancerError(reason)
 
 
 def why_to_stop(collected: RolloutBatch) -> str:

@@ -51,6 +51,10 @@ class RunSaver:
     def is_due(self, step: int, steps: int) -> bool:
         return bool(self._every) and step % self._every == 0 and step < steps
 
+    def has(self, step: int) -> bool:
+        """Whether a checkpoint of this step counts."""
+        return checkpoint.is_finished(checkpoint.step_folder(self._out, step))
+
     def write(self, state: TrainingState, measures: dict[str, Any]) -> dict[str, float]:
         """Write a checkpoint, all but its name; what is to be known of it, as metrics. ``measures`` are for its card.
 

@@ -1,0 +1,273 @@
+"""Rollouts by servers: new weights reach every one of them, or the run ends; a server that dies costs no episode."""
+
+import asyncio
+import json
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stand_in_vllm import StandIn, standing_in
+from training_runs import toy
+from transformers import PreTrainedTokenizerFast
+
+from webdancer_cli.data.records import QA, Message
+from webdancer_cli.errors import ModelError, UsageError, WebdancerError
+from webdancer_cli.options.config import RlOptions
+from webdancer_cli.stages import rl as stage
+from webdancer_cli.training.canary import MOVED, Canary, StaleWeights
+from webdancer_cli.training.distributed import ProcessGroup
+from webdancer_cli.training.engine import SamplingParams
+from webdancer_cli.training.renderer import Renderer, Tokens
+from webdancer_cli.training.token_policy import TokenPolicy
+from webdancer_cli.training.vllm_api import (
+    UNCHANGED_DISTRIBUTION,
+    VllmServer,
+    check_sampling,
+    check_version,
+    sampled,
+    server_command,
+    server_environment,
+)
+from webdancer_cli.training.vllm_engine import VllmEngine
+
+LORA = {"lora_rank": 4, "lr": 2e-2}
+KINDS = [pytest.param({}, id="full"), pytest.param(LORA, id="lora")]
+
+
+def by_servers(folder: Path, undecided: Path, servers: list[StandIn], **changes: object) -> RlOptions:
+    urls = [server.url for server in servers]
+    return toy(folder, undecided, **{"engine": "vllm", "vllm_url": urls, "steps": 2, "group": 6, **changes})
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "out" / "metrics.jsonl").read_text().splitlines()]
+
+
+def drawn(server: StandIn) -> list[dict[str, Any]]:
+    """What it was asked to draw."""
+    return [asked for asked in server.completions if "prompt_logprobs" not in asked]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_servers_share_the_episodes_and_both_get_every_version(
+    tmp_path: Path, undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast, kind: dict[str, Any]
+):
+    rank = kind.get("lora_rank", 0)
+    with standing_in(2, undecided, tiny_tokenizer, rank) as servers:
+        stats = stage.run(by_servers(tmp_path, undecided, servers, **kind))
+    assert stats.exit_code == 0
+    lines = metrics(tmp_path)
+    assert [(line["copies"], line["updates"]) for line in lines] == [(2, 1), (2, 1)]
+    # What served is what was trained: engine and trainer agree in every token (ratio 1), and on the fixed text.
+    assert all(line["canary_gap"] < 1e-3 and abs(line["ratio_max"] - 1) < 0.01 for line in lines)
+    for server in servers:
+        asked = drawn(server)
+        assert len(asked) >= 2 * 12
+        assert all(asked[0] | UNCHANGED_DISTRIBUTION == asked[0] and type(one["prompt"][0]) is int for one in asked)
+        models = Counter(one["model"] for one in asked)
+        assert len(models) == (2 if rank else 1)  # a name for every version of the adapters
+        assert server.adapters == {}  # and none of them is left behind
+    assert not list((tmp_path / "out").glob(".weights*"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_replica_that_keeps_its_weights_ends_the_run_in_that_step_and_what_was_learned_is_saved(
+    tmp_path: Path, undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast, kind: dict[str, Any]
+):
+    with standing_in(2, undecided, tiny_tokenizer, kind.get("lora_rank", 0)) as servers:
+        servers[1].keeps_weights = True  # the first sync hands over what it has: nothing can be seen yet
+        given = by_servers(tmp_path, undecided, servers, steps=3, **kind)
+        with pytest.raises(WebdancerError, match=rf"step 2: {servers[1].url}: plays with .*--resume") as caught:
+            stage.run(given)
+        assert caught.value.exit_code == 1
+        assert [line["step"] for line in metrics(tmp_path)] == [1]
+        assert (tmp_path / "out" / "step-1" / "model.safetensors").exists()
+        servers[1].keeps_weights = False
+        given = by_servers(tmp_path, undecided, servers, steps=3, resume=True, **kind)
+        assert stage.run(given).exit_code == 0
+    assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_replica_that_refuses_new_weights_ends_the_run_before_it_plays(
+    tmp_path: Path, undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast, kind: dict[str, Any]
+):
+    with standing_in(2, undecided, tiny_tokenizer, kind.get("lora_rank", 0)) as servers:
+        servers[0].refuses_weights = True
+        with pytest.raises(WebdancerError, match=r"step 1: .*HTTP 500.*no such file"):
+            stage.run(by_servers(tmp_path, undecided, servers, **kind))
+        assert not any(map(drawn, servers))
+
+
+def test_when_a_server_dies_in_a_step_its_episodes_end_on_the_other(
+    tmp_path: Path, undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    said: list[str] = []
+    with standing_in(2, undecided, tiny_tokenizer) as servers:
+        servers[0].dies_at = 1 + 5  # the canary of the first sync, and five of its 12 episodes
+        stats = stage.run(by_servers(tmp_path, undecided, servers), say=said.append)
+        assert len(drawn(servers[1])) >= 2 * 24 - 5
+    assert stats.exit_code == 0
+    first, second = metrics(tmp_path)
+    assert (first["copies"], second["copies"]) == (2, 1)
+    assert first["rollouts"] == 24 and first["unjudged"] == second["unjudged"] == 0
+    assert first["endings"].keys() <= {"answered", "no_answer", "format_error", "token_limit"}
+    assert any(servers[0].url in line and "1 of 2 servers" in line for line in said)
+
+
+async def test_an_episode_stays_with_one_server_and_its_ids_come_back_as_they_were_drawn(
+    undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    with standing_in(2, undecided, tiny_tokenizer, max_length=256) as servers:
+        engine = VllmEngine(
+            [VllmServer(server.url) for server in servers],
+            "policy",
+            None,
+            max_length=256,
+            lora=False,
+            world=ProcessGroup(),
+            say=print,
+        )
+        policy = TokenPolicy("tiny", engine, Renderer(tiny_tokenizer), max_context_tokens=256, max_turn_tokens=8)
+        questions = [QA(question=f"Colour {number}?", answer="x") for number in range(4)]
+        sessions = [policy.begin([Message("user", qa.question)], qa) for qa in questions]
+        for turn in range(3):
+            await asyncio.gather(*(session.act() for session in sessions))
+            for session in sessions:
+                session.observe(f"{turn}: go on")
+        await engine.aclose()
+    assert [len(drawn(server)) for server in servers] == [6, 6]
+    seen = [session.tokens.ids for session in sessions]
+    for server in servers:
+        prompts = [asked["prompt"] for asked in drawn(server)]
+        # How many of its prompts are the beginning of an episode: all three of each that is its own.
+        turns = [sum(ids[: len(prompt)] == prompt for prompt in prompts) for ids in seen]
+        assert sorted(turns) == [0, 0, 3, 3]
+    assert all(session.tokens.trainable.count(True) == len(session.logprobs) for session in sessions)
+
+
+def test_without_any_server_left_the_run_ends_with_what_it_has(
+    tmp_path: Path, undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    with standing_in(1, undecided, tiny_tokenizer) as servers:
+        servers[0].dies_at = 1 + 24 + 1  # after the first step, when the second step's weights are scored
+        with pytest.raises(WebdancerError, match=r"step 2: none of .* is left to play with"):
+            stage.run(by_servers(tmp_path, undecided, servers))
+    assert (tmp_path / "out" / "step-1" / "model.safetensors").exists()
+
+
+# ---- the canary, by itself ------------------------------------------------------------------------------------------
+
+OWN = [-1.0, -2.0, -3.0]
+
+
+def moved(logprobs: list[float], by: float) -> list[float]:
+    return [logprob - by for logprob in logprobs]
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "reason"),
+    [
+        (OWN, OWN, ""),
+        (OWN, moved(OWN, 0.09), ""),
+        (OWN, moved(OWN, 0.11), "other weights than those that are trained"),
+        (OWN, [float("nan")] * 3, "other weights than those that are trained"),
+        # The trainer has moved further than rounding explains, and the copy not by a digit.
+        (moved(OWN, 2 * MOVED), OWN, "the weights of the step before"),
+        (moved(OWN, 2 * MOVED), [-1.0, -2.0, -3.000001], ""),
+        (moved(OWN, MOVED / 2), OWN, ""),
+    ],
+)
+def test_what_the_canary_lets_pass(own: list[float], theirs: list[float], reason: str):
+    canary = Canary(Tokens([1, 2, 3, 4], [False, True, True, True]), limit=0.1)
+    canary.check(OWN, {"a": OWN, "b": OWN})
+    if not reason:
+        gaps = [abs(left - right) for left, right in zip(own, theirs, strict=True)]
+        assert canary.check(own, {"a": moved(own, 0.001), "b": theirs}) == pytest.approx(max(0.001, sum(gaps) / 3))
+        return
+    with pytest.raises(StaleWeights, match=rf"b: .*{reason}"):
+        canary.check(own, {"a": moved(own, 0.001), "b": theirs})
+
+
+# ---- vLLM's API -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["0.32.0", "0.33.1.post1", "0.33.0rc1+cpu"])
+def test_versions_that_were_tried_pass(version: str):
+    check_version(version, "here")
+
+
+@pytest.mark.parametrize("version", ["0.31.2", "0.34.0", "1.0", "dev"])
+def test_other_versions_are_refused_by_name(version: str):
+    with pytest.raises(UsageError, match=rf"vLLM {version}: its API is known for 0.32 to 0.33"):
+        check_version(version, "here")
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(0.7, 1.0), (0.0, 1.0), (1.0, 0.9)])
+def test_draws_from_another_distribution_are_refused(temperature: float, top_p: float):
+    with pytest.raises(UsageError, match="temperature 1 and top_p 1"):
+        check_sampling(SamplingParams(max_tokens=3, temperature=temperature, top_p=top_p))
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"finish_reason": "stop", "logprobs": None, "token_ids": [1]},
+        {"finish_reason": "stop", "logprobs": {"token_logprobs": [-1.0]}},
+        {"finish_reason": "stop", "logprobs": {"token_logprobs": [-1.0]}, "token_ids": [1, 2]},
+        {"finish_reason": "stop", "logprobs": {"token_logprobs": [None]}, "token_ids": [1]},
+        {"finish_reason": "abort", "logprobs": {"token_logprobs": []}, "token_ids": []},
+    ],
+)
+def test_an_answer_without_a_log_prob_for_every_id_is_no_turn(choice: dict[str, Any]):
+    with pytest.raises(ModelError):
+        sampled({"choices": [choice]}, 4)
+
+
+@pytest.mark.parametrize(
+    ("lora_rank", "missing", "remedy"),
+    [(4, "/v1/load_lora_adapter", "--enable-lora --max-lora-rank 4"), (0, "/collective_rpc", "VLLM_SERVER_DEV_MODE=1")],
+)
+async def test_a_server_that_takes_no_new_weights_is_refused_with_the_remedy(
+    undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast, lora_rank: int, missing: str, remedy: str
+):
+    with standing_in(1, undecided, tiny_tokenizer) as (stand_in,):
+        server = VllmServer(stand_in.url + "/v1/")
+        assert await server.check(lora_rank=lora_rank) == ("policy", 120)
+        stand_in.routes.remove(missing)
+        with pytest.raises(UsageError, match=remedy):
+            await server.check(lora_rank=lora_rank)
+        stand_in.version = "0.40.0"
+        with pytest.raises(UsageError, match=r"vLLM 0\.40\.0"):
+            await server.check(lora_rank=lora_rank)
+        await server.aclose()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"engine": "vllm"}, "--vllm-url"),
+        ({"engine": "vllm", "vllm_url": ["http://a"], "vllm_gpus": ["0"]}, "--vllm-gpus"),
+        ({"vllm_url": ["http://a"]}, "--engine vllm"),
+        ({"vllm_gpus": ["0"]}, "--engine vllm"),
+        ({"engine": "vllm", "vllm_url": ["http://a"], "temperature": 0.7}, "temperature 1 alone"),
+        ({"engine": "vllm", "vllm_gpus": ["0-3"]}, r"0\+1 is one on two GPUs"),
+    ],
+)
+def test_servers_and_engine_have_to_fit_together(changes: dict[str, Any], words: str):
+    with pytest.raises(UsageError, match=words):
+        RlOptions(**changes)
+
+
+def test_a_server_of_our_own_is_told_nothing_of_torchrun(monkeypatch: pytest.MonkeyPatch):
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.setenv(name, "1")
+    told = server_environment("0+1", 8)
+    assert not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "TORCHELASTIC_RUN_ID"} & set(told)
+    assert (told["CUDA_VISIBLE_DEVICES"], told["VLLM_ALLOW_RUNTIME_LORA_UPDATING"]) == ("0,1", "1")
+    assert "VLLM_SERVER_DEV_MODE" not in told and server_environment("cpu", 0)["VLLM_SERVER_DEV_MODE"] == "1"
+    command = server_command("py", "m", 1, "0+1", max_length=9, dtype="bfloat16", lora_rank=9, seed=0)
+    pairs = set(pairwise(command))
+    assert {("--tensor-parallel-size", "2"), ("--max-lora-rank", "16"), ("--max-model-len", "9")} <= pairs
