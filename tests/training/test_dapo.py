@@ -28,7 +28,9 @@ def test_the_clip_band_by_hand_with_both_signs_on_both_sides():
     assert loss.item() == pytest.approx(-3.46, abs=1e-5)
     assert new.grad is not None
     assert new.grad.tolist() == pytest.approx([0, -1.0, 1.5, 0, -2.2], abs=1e-5)
-    assert (sums.tokens, sums.clipped) == (5, 2)
+    assert (sums.tokens, sums.clipped_low, sums.clipped_high) == (5, 1, 1)
+    # |ln 1.5| + |ln 0.5| + |ln 1.5| + |ln 0.5| + ln 1.1
+    assert sums.gap == pytest.approx(2.292535, abs=1e-5)
     assert sums.ratio == pytest.approx(5.1, abs=1e-5)
     assert sums.ratio_max == pytest.approx(1.5, abs=1e-5)
     assert sums.neg_logprob == pytest.approx(6.6, abs=1e-5)
@@ -61,7 +63,30 @@ def test_the_sum_does_not_depend_on_the_split(tokens: int, cut: int, seed: int):
     parts = [surrogate(new[part], old[part], advantages[part], **CLIP) for part in (slice(cut), slice(cut, None))]
     assert sum(loss.item() for loss, _ in parts) == pytest.approx(whole.item(), rel=1e-4, abs=1e-4)
     added = parts[0][1] + parts[1][1]
-    assert (added.tokens, added.clipped, added.ratio_max) == (sums.tokens, sums.clipped, sums.ratio_max)
+    for name in ("tokens", "clipped_low", "clipped_high", "ratio_max", "truncated"):
+        assert getattr(added, name) == getattr(sums, name)
+
+
+def test_stale_tokens_count_by_how_much_more_likely_they_are_now_and_at_most_twice():
+    # sampled at p, the step begins at q: weight q / p = 0.5, 1.5, 8 -> 2 (cut); r = new / old = 1.1, 1.5 (clipped), 1
+    sampled = torch.tensor([-1.0, -2.0, -5.0])
+    old = sampled + torch.tensor([0.5, 1.5, 8.0]).log()
+    new = (old + torch.tensor([1.1, 1.5, 1.0]).log()).requires_grad_()
+    loss, sums = surrogate(new, old, torch.tensor([2.0, 1.0, -1.0]), **CLIP, sampled_N=sampled)
+    loss.backward()
+    # 0.5 * 1.1 * 2 + 1.5 * 1.28 * 1 + 2 * 1 * (-1) = 1.1 + 1.92 - 2
+    assert loss.item() == pytest.approx(-1.02, abs=1e-5)
+    assert new.grad is not None
+    assert new.grad.tolist() == pytest.approx([-1.1, 0, 2.0], abs=1e-5)
+    assert (sums.truncated, sums.clipped_high) == (1, 1)
+    assert sums.neg_logprob == pytest.approx(8.0, abs=1e-5)
+
+
+def test_tokens_that_are_not_stale_count_once():
+    old, new, advantages = torch.randn(3, 50, generator=torch.Generator().manual_seed(0))
+    plain, _ = surrogate(new, old, advantages, **CLIP)
+    corrected, sums = surrogate(new, old, advantages, **CLIP, sampled_N=old)
+    assert corrected.item() == pytest.approx(plain.item(), abs=1e-5) and sums.truncated == 0
 
 
 def test_no_tokens_give_a_zero_loss_and_empty_sums():

@@ -25,7 +25,7 @@ from webdancer_cli.training import checkpoint
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.models import load_model
 from webdancer_cli.training.optimizer import adamw
-from webdancer_cli.training.rl import QuestionStream
+from webdancer_cli.training.rollout_batches import QuestionStream
 from webdancer_cli.training.run_log import cut
 from webdancer_cli.training.state import TrainingState, random_state, restore_random_state, seed_everything
 

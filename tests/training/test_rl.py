@@ -25,6 +25,8 @@ from webdancer_cli.training.layout import Kind, Layout, pad
 from webdancer_cli.training.logprobs import Scorer, token_logprobs
 from webdancer_cli.training.models import load_trainable
 from webdancer_cli.training.renderer import Tokens
+from webdancer_cli.training.rl_metrics import PolicyUpdate
+from webdancer_cli.training.rollout_batches import QuestionStream, RolloutBatch, round_size
 from webdancer_cli.training.rollouts import TrainingSample
 
 ROOT = Path(__file__).parent.parent.parent
@@ -49,7 +51,7 @@ def batch(seed: int = 0) -> list[TrainingSample]:
 
 def updated(
     folder: Path, layout: Layout, world: ProcessGroup | None = None, **changes: object
-) -> tuple[rl.PolicyUpdate, list[torch.Tensor]]:
+) -> tuple[PolicyUpdate, list[torch.Tensor]]:
     """One update by SGD (Adam would hide a wrong scale of the gradient); the weights after it."""
     model, compute = load_trainable(str(folder), "float32")
     scorer = Scorer(model, compute)
@@ -99,7 +101,7 @@ def test_the_loss_by_hand_at_ratio_one(tiny_folder: Path):
     expected = -sum(training_sample.advantage * len(training_sample.logprobs) for training_sample in lessons) / tokens
     assert update.loss == pytest.approx(expected, abs=1e-5)
     assert update.sums.ratio_max == pytest.approx(1, abs=1e-5)
-    assert update.sums.clipped == 0
+    assert update.sums.clipped_low == update.sums.clipped_high == 0
 
 
 TWO_RANKS = """
@@ -186,14 +188,14 @@ def test_torchrun_goes_as_a_plain_run_and_speaks_once(tmp_path: Path, undecided:
 
 def test_refill_rounds_follow_the_share_of_learnable_groups():
     # nothing known: all 16; 8 of 16 kept: 8 missing / 0.5 = 16; 12 of 16: 4 / 0.75 = 5.3 -> 6; none kept: all again
-    assert rl.round_size(collected(kept=0, played=0), 16) == 16
-    assert rl.round_size(collected(kept=8, played=16), 16) == 16
-    assert rl.round_size(collected(kept=12, played=16), 16) == 6
-    assert rl.round_size(collected(kept=0, played=16), 16) == 16
+    assert round_size(collected(kept=0, played=0), 16) == 16
+    assert round_size(collected(kept=8, played=16), 16) == 16
+    assert round_size(collected(kept=12, played=16), 16) == 6
+    assert round_size(collected(kept=0, played=16), 16) == 16
 
 
-def collected(kept: int, played: int) -> rl.RolloutBatch:
-    class Counted(rl.RolloutBatch):
+def collected(kept: int, played: int) -> RolloutBatch:
+    class Counted(RolloutBatch):
         @property
         def kept(self) -> list:  # type: ignore[type-arg]
             return [None] * kept
@@ -203,17 +205,17 @@ def collected(kept: int, played: int) -> rl.RolloutBatch:
 
 def test_passes_go_through_all_questions_before_repeating_one():
     questions = [QA(question=f"{number}?", answer="x") for number in range(7)]
-    stream = rl.QuestionStream(questions, seed=3)
+    stream = QuestionStream(questions, seed=3)
     first, second = ([stream.take(1)[0].question for _ in range(7)] for _ in range(2))
     assert sorted(first) == sorted(second) and first != second
-    assert [qa.question for qa in rl.QuestionStream(questions, seed=3).take(1)] == first[:1]
+    assert [qa.question for qa in QuestionStream(questions, seed=3).take(1)] == first[:1]
 
 
 @pytest.mark.parametrize(("count", "size"), [(7, 3), (7, 4), (5, 16), (1, 4), (6, 5)])
 def test_no_round_holds_a_question_twice_and_all_come_equally_often(count: int, size: int):
     questions = [QA(question=f"{number}?", answer="x") for number in range(count)]
     for seed in range(20):
-        stream = rl.QuestionStream(questions, seed)
+        stream = QuestionStream(questions, seed)
         rounds = [[qa.id for qa in stream.take(size)] for _ in range(2 * count)]
         assert all(len(set(ids)) == len(ids) == min(size, count) for ids in rounds)
         times = Counter(id for ids in rounds for id in ids)
@@ -400,3 +402,72 @@ def test_a_rank_that_can_judge_no_more_ends_the_run_on_all(tmp_path: Path, undec
     assert [(tmp_path / f"rank{rank}").read_text() for rank in (0, 1)] == ["spent", "spent"]
     assert [line["rounds"] for line in metrics(tmp_path)] == [1]
     assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+# ---- rollouts ahead of the trainer ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("minibatches", [1, 2])
+def test_rollouts_one_step_ahead_teach_as_well_and_are_counted(tmp_path: Path, undecided: Path, minibatches: int):
+    stage.run(toy(tmp_path, undecided, max_staleness=1, minibatches=minibatches))
+    lines = metrics(tmp_path)
+    assert [line["staleness"] for line in lines] == [0] + [1] * (len(lines) - 1)
+    assert sum(line["accuracy"] for line in lines[-4:]) / 4 > 0.85
+    # Of fresh rollouts trainer and sampler have the same weights; of stale ones the sampler's are a step older.
+    stale = [line for line in lines if line["staleness"] and line["updates"]]
+    assert lines[0]["sampler_gap"] < (0.01 if minibatches == 1 else 1)
+    assert any(line["sampler_gap"] > 0.01 for line in stale)
+    if minibatches == 1:  # the ratio of the clip begins at the step's own weights
+        assert all(abs(line["ratio_max"] - 1) < 1e-4 for line in stale)
+
+
+def test_a_stale_run_that_goes_on_plays_the_batch_again_that_was_under_way(tmp_path: Path, undecided: Path):
+    given = toy(tmp_path, undecided, max_staleness=1, steps=4, questions=2, save_every=1)
+    stage.run(given)
+    saved = [json.loads((tmp_path / "out" / f"step-{step}" / "state" / "run.json").read_text()) for step in (2, 3)]
+    # Two questions a step: after two steps four are trained on, and the two that are under way do not count.
+    assert [(state["data"]["epoch"], state["data"]["position"]) for state in saved] == [(0, 4), (1, 2)]
+
+
+class Slow(Knows):
+    """A judge that never speaks of one answer."""
+
+    async def judge(self, qa: QA, answer: str | None) -> Verdict:
+        if answer == "blue":
+            await asyncio.sleep(1e9)
+        return await super().judge(qa, answer)
+
+
+@pytest.mark.slow
+def test_when_the_time_of_a_step_is_over_it_goes_on_with_what_there_is(tmp_path: Path, undecided: Path):
+    """Half of the answers would never be judged: they are left out, and the run comes to its end."""
+    stats = stage.run(italian(tmp_path, undecided, steps=1, step_seconds=10, max_rounds=3), judge=Slow())
+    (line,) = metrics(tmp_path)
+    assert (line["rounds"], stats.exit_code) == (1, 0)
+    assert 0 < line["unjudged"] < line["rollouts"] == 64
+
+
+BLOCKED = """
+import sys, time
+sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
+from pathlib import Path
+from test_rl import Knows, italian
+from webdancer_cli.stages import rl as stage
+from webdancer_cli.training import watchdog
+watchdog.GRACE_SECONDS = 1.0
+class Blocks(Knows):
+    async def judge(self, qa, answer):
+        time.sleep(1e6)
+stage.run(italian(Path({folder!r}), Path({model!r}), step_seconds=5), judge=Blocks())
+"""
+
+
+@pytest.mark.slow
+def test_what_blocks_even_the_event_loop_is_told_and_ends_the_run(tmp_path: Path, undecided: Path):
+    script = tmp_path / "blocked.py"
+    names = {"tests": str(Path(__file__).parent), "folder": str(tmp_path), "model": str(undecided)}
+    script.write_text(BLOCKED.format(**names))
+    done = subprocess.run([sys.executable, script], env=environment(1), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert "the rollouts of step 1 did not end within 5 s (--step-seconds); under way: " in done.stderr
+    assert "in judge" in (tmp_path / "out" / "stuck.log").read_text()

@@ -156,6 +156,12 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
     """Dynamic sampling: rounds of fresh questions per step at most, until ``questions`` groups have both outcomes."""
     minibatches: PositiveInt = 1
     """Optimizer updates per batch of rollouts; with 1 the first ratio is exactly 1."""
+    max_staleness: Annotated[int, Meta(ge=0, le=1, description="give 0 or 1")] = 0
+    """1 plays the next batch while this one is trained on, with weights that are one step older; its tokens are
+    weighted by a truncated importance ratio."""
+    step_seconds: PositiveFloat = 7200.0
+    """Longest time for the rollouts of one step; then those under way are ended and left out. What does not even end by
+    that is told, and ends the run."""
     temperature: PositiveFloat = 1.0
     """Sampling temperature of the rollouts (paper: 1.0; top_p is 1.0, anything else would falsify the ratios)."""
     engine: Literal["inprocess", "vllm"] = "inprocess"

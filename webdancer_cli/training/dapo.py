@@ -13,6 +13,9 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+MAX_WEIGHT = 2.0
+"""Importance weights of stale tokens are truncated here."""
+
 MAX_LOG_RATIO = 20.0
 """Log-ratios are cut here, far outside every clip band: ``exp`` stays finite, and so do its gradients."""
 
@@ -55,13 +58,19 @@ class LossSums:
     """What the tokens of a batch add up to; two parts of a batch are added with ``+``. Detached from the graph."""
 
     tokens: float = 0.0
-    clipped: float = 0.0
-    """Tokens whose gradient the clip took away."""
+    clipped_low: float = 0.0
+    """Tokens whose gradient the clip took away, since they are much less likely than they were already, ..."""
+    clipped_high: float = 0.0
+    """... and since they are much more likely already."""
     ratio: float = 0.0
     kl: float = 0.0
     """Sum of r - 1 - log r: an unbiased, never negative estimate of KL(old || new) per token."""
     neg_logprob: float = 0.0
     """Sum of -log p of the sampled tokens under the sampling policy: an estimate of its entropy."""
+    gap: float = 0.0
+    """Sum of |log p - log p as sampled|: how far trainer and sampler disagree."""
+    truncated: float = 0.0
+    """Stale tokens whose importance weight is cut."""
     ratio_max: float = 0.0
 
     def __add__(self, other: "LossSums") -> "LossSums":
@@ -70,29 +79,51 @@ class LossSums:
 
 
 def surrogate(
-    new_N: Tensor, old_N: Tensor, advantages_N: Tensor, *, clip_low: float, clip_high: float
+    new_N: Tensor,
+    old_N: Tensor,
+    advantages_N: Tensor,
+    *,
+    clip_low: float,
+    clip_high: float,
+    sampled_N: Tensor | None = None,
 ) -> tuple[Tensor, LossSums]:
-    """The clip-higher token-level loss, *summed*: -sum of min(r A, clip(r, 1 - clip_low, 1 + clip_high) A).
+    """The clip-higher token-level loss, *summed*: -sum of w min(r A, clip(r, 1 - clip_low, 1 + clip_high) A).
 
-    r = exp(new - old). ``new_N`` carries the gradient; ``old_N`` are the log-probs at which the tokens were sampled.
+    r = exp(new - old). ``new_N`` carries the gradient; ``old_N`` are the log-probs at which the tokens were sampled,
+    and w is 1. For tokens that an older policy sampled, at ``sampled_N``, ``old_N`` are those of the policy that the
+    step begins with, and w = min(exp(old - sampled), MAX_WEIGHT).
     Equation 8 without its normaliser: divide by the trainable tokens of the global batch. A loss: negative is good.
     """
+    weights_N = torch.ones_like(old_N) if sampled_N is None else importance_weights(old_N, sampled_N)
+    sampled_N = old_N if sampled_N is None else sampled_N
     log_ratio_N = (new_N.float() - old_N.float()).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
     ratio_N = log_ratio_N.exp()
     free_N = ratio_N * advantages_N
     bound_N = ratio_N.clamp(1 - clip_low, 1 + clip_high) * advantages_N
-    loss_sum = -torch.minimum(free_N, bound_N).sum()
-    return loss_sum, _sums(ratio_N.detach(), log_ratio_N.detach(), old_N, clipped_N=bound_N.detach() < free_N.detach())
+    loss_sum = -(weights_N * torch.minimum(free_N, bound_N)).sum()
+    with torch.no_grad():
+        clipped_N = bound_N < free_N
+        sums = _sums(ratio_N.detach(), log_ratio_N.detach(), sampled_N, clipped_N)
+        sums.gap = float((new_N.float() - sampled_N).abs().sum())
+        sums.truncated = float((weights_N == MAX_WEIGHT).sum())
+    return loss_sum, sums
 
 
-def _sums(ratio_N: Tensor, log_ratio_N: Tensor, old_N: Tensor, clipped_N: Tensor) -> LossSums:
+def importance_weights(old_N: Tensor, sampled_N: Tensor) -> Tensor:
+    """How much more likely a token is now than when it was sampled, at most MAX_WEIGHT; no gradient goes through."""
+    log_ratio_N = (old_N.detach().float() - sampled_N.float()).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
+    return log_ratio_N.exp().clamp(max=MAX_WEIGHT)
+
+
+def _sums(ratio_N: Tensor, log_ratio_N: Tensor, sampled_N: Tensor, clipped_N: Tensor) -> LossSums:
     if ratio_N.numel() == 0:
         return LossSums()
     return LossSums(
         tokens=float(ratio_N.numel()),
-        clipped=float(clipped_N.sum()),
+        clipped_low=float((clipped_N & (ratio_N < 1)).sum()),
+        clipped_high=float((clipped_N & (ratio_N > 1)).sum()),
         ratio=float(ratio_N.sum()),
         kl=float((torch.expm1(log_ratio_N) - log_ratio_N).sum()),
-        neg_logprob=float(-old_N.sum()),
+        neg_logprob=float(-sampled_N.sum()),
         ratio_max=float(ratio_N.max()),
     )

@@ -8,7 +8,7 @@ import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -34,6 +34,8 @@ class ProcessGroup:
     rank: int = 0
     size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    group: Any = None
+    """The connections that they use; None for those that all of torch uses."""
 
     @property
     def is_main(self) -> bool:
@@ -51,9 +53,9 @@ class ProcessGroup:
             try:
                 box[0] = work()
             except WebdancerError as error:
-                dist.broadcast_object_list([None, error.exit_code], src=0, device=torch.device("cpu"))
+                self._broadcast([None, error.exit_code])
                 raise
-        dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+        self._broadcast(box)
         if box[1] is not None:
             raise SystemExit(box[1])
         result: T = box[0]
@@ -64,7 +66,7 @@ class ProcessGroup:
         if self.size == 1:
             return list(values)
         sums = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(sums)
+        dist.all_reduce(sums, group=self.group)
         return [float(value) for value in sums]
 
     def gather(self, value: T) -> list[T]:
@@ -72,8 +74,15 @@ class ProcessGroup:
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
-        dist.all_gather_object(values, value)
+        dist.all_gather_object(values, value, group=self.group)
         return values
+
+    def beside(self) -> "ProcessGroup":
+        """The same ranks with connections of their own, for what they agree on in another thread. All ask together."""
+        return replace(self, group=dist.new_group(backend="gloo")) if self.size > 1 else self
+
+    def _broadcast(self, box: list[Any]) -> None:
+        dist.broadcast_object_list(box, src=0, group=self.group, device=torch.device("cpu"))
 
     def barrier(self) -> None:
         if self.size > 1:

@@ -5,6 +5,8 @@ accuracy.
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -53,6 +55,9 @@ class TrainingSample:
     tokens: Tokens
     logprobs: list[float]
     advantage: float
+    before_updates: list[float] | None = None
+    """The log-probs under the weights that the step began with, if those are others than the sampler's, and several
+    updates are made in it."""
 
 
 Group = list[Rollout]
@@ -81,6 +86,7 @@ class RolloutCollector:
         self._limits = Limits.of(options)
         self._date = options.date or ""
         self._group = options.group
+        self._under_way: dict[str, float] = {}
         self._overlong_tokens = options.overlong_tokens
 
     @property
@@ -88,33 +94,52 @@ class RolloutCollector:
         """Why no more answers can be judged, or no more episodes played, once that is so."""
         return self._spent or self._web.refused
 
-    async def play(self, questions: Sequence[QA], attempt: int) -> list[Group]:
-        """A group per question, all episodes at once; ``attempt`` numbers the calls, so that no draw repeats."""
+    def under_way(self) -> list[str]:
+        """The episodes that have begun and not ended, the oldest first."""
+        now = time.monotonic()
+        return [f"{name}, for {now - began:.0f} s" for name, began in list(self._under_way.items())]
+
+    async def play(self, questions: Sequence[QA], attempt: int, seconds: float = math.inf) -> list[Group]:
+        """A group per question, all episodes at once; ``attempt`` numbers the calls, so that no draw repeats.
+
+        Episodes that are under way after so many ``seconds`` are ended by their time.
+        """
         first = attempt * self._group
+        ends = asyncio.get_running_loop().time() + seconds
+        limits = msgspec.structs.replace(self._limits, episode_seconds=min(seconds, self._limits.episode_seconds))
         async with asyncio.TaskGroup() as tasks:
             groups = [
-                [tasks.create_task(self._rollout(qa, first + index)) for index in range(self._group)]
+                [tasks.create_task(self._rollout(qa, first + index, limits, ends)) for index in range(self._group)]
                 for qa in questions
             ]
         return [[task.result() for task in group] for group in groups]
 
-    async def _rollout(self, qa: QA, number: int) -> Rollout:
+    async def _rollout(self, qa: QA, number: int, limits: Limits, ends: float) -> Rollout:
         seat = _RecordingPolicy(self._policy)
-        trajectory = await play(qa, seat, self._tools, self._prompts, self._limits, number, date=self._date)
+        name = f"{qa.id} (rollout {number})"
+        self._under_way[name] = time.monotonic()
+        try:
+            trajectory = await play(qa, seat, self._tools, self._prompts, limits, number, date=self._date)
+            trajectory.verdict = await self._grade(trajectory, ends)
+        finally:
+            del self._under_way[name]
         session = seat.session
-        trajectory.verdict = await self._grade(trajectory)
         format_ok = well_formed(trajectory, self._tools.schemas)
         score = reward(format_ok, trajectory.verdict)
         if score is not None:
             score += overlong_penalty(len(session.tokens.ids), self._policy.max_context_tokens, self._overlong_tokens)
         return Rollout(trajectory, session.tokens, session.logprobs, format_ok, score)
 
-    async def _grade(self, trajectory: Trajectory) -> Verdict:
-        """The judge's word; ``unjudged``, too, for an episode that was ended by something that is not the policy's."""
+    async def _grade(self, trajectory: Trajectory, ends: float) -> Verdict:
+        """The judge's word; ``unjudged``, too, for an episode that was ended by something that is not the policy's, and
+        when the judge has not spoken by ``ends``."""
         if trajectory.ending in MACHINERY:
             return Verdict(outcome="unjudged", method="ending", detail=trajectory.ending)
         try:
-            return await self._judge.judge(trajectory.qa, trajectory.answer)
+            async with asyncio.timeout_at(ends if math.isfinite(ends) else None):
+                return await self._judge.judge(trajectory.qa, trajectory.answer)
+        except TimeoutError:
+            return Verdict(outcome="unjudged", method=self._judge.name, detail="time_limit")
         except RunStopped as stop:
             self._spent = _cause(stop)
             return unjudged_verdict(self._judge, stop)

@@ -1,6 +1,5 @@
 """From the trainer to those who play: new weights, and the proof that they have arrived."""
 
-import asyncio
 import time
 from typing import Any
 
@@ -8,11 +7,12 @@ from webdancer_cli.training.canary import Canary, StaleWeights
 from webdancer_cli.training.checkpoint_writer import full_weights
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.engine import Engine
+from webdancer_cli.training.rollout_loop import RolloutLoop
 from webdancer_cli.training.run import TrainingRun
 
 
 def sync_weights(
-    runner: asyncio.Runner, engine: Engine, run: TrainingRun, canary: Canary, version: int, world: ProcessGroup
+    loop: RolloutLoop, engine: Engine, run: TrainingRun, canary: Canary, version: int, world: ProcessGroup
 ) -> dict[str, Any]:
     """Let ``engine`` play with the weights as they are now; what is to be known of it, as metrics.
 
@@ -20,10 +20,10 @@ def sync_weights(
     weights.
     """
     started = time.perf_counter()
-    runner.run(engine.load_weights(full_weights(run.trainable.model, run.writer.kinds), version))
+    loop.run(engine.load_weights(full_weights(run.trainable.model, run.writer.kinds), version))
     with run.trainable.measuring():
         own = run.trainable.scorer(run.layout.batch([canary.tokens])).tolist()
-    theirs = runner.run(engine.score(canary.tokens.ids))
+    theirs = loop.run(engine.score(canary.tokens.ids))
     # Ranks may play with different copies: all of them know of all, so that they end together.
     copies = {
         f"rank {rank}, {name}" if world.size > 1 else name: logprobs

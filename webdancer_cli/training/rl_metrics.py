@@ -1,0 +1,135 @@
+"""What a step of RL tells of itself: means over its episodes, what its updates did, and the two logs."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from webdancer_cli.data.records import Anatomy
+from webdancer_cli.grading.anatomy import dissect
+from webdancer_cli.grading.quality import NGRAM_WORDS
+from webdancer_cli.grading.repetition import max_repeats, policy_words
+from webdancer_cli.options.config import FilterOptions
+from webdancer_cli.training.dapo import LossSums
+from webdancer_cli.training.layout import Plan
+from webdancer_cli.training.rollout_batches import RolloutBatch
+from webdancer_cli.training.rollouts import Rollout, rollout_record
+from webdancer_cli.training.run_log import METRICS, ROLLOUTS, open_log
+
+SHOWN = 4
+"""How many rollouts of a step go there, each of another question."""
+
+Metrics = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PolicyUpdate:
+    """What one optimizer step did, over all ranks: the mean loss of a token, the gradient's norm before clipping."""
+
+    loss: float
+    grad_norm: float
+    sums: LossSums
+    plan: Plan
+
+
+def rollout_metrics(collected: RolloutBatch) -> Metrics:
+    """Means over all episodes of a step, kept groups or not. None where there is nothing to average."""
+    rollouts = [rollout for group in collected.groups for rollout in group]
+    judged = [rollout for rollout in rollouts if rollout.correct is not None]
+    right = [logprob for rollout in judged if rollout.correct for logprob in rollout.logprobs]
+    return {
+        "reward": mean([rollout.reward for rollout in judged if rollout.reward is not None]),
+        "accuracy": mean([bool(rollout.correct) for rollout in judged]),
+        "format": mean([rollout.format_ok for rollout in judged]),
+        "rounds": collected.rounds,
+        "groups": len(collected.groups),
+        "kept": len(collected.kept),
+        "rollouts": len(rollouts),
+        "unjudged": len(rollouts) - len(judged),
+        "length": mean([len(rollout.tokens.ids) for rollout in rollouts]),
+        "sampled": mean([len(rollout.logprobs) for rollout in rollouts]),
+        "calls": mean([rollout.trajectory.usage.calls for rollout in rollouts]),
+        "tool_calls": mean([sum(rollout.trajectory.tools.values()) for rollout in rollouts]),
+        "pages": mean([_anatomy(rollout).pages for rollout in rollouts]),
+        "right_unseen": mean([_is_unseen(_anatomy(rollout)) for rollout in judged if rollout.correct]),
+        "right_logprob": mean(right),
+        "repeating": mean([_repeats(rollout) for rollout in rollouts]),
+        "accuracy_by_level": _by_level(judged),
+        "endings": dict(Counter(rollout.trajectory.ending for rollout in rollouts).most_common()),
+    }
+
+
+def _anatomy(rollout: Rollout) -> Anatomy:
+    played, qa = rollout.trajectory, rollout.trajectory.qa
+    return dissect(played.messages, played.ending, qa.question, [qa.answer, *qa.aliases], qa.evidence, is_wrong=False)
+
+
+def _is_unseen(anatomy: Anatomy) -> bool:
+    """Whether nothing that proves the answer was shown."""
+    return not (anatomy.shown if anatomy.gold else anatomy.pages or anatomy.searches)
+
+
+def _repeats(rollout: Rollout) -> bool:
+    """Whether it would not pass the filter for saying one thing over and over."""
+    most = FilterOptions.max_ngram_repeats
+    return max_repeats(policy_words(rollout.trajectory.messages), NGRAM_WORDS, least=most + 1) > most
+
+
+def _by_level(judged: Sequence[Rollout]) -> dict[str, float]:
+    """The accuracy of the questions over one page, over two, and so on."""
+    levels: dict[int, list[bool]] = {}
+    for rollout in judged:
+        levels.setdefault(rollout.trajectory.qa.level, []).append(bool(rollout.correct))
+    return {str(level): sum(right) / len(right) for level, right in sorted(levels.items())}
+
+
+def update_metrics(updates: Sequence[PolicyUpdate]) -> Metrics:
+    """``tokens`` were trained on; ``kl`` and ``entropy`` are estimates per token, in nats. Empty without an update."""
+    sums = sum((update.sums for update in updates), LossSums())
+    if not updates:
+        return {"updates": 0}
+    return {
+        "updates": len(updates),
+        "loss": mean([update.loss for update in updates]),
+        "grad_norm": mean([update.grad_norm for update in updates]),
+        "tokens": int(sums.tokens),
+        "shared_prefix_tokens": sum(update.plan.shared_prefix_tokens for update in updates),
+        "padding": sum(update.plan.padding for update in updates),
+        "clip_fraction": (sums.clipped_low + sums.clipped_high) / sums.tokens,
+        "clip_low_fraction": sums.clipped_low / sums.tokens,
+        "clip_high_fraction": sums.clipped_high / sums.tokens,
+        "ratio_mean": sums.ratio / sums.tokens,
+        "ratio_max": sums.ratio_max,
+        "kl": sums.kl / sums.tokens,
+        "entropy": sums.neg_logprob / sums.tokens,
+        "sampler_gap": sums.gap / sums.tokens,
+        "truncated_fraction": sums.truncated / sums.tokens,
+    }
+
+
+def mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def note(metrics: Metrics) -> str:
+    """A step in a few words."""
+    shares = [f"{name} {metrics[name]:.2f}" for name in ("reward", "accuracy", "format") if metrics[name] is not None]
+    return ", ".join([*shares, f"{metrics['kept']} of {metrics['groups']} groups kept"])
+
+
+class Log:
+    """``metrics.jsonl`` and ``rollouts.jsonl``, written step by step by rank 0."""
+
+    def __init__(self, out: Path, step: int):
+        self._metrics = open_log(out / METRICS, step)
+        self._rollouts = open_log(out / ROLLOUTS, step)
+
+    def write(self, metrics: Metrics, collected: RolloutBatch) -> None:
+        self._metrics.write(metrics)
+        for group in collected.groups[:SHOWN]:
+            self._rollouts.write(rollout_record(group[0], metrics["step"]))
+
+    def close(self) -> None:
+        self._metrics.close()
+        self._rollouts.close()

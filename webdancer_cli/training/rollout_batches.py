@@ -1,0 +1,194 @@
+"""Dynamic sampling: the rollouts of one step, in rounds of fresh questions, and where a run is in its questions."""
+
+import asyncio
+import math
+import random
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from webdancer_cli.data.records import QA
+from webdancer_cli.options.config import RlOptions
+from webdancer_cli.training.distributed import ProcessGroup
+from webdancer_cli.training.engine import Engine
+from webdancer_cli.training.rollout_loop import RolloutLoop, wait_for
+from webdancer_cli.training.rollouts import Group, RolloutCollector, learnable
+from webdancer_cli.training.watchdog import Watchdog
+
+IN_VAIN = "not one episode of a step could be judged: model, web or judge are out of order"
+
+
+@dataclass
+class RolloutBatch:
+    """What dynamic sampling brought for one step, over all ranks."""
+
+    version: int = 0
+    """Of the weights that it was played with."""
+    groups: list[Group] = field(default_factory=list)
+    rounds: int = 0
+    stopped: str = ""
+    """Why a rank can play or judge no more, if one cannot."""
+
+    @property
+    def kept(self) -> list[Group]:
+        """The groups that can be learned from."""
+        return [group for group in self.groups if learnable(group)]
+
+    @property
+    def why_to_stop(self) -> str:
+        """What keeps further steps from teaching anything: no answer can be judged any more. The same on all ranks."""
+        judged = any(rollout.reward is not None for group in self.groups for rollout in group)
+        return self.stopped or ("" if judged else IN_VAIN)
+
+
+class QuestionStream:
+    """Questions (with different ids) without end: pass after pass over all of them, each in an order of its own.
+
+    A part of the training state: it can say where it is, and go on from there.
+    """
+
+    def __init__(self, questions: Sequence[QA], seed: int):
+        self._questions = {qa.id: qa for qa in questions}
+        self._seed = seed
+        self._epoch = 0
+        self._position = 0
+        self._order = self._shuffled()
+        self._waiting: deque[QA] = deque()
+        self._held: dict[str, Any] | None = None
+
+    def take(self, count: int) -> list[QA]:
+        """The questions of a round: ``count``, or all there are, none of them twice.
+
+        What is drawn in an episode depends on the question and the round, so a question that stood twice in a round
+        would be played twice alike. One that comes again too soon, at the start of a pass, waits for the next round.
+        """
+        taken: dict[str, QA] = {}
+        again: list[QA] = []
+        while len(taken) < min(count, len(self._questions)):
+            qa = self._waiting.popleft() if self._waiting else self._next()
+            if qa.id in taken:
+                again.append(qa)
+            taken.setdefault(qa.id, qa)
+        self._waiting.extendleft(reversed(again))
+        return list(taken.values())
+
+    def hold(self) -> None:
+        """What is taken from now on is only under way: a run that goes on from here takes it again."""
+        self._held = self._now()
+
+    def let_go(self) -> None:
+        """What was taken is about to be trained on."""
+        self._held = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream is, as JSON."""
+        return self._held or self._now()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._epoch, self._position = state["epoch"], state["position"]
+        self._order = self._shuffled()
+        self._waiting = deque(self._questions[id] for id in state["waiting"])
+
+    def _now(self) -> dict[str, Any]:
+        return {"epoch": self._epoch, "position": self._position, "waiting": [qa.id for qa in self._waiting]}
+
+    def _next(self) -> QA:
+        if self._position == len(self._order):
+            self._epoch, self._position = self._epoch + 1, 0
+            self._order = self._shuffled()
+        self._position += 1
+        return self._order[self._position - 1]
+
+    def _shuffled(self) -> list[QA]:
+        questions = list(self._questions.values())
+        return random.Random(f"{self._seed}:{self._epoch}").sample(questions, len(questions))
+
+
+async def collect(
+    collector: RolloutCollector,
+    stream: QuestionStream,
+    step: int,
+    options: RlOptions,
+    world: ProcessGroup,
+    version: int,
+) -> RolloutBatch:
+    """Dynamic sampling: rounds of fresh questions until enough groups are learnable, or ``max_rounds`` are over.
+
+    A round's questions are dealt out to the ranks; all ranks end with all groups, in the order of the questions. A rank
+    that can play or judge no more ends the rounds for all. When ``step_seconds`` are over, so are the episodes under
+    way, and the rounds.
+    """
+    loop = asyncio.get_running_loop()
+    collected = RolloutBatch(version)
+    ends, late = loop.time() + options.step_seconds, False
+    while not (
+        late or collected.stopped or collected.rounds == options.max_rounds or len(collected.kept) >= options.questions
+    ):
+        questions = stream.take(round_size(collected, options.questions))
+        attempt = step * options.max_rounds + collected.rounds
+        mine = await collector.play(questions[world.rank :: world.size], attempt, max(0.0, ends - loop.time()))
+        told = world.gather((mine, collector.stopped, loop.time() >= ends))
+        parts, reasons, clocks = zip(*told, strict=True)
+        collected.stopped, late = next(filter(None, reasons), ""), any(clocks)
+        collected.groups += [parts[at % world.size][at // world.size] for at in range(len(questions))]
+        collected.rounds += 1
+    return collected
+
+
+def round_size(collected: RolloutBatch, wanted: int) -> int:
+    """Questions of the next round: what is missing, over the share of learnable groups so far; ``wanted`` at most."""
+    kept, played = len(collected.kept), len(collected.groups)
+    return min(wanted, math.ceil((wanted - kept) * played / kept)) if kept else wanted
+
+
+class RolloutSource:
+    """The batches of a run: each is played when it is wanted, or ahead of that, while the trainer works on another."""
+
+    def __init__(
+        self,
+        loop: RolloutLoop,
+        collector: RolloutCollector,
+        engine: Engine,
+        stream: QuestionStream,
+        options: RlOptions,
+        world: ProcessGroup,
+        watchdog: Watchdog,
+    ):
+        self._loop, self._collector, self._engine, self._stream = loop, collector, engine, stream
+        self._options, self._watchdog = options, watchdog
+        # What ranks agree on about episodes must not be mixed up with what they agree on about weights meanwhile.
+        self._world = world.beside() if options.max_staleness else world
+        self._ahead: Future[RolloutBatch] | None = None
+
+    def begin(self, step: int) -> None:
+        """Play the batch of ``step`` from now on, with the weights that the engine has now."""
+        self._stream.hold()
+        played = collect(self._collector, self._stream, step, self._options, self._world, self._engine.version)
+        self._ahead = self._loop.begin(played)
+
+    def finish(self, step: int) -> RolloutBatch | None:
+        """The batch that was begun, when it is there; None if none was. No episode is under way afterwards."""
+        if self._ahead is None:
+            return None
+        ahead, self._ahead = self._ahead, None
+        with self._watchdog.watching(f"the rollouts of step {step}", self._options.step_seconds):
+            batch = wait_for(ahead)
+        self._stream.let_go()
+        return batch
+
+    def play(self, step: int) -> RolloutBatch:
+        """The batch of ``step``, played now."""
+        self.begin(step)
+        batch = self.finish(step)
+        assert batch is not None
+        return batch
+
+    def close(self) -> None:
+        """Whatever was begun and is not wanted any more; ranks that play together end together."""
+        if self._ahead and self._world.size > 1:
+            self._ahead.result()
+        elif self._ahead:
+            self._ahead.cancel()
+        self._ahead = None
