@@ -165,22 +165,25 @@ def flags(given: RlOptions) -> list[str]:
 
 
 @pytest.mark.slow
-def test_torchrun_goes_as_a_plain_run_and_speaks_once(tmp_path: Path, undecided: Path):
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_torchrun_goes_as_a_plain_run_and_speaks_once(tmp_path: Path, undecided: Path, staleness: int):
     """Two steps, each with an update; the questions come on the stdin that all ranks share."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-    plain = toy(tmp_path / "one", undecided, steps=2, save_every=1)
+    plain = toy(tmp_path / "one", undecided, steps=2, save_every=1, max_staleness=staleness)
     stage.run(plain)
-    given = toy(tmp_path / "two", undecided, steps=2, save_every=1, data="-")
+    given = toy(tmp_path / "two", undecided, steps=2, save_every=1, max_staleness=staleness, data="-")
     done = torchrun("-m", "webdancer_cli", "rl", *flags(given), stdin=Path(plain.data).read_text())
     assert done.stdout == ""
     assert done.stderr.count("webdancer rl: 4 in, 4 trained on") == 1, done.stderr
     ones, twos = metrics(tmp_path / "one"), metrics(tmp_path / "two")
     assert [line["updates"] for line in ones] == [1, 1]
     for one, two in zip(ones, twos, strict=True):
-        assert two["endings"] == one["endings"]
-        measured = ("seconds", "peak")
-        same = [name for name in one if name != "endings" and not name.startswith(measured)]
+        counted = ("endings", "accuracy_by_level", "alarms")
+        assert [two[name] for name in counted] == [one[name] for name in counted]
+        assert (one["copies"], two["copies"]) == (1, 2)
+        measured = ("seconds", "peak", "copies", *counted)
+        same = [name for name in one if not name.startswith(measured)]
         assert {name: two[name] for name in same} == pytest.approx({name: one[name] for name in same}, abs=1e-5)
     weights = [load_file(tmp_path / name / "out" / "model.safetensors") for name in ("one", "two")]
     assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-5) for name in weights[0])

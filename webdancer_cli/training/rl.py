@@ -76,7 +76,7 @@ def train_rl(
         watchdog = Watchdog(setup.out / STUCK, collector.under_way, lambda: newest_state(setup.out) is not None)
         stream = cast(QuestionStream, state.data)
         source = RolloutSource(loop, collector, engine, stream, options, world, watchdog)
-        log = Log(setup.out, state.step) if world.is_main else None
+        log = Log(setup.out, state.step, setup.say) if world.is_main else None
         stopped = ""
         metrics: Metrics = {}
         with closing(run.saver), closing(source):

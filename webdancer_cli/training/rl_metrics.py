@@ -1,16 +1,19 @@
 """What a step of RL tells of itself: means over its episodes, what its updates did, and the two logs."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from webdancer_cli.data.pipeline import Say
 from webdancer_cli.data.records import Anatomy
 from webdancer_cli.grading.anatomy import dissect
 from webdancer_cli.grading.quality import NGRAM_WORDS
 from webdancer_cli.grading.repetition import max_repeats, policy_words
 from webdancer_cli.options.config import FilterOptions
+from webdancer_cli.training.alarms import alarms
 from webdancer_cli.training.dapo import LossSums
 from webdancer_cli.training.layout import Plan
 from webdancer_cli.training.rollout_batches import RolloutBatch
@@ -77,9 +80,9 @@ def _repeats(rollout: Rollout) -> bool:
 
 
 def _by_level(judged: Sequence[Rollout]) -> dict[str, float]:
-    """The accuracy of the questions over one page, over two, and so on."""
+    """The accuracy of the questions over one page, over two, and so on, where that is known."""
     levels: dict[int, list[bool]] = {}
-    for rollout in judged:
+    for rollout in (rollout for rollout in judged if rollout.trajectory.qa.level):
         levels.setdefault(rollout.trajectory.qa.level, []).append(bool(rollout.correct))
     return {str(level): sum(right) / len(right) for level, right in sorted(levels.items())}
 
@@ -121,11 +124,21 @@ def note(metrics: Metrics) -> str:
 class Log:
     """``metrics.jsonl`` and ``rollouts.jsonl``, written step by step by rank 0."""
 
-    def __init__(self, out: Path, step: int):
+    def __init__(self, out: Path, step: int, say: Say):
         self._metrics = open_log(out / METRICS, step)
+        lines = (out / METRICS).read_text(encoding="utf-8").splitlines() if step else []
+        self._steps: list[Metrics] = [json.loads(line) for line in lines]
+        self._say = say
         self._rollouts = open_log(out / ROLLOUTS, step)
 
     def write(self, metrics: Metrics, collected: RolloutBatch) -> None:
+        self._steps.append(metrics)
+        metrics["alarms"] = found = alarms(self._steps)
+        before = self._steps[-2].get("alarms", []) if len(self._steps) > 1 else []
+        known = {line.partition(":")[0] for line in before}
+        for line in found:
+            if line.partition(":")[0] not in known:  # said when it begins, not at every step
+                self._say(f"step {metrics['step']}: {line}")
         self._metrics.write(metrics)
         for group in collected.groups[:SHOWN]:
             self._rollouts.write(rollout_record(group[0], metrics["step"]))
