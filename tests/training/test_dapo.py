@@ -7,7 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli.training.dapo import LossSums, group_advantages, is_learnable, overlong_penalty, surrogate
+from webdancer_cli.training.dapo import (
+    LossSums,
+    group_advantages,
+    is_learnable,
+    overlong_penalty,
+    reference_penalty,
+    surrogate,
+)
 
 CLIP = {"clip_low": 0.2, "clip_high": 0.28}
 
@@ -80,6 +87,17 @@ def test_stale_tokens_count_by_how_much_more_likely_they_are_now_and_at_most_twi
     assert new.grad.tolist() == pytest.approx([-1.1, 0, 2.0], abs=1e-5)
     assert (sums.truncated, sums.clipped_high) == (1, 1)
     assert sums.neg_logprob == pytest.approx(8.0, abs=1e-5)
+
+
+def test_the_penalty_of_leaving_the_reference_by_hand():
+    # r = p_reference / p = 1, 2, 0.5: r - 1 - ln r = 0, 1 - 0.693147, -0.5 + 0.693147; its gradient is 1 - r
+    reference = torch.tensor([-1.0, -2.0, -3.0])
+    new = (reference - torch.tensor([1.0, 2.0, 0.5]).log()).requires_grad_()
+    penalty = reference_penalty(new, reference)
+    penalty.backward()
+    assert penalty.item() == pytest.approx(0.5, abs=1e-5)
+    assert new.grad is not None
+    assert new.grad.tolist() == pytest.approx([0, -1.0, 0.5], abs=1e-5)
 
 
 def test_tokens_that_are_not_stale_count_once():

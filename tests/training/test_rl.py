@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -27,7 +28,7 @@ from webdancer_cli.training.models import load_trainable
 from webdancer_cli.training.renderer import Tokens
 from webdancer_cli.training.rl_metrics import PolicyUpdate
 from webdancer_cli.training.rollout_batches import QuestionStream, RolloutBatch, round_size
-from webdancer_cli.training.rollouts import TrainingSample
+from webdancer_cli.training.rollouts import OverlongPunishment, TrainingSample
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -412,7 +413,7 @@ def test_a_rank_that_can_judge_no_more_ends_the_run_on_all(tmp_path: Path, undec
 
 @pytest.mark.parametrize("minibatches", [1, 2])
 def test_rollouts_one_step_ahead_teach_as_well_and_are_counted(tmp_path: Path, undecided: Path, minibatches: int):
-    stage.run(toy(tmp_path, undecided, max_staleness=1, minibatches=minibatches))
+    stage.run(toy(tmp_path, undecided, max_staleness=1, minibatches=minibatches, group=12))
     lines = metrics(tmp_path)
     assert [line["staleness"] for line in lines] == [0] + [1] * (len(lines) - 1)
     assert sum(line["accuracy"] for line in lines[-4:]) / 4 > 0.85
@@ -474,3 +475,90 @@ def test_what_blocks_even_the_event_loop_is_told_and_ends_the_run(tmp_path: Path
     assert done.returncode == 1
     assert "the rollouts of step 1 did not end within 5 s (--step-seconds); under way: " in done.stderr
     assert "in judge" in (tmp_path / "out" / "stuck.log").read_text()
+
+
+# ---- rewards, and what a run is told about them ---------------------------------------------------------------------
+
+OWN = """
+async def blue(trajectory, format_ok):
+    return 2.0 * (trajectory.answer == "blue") + format_ok
+
+def broken(trajectory, format_ok):
+    return {}["no such key"]
+
+def words(trajectory, format_ok):
+    return "much"
+"""
+
+
+def test_a_reward_of_ones_own_is_what_is_learned(tmp_path: Path, undecided: Path):
+    (tmp_path / "own.py").write_text(OWN)
+    stage.run(toy(tmp_path, undecided, reward=f"{tmp_path}/own.py:blue"))
+    lines = metrics(tmp_path)
+    assert (
+        0.4 < lines[0]["reward"] < 1.6 and lines[-1]["reward"] > 1.7
+    )  # no episode is well-formed: it looks nothing up
+    assert lines[-1]["accuracy"] < 0.2  # the gold answer is red
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("broken", "KeyError: 'no such key'"), ("words", "'much', which is neither a finite number")]
+)
+def test_a_reward_function_that_fails_ends_the_run_by_its_name(tmp_path: Path, undecided: Path, name: str, said: str):
+    (tmp_path / "own.py").write_text(OWN)
+    stats = stage.run(toy(tmp_path, undecided, steps=2, group=2, reward=f"{tmp_path}/own.py:{name}"))
+    assert stats.exit_code == 1 and f"--reward {name}: " in stats.stopped and said in stats.stopped
+
+
+@pytest.mark.parametrize("changes", [{}, {"lora_rank": 4, "lr": 2e-2}], ids=["full", "lora"])
+def test_the_distance_from_the_beginning_is_told_and_held(tmp_path: Path, undecided: Path, changes: dict[str, object]):
+    far = {}
+    for kl in (0.001, 10.0):
+        (tmp_path / str(kl)).mkdir()
+        stage.run(toy(tmp_path / str(kl), undecided, steps=4, kl=kl, **changes))
+        lines = [line for line in metrics(tmp_path / str(kl)) if line["updates"]]
+        assert lines[0]["reference_kl"] < 1e-6  # before the first update both are one
+        far[kl] = lines[-1]["reference_kl"]
+    assert far[0.001] > 2 * far[10.0] > 0
+
+
+class Unreliable(Knows):
+    """Gives no verdict in three of ten calls."""
+
+    calls = 0
+
+    async def judge(self, qa: QA, answer: str | None) -> Verdict:
+        self.calls += 1
+        if self.calls % 10 in (1, 4, 8):
+            return Verdict(outcome="unjudged", method=self.name, detail="model_error")
+        return await super().judge(qa, answer)
+
+
+def test_too_many_episodes_without_a_verdict_end_the_run_and_some_more_may_be_allowed(tmp_path: Path, undecided: Path):
+    for name in ("strict", "lenient"):
+        (tmp_path / name).mkdir()
+    stats = stage.run(italian(tmp_path / "strict", undecided, steps=7, group=8), judge=Unreliable())
+    assert stats.exit_code == 1 and re.match(
+        r"\d+ of 160 episodes of the last 5 steps have no verdict: model_error \(\d+\).*--max-unjudged 0.05",
+        stats.stopped,
+    )
+    assert len(metrics(tmp_path / "strict")) == 5
+    lenient = italian(tmp_path / "lenient", undecided, steps=16, max_unjudged=0.5)
+    assert stage.run(lenient, judge=Unreliable()).exit_code == 0
+    lines = metrics(tmp_path / "lenient")
+    assert sum(line["accuracy"] for line in lines[-4:]) / 4 > 0.85  # what is missing teaches nothing wrong
+
+
+@pytest.mark.parametrize(
+    ("changes", "ids", "own", "penalty"),
+    [
+        ({}, 95, 40, 0.0),  # no zone
+        ({"overlong_tokens": 20}, 90, 40, -0.5),  # the zone is 80 to 100, the context
+        ({"overlong_tokens": 20, "overlong_counts": "own"}, 90, 40, 0.0),
+        ({"overlong_tokens": 20, "overlong_counts": "own", "overlong_at": 50}, 90, 40, -0.5),  # 30 to 50
+        ({"overlong_tokens": 20, "overlong_at": 50}, 90, 40, -1.0),
+    ],
+)
+def test_what_the_overlong_punishment_counts(changes: dict[str, object], ids: int, own: int, penalty: float):
+    tokens = Tokens([1] * ids, [at < own for at in range(ids)])
+    assert OverlongPunishment.of(options(**changes), 100).penalty(tokens) == pytest.approx(penalty)

@@ -181,18 +181,33 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
     """DAPO's epsilon_low."""
     clip_high: PositiveFloat = 0.28
     """DAPO's epsilon_high."""
+    kl: NonNegativeFloat = 0.0
+    """Weight of the divergence from the policy that the run began with, per token (k3); DAPO has none."""
+    reward: str | None = None
+    """A reward of your own in place of 0.1 format + 0.9 answer, as "module:function" or "file.py:function": it is given
+    the trajectory and whether it is well-formed, and returns a number, or None to leave the episode out."""
+    max_unjudged: Fraction = 0.05
+    """Stop when a larger share of the episodes of the last five steps has no verdict, or was ended by machinery."""
     overlong_tokens: NonNegativeInt = 0
-    """Length of the soft punishment zone before ``max_context_tokens`` (DAPO's L_cache); 0 switches it off."""
+    """Length of the soft punishment zone (DAPO's L_cache) before ``overlong_at``; 0 switches it off."""
+    overlong_at: PositiveInt | None = None
+    """Tokens at which the punishment is full (DAPO's L_max); ``max_context_tokens`` if not given."""
+    overlong_counts: Literal["episode", "own"] = "episode"
+    """Which tokens: "episode", all that fill the context, or "own", those that the policy wrote."""
     minutes: PositiveFloat | None = None
     """Stop after this much time, with a checkpoint."""
 
     def contradictions(self) -> Iterator[str]:
         yield from super().contradictions()
-        if self.overlong_tokens >= self.max_context_tokens:
-            yield (
-                f"--overlong-tokens {self.overlong_tokens}: must be less than --max-context-tokens "
-                f"({self.max_context_tokens})"
-            )
+        limit, flag = (
+            (self.overlong_at, "--overlong-at")
+            if self.overlong_at
+            else (self.max_context_tokens, "--max-context-tokens")
+        )
+        if self.overlong_tokens >= limit:
+            yield f"--overlong-tokens {self.overlong_tokens}: must be less than {flag} ({limit})"
+        if self.overlong_at and not self.overlong_tokens:
+            yield f"--overlong-at {self.overlong_at}: nothing is punished without a zone: add --overlong-tokens"
         yield from self._vllm_contradictions()
 
     def _vllm_contradictions(self) -> Iterator[str]:

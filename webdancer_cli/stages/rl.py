@@ -23,7 +23,7 @@ from webdancer_cli.training.engines import open_rollout_engine, rollout_engine_b
 from webdancer_cli.training.memory import plans
 from webdancer_cli.training.models import outline
 from webdancer_cli.training.rl import train_rl
-from webdancer_cli.training.rollouts import RolloutCollector
+from webdancer_cli.training.rollouts import OwnReward, RolloutCollector
 from webdancer_cli.training.same_run import identity, is_done
 from webdancer_cli.training.setup import set_up
 from webdancer_cli.training.token_policy import TokenPolicy
@@ -62,6 +62,7 @@ def run(
     with process_group() as world:
         setup = set_up(options, world, say, progress)
         prompts, tools = open_tools(options, web)
+        own_reward = OwnReward(options.reward) if options.reward else None
         questions = world.from_main(lambda: read_question_set(options))
         report_rejected(tools.web, questions.reject_line)
         about = checkpoint.provenance("rl", options, questions.sha256)
@@ -80,7 +81,7 @@ def run(
             temperature=options.temperature,
             seed=options.seed,
         )
-        collector = RolloutCollector(policy, tools, prompts, options, judge)
+        collector = RolloutCollector(policy, tools, prompts, options, judge, own_reward)
         questions.stats.stopped = train_rl(options, questions.items, collector, engine, setup, about)
     return questions.stats
 

@@ -33,14 +33,14 @@ def group_advantages(rewards_G: Sequence[float]) -> list[float]:
     return [(reward - mean) / std for reward in rewards_G]
 
 
-def is_learnable(correct_G: Sequence[bool | None]) -> bool:
+def is_learnable(correct_G: Sequence[float | None]) -> bool:
     """Dynamic sampling (DAPO, equation 11): keep a group only if 0 < #correct < judged.
 
     It looks at the *answers*: the total reward also differs by format, and would keep groups in which all answers are
-    wrong. None is an unjudged rollout, which takes no part.
+    wrong. None is an unjudged rollout, which takes no part. For rewards that are no yes or no: two have to differ.
     """
     judged = [correct for correct in correct_G if correct is not None]
-    return 0 < sum(judged) < len(judged)
+    return bool(judged) and min(judged) < max(judged)
 
 
 def overlong_penalty(length: int, limit: int, zone: int) -> float:
@@ -71,6 +71,8 @@ class LossSums:
     """Sum of |log p - log p as sampled|: how far trainer and sampler disagree."""
     truncated: float = 0.0
     """Stale tokens whose importance weight is cut."""
+    reference_kl: float = 0.0
+    """Sum of what ``reference_penalty`` estimates."""
     ratio_max: float = 0.0
 
     def __add__(self, other: "LossSums") -> "LossSums":
@@ -107,6 +109,12 @@ def surrogate(
         sums.gap = float((new_N.float() - sampled_N).abs().sum())
         sums.truncated = float((weights_N == MAX_WEIGHT).sum())
     return loss_sum, sums
+
+
+def reference_penalty(new_N: Tensor, reference_N: Tensor) -> Tensor:
+    """Sum of r - 1 - log r with r = p_reference / p: never negative, an estimate of KL(policy || reference) ("k3")."""
+    log_ratio_N = (reference_N.float() - new_N.float()).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
+    return (torch.expm1(log_ratio_N) - log_ratio_N).sum()
 
 
 def importance_weights(old_N: Tensor, sampled_N: Tensor) -> Tensor:

@@ -3,13 +3,14 @@
     J = (1 / sum_i |o_i|) sum_i sum_t min(r_it A_i, clip(r_it, 1 - e_low, 1 + e_high) A_i),   A_i = (R_i - mean) / std
 
 o_i are the policy's own tokens only, R = 0.1 format + 0.9 answer (+ overlong punishment), r_it compares the policy that
-is trained with the one that sampled. There is no KL term.
+is trained with the one that sampled. There is no KL term, unless ``kl`` asks for one.
 
 Choices where paper and DAPO are silent, or differ from here:
 1. A refill round of dynamic sampling takes as many fresh questions as the share of learnable groups so far suggests, at
    most ``questions``. All learnable groups are trained on; none is thrown away because a step has enough. At
    ``max_rounds`` the step goes on with what there is, and without any it is skipped.
-2. The overlong punishment counts all tokens of the episode, observations too: the context is what they fill up.
+2. The overlong punishment counts all tokens of the episode, observations too, since they fill up the context; with
+   ``overlong_counts`` "own" those that the policy wrote.
 3. Episodes that the machinery ended (model or time), and answers that the judge could not judge, are left out of their
    group: neither its mean nor its deviation knows them.
 4. Old log-probs are those of the engine that sampled, never computed again; ``kl`` and ``ratio_max`` of a first update
@@ -34,14 +35,15 @@ from webdancer_cli.errors import WebdancerError
 from webdancer_cli.options.config import RlOptions
 from webdancer_cli.training.canary import Canary
 from webdancer_cli.training.checkpoint import newest_state
-from webdancer_cli.training.dapo import LossSums, surrogate
+from webdancer_cli.training.dapo import LossSums, reference_penalty, surrogate
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.engine import Engine
 from webdancer_cli.training.layout import Batch, Layout
 from webdancer_cli.training.measures import peak_memory_gb
 from webdancer_cli.training.optimizer import lr_factor, optimizer_step
+from webdancer_cli.training.reference import Reference, open_reference
 from webdancer_cli.training.rl_metrics import Log, Metrics, PolicyUpdate, note, rollout_metrics, update_metrics
-from webdancer_cli.training.rollout_batches import QuestionStream, RolloutSource
+from webdancer_cli.training.rollout_batches import QuestionStream, RolloutSource, UnjudgedShare
 from webdancer_cli.training.rollout_loop import RolloutLoop
 from webdancer_cli.training.rollouts import Group, RolloutCollector, TrainingSample, training_samples
 from webdancer_cli.training.run import TrainingRun, begin
@@ -77,6 +79,8 @@ def train_rl(
         stream = cast(QuestionStream, state.data)
         source = RolloutSource(loop, collector, engine, stream, options, world, watchdog)
         log = Log(setup.out, state.step, setup.say) if world.is_main else None
+        unjudged = UnjudgedShare(options.max_unjudged)
+        reference = open_reference(options, setup, run)
         stopped = ""
         metrics: Metrics = {}
         with closing(run.saver), closing(source):
@@ -88,7 +92,7 @@ def train_rl(
                     synced = sync_weights(loop, engine, run, canary, step, world)
                 collected = ahead or source.play(step)
                 state.step = step
-                stopped = collected.why_to_stop
+                stopped = collected.why_to_stop or unjudged.why_to_stop(collected)
                 if options.max_staleness and step < options.steps and not stopped:
                     source.begin(step + 1)
                 sampled = time.perf_counter()
@@ -98,7 +102,17 @@ def train_rl(
                 if staleness and len(batches) > 1:
                     batches = scored_before_the_updates(run, batches, options, world)
                 updates = [
-                    update_policy(scorer, state.optimizer, batch, lr, options, run.layout, world, stale=staleness > 0)
+                    update_policy(
+                        scorer,
+                        state.optimizer,
+                        batch,
+                        lr,
+                        options,
+                        run.layout,
+                        world,
+                        stale=staleness > 0,
+                        reference=reference,
+                    )
                     for batch in batches
                 ]
                 trained = time.perf_counter()
@@ -177,18 +191,21 @@ def update_policy(
     world: ProcessGroup,
     *,
     stale: bool = False,
+    reference: Reference | None = None,
 ) -> PolicyUpdate:
     """One update from the global batch, of which every rank takes its share.
 
     The token-mean runs over the whole batch, so neither the ranks nor the split into micro-batches change the update.
-    ``stale``: it was played with older weights than those that this step began with.
+    ``stale``: it was played with older weights than those that this step began with. ``reference``: near whom the
+    policy is held.
     """
     tokens = sum(len(training_sample.logprobs) for training_sample in batch)
     loss, sums = 0.0, LossSums()
     rows = [training_sample.tokens for training_sample in batch]
     plan = layout.plan(rows, world.size)
     for indices, micro in layout.batches(rows, plan, world.rank):
-        part_loss, part_sums = part_of_loss(scorer, micro, [batch[index] for index in indices], options, stale)
+        samples = [batch[index] for index in indices]
+        part_loss, part_sums = part_of_loss(scorer, micro, samples, options, stale=stale, reference=reference)
         # FSDP averages gradients over the ranks, but each rank's loss is already its part of the global mean.
         (part_loss / tokens * world.size).backward()
         loss += float(part_loss.detach()) / tokens
@@ -199,10 +216,28 @@ def update_policy(
 
 
 def part_of_loss(
-    scorer: nn.Module, micro: Batch, rows: Sequence[TrainingSample], options: RlOptions, stale: bool = False
+    scorer: nn.Module,
+    micro: Batch,
+    rows: Sequence[TrainingSample],
+    options: RlOptions,
+    *,
+    stale: bool = False,
+    reference: Reference | None = None,
 ) -> tuple[Tensor, LossSums]:
     """The summed loss of a micro-batch, with its graph; ``rows`` are what it was made of."""
+    reference_N = reference.logprobs(micro, options.temperature) if reference else None
     new_N = scorer(micro, options.temperature)
+    loss, sums = surrogate_of_rows(new_N, rows, options, stale=stale)
+    if reference_N is not None:
+        penalty = reference_penalty(new_N, reference_N)
+        loss, sums.reference_kl = loss + options.kl * penalty, float(penalty.detach())
+    return loss, sums
+
+
+def surrogate_of_rows(
+    new_N: Tensor, rows: Sequence[TrainingSample], options: RlOptions, *, stale: bool
+) -> tuple[Tensor, LossSums]:
+    """The clipped loss of these rows, whose tokens have the log-probs ``new_N`` now."""
     device = new_N.device
     sampled_N = torch.tensor([logprob for row in rows for logprob in row.logprobs], device=device)
     advantages_N = torch.tensor([row.advantage for row in rows for _ in row.logprobs], device=device)

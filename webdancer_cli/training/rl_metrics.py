@@ -106,6 +106,7 @@ def update_metrics(updates: Sequence[PolicyUpdate]) -> Metrics:
         "ratio_max": sums.ratio_max,
         "kl": sums.kl / sums.tokens,
         "entropy": sums.neg_logprob / sums.tokens,
+        "reference_kl": sums.reference_kl / sums.tokens,
         "sampler_gap": sums.gap / sums.tokens,
         "truncated_fraction": sums.truncated / sums.tokens,
     }

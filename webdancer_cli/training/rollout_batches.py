@@ -3,7 +3,7 @@
 import asyncio
 import math
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -14,10 +14,14 @@ from webdancer_cli.options.config import RlOptions
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.engine import Engine
 from webdancer_cli.training.rollout_loop import RolloutLoop, wait_for
-from webdancer_cli.training.rollouts import Group, RolloutCollector, learnable
+from webdancer_cli.training.rollouts import Group, Rollout, RolloutCollector, learnable
 from webdancer_cli.training.watchdog import Watchdog
 
 IN_VAIN = "not one episode of a step could be judged: model, web or judge are out of order"
+
+
+UNJUDGED_STEPS = 5
+"""Over so many steps the share of episodes without a verdict is looked at."""
 
 
 @dataclass
@@ -41,6 +45,29 @@ class RolloutBatch:
         """What keeps further steps from teaching anything: no answer can be judged any more. The same on all ranks."""
         judged = any(rollout.reward is not None for group in self.groups for rollout in group)
         return self.stopped or ("" if judged else IN_VAIN)
+
+
+class UnjudgedShare:
+    """How many episodes of the last steps say nothing, and whether that is too many to learn from the others."""
+
+    def __init__(self, limit: float):
+        self._limit = limit
+        self._steps: deque[list[Rollout]] = deque(maxlen=UNJUDGED_STEPS)
+
+    def why_to_stop(self, batch: RolloutBatch) -> str:
+        """Why the run should end, once the steps up to this one tell; else nothing."""
+        self._steps.append([rollout for group in batch.groups for rollout in group])
+        rollouts = [rollout for step in self._steps for rollout in step]
+        silent = [rollout for rollout in rollouts if rollout.reward is None]
+        if len(self._steps) < UNJUDGED_STEPS or len(silent) <= self._limit * len(rollouts):
+            return ""
+        verdicts = [rollout.trajectory.verdict for rollout in silent]
+        causes = Counter(verdict.detail or verdict.method for verdict in verdicts if verdict)
+        named = ", ".join(f"{cause} ({count})" for cause, count in causes.most_common(3))
+        return (
+            f"{len(silent)} of {len(rollouts)} episodes of the last {UNJUDGED_STEPS} steps have no verdict: {named}: "
+            f"mend that, or allow more than --max-unjudged {self._limit:g}"
+        )
 
 
 class QuestionStream:

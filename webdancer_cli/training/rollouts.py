@@ -26,6 +26,7 @@ from webdancer_cli.prompts import PromptSet
 from webdancer_cli.training.dapo import group_advantages, is_learnable, overlong_penalty
 from webdancer_cli.training.renderer import Tokens
 from webdancer_cli.training.token_policy import TokenPolicy, TokenSession
+from webdancer_cli.user_functions import UserFunction, describe_error, load_function
 from webdancer_cli.web.protocols import Hit, Web
 
 MACHINERY = frozenset({"model_error", "time_limit", "tool_abort"})
@@ -41,6 +42,9 @@ class Rollout:
     logprobs: list[float]
     format_ok: bool
     reward: float | None
+    compared: float | None
+    """What dynamic sampling compares a group by: whether the answer is right, or the reward of the user's own function.
+    None if unjudged."""
 
     @property
     def correct(self) -> bool | None:
@@ -67,6 +71,41 @@ Group = list[Rollout]
 Answer = TypeVar("Answer")
 
 
+@dataclass(frozen=True)
+class OverlongPunishment:
+    """The soft punishment of long episodes, in tokens: of which, from where, and where it is full."""
+
+    limit: int
+    zone: int
+    own: bool
+
+    @classmethod
+    def of(cls, options: RlOptions, context_tokens: int) -> "OverlongPunishment":
+        limit = options.overlong_at or context_tokens
+        return cls(limit, options.overlong_tokens, options.overlong_counts == "own")
+
+    def penalty(self, tokens: Tokens) -> float:
+        return overlong_penalty(sum(tokens.trainable) if self.own else len(tokens.ids), self.limit, self.zone)
+
+
+class OwnReward:
+    """A reward function of the user's. What it raises or returns amiss ends the run, with what was learned saved."""
+
+    def __init__(self, named: str):
+        """Raises UsageError when there is no such function."""
+        self._name, function = load_function("--reward", named)
+        self._function = UserFunction(function)
+
+    async def __call__(self, trajectory: Trajectory, format_ok: bool) -> float | None:
+        """A finite number, or None. Raises RunStopped for anything else."""
+        value = await self._function(trajectory, format_ok)
+        if isinstance(value, BaseException):
+            raise RunStopped(f"--reward {self._name}: {describe_error(value)}")
+        if value is None or (isinstance(value, int | float) and math.isfinite(value)):
+            return None if value is None else float(value)
+        raise RunStopped(f"--reward {self._name}: returned {value!r}, which is neither a finite number nor None")
+
+
 class RolloutCollector:
     """Where the policy plays: tools, prompts, limits and judge, the same for every episode of a run.
 
@@ -74,7 +113,13 @@ class RolloutCollector:
     """
 
     def __init__(
-        self, policy: TokenPolicy, tools: Tools, prompts: PromptSet, options: RlOptions, judge: Judge | None = None
+        self,
+        policy: TokenPolicy,
+        tools: Tools,
+        prompts: PromptSet,
+        options: RlOptions,
+        judge: Judge | None = None,
+        own_reward: OwnReward | None = None,
     ):
         self._spent = ""
         self._held = (judge, tools.web)
@@ -87,7 +132,8 @@ class RolloutCollector:
         self._date = options.date or ""
         self._group = options.group
         self._under_way: dict[str, float] = {}
-        self._overlong_tokens = options.overlong_tokens
+        self._own_reward = own_reward
+        self._overlong = OverlongPunishment.of(options, policy.max_context_tokens)
 
     @property
     def stopped(self) -> str:
@@ -125,10 +171,29 @@ class RolloutCollector:
             del self._under_way[name]
         session = seat.session
         format_ok = well_formed(trajectory, self._tools.schemas)
-        score = reward(format_ok, trajectory.verdict)
+        score, compared = await self._score(trajectory, format_ok)
         if score is not None:
-            score += overlong_penalty(len(session.tokens.ids), self._policy.max_context_tokens, self._overlong_tokens)
-        return Rollout(trajectory, session.tokens, session.logprobs, format_ok, score)
+            score += self._overlong.penalty(session.tokens)
+        return Rollout(trajectory, session.tokens, session.logprobs, format_ok, score, compared)
+
+    async def _score(self, trajectory: Trajectory, format_ok: bool) -> tuple[float | None, float | None]:
+        """The reward, and by what of it the group is compared; both None if unjudged."""
+        if self._own_reward:
+            own = await self._own(trajectory, format_ok)
+            return own, own
+        score = None if trajectory.verdict is None else reward(format_ok, trajectory.verdict)
+        right = trajectory.verdict is not None and trajectory.verdict.outcome == "correct"
+        return score, None if score is None else float(right)
+
+    async def _own(self, trajectory: Trajectory, format_ok: bool) -> float | None:
+        """By the user's function; None for an episode that machinery ended, and for what the function cannot say."""
+        if trajectory.ending in MACHINERY or self._own_reward is None:
+            return None
+        try:
+            return await self._own_reward(trajectory, format_ok)
+        except RunStopped as stop:
+            self._spent = str(stop)
+            return None
 
     async def _grade(self, trajectory: Trajectory, ends: float) -> Verdict:
         """The judge's word; ``unjudged``, too, for an episode that was ended by something that is not the policy's, and
@@ -194,7 +259,7 @@ class _RecordingPolicy:
 
 def learnable(group: Group) -> bool:
     """Whether dynamic sampling keeps a group."""
-    return is_learnable([rollout.correct for rollout in group])
+    return is_learnable([rollout.compared for rollout in group])
 
 
 def training_samples(group: Group) -> list[TrainingSample]:
