@@ -261,6 +261,12 @@ def test_servers_and_engine_have_to_fit_together(changes: dict[str, Any], words:
         RlOptions(**changes)
 
 
+def test_weights_that_a_server_would_not_take_whole_are_refused_before_it_starts(tmp_path: Path, undecided: Path):
+    """The embedding of this model is its output head, too, which vLLM on the CPU keeps as it was."""
+    with pytest.raises(UsageError, match=r"tied embeddings.*--lora-rank"):
+        stage.run(toy(tmp_path, undecided, engine="vllm", vllm_gpus=["cpu"]))
+
+
 def test_a_server_of_our_own_is_told_nothing_of_torchrun(monkeypatch: pytest.MonkeyPatch):
     for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "TORCHELASTIC_RUN_ID"):
         monkeypatch.setenv(name, "1")

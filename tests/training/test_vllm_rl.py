@@ -17,10 +17,10 @@ pytestmark = pytest.mark.vllm
 
 @pytest.fixture(scope="module")
 def undecided_for_vllm(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast) -> Path:
-    """With heads of a size that its attention on the CPU takes."""
+    """With heads of a size that its attention on the CPU takes, and an output head that it can read anew."""
     pytest.importorskip("vllm")
     folder = tmp_path_factory.mktemp("undecided")
-    save_undecided(folder, tiny_tokenizer, hidden_size=64, head_dim=32)
+    save_undecided(folder, tiny_tokenizer, hidden_size=64, head_dim=32, tie_word_embeddings=False)
     return folder
 
 

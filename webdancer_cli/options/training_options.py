@@ -174,9 +174,10 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
     one that has both; "cpu" needs none."""
     sync_folder: str | None = None
     """Folder through which vLLM servers get new weights, under the same path for all; by default it is in ``out``."""
-    canary_gap: PositiveFloat = 0.2
+    canary_gap: PositiveFloat | None = None
     """After every change of weights each copy of the model that plays scores a fixed text, and so does the trainer.
-    When their log-probs are further apart than this on average, in nats, the run ends."""
+    When their log-probs are further apart than this on average, in nats, the run ends; by default 0.2 in bfloat16, 0.01
+    in float32."""
     clip_low: PositiveFloat = 0.2
     """DAPO's epsilon_low."""
     clip_high: PositiveFloat = 0.28

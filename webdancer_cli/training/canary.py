@@ -10,9 +10,14 @@ vLLM on the CPU beside the trainer: 0.05); in float32 they agree to 1e-6.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
+
 from webdancer_cli.data.records import Message
 from webdancer_cli.errors import WebdancerError
 from webdancer_cli.training.renderer import Renderer, Tokens
+
+LIMITS = {torch.float32: 0.01, torch.bfloat16: 0.2}
+"""The largest mean gap that is let pass, by the arithmetic of both sides."""
 
 MOVED = 0.005
 """When the trainer's log-probs have moved by so much on average, a copy whose own have not moved in a single digit was
@@ -45,10 +50,10 @@ class Canary:
     _theirs: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, renderer: Renderer, max_length: int, limit: float) -> "Canary":
+    def of(cls, renderer: Renderer, max_length: int, compute: torch.dtype, limit: float | None = None) -> "Canary":
         # One token fewer than fit: a server that scores a prompt draws a token after it.
         ids = renderer.encode(list(MESSAGES)).ids[: max_length - 1]
-        return cls(Tokens(ids, [at > 0 for at in range(len(ids))]), limit)
+        return cls(Tokens(ids, [at > 0 for at in range(len(ids))]), limit or LIMITS[compute])
 
     def check(self, own: Sequence[float], theirs: Mapping[str, list[float]]) -> float:
         """The largest mean gap between the trainer's log-probs and those of a copy. Raises StaleWeights."""

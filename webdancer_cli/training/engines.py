@@ -17,7 +17,7 @@ from webdancer_cli.training.precision import arithmetic
 from webdancer_cli.training.setup import TrainingSetup
 from webdancer_cli.training.shared_weights import SharedWeights
 from webdancer_cli.training.transformers_engine import TransformersEngine, bytes_per_position, most_cache_bytes
-from webdancer_cli.training.vllm_api import VllmServer
+from webdancer_cli.training.vllm_api import CPU, VllmServer
 from webdancer_cli.training.vllm_engine import VllmEngine
 from webdancer_cli.training.vllm_processes import ServedModel, ServerProcesses
 
@@ -124,6 +124,12 @@ def _start_servers(options: RlOptions, setup: TrainingSetup) -> ServerProcesses:
     if source.gguf or source.adapter:
         raise UsageError(
             f"--vllm-gpus: {options.model}: vLLM serves a folder of safetensors, no GGUF file and no adapter"
+        )
+    tied = setup.plain.model.config.get_text_config().tie_word_embeddings
+    if tied and CPU in options.vllm_gpus and not options.lora_rank:
+        raise UsageError(
+            "--vllm-gpus cpu: vLLM on the CPU keeps the old output head of a model with tied embeddings when it reads "
+            "new weights: use --lora-rank, GPUs, or --engine inprocess"
         )
     dtype = str(arithmetic(setup.plain.parameters, options.dtype, setup.world.device)).removeprefix("torch.")
     length = min(options.max_context_tokens, setup.plain.max_length or options.max_context_tokens)

@@ -74,7 +74,7 @@ def train_rl(
     with played(collector, engine, RolloutLoop(world.device)) as loop:
         run = begin(options, setup, about, QuestionStream(questions, options.seed), deterministic=True)
         state, scorer = run.state, run.trainable.scorer
-        canary = Canary.of(setup.renderer, engine.max_length, options.canary_gap)
+        canary = Canary.of(setup.renderer, engine.max_length, run.trainable.compute, options.canary_gap)
         watchdog = Watchdog(setup.out / STUCK, collector.under_way, lambda: newest_state(setup.out) is not None)
         stream = cast(QuestionStream, state.data)
         source = RolloutSource(loop, collector, engine, stream, options, world, watchdog)
