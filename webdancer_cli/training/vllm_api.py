@@ -1,7 +1,7 @@
 """All that is known of vLLM, in one file: its HTTP API, its command line, and the versions that were tried.
 
 Ids go in, and ids with their log-probs come out; nothing is decoded here. Routes, fields and flags are those of vLLM
-0.32, run on the CPU, and of 0.33, read in its source.
+0.32, read in its source and run on the CPU; 0.33 is let pass, and was not run.
 """
 
 import os
@@ -19,7 +19,7 @@ from webdancer_cli.transcript.grammar import STOP_STRINGS
 
 FIRST, BEFORE = (0, 32), (0, 34)
 """The versions whose API is the one that is spoken here: from the first, up to but without the second."""
-TRIED = "0.32 was run, 0.33 read"
+TRIED = "0.32 was run, 0.33 was not"
 
 CONNECT_SECONDS = 10.0
 SYNC_SECONDS = 1800.0
@@ -216,7 +216,7 @@ def sampled(answer: Mapping[str, Any], prompt_tokens: int) -> SampledTokens:
         cached = ((answer.get("usage") or {}).get("prompt_tokens_details") or {}).get("cached_tokens") or 0
         finish = choice["finish_reason"]
     except (KeyError, TypeError, IndexError) as error:
-        raise ModelError(f"vLLM's answer to /v1/completions has another shape than {TRIED}: {error!r}") from None
+        raise ModelError(f"vLLM's answer to /v1/completions has another shape than that of 0.32: {error!r}") from None
     if not ids or len(ids) != len(logprobs) or None in logprobs:
         raise ModelError(f"vLLM drew {len(ids or ())} tokens and told {len(logprobs)} log-probs (finish: {finish})")
     return SampledTokens(ids, logprobs, "stop" if finish == "stop" else "length", min(cached, prompt_tokens))
