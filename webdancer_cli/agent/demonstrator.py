@@ -239,17 +239,27 @@ class Expert:
         return fill(self._goal_wording, topic=self._topic(evidence), question=self._question)
 
     def _topic(self, evidence: Evidence) -> str:
-        """The question's own words for what this page is read for: those that its quote has, too."""
+        """What this page is read for: as the question's plan says, or the question's words that its quote has, too."""
+        if planned := self._planned(evidence):
+            return planned.partition(" of ")[0]
         shared = shared_words(self._question, evidence.quote, subject_of_title(evidence))
         return " ".join(shared or search_words(self._question))
+
+    def _planned(self, evidence: Evidence) -> str:
+        """What the plan says of a page, if the question has one; of a page in passing what it says of the next."""
+        if len(self._qa.plan) != len(self._qa.evidence):
+            return ""
+        labels = self._qa.plan[self._qa.evidence.index(evidence) :] if evidence in self._qa.evidence else []
+        return escape_tags(next(filter(None, labels), ""))
 
     def _knows(self, name: str) -> bool:
         """Whether a person could know a name by now: from the question, or from a page that was read."""
         return bool(name) and any(mentions(text, name) for text in (self._question, *self._pages.values()))
 
     def _queries_to_try(self, evidence: Evidence) -> list[str]:
-        """The two best, after one that is too vague where the wrong turn is to be taken."""
-        queries, vague = self._queries(evidence)[:2], self._topic(evidence)
+        """The best two or, of what is only described, three; before them a vague one where the wrong turn is taken."""
+        described = " whose " in self._planned(evidence)
+        queries, vague = self._queries(evidence)[: 3 if described else 2], self._topic(evidence)
         if vague in queries or not self._turns_wrong("query"):
             return queries
         return [vague, *queries]
@@ -259,6 +269,8 @@ class Expert:
         name, queries = subject_of_title(evidence), []
         if self._knows(name):
             queries = [name, f"{name} {self._topic(evidence)}"]
+        if " whose " in (described := self._planned(evidence)):
+            queries += [" ".join(search_words(described)), described.rpartition(" is ")[2]]
         queries += [said for said in self._descriptions(evidence.url) if mentions(self._question, said)]
         queries += [self._resolved_question(), " ".join(search_words(self._question)), self._topic(evidence)]
         return list(dict.fromkeys(query for query in queries if query))

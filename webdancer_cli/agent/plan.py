@@ -29,10 +29,14 @@ _COUNTS = re.compile(r"\bhow many\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class PlanStep:
-    """What one page is read for. ``gives`` is what it tells, "" where that is more than a name, a date or a number."""
+    """What one page is read for. ``gives`` is what it tells, "" where that is more than a name, a date or a number.
+
+    A page in ``passing`` only says where the next one is found, which nobody knows before it was read.
+    """
 
     label: str
     gives: str
+    passing: bool = False
 
 
 def steps_of(qa: QA) -> list[PlanStep]:
@@ -40,14 +44,25 @@ def steps_of(qa: QA) -> list[PlanStep]:
     pages = qa.evidence
     following = [*(subject_of_title(page) for page in pages[1:]), escape_tags(qa.answer)]
     named = [escape_tags(label) for label in qa.plan] if len(qa.plan) == len(pages) else []
+    if named and named[-1]:
+        return [_named_step(qa, named, at, after) for at, after in enumerate(following[: len(named)])]
     steps = []
     for at, (page, after) in enumerate(zip(pages, following, strict=False)):
         found = _described(qa, page)
-        label = named[at] if named else (found or _label(qa, page))
+        label = found or _label(qa, page)
         gives = subject_of_title(page) if found else after
         told = mentions(page.quote, gives) and (qa.type not in DERIVED or at < len(qa.chain))
         steps.append(PlanStep(label, gives if told and not _same(gives, page, found) else ""))
     return steps
+
+
+def _named_step(qa: QA, named: Sequence[str], at: int, after: str) -> PlanStep:
+    """A step of ``QA.plan``: an empty label means a page in passing, and "ship whose …" gives the ship itself."""
+    label = next(label for label in named[at:] if label)
+    page = qa.evidence[at]
+    found = subject_of_title(page) if " whose " in label else ""
+    told = found or (after if qa.type not in DERIVED and mentions(page.quote, after) else "")
+    return PlanStep(label, told, passing=not named[at])
 
 
 def left_after(steps: Sequence[PlanStep], done: int) -> list[str]:
@@ -55,7 +70,7 @@ def left_after(steps: Sequence[PlanStep], done: int) -> list[str]:
 
     Of a group, whose pages are all read for the same, what is left is said once: how many they are is not known yet.
     """
-    left = steps[done:]
+    left = [step for step in steps[done:] if not step.passing]
     return [step.label for at, step in enumerate(left) if at == 0 or step.gives or step != left[at - 1]]
 
 

@@ -111,7 +111,7 @@ class PlannedThinker:
         return self._deck.kind_of_answer(answer_kind(self._qa.question, self._qa.answer))
 
     def _plan(self) -> str:
-        kind = "steps" if len(self._steps) > 1 else "only_step"
+        kind = "steps" if len(left_after(self._steps, 0)) > 1 else "only_step"
         return self._deck.sentence(kind, steps=self._list(0)) if self._steps else ""
 
     def _list(self, done: int) -> str:
@@ -122,21 +122,22 @@ class PlannedThinker:
         if not facts:
             return ""
         news, quoted = self._steps[self._told : done], " ".join(facts)
-        if len(news) != 1:
+        if len(news) != 1 or news[0].passing:
             return self._deck.sentence("noted", facts=quoted)
         kind = "gave_words" if news[0].label.startswith("“") or not news[0].gives else "gave"
         return self._deck.sentence(kind, facts=quoted, label=self._deck.named(news[0].label), value=news[0].gives)
 
     def _found(self, facts: Sequence[str], done: int) -> str:
         news = self._steps[self._told : done]
-        if len(news) != 1 or not news[0].gives or not facts or done == len(self._steps):
+        if len(news) != 1 or news[0].passing or not news[0].gives or not facts or done == len(self._steps):
             return ""
         return self._deck.sentence("found", label=self._deck.named(news[0].label), value=news[0].gives)
 
     def _recap(self) -> str:
         """All steps with what they gave, where there are several."""
-        told = [f"{self._deck.named(step.label)} is {step.gives}" for step in self._steps if step.gives]
-        return self._deck.sentence("recap", recap=", ".join(told)) if 1 < len(told) == len(self._steps) else ""
+        steps = [step for step in self._steps if not step.passing]
+        told = [f"{self._deck.named(step.label)} is {step.gives}" for step in steps if step.gives]
+        return self._deck.sentence("recap", recap=", ".join(told)) if 1 < len(told) == len(steps) else ""
 
     def _setback(self, setback: Setback | None, label: str) -> str:
         if setback is None:
