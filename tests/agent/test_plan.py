@@ -154,6 +154,29 @@ async def test_no_thought_comes_more_than_three_times_in_twenty_episodes(corpus:
     assert max(map(said.count, said)) <= 3
 
 
+async def test_what_follows_from_several_pages_is_reckoned_before_the_answer(corpus: Corpus) -> None:
+    years = [
+        evidence("Velmora", "The founding year of Velmora is 1234."),
+        evidence("Kemlo", "The founding year of Kemlo is 1350."),
+    ]
+    span = QA(
+        question="How many years lie between the founding year of Velmora and that of Kemlo?",
+        answer="116",
+        type="temporal",
+        evidence=years,
+        plan=["founding year of Velmora", "founding year of Kemlo"],
+    )
+    first = QA(
+        question="Which has the earlier founding year, Velmora or Kemlo?",
+        answer="Velmora",
+        type="comparison",
+        evidence=years,
+    )
+    assert "1350 - 1234 = 116." in thoughts(await demonstrate(span, corpus, "compact", recovery=0.0))[-1]
+    last = thoughts(await demonstrate(first, corpus, "compact", recovery=0.0))[-1]
+    assert last.endswith("The founding year of Velmora is 1234; The founding year of Kemlo is 1350. Left: nothing.")
+
+
 @pytest.fixture
 def harbour(tmp_path: Any) -> Corpus:
     """A ship and a river of one name, and a page that is longer than a view of 2,400 characters."""
@@ -218,7 +241,7 @@ def test_a_deck_repeats_a_wording_only_when_all_were_used(seed: int) -> None:
 @pytest.mark.parametrize("prompts", ["default", "compact", "small"])
 def test_every_form_is_made_of_sentences_that_the_set_has(prompts: str) -> None:
     wording = load_thoughts(prompts)
-    made = {"setback"}
+    made = {"setback", "reckoned"}
     for forms in (wording.short, wording.long):
         for form in (getattr(forms, name) for name in forms.__struct_fields__):
             assert set(re.findall(r"\{(\w+)\}", form)) <= set(wording.sentences) | made

@@ -241,9 +241,14 @@ class Expert:
     def _topic(self, evidence: Evidence) -> str:
         """What this page is read for: as the question's plan says, or the question's words that its quote has, too."""
         if planned := self._planned(evidence):
-            return planned.partition(" of ")[0]
+            return next((planned.removesuffix(f" of {name}") for name in self._named(planned)), planned)
         shared = shared_words(self._question, evidence.quote, subject_of_title(evidence))
         return " ".join(shared or search_words(self._question))
+
+    def _named(self, label: str) -> list[str]:
+        """Subjects of the evidence with which a label ends: "number of rooms of Kemlo"."""
+        names = (subject_of_title(evidence) for evidence in self._qa.evidence)
+        return [name for name in names if label.endswith(f" of {name}")]
 
     def _planned(self, evidence: Evidence) -> str:
         """What the plan says of a page, if the question has one; of a page in passing what it says of the next."""

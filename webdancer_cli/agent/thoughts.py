@@ -9,6 +9,7 @@ from webdancer_cli.agent.plan import DERIVED, answer_kind, left_after, steps_of
 from webdancer_cli.data.records import QA
 from webdancer_cli.prompts import DemonstratorWording, fill
 from webdancer_cli.prompts.thoughts import SentenceDeck, ThoughtLength, ThoughtWording
+from webdancer_cli.synthesis.checks import years_apart
 from webdancer_cli.transcript.grammar import escape_tags
 
 
@@ -72,6 +73,7 @@ class PlannedThinker:
         self._deck = SentenceDeck(wording, choice)
         self._steps = steps_of(qa)
         self._told = 0
+        self._all: list[str] = []
 
     def search(self, query: str, facts: Sequence[str], done: int, setback: Setback | None, *, first: bool) -> str:
         form = self._forms.start if first else self._forms.setback_search if setback else self._forms.search
@@ -89,6 +91,7 @@ class PlannedThinker:
 
     def _thought(self, form: str, facts: Sequence[str], done: int, setback: Setback | None, **values: str) -> str:
         """The sentences of a form, one after another; what has nothing to say is left out."""
+        self._all += facts
         label = self._deck.named(self._steps[done].label if done < len(self._steps) else "answer")
         sentences = {
             "asked": lambda: self._deck.sentence("asked", question=self._question),
@@ -97,6 +100,8 @@ class PlannedThinker:
             "gave": lambda: self._gave(facts, done),
             "found": lambda: self._found(facts, done),
             "recap": self._recap,
+            "reckoned": self._reckoned,
+            "begin": lambda: self._deck.sentence("begin") if len(left_after(self._steps, 0)) > 1 else "",
             "left": lambda: self._deck.sentence("left", left=self._list(done)) if done < len(self._steps) else "",
             "setback": lambda: self._setback(setback, label),
             "done": lambda: self._deck.sentence("done", **values),
@@ -136,8 +141,20 @@ class PlannedThinker:
     def _recap(self) -> str:
         """All steps with what they gave, where there are several."""
         steps = [step for step in self._steps if not step.passing]
-        told = [f"{self._deck.named(step.label)} is {step.gives}" for step in steps if step.gives]
-        return self._deck.sentence("recap", recap=", ".join(told)) if 1 < len(told) == len(steps) else ""
+        if len(steps) < 2 or not all(step.gives for step in steps):
+            return ""
+        named = self._deck.named_in_turn([step.label for step in steps])
+        told = (f"{label} is {step.gives}" for label, step in zip(named, steps, strict=True))
+        return self._deck.sentence("recap", recap=", ".join(told))
+
+    def _reckoned(self) -> str:
+        """How the answer follows from all quotes together: by a difference, a comparison, a count."""
+        answer = escape_tags(self._qa.answer)
+        if self._qa.type == "temporal" and answer.isdigit() and (span := years_apart(int(answer), self._all)):
+            return self._deck.sentence("difference", later=str(max(span)), earlier=str(min(span)), answer=answer)
+        if self._qa.type == "comparison" and len(self._all) > 1:
+            return self._deck.sentence("side_by_side", facts="; ".join(fact.rstrip(".") for fact in self._all))
+        return self._deck.sentence("counted", answer=answer) if self._qa.type == "count" else ""
 
     def _setback(self, setback: Setback | None, label: str) -> str:
         if setback is None:

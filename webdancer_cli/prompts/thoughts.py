@@ -74,13 +74,17 @@ class SentenceDeck:
         """A step as it is named within a sentence."""
         return label if label.startswith(("“", "the ", "The ")) else f"{self._wording.list.article}{label}"
 
-    def listed(self, labels: Sequence[str]) -> str:
-        """Several steps within a sentence."""
+    def named_in_turn(self, labels: Sequence[str]) -> list[str]:
+        """Several steps as they are named one after another; one like the one before says so."""
         again = self._wording.list.again
-        named = [
+        return [
             fill(again, label=label) if before == label else self.named(label)
             for before, label in zip(["", *labels], labels, strict=False)
         ]
+
+    def listed(self, labels: Sequence[str]) -> str:
+        """Several steps within a sentence."""
+        named = self.named_in_turn(labels)
         return self._wording.list.last.join([", ".join(named[:-1]), named[-1]] if named[1:] else named)
 
     def kind_of_answer(self, kind: str) -> str:
