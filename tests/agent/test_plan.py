@@ -215,6 +215,23 @@ async def test_a_wrong_turn_is_seen_taken_back_and_leads_to_the_answer(harbour: 
     assert any(len(set(calls)) == len(calls) for item in played if (calls := thoughts(item)))
 
 
+async def test_an_old_page_that_says_otherwise_does_not_count(tmp_path: Any) -> None:
+    pages = {
+        "Old entry on Kemlo": "This entry has not been revised since 1931. The captain of Kemlo is Zilnak.",
+        "Kemlo": "Kemlo is a ship. The captain of Kemlo is Dolvek.",
+    }
+    path = str(tmp_path / "pages.jsonl")
+    jsonl.write_records(
+        path, [Page(url=f"{SITE}/{title.replace(' ', '_')}", title=title, text=pages[title]) for title in pages]
+    )
+    proof = [Evidence(url=f"{SITE}/Kemlo", title="Kemlo", quote="The captain of Kemlo is Dolvek.")]
+    qa = QA(question="Who is the captain of Kemlo?", answer="Dolvek", evidence=proof)
+    played = [await demonstrate(qa, Corpus.load(path), "compact", recovery=1.0, seed=seed) for seed in range(9)]
+    assert {item.answer for item in played} == {"Dolvek"}
+    both = [said for said in map(thoughts, played) if "Old entry on Kemlo is old. Read Kemlo." in said]
+    assert both and all(said[-1] == "The captain of Kemlo is Dolvek. This is newer. Left: nothing." for said in both)
+
+
 async def test_without_room_for_it_no_wrong_turn_is_taken(harbour: Corpus) -> None:
     assert draw_wrong_turn(SHIP, 1.0, 6, random.Random(0)) is None
     assert draw_wrong_turn(SHIP, 0.0, 50, random.Random(0)) is None

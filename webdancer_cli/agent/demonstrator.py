@@ -11,10 +11,11 @@ import math
 import random
 import re
 from collections.abc import Generator, Sequence
+from typing import Literal
 
 from webdancer_cli.agent.episode import Completion
 from webdancer_cli.agent.plan import DERIVED, search_words, shared_words, subject_of_title
-from webdancer_cli.agent.recovery import WrongTurn, draw_wrong_turn, is_namesake, misleading_result
+from webdancer_cli.agent.recovery import WrongTurn, draw_wrong_turn, is_namesake, is_old, misleading_result
 from webdancer_cli.agent.thoughts import PlainThinker, PlannedThinker, Setback, Thinker
 from webdancer_cli.agent.truncation import estimate_tokens
 from webdancer_cli.data.records import QA, Evidence, Message
@@ -154,7 +155,8 @@ class Expert:
             return
         other = next(other for other, found in results if found == url)
         yield from self._read(Evidence(url=url, quote="", title=other), self._goal(evidence))
-        self._setback = Setback("namesake" if is_namesake(other, title) else "lacking", other)
+        kind: Literal["outdated", "namesake", "lacking"] = "namesake" if is_namesake(other, title) else "lacking"
+        self._setback = Setback("outdated" if is_old(self._pages[url]) else kind, other)
 
     def _reach(self, evidence: Evidence) -> Step:
         """Search until the page is among the results; failing that, read an overview that may give its name."""

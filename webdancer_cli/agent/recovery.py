@@ -1,11 +1,13 @@
 """Wrong turns that a demonstration takes on purpose, as anybody may, so that it can show how to come back from one."""
 
 import random
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from webdancer_cli.data.records import QA
+from webdancer_cli.text.names import mentions
 from webdancer_cli.text.spacing import fold
 
 SPARE_CALLS = 3
@@ -33,13 +35,19 @@ def is_namesake(title: str, other: str) -> bool:
     return title != other and fold(title.partition(" (")[0]) == fold(other.partition(" (")[0])
 
 
+def is_old(shown: str) -> bool:
+    """Whether a page says of itself that it is out of date."""
+    return re.search(r"\bnot been (revised|updated)\b|\bout of date\b|\boutdated\b", shown, re.IGNORECASE) is not None
+
+
 def misleading_result(
     results: Iterable[tuple[str, str]], wanted: str, title: str, known: Collection[str]
 ) -> str | None:
-    """The URL of a result that could be taken for the page ``wanted``: of its name, or one listed before it."""
+    """The URL of a result that could be taken for the page ``wanted``: of its name, about it, or listed before it."""
     before = True
     for other, url in results:
         before = before and url != wanted
-        if url != wanted and url not in known and (before or is_namesake(other, title)):
+        near = before or is_namesake(other, title) or (other != title and mentions(other, title))
+        if url != wanted and url not in known and near:
             return url
     return None

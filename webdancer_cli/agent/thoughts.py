@@ -17,7 +17,7 @@ from webdancer_cli.transcript.grammar import escape_tags
 class Setback:
     """What did not lead on: a search, or a page (``title``) that was opened or shown in part."""
 
-    kind: Literal["no_results", "not_listed", "lacking", "namesake", "not_shown"]
+    kind: Literal["no_results", "not_listed", "lacking", "namesake", "outdated", "not_shown"]
     title: str = ""
 
 
@@ -74,6 +74,7 @@ class PlannedThinker:
         self._steps = steps_of(qa)
         self._told = 0
         self._all: list[str] = []
+        self._old = ""
 
     def search(self, query: str, facts: Sequence[str], done: int, setback: Setback | None, *, first: bool) -> str:
         form = self._forms.start if first else self._forms.setback_search if setback else self._forms.search
@@ -99,10 +100,11 @@ class PlannedThinker:
             "steps": self._plan,
             "gave": lambda: self._gave(facts, done),
             "found": lambda: self._found(facts, done),
+            "newer": lambda: self._newer(facts),
             "recap": self._recap,
             "reckoned": self._reckoned,
             "begin": lambda: self._deck.sentence("begin") if len(left_after(self._steps, 0)) > 1 else "",
-            "left": lambda: self._deck.sentence("left", left=self._list(done)) if done < len(self._steps) else "",
+            "left": lambda: self._left(done),
             "setback": lambda: self._setback(setback, label),
             "done": lambda: self._deck.sentence("done", **values),
         }
@@ -111,6 +113,12 @@ class PlannedThinker:
             said.append(sentences[name]() if name in sentences else self._deck.sentence(name, label=label, **values))
         self._told = done
         return " ".join(part for part in said if part)
+
+    def _left(self, done: int) -> str:
+        """Nothing where the last page was one in passing: what is left is what it was before."""
+        if done == len(self._steps) or (done > self._told and self._steps[done - 1].passing):
+            return ""
+        return self._deck.sentence("left", left=self._list(done))
 
     def _kind(self) -> str:
         return self._deck.kind_of_answer(answer_kind(self._qa.question, self._qa.answer))
@@ -138,6 +146,11 @@ class PlannedThinker:
             return ""
         return self._deck.sentence("found", label=self._deck.named(news[0].label), value=news[0].gives)
 
+    def _newer(self, facts: Sequence[str]) -> str:
+        """After an old page was read before this one: which of the two counts."""
+        old, self._old = self._old, "" if facts else self._old
+        return self._deck.sentence("newer", title=old) if old and facts else ""
+
     def _recap(self) -> str:
         """All steps with what they gave, where there are several."""
         steps = [step for step in self._steps if not step.passing]
@@ -159,5 +172,6 @@ class PlannedThinker:
     def _setback(self, setback: Setback | None, label: str) -> str:
         if setback is None:
             return ""
+        self._old = setback.title if setback.kind == "outdated" else self._old
         name = setback.title.partition(" (")[0]
         return self._deck.sentence(setback.kind, title=setback.title, name=name, label=label)

@@ -16,41 +16,48 @@ TALK = {"short": (0, 1), "medium": (6, 16), "long": (50, 180)}
 """Sentences that tell nothing, by the length of a page: 30 to 3,000 words in all."""
 REGISTER = "register"
 """The kind of the pages that hold what the page of a thing leaves out."""
+OLD_ENTRY = "old entry"
+"""The kind of the pages that say what is no longer so."""
 
 
 class VariedPages:
-    """A varied world as a site. An index past the last thing is the register page of a thing."""
+    """A varied world as a site. Past the last thing come the register pages of some, then the old entries on some."""
 
     def __init__(self, world: VariedWorld):
         self._world = world
         self._registered = [thing for thing in world.things if thing.in_register]
+        self._outdated = [thing for thing in world.things if thing.outdated]
 
     @property
     def plurals(self) -> dict[str, str]:
         kinds = {thing.entity.kind: thing.kind.plural for thing in self._world.things}
-        return {**kinds, **({REGISTER: "registers"} if self._registered else {})}
+        registers = {REGISTER: "registers"} if self._registered else {}
+        return {**kinds, **registers, **({OLD_ENTRY: "old-entries"} if self._outdated else {})}
 
     def indices(self, kind: str) -> Sequence[int]:
+        things, registers = len(self._world.things), len(self._world.things) + len(self._registered)
         if kind == REGISTER:
-            return range(len(self._world.things), len(self._world.things) + len(self._registered))
+            return range(things, registers)
+        if kind == OLD_ENTRY:
+            return range(registers, registers + len(self._outdated))
         return [thing.entity.index for thing in self._world.things if thing.entity.kind == kind]
 
     def entity(self, index: int) -> Entity:
-        thing = self._of_register(index)
-        if thing is None:
-            own = self._world.things[index]
-            return Entity(index, own.entity.kind, own.title, own.entity.slug)
-        return Entity(index, REGISTER, register_title(thing), f"register-of-{thing.entity.slug}")
+        thing, kind = self._thing(index)
+        if kind == REGISTER:
+            return Entity(index, REGISTER, register_title(thing), f"register-of-{thing.entity.slug}")
+        if kind == OLD_ENTRY:
+            return Entity(index, OLD_ENTRY, f"Old entry on {thing.title}", f"old-entry-on-{thing.entity.slug}")
+        return Entity(index, kind, thing.title, thing.entity.slug)
 
     def path(self, index: int) -> str:
         entity = self.entity(index)
         return f"{self.plurals[entity.kind]}/{entity.slug}.html"
 
     def facts(self, index: int) -> list[WorldFact]:
-        """None for a register: what it tells are facts of the thing."""
-        if self._of_register(index) is not None:
-            return []
-        told = self._world.things[index].facts.values()
+        """None for a register, which tells facts of the thing, nor for an old entry, which tells none."""
+        thing, kind = self._thing(index)
+        told = thing.facts.values() if kind == thing.entity.kind else ()
         return [
             WorldFact(index, fact.relation.name, value, target)
             for fact in told
@@ -72,26 +79,39 @@ class VariedPages:
         """The sentence by which a page sends the reader to its register."""
         return self._pointer(thing).text
 
-    def _of_register(self, index: int) -> Thing | None:
-        past = index - len(self._world.things)
-        return self._registered[past] if past >= 0 else None
+    def _thing(self, index: int) -> tuple[Thing, str]:
+        """The thing that a page is about, and the kind of the page."""
+        things, registers = len(self._world.things), len(self._registered)
+        if index < things:
+            return self._world.things[index], self._world.things[index].entity.kind
+        past = index - things
+        return (self._registered[past], REGISTER) if past < registers else (self._outdated[past - registers], OLD_ENTRY)
 
     @cache  # noqa: B019 (a world's pages live as long as the run)
     def _drawn(self, index: int) -> tuple[Article, dict[str, str]]:
-        registered = self._of_register(index)
-        thing = registered or self._world.things[index]
+        thing, kind = self._thing(index)
         choice = random.Random(mix(self._world.seed, tag("page"), index))
-        facts = [fact for name, fact in thing.facts.items() if (name in thing.in_register) is (registered is not None)]
+        if kind == OLD_ENTRY and thing.outdated:
+            return self._old_entry(index, thing, thing.outdated, choice), {}
+        facts = [fact for name, fact in thing.facts.items() if (name in thing.in_register) is (kind == REGISTER)]
         choice.shuffle(facts)
-        entity = self.entity(index)
-        if registered:
-            lead = [sentence(f"{entity.name} holds what is on file about {thing.title}.")]
-        else:
-            article = "an" if entity.kind[0] in "aeiou" else "a"
-            lead = [sentence(f"{thing.title} is {article} {entity.kind}.")]
-            lead += [self._pointer(thing)] if thing.in_register else []
         page = _PageDraft(thing, choice, [self._told(thing, fact, choice) for fact in facts])
-        return page.article(entity.name, self.path(index), lead), page.passages
+        return page.article(self.entity(index).name, self.path(index), self._lead(index, choice)), page.passages
+
+    def _lead(self, index: int, choice: random.Random) -> list[Sentence]:
+        thing, kind = self._thing(index)
+        if kind == REGISTER:
+            return [sentence(f"{register_title(thing)} holds what is on file about {thing.title}.")]
+        lead = [sentence(f"{thing.title} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}.")]
+        lead += [self._pointer(thing)] if thing.in_register else []
+        revised = sentence(f"This page was last revised in {choice.randint(2021, 2025)}.")
+        return [*lead, revised] if thing.outdated else lead
+
+    def _old_entry(self, index: int, thing: Thing, fact: VariedFact, choice: random.Random) -> Article:
+        year = choice.randint(1925, 1999)
+        lead = [sentence(f"This entry on {thing.title} was written in {year} and has not been revised since.")]
+        said = self._told(thing, fact, choice)[1].sentence(thing.wordings[0])
+        return Article(self.entity(index).name, self.path(index), [Section(None, [[*lead, said]])])
 
     def _pointer(self, thing: Thing) -> Sentence:
         labels = [thing.facts[name].relation.label for name in sorted(thing.in_register)]

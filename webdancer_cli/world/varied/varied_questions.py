@@ -159,7 +159,8 @@ class VariedQuestions:
         target = fact.targets[0] or 0
         names_it = [self._world.things[index] for index in self._mentions[target]]
         same = [other for other in names_it if self._tells(other, fact)]
-        return len(set(self._mentions[target])) <= MOST_MENTIONS and same == [thing]
+        claimed = any(other.outdated and target in other.outdated.targets for other in self._by_split[thing.split])
+        return not claimed and len(set(self._mentions[target])) <= MOST_MENTIONS and same == [thing]
 
     def _tells(self, thing: Thing, fact: VariedFact) -> bool:
         own = thing.facts.get(fact.relation.name)

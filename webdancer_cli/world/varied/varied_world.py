@@ -4,6 +4,8 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from webdancer_cli.errors import UsageError
 from webdancer_cli.text.months import MONTHS
 from webdancer_cli.world.arithmetic import mix, tag
@@ -16,6 +18,8 @@ SEEN = "seen"
 """The part of a world in which nothing is held out."""
 LEAST_THINGS = 24
 """Things of one domain in a part: with fewer, relations have nowhere to lead."""
+OUTDATED = 0.08
+"""Share of the things on which there is an old entry, too, that says otherwise of one relation."""
 NAMESAKES = 0.06
 """Share of the things that bear the name of another one, of another kind."""
 
@@ -46,6 +50,8 @@ class Thing:
     facts: dict[str, VariedFact] = field(default_factory=dict)
     in_register: frozenset[str] = frozenset()
     """Relations that the register page tells, and this page does not."""
+    outdated: VariedFact | None = None
+    """What the old entry says, which was never revised; the page itself was."""
 
 
 class VariedWorld:
@@ -107,6 +113,17 @@ class VariedWorld:
         if thing.shape["linking"] == "register":
             names = sorted(thing.facts)
             thing.in_register = frozenset(choice.sample(names, len(names) // 2))
+        if choice.random() < OUTDATED:
+            thing.outdated = self._outdated(thing, choice)
+
+    def _outdated(self, thing: Thing, choice: random.Random) -> VariedFact | None:
+        """Another value of one of the relations that the page itself tells."""
+        told = [fact for fact in thing.facts.values() if fact.relation.name not in thing.in_register]
+        ways = [fact.relation for fact in told if len(fact.values) == 1 and (fact.relation.to or fact.relation.number)]
+        relation = choice.choice(ways) if ways else None
+        free = None if relation is None else replace(relation, symmetric=False, earlier=False)
+        other = None if free is None else self._fact(thing, free, choice)
+        return other if relation and other and other.values != thing.facts[relation.name].values else None
 
     def _fact(self, thing: Thing, relation: WorldRelation, choice: random.Random) -> VariedFact | None:
         if relation.to:
