@@ -11,6 +11,7 @@ PAGES=${PAGES:-400}                         # pages of the training world
 EVAL_PAGES=${EVAL_PAGES:-200}               # pages of the unseen world
 TYPES=${TYPES:-single_hop,multi_hop}        # questions written from both worlds
 ROUNDS=${ROUNDS:-1}                         # rewrites that make a question harder
+STYLE=${STYLE:-plain}                       # of the demonstrations' thoughts; nano was pretrained on none that plan
 DEMOS=${DEMOS:-60}                          # demonstrations for SFT: few, where questions for RL are many
 SFT_STEPS=${SFT_STEPS:-100}
 SFT_BATCH=${SFT_BATCH:-8}
@@ -77,7 +78,7 @@ browsing_data() {   # the pipe: pages -> questions -> harder questions -> demons
       --pages "$WORK/pages.jsonl" |
     webdancer e2hqa --web "$WORK/pages.jsonl" --rounds "$ROUNDS" --keep-chain |
     tee "$WORK/qa.jsonl" |
-    webdancer sample --web "$WORK/pages.jsonl" $EPISODE |
+    webdancer sample --web "$WORK/pages.jsonl" --style "$STYLE" $EPISODE |
     webdancer filter --rejects "$WORK/filtered-out.jsonl" > "$WORK/demonstrations.jsonl"
   stop_serving
   draw "$DEMOS" "$WORK/demonstrations.jsonl" > "$WORK/sft.jsonl"

@@ -1,4 +1,4 @@
-"""One table from several evaluations: ``python table.py base=a.jsonl sft=b.jsonl`` (files by ``webdancer eval``)."""
+"""One table from several evaluations: ``python table.py [--by COLUMN] base=a.jsonl sft=b.jsonl`` (by ``eval``)."""
 
 import sys
 
@@ -11,18 +11,23 @@ from webdancer_cli.grading.scores import ScoreRow, Scores, from_attempts
 
 
 def main(arguments: list[str]) -> None:
-    named = [argument.partition("=") for argument in arguments]
+    column = arguments[1] if arguments[0] == "--by" else ""
+    named = [argument.partition("=") for argument in (arguments[2:] if column else arguments)]
     scores = {name: from_attempts(jsonl.read_records(path, Attempt)) for name, _, path in named}
-    Console(width=None if sys.stdout.isatty() else 140).print(table(scores))
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(table(scores, {name: score.by_level for name, score in scores.items()}))
+    if column:
+        console.print(table(scores, {name: score.groups.get(column, []) for name, score in scores.items()}))
+        console.print(table(scores, {name: score.by_type for name, score in scores.items()}))
 
 
-def table(scores: dict[str, Scores]) -> Table:
-    """A row per model: all questions, then each level, then format and calls."""
-    levels = sorted({row.name for score in scores.values() for row in score.by_level})
-    made = Table("model", "correct, 95 % interval", *levels, "format", "calls")
+def table(scores: dict[str, Scores], rows: dict[str, list[ScoreRow]]) -> Table:
+    """A row per model: all questions, then each of its rows, then format and calls."""
+    parts = sorted({row.name for own in rows.values() for row in own})
+    made = Table("model", "correct, 95 % interval", *parts, "format", "calls")
     for name, score in scores.items():
-        by_level = {row.name: row for row in score.by_level}
-        made.add_row(name, counted(score.overall), *(share(by_level.get(level)) for level in levels), *manners(score))
+        by_name = {row.name: row for row in rows[name]}
+        made.add_row(name, counted(score.overall), *(share(by_name.get(part)) for part in parts), *manners(score))
     return made
 
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from webdancer_cli.errors import UsageError
 from webdancer_cli.prompts import PromptSet, fill, load, opening_messages
+from webdancer_cli.text.passages import passages
 from webdancer_cli.transcript.grammar import declared_tools, parse_turn
+from webdancer_cli.transcript.tool_schemas import STANDARD_TOOLS
 
 SCHEMAS = [{"name": "search", "description": "Finds.", "parameters": {"type": "object", "properties": {}}}]
 WORLD_PAGE_CHARS = 240
@@ -45,13 +47,24 @@ def test_the_compact_set_is_the_bare_question_and_shows_a_plain_page_whole() -> 
 
 def test_each_step_of_the_small_sets_example_can_be_copied_as_it_stands() -> None:
     """A small model does copy it: no placeholder, and every call one that the tools take."""
-    (message,) = opening_messages(load("small"), "Who is it?", SCHEMAS)
-    assert message.role == "user" and declared_tools(message.content) == SCHEMAS
+    system, message = opening_messages(load("small"), "Who is it?", SCHEMAS)
+    assert (system.role, message.role) == ("system", "user") and declared_tools(message.content) == SCHEMAS
     steps = re.findall(r"^<think>.*?</(?:tool_call|answer)>$", message.content, re.MULTILINE | re.DOTALL)
     turns = [parse_turn(step) for step in steps]
     assert [turn.call.name if turn.call else turn.answer for turn in turns] == ["search", "visit", "Edda Morvane"]
     assert not any(turn.repairs for turn in turns)
     assert [sorted(turn.call.arguments) for turn in turns if turn.call] == [["query"], ["goal", "url"]]
+
+
+def test_the_small_set_is_short_and_shows_a_page_of_1200_characters_whole() -> None:
+    prompts = load("small")
+    assert (
+        sum(len(message.content.split()) for message in opening_messages(prompts, "Who is it?", STANDARD_TOOLS)) < 250
+    )
+    assert prompts.caps.page_chars == 1200
+    text = "The captain of Kemlo is Dolvek. " * 37
+    assert passages(text, "home port", prompts.caps.page_chars) == text.strip()
+    assert prompts.shows_tools and not load("compact").shows_tools
 
 
 @given(st.text())

@@ -228,7 +228,7 @@ def open_policy(
     """The demonstrator, a chat endpoint, or a checkpoint."""
     if options.base_url:
         return _chat_policy(options, chat_pool)
-    if options.cot == "long" or options.repetition_penalty != 1:
+    if (options.cot == "long" and options.model != config.BUILTIN) or options.repetition_penalty != 1:
         raise UsageError("--cot long and --repetition-penalty are for endpoints; name one with --base-url")
     if options.model == config.BUILTIN:
         if isinstance(options, config.EvalOptions) and options.agent != "react":

@@ -1,19 +1,21 @@
 """The demonstrator: it finds what can be found, by words it may know, and gives up where it cannot."""
 
+import hashlib
 import json
 from pathlib import Path
+from typing import Any, Literal
 
+import msgspec
 import pytest
 
 from webdancer_cli.agent.demonstrator import (
     Demonstrator,
-    shared_words,
     shown_excerpt,
-    subject_of_title,
     substitute_fact,
     title_in_results,
 )
 from webdancer_cli.agent.episode import Limits, play
+from webdancer_cli.agent.plan import shared_words, subject_of_title
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA, Evidence, Page, Rewrite, Trajectory
@@ -39,9 +41,11 @@ TWO_HOPS = QA(
 )
 
 
-async def demonstrate(qa: QA, corpus: Corpus, prompts: str = "compact", **options: int) -> Trajectory:
+async def demonstrate(
+    qa: QA, corpus: Corpus, prompts: str = "compact", style: Literal["plain", "planned"] = "plain", **options: Any
+) -> Trajectory:
     own = load(prompts)
-    policy = Demonstrator(config.SampleOptions(prompts=prompts, **options))
+    policy = Demonstrator(config.SampleOptions(prompts=prompts, style=style, **options))
     return await play(qa, policy, Tools(corpus, own), own, LIMITS, date="2025-01-01")
 
 
@@ -226,3 +230,23 @@ def test_reading_results_and_pages() -> None:
 @pytest.mark.parametrize("title", ["json", "json — JSON encoder and decoder — Docs", "json | Docs", "json - Docs"])
 def test_a_page_is_known_by_its_subject(title: str) -> None:
     assert subject_of_title(Evidence(url="x", quote="", title=title)) == "json"
+
+
+@pytest.mark.parametrize(("prompts", "digest"), [("default", "bf750cfaae50dfb1"), ("compact", "1cd473b72a95cc7e")])
+async def test_the_plain_style_says_what_it_always_said(prompts: str, digest: str, corpus: Corpus) -> None:
+    """Byte for byte, over six seeds; the digests were taken when there was no other style."""
+    both = [
+        evidence("Brunda", "The birthplace of Brunda is Velmora."),
+        evidence("Kemlo", "The twin town of Kemlo is Velmora."),
+    ]
+    asked = [
+        TWO_HOPS,
+        QA(question=TWO_HOPS.question, answer="Zilsiro", type="multi_hop", evidence=TWO_HOPS.evidence),
+        QA(question="How many of Brunda and Kemlo point to Velmora?", answer="2", type="count", evidence=both),
+        QA(question="Who is the teacher of Dolvek?", answer="brunda"),
+    ]
+    said = hashlib.sha256()
+    for seed in range(6):
+        for qa in asked:
+            said.update(msgspec.json.encode((await demonstrate(qa, corpus, prompts, seed=seed)).messages))
+    assert said.hexdigest()[:16] == digest

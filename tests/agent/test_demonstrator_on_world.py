@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,10 @@ from webdancer_cli.data.records import Trajectory
 from webdancer_cli.grading.format import format_fault
 from webdancer_cli.options import config
 from webdancer_cli.stages import crawlqa, e2hqa, sample, world
+from webdancer_cli.stages import filter as filter_stage
 from webdancer_cli.synthesis.builtin.author import BuiltinAuthor
 from webdancer_cli.synthesis.builtin.rewriter import BuiltinRewriter
+from webdancer_cli.world.varied.axes import VALUES, Axis
 
 PAGES = 120
 
@@ -31,6 +34,41 @@ def demonstrated(folder: Path, style: str, **options: object) -> list[Trajectory
     asyncio.run(e2hqa.run(rewriting, BuiltinRewriter(rewriting)))
     asyncio.run(sample.run(playing, Demonstrator(playing)))
     return list(jsonl.read_records(playing.out, Trajectory))
+
+
+def demonstrated_on_varied(folder: Path, **changes: Any) -> list[Trajectory]:
+    made = config.WorldOptions(
+        **{"out": str(folder), "pages": 170, "seed": 5, "style": "varied", "questions": 60, **changes}
+    )
+    world.run(made)
+    playing = config.SampleOptions(
+        data=str(folder / "questions.jsonl"),
+        web=str(folder / "pages.jsonl"),
+        out=str(folder / "played.jsonl"),
+        prompts="small",
+    )
+    asyncio.run(sample.run(playing, Demonstrator(playing)))
+    return list(jsonl.read_records(playing.out, Trajectory))
+
+
+def assert_all_answered_well(played: list[Trajectory], folder: Path) -> None:
+    """Each with its gold answer, and each one that the funnel keeps."""
+    assert [item.qa.question for item in played if item.answer != item.qa.answer] == []
+    kept = filter_stage.run(config.FilterOptions(data=str(folder / "played.jsonl"), out=str(folder / "kept.jsonl")))
+    asyncio.run(kept)
+    assert len(list(jsonl.read_records(str(folder / "kept.jsonl"), Trajectory))) == len(played)
+
+
+def test_every_question_over_a_varied_world_is_answered_and_passes_the_funnel(tmp_path: Path) -> None:
+    assert_all_answered_well(demonstrated_on_varied(tmp_path), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("axis", VALUES)
+def test_so_it_is_whatever_value_an_axis_has(axis: Axis, tmp_path: Path) -> None:
+    for value in VALUES[axis]:
+        folder = tmp_path / value
+        assert_all_answered_well(demonstrated_on_varied(folder, **{axis: [value]}), folder)
 
 
 @pytest.mark.slow

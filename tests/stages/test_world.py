@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
@@ -15,6 +16,29 @@ def options(out: Path, **changes: object) -> config.WorldOptions:
 
 def contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(("style", "digest"), [("plain", "afaac7a5d2fd022f"), ("rich", "8e86bca8e6e780cc")])
+def test_the_plain_and_the_rich_world_are_what_they_always_were(tmp_path: Path, style: str, digest: str) -> None:
+    """Byte for byte; the digests were taken when there was no other style."""
+    world.run(options(tmp_path, style=style))
+    whole = hashlib.sha256()
+    for path in sorted(tmp_path.rglob("*")):
+        if path.is_file():
+            whole.update(str(path.relative_to(tmp_path)).encode() + b"\0" + path.read_bytes())
+    assert whole.hexdigest()[:16] == digest
+
+
+def test_a_varied_world_has_its_pages_and_questions_beside_the_site(tmp_path: Path) -> None:
+    changes = {"style": "varied", "pages": 170, "questions": 40, "hold_out": ["layout=table"]}
+    stats = world.run(options(tmp_path / "one", **changes))
+    world.run(options(tmp_path / "two", **changes))
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    pages = [json.loads(line) for line in (tmp_path / "one" / "pages.jsonl").read_text("utf-8").splitlines()]
+    questions = [json.loads(line) for line in (tmp_path / "one" / "questions.jsonl").read_text("utf-8").splitlines()]
+    assert stats.counts == {"pages": len(pages), "questions": len(questions)}
+    assert {proof["url"] for qa in questions for proof in qa["evidence"]} <= {page["url"] for page in pages}
+    assert {qa["split"] for qa in questions} == {"seen"} and "table" not in {qa["layout"] for qa in questions}
 
 
 @pytest.mark.parametrize("style", ["plain", "rich"])
@@ -56,7 +80,9 @@ def test_progress_is_told_of_every_page(tmp_path: Path) -> None:
     [
         ({"pages": 49}, "--pages: 49: expected int >= 50"),
         ({"pages": 1_000_001}, "--pages: 1000001: expected int <= 1000000"),
-        ({"style": "baroque"}, "--style: 'baroque': choose from rich, plain"),
+        ({"style": "baroque"}, "--style: 'baroque': choose from rich, plain, varied"),
+        ({"style": "plain", "hold_out": ["layout"]}, "--hold-out: is for --style varied"),
+        ({"style": "varied", "layout": ["scroll"]}, "--layout: 'scroll': choose from prose"),
         ({"names": "test"}, "--names: 'test': choose from train, eval"),
     ],
 )

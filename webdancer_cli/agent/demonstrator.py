@@ -3,37 +3,35 @@
 A question's provenance names the pages to read, in order, with the quotes that prove the answer. The demonstrator
 really calls the tools and reads what comes back. It asks only for what a person could know at that moment (the words of
 the question, and of pages read so far), opens a page only if it turned up, believes a quote only if it was shown, and
-answers only then. Otherwise it gives up: an empty answer, which ends the episode as ``no_answer``.
+answers only then. Otherwise it gives up: an empty answer, which ends the episode as ``no_answer``. How it puts its
+thoughts in words is its thinker's; now and then it takes a wrong turn on purpose, and shows how to come back.
 """
 
 import math
 import random
 import re
 from collections.abc import Generator, Sequence
+from typing import Literal
 
 from webdancer_cli.agent.episode import Completion
+from webdancer_cli.agent.plan import DERIVED, search_words, shared_words, subject_of_title
+from webdancer_cli.agent.recovery import WrongTurn, draw_wrong_turn, is_namesake, is_old, misleading_result
+from webdancer_cli.agent.thoughts import PlainThinker, PlannedThinker, Setback, Thinker
 from webdancer_cli.agent.truncation import estimate_tokens
 from webdancer_cli.data.records import QA, Evidence, Message
 from webdancer_cli.options import config
-from webdancer_cli.prompts import DemonstratorWording, fill, load
+from webdancer_cli.prompts import fill, load
+from webdancer_cli.prompts.thoughts import load_thoughts
 from webdancer_cli.synthesis.checks import years_passed
 from webdancer_cli.text.names import mentions
-from webdancer_cli.text.words import STOPWORDS, content_stems, sentences
+from webdancer_cli.text.words import content_stems, sentences
 from webdancer_cli.transcript.grammar import ToolCall, Turn, escape_tags, render_turn, response_text
-from webdancer_cli.web.extract.titles import title_parts
 
 Script = Generator[Turn, str, None]
 """Yields turns, is sent observations."""
 
 Step = Generator[Turn, str, bool]
 """Part of a script: whether it found what it was after."""
-
-SMALL_WORDS = STOPWORDS | {"according", "called", "many", "much", "name", "number", "page"}
-"""Words by which a question asks, not what it asks for."""
-
-DERIVED = ("count", "intersection", "comparison", "temporal")
-"""Question types whose answer follows from all quotes together; elsewhere the last one holds it."""
-
 
 GROUPS = ("count", "temporal")
 """Question types that may be about all things of a kind: how many, or which came first."""
@@ -45,11 +43,19 @@ class Demonstrator:
     name = config.BUILTIN
 
     def __init__(self, options: config.SampleOptions | config.EvalOptions):
+        self._options = options
         self._wording = load(options.prompts).settings.demonstrator
-        self._seed = options.seed
+        self._thoughts = load_thoughts(options.prompts)
+        self._recovery = options.recovery if isinstance(options, config.SampleOptions) else 0.0
 
     def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> "ScriptedSession":
-        return ScriptedSession(Expert(qa, self._wording, random.Random(f"{self._seed}:{qa.id}:{rollout}")).script())
+        choice = random.Random(f"{self._options.seed}:{qa.id}:{rollout}")
+        if self._options.style == "plain":
+            plain = PlainThinker(qa, self._wording, choice)
+            return ScriptedSession(Expert(qa, plain, self._wording.goal).script())
+        turn = draw_wrong_turn(qa, self._recovery, self._options.max_calls, choice)
+        planned = PlannedThinker(qa, self._thoughts, "long" if self._options.cot == "long" else "short", choice)
+        return ScriptedSession(Expert(qa, planned, self._wording.goal, turn).script())
 
 
 class ScriptedSession:
@@ -75,25 +81,27 @@ class ScriptedSession:
 class Expert:
     """What the expert has read so far, and how that leads to the next turn."""
 
-    def __init__(self, qa: QA, wording: DemonstratorWording, choice: random.Random):
+    def __init__(self, qa: QA, thinker: Thinker, goal: str, wrong_turn: WrongTurn | None = None):
         self._qa = qa
-        self._wording = wording
-        self._choice = choice
+        self._thinker = thinker
+        self._goal_wording = goal
+        self._wrong_turn = wrong_turn
+        self._setback: Setback | None = None
         self._question = escape_tags(qa.question)
         self._results = ""
         self._asked: dict[str, str] = {}
         self._pages: dict[str, str] = {}
         self._facts: list[str] = []
         self._told = 0
+        self._done = 0
 
     def script(self) -> Script:
         found = yield from self._follow() if self._qa.evidence else self._look_around()
         if not found:
-            yield Turn(thought=self._say(self._wording.give_up), answer="")
+            yield Turn(thought=self._thinker.give_up(), answer="")
             return
-        facts = " ".join(self._facts if self._qa.type in DERIVED else self._facts[-1:])
         answer = escape_tags(self._qa.answer)
-        yield Turn(thought=self._say(self._wording.answer, facts=facts, answer=answer), answer=answer)
+        yield Turn(thought=self._thinker.answer(self._take_news(), self._done, answer), answer=answer)
 
     def _follow(self) -> Step:
         """Learn from each page of the provenance in turn."""
@@ -101,6 +109,7 @@ class Expert:
         for evidence, key in zip(self._qa.evidence, after, strict=True):
             if not (yield from self._learn(evidence, escape_tags(key))):
                 return False
+            self._done += 1
         return self._follows() or any(
             mentions(text, escape_tags(answer))
             for text in (*self._facts, *self._pages.values())
@@ -119,10 +128,35 @@ class Expert:
             return True
         if evidence.url not in self._pages and not (yield from self._reach(evidence)):
             return False
-        yield from self._read(evidence, self._goal(evidence), self._wording.visit)
-        if not self._note(evidence, key):
-            yield from self._read(evidence, self._question, self._wording.reread)
-        return self._note(evidence, key)
+        yield from self._read_another(evidence)
+        goals = [self._goal(evidence), self._question]
+        if self._turns_wrong("view"):
+            goals.insert(0, f"{subject_of_title(evidence)} in general")
+        for at, goal in enumerate(goals):
+            yield from self._read(evidence, goal, again=at > 0)
+            if self._note(evidence, key):
+                return True
+            self._setback = Setback("not_shown", subject_of_title(evidence))
+        return False
+
+    def _turns_wrong(self, kind: str) -> bool:
+        """Whether the wrong turn is to be taken here; it is taken once."""
+        here = self._wrong_turn is not None and (self._wrong_turn.page, self._wrong_turn.kind) == (self._done, kind)
+        self._wrong_turn = None if here else self._wrong_turn
+        return here
+
+    def _read_another(self, evidence: Evidence) -> Generator[Turn, str, None]:
+        """As a wrong turn: open a result that could be taken for the page, and see that it is not."""
+        known = {*self._pages, *(page.url for page in self._qa.evidence)}
+        title = title_in_results(self._results, evidence.url) or evidence.title
+        results = [(escape_tags(other), url) for other, url in parse_results(self._results)]
+        url = misleading_result(results, evidence.url, title, known)
+        if url is None or not self._turns_wrong("result"):
+            return
+        other = next(other for other, found in results if found == url)
+        yield from self._read(Evidence(url=url, quote="", title=other), self._goal(evidence))
+        kind: Literal["outdated", "namesake", "lacking"] = "namesake" if is_namesake(other, title) else "lacking"
+        self._setback = Setback("outdated" if is_old(self._pages[url]) else kind, other)
 
     def _reach(self, evidence: Evidence) -> Step:
         """Search until the page is among the results; failing that, read an overview that may give its name."""
@@ -137,11 +171,12 @@ class Expert:
         """
         if not self._knows(subject_of_title(evidence)) and title_in_results(self._results, evidence.url) is not None:
             return True
-        for query in self._queries(evidence)[:2]:
+        for query in self._queries_to_try(evidence):
             self._results = self._asked.get(query) or (yield self._search(query))
             self._asked[query] = self._results
             if title_in_results(self._results, evidence.url) is not None:
                 return True
+            self._setback = Setback("not_listed" if parse_results(self._results) else "no_results")
         return False
 
     def _read_overview(self) -> Step:
@@ -151,7 +186,7 @@ class Expert:
         title, url = next(about, ("", ""))
         if self._qa.type not in GROUPS or not url:
             return False
-        yield from self._read(Evidence(url=url, quote="", title=title), self._question, self._wording.visit)
+        yield from self._read(Evidence(url=url, quote="", title=title), self._question)
         return True
 
     def _asks_for(self, title: str) -> bool:
@@ -165,25 +200,20 @@ class Expert:
         if not first:
             return False
         page = Evidence(url=first[1], quote="")
-        yield from self._read(page, self._question, self._wording.visit)
+        yield from self._read(page, self._question)
         about = content_stems(self._question)
         telling = (text for text in sentences(self._pages[page.url]) if mentions(text, escape_tags(self._qa.answer)))
         self._facts += [text for text in telling if about & content_stems(text)][:1]
         return bool(self._facts)
 
     def _search(self, query: str) -> Turn:
-        if not self._told and not self._results:
-            phrasings = self._wording.start
-        else:
-            phrasings = self._wording.next if self._news else self._wording.again
-        thought = self._say(phrasings, target=query, facts=self._take_news())
+        first = not self._told and not self._results
+        thought = self._thinker.search(query, self._take_news(), self._done, self._take_setback(), first=first)
         return Turn(thought=thought, call=ToolCall("search", {"query": [query]}))
 
-    def _read(self, evidence: Evidence, goal: str, phrasings: Sequence[str]) -> Generator[Turn, str, None]:
+    def _read(self, evidence: Evidence, goal: str, *, again: bool = False) -> Generator[Turn, str, None]:
         title = title_in_results(self._results, evidence.url) or subject_of_title(evidence)
-        if self._news:
-            phrasings = self._wording.onward
-        thought = self._say(phrasings, title=title, facts=self._take_news())
+        thought = self._thinker.read(title, self._take_news(), self._done, self._take_setback(), again=again)
         call = ToolCall("visit", {"url": [evidence.url], "goal": goal})
         self._pages[evidence.url] = yield Turn(thought=thought, call=call)
 
@@ -198,31 +228,56 @@ class Expert:
         """Facts that no thought has stated yet."""
         return self._facts[self._told :]
 
-    def _take_news(self) -> str:
-        news = " ".join(self._news)
+    def _take_news(self) -> list[str]:
+        news = self._news
         self._told = len(self._facts)
         return news
 
-    def _say(self, phrasings: Sequence[str], **values: str) -> str:
-        return fill(self._choice.choice(phrasings), question=self._question, **values)
+    def _take_setback(self) -> Setback | None:
+        setback, self._setback = self._setback, None
+        return setback
 
     def _goal(self, evidence: Evidence) -> str:
-        return fill(self._wording.goal, topic=self._topic(evidence), question=self._question)
+        return fill(self._goal_wording, topic=self._topic(evidence), question=self._question)
 
     def _topic(self, evidence: Evidence) -> str:
-        """The question's own words for what this page is read for: those that its quote has, too."""
+        """What this page is read for: as the question's plan says, or the question's words that its quote has, too."""
+        if planned := self._planned(evidence):
+            return next((planned.removesuffix(f" of {name}") for name in self._named(planned)), planned)
         shared = shared_words(self._question, evidence.quote, subject_of_title(evidence))
         return " ".join(shared or search_words(self._question))
+
+    def _named(self, label: str) -> list[str]:
+        """Subjects of the evidence with which a label ends: "number of rooms of Kemlo"."""
+        names = (subject_of_title(evidence) for evidence in self._qa.evidence)
+        return [name for name in names if label.endswith(f" of {name}")]
+
+    def _planned(self, evidence: Evidence) -> str:
+        """What the plan says of a page, if the question has one; of a page in passing what it says of the next."""
+        if len(self._qa.plan) != len(self._qa.evidence):
+            return ""
+        labels = self._qa.plan[self._qa.evidence.index(evidence) :] if evidence in self._qa.evidence else []
+        return escape_tags(next(filter(None, labels), ""))
 
     def _knows(self, name: str) -> bool:
         """Whether a person could know a name by now: from the question, or from a page that was read."""
         return bool(name) and any(mentions(text, name) for text in (self._question, *self._pages.values()))
+
+    def _queries_to_try(self, evidence: Evidence) -> list[str]:
+        """The best two or, of what is only described, three; before them a vague one where the wrong turn is taken."""
+        described = " whose " in self._planned(evidence)
+        queries, vague = self._queries(evidence)[: 3 if described else 2], self._topic(evidence)
+        if vague in queries or not self._turns_wrong("query"):
+            return queries
+        return [vague, *queries]
 
     def _queries(self, evidence: Evidence) -> list[str]:
         """What to search for, best first, in words that a person has by now."""
         name, queries = subject_of_title(evidence), []
         if self._knows(name):
             queries = [name, f"{name} {self._topic(evidence)}"]
+        if " whose " in (described := self._planned(evidence)):
+            queries += [" ".join(search_words(described)), described.rpartition(" is ")[2]]
         queries += [said for said in self._descriptions(evidence.url) if mentions(self._question, said)]
         queries += [self._resolved_question(), " ".join(search_words(self._question)), self._topic(evidence)]
         return list(dict.fromkeys(query for query in queries if query))
@@ -248,11 +303,6 @@ class Expert:
         return [re.sub(r"^(the|an?)\s+", "", text, flags=re.IGNORECASE) for text in said]
 
 
-def subject_of_title(evidence: Evidence) -> str:
-    """A title's subject: what stands before the dash or bar in "json — JSON encoder" or "Velmora | Gazetteer"."""
-    return escape_tags(next(iter(title_parts(evidence.title)), ""))
-
-
 def title_in_results(results: str, url: str) -> str | None:
     """The title under which search results list a URL, or None."""
     line = next((line for line in results.splitlines() if f"]({url})" in line), None)
@@ -271,18 +321,6 @@ def shown_excerpt(shown: str, quote: str, key: str) -> str | None:
         return whole
     parts = (" ".join(sentence.split()) for sentence in sentences(quote) if mentions(sentence, key))
     return next((part for part in parts if part in seen), None)
-
-
-def search_words(text: str) -> list[str]:
-    """A text without its small words, as one types it into a search box."""
-    bare = (part.strip(".,;:?!\"'()[]“”‘’«»") for part in text.split())
-    return [word for word in bare if word and word.casefold() not in SMALL_WORDS]
-
-
-def shared_words(question: str, quote: str, name: str) -> list[str]:
-    """The question's words that the quote has and the name has not, in the question's order."""
-    wanted = content_stems(quote) - content_stems(name)
-    return list(dict.fromkeys(word for word in search_words(question) if content_stems(word) & wanted))
 
 
 def substitute_fact(words: Sequence[str], fact: str) -> list[str]:

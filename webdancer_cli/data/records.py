@@ -102,7 +102,8 @@ class QA(Record, kw_only=True):
 
     ``evidence`` names the pages to read, in order, with the quotes that prove the answer. ``level`` counts the pages
     that have to be read (1 = one page); a rewrite adds one. ``parent`` is the id of the QA that this one was made from.
-    ``prompts`` is the prompt set of a model that wrote it, and ``usage`` what that took.
+    ``prompts`` is the prompt set of a model that wrote it, and ``usage`` what that took. ``plan`` says in a few words
+    what each page of the evidence is read for ("captain"; "" where it only names the next), if its writer knows it.
     """
 
     question: str
@@ -113,6 +114,7 @@ class QA(Record, kw_only=True):
     aliases: list[str] = []
     evidence: list[Evidence] = []
     chain: list[Rewrite] = []
+    plan: list[str] = []
     author: str = ""
     prompts: str = ""
     usage: Usage | None = None

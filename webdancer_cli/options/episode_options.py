@@ -32,7 +32,10 @@ class PlayerOptions(ModelOptions, JudgeOptions):
     cot: Literal["auto", "short", "long"] = "auto"
     """"short": the model is shown all that it wrote. "long", for reasoning models: an action-only prompt, and earlier
     thoughts are left out of the model's input and kept in the record. "auto": long as soon as the endpoint returns
-    reasoning apart from the text. Endpoints only."""
+    reasoning apart from the text. A checkpoint knows "short" only. For ``builtin``, how long its thoughts are."""
+    style: Literal["planned", "plain"] = "planned"
+    """How ``builtin`` thinks. "planned": the steps first, after each page what it gave and what is left. "plain": what
+    was read and what comes next, in the words of the prompt set's demonstrator."""
     summariser_model: str | None = None
     """Model that tells the policy what a visited page says about its goal; if not given, the page's own sentences that
     matter are shown. An endpoint's model: see ``summariser_base_url``."""
@@ -117,6 +120,9 @@ class SampleOptions(DataOptions, PlayerOptions, EpisodeOptions, EncryptedOptions
     """File of trajectories: questions that have a correct one in it are skipped."""
     timings: bool = False
     """Keep the wall-clock seconds of every model and tool call in the record. Replays are then not the same bytes."""
+    recovery: Fraction = 0.15
+    """Share of the episodes in which ``builtin`` takes a wrong turn first and comes back: a query that is too vague,
+    another page, a view without the passage. Without effect on ``style`` plain."""
 
     def also_named(self) -> list[str | None]:
         return [*super().also_named(), self.skip_solved]

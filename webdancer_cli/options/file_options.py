@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from webdancer_cli.options.option_checks import Options, named_files, same_file
-from webdancer_cli.options.shared_options import NonNegativeFloat, PositiveInt, RevealOptions
+from webdancer_cli.options.shared_options import NonNegativeFloat, NonNegativeInt, PositiveInt, RevealOptions
 
 
 @dataclass(kw_only=True)
@@ -80,12 +80,38 @@ class WorldOptions(Options):
     """Number of entity pages, 50 to 1,000,000."""
     seed: int = 0
     """The world's seed: same seed, same bytes."""
-    style: Literal["rich", "plain"] = "rich"
-    """"rich": pages that read like pages. "plain": short pages in simple sentences, for very small models."""
+    style: Literal["rich", "plain", "varied"] = "rich"
+    """"rich": pages that read like pages. "plain": short pages in simple sentences, for very small models. "varied":
+    pages that differ in domain, wording, layout, length and linking, with questions over them."""
     names: Literal["train", "eval"] = "train"
     """"train" or "eval": two disjoint pools of names. ``nano`` was pretrained on names of the first only."""
     site_url: str = "http://127.0.0.1:8000"
     """Where the site will be served: sitemaps need absolute URLs. The pages' own links are relative."""
+    questions: NonNegativeInt = 1000
+    """Questions over a varied world, in questions.jsonl beside its pages.jsonl."""
+    hold_out: list[str] = field(default_factory=list)
+    """Axes of a varied world that keep values for evaluation: wording, layout, domain, or AXIS=VALUE. With names train,
+    no page has them; with names eval, a part of the world of its own has nothing else on that axis."""
+    domain: list[Literal["people", "towns", "families", "films", "species", "laws", "ships"]] = field(
+        default_factory=list
+    )
+    """Domains of a varied world; none means all."""
+    wording: list[Literal["of", "possessive", "inverse", "pronoun", "joined", "verb", "having", "naming"]] = field(
+        default_factory=list
+    )
+    """How a varied world puts its facts; none means all."""
+    layout: list[Literal["prose", "sections", "infobox", "table", "list"]] = field(default_factory=list)
+    """Layouts of a varied world's pages; none means all."""
+    length: list[Literal["short", "medium", "long"]] = field(default_factory=list)
+    """Lengths of a varied world's pages; none means all."""
+    linking: list[Literal["links", "names", "register"]] = field(default_factory=list)
+    """How a varied world's pages lead on: links, names alone, or some facts on another page; none means all."""
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        axes = ("hold_out", "domain", "wording", "layout", "length", "linking")
+        if self.style != "varied" and (given := next((axis for axis in axes if getattr(self, axis)), None)):
+            yield f"--{given.replace('_', '-')}: is for --style varied"
 
     def output_folders(self) -> list[str]:
         return [self.out]

@@ -132,16 +132,20 @@ class PromptSet:
 
     @property
     def shows_tools(self) -> bool:
-        return "{tools}" in self.files["user.md"]
+        return any(place in self.files["user.md"] for place in ("{tools}", "{tools_in_lines}"))
 
     def system(self, date: str = "") -> str:
         """The system message, "" for none. ``date`` is YYYY-MM-DD; today if empty."""
         return fill(self.files["system.md"], date=date or calendar_date.today().isoformat())
 
     def user(self, question: str, tools: Sequence[Mapping[str, Any]], *, file: str = "user.md") -> str:
-        """The first user message; ``tools`` are the JSON schemas of the tools."""
+        """The first user message; ``tools`` are the JSON schemas of the tools.
+
+        ``{tools_in_lines}`` has one on each line, the form that Qwen, Hermes and many small models were trained on.
+        """
         shown = ",\n".join(json.dumps(schema, indent=2, ensure_ascii=False) for schema in tools)
-        return fill(self.files[file], question=question, tools=shown)
+        lines = "\n".join(json.dumps(schema, ensure_ascii=False) for schema in tools)
+        return fill(self.files[file], question=question, tools=shown, tools_in_lines=lines)
 
     def capped(self, **caps: int | None) -> "PromptSet":
         """The same wording with other caps; None keeps the set's own. Raises UsageError for one that shows nothing."""
@@ -196,7 +200,7 @@ def load_for(options: EpisodeOptions) -> PromptSet:
 
 def load(name_or_dir: str) -> PromptSet:
     """Open a prompt set. Raises UsageError for an unknown name, an unknown file, or settings that cannot be read."""
-    files, tables = _read_set("default", _built_in("default"))
+    files, tables = _read_set("default", built_in_folder("default"))
     if name_or_dir != "default":
         own_files, own_tables = _read_set(name_or_dir, _folder(name_or_dir))
         _refuse_unknown(name_or_dir, "prompt", own_files, files)
@@ -216,13 +220,13 @@ def _merged(values: dict[str, Any], own: Any) -> Any:
 
 def _folder(name_or_dir: str) -> Traversable:
     if name_or_dir in BUILT_IN:
-        return _built_in(name_or_dir)
+        return built_in_folder(name_or_dir)
     if not Path(name_or_dir).is_dir():
         raise UsageError(f"--prompts {name_or_dir}: neither a folder nor one of {', '.join(BUILT_IN)}")
     return Path(name_or_dir)
 
 
-def _built_in(name: str) -> Traversable:
+def built_in_folder(name: str) -> Traversable:
     return resources.files("webdancer_cli.prompts") / name
 
 

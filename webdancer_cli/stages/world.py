@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from webdancer_cli.data import jsonl
 from webdancer_cli.data.pipeline import Progress, RunStats
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
@@ -13,6 +14,10 @@ from webdancer_cli.world.almanac import Almanac
 from webdancer_cli.world.atlas import Atlas
 from webdancer_cli.world.plain_pages import PlainPages
 from webdancer_cli.world.rich_pages import RichPages
+from webdancer_cli.world.varied.axes import VALUES, Axes, held_out_values
+from webdancer_cli.world.varied.varied_pages import VariedPages
+from webdancer_cli.world.varied.varied_questions import VariedQuestions, world_pages
+from webdancer_cli.world.varied.varied_world import VariedWorld
 
 
 def run(options: config.WorldOptions, *, progress: Progress | None = None) -> RunStats:
@@ -21,7 +26,8 @@ def run(options: config.WorldOptions, *, progress: Progress | None = None) -> Ru
     The same world may be written again over itself; a folder that holds another one is refused, since pages of the old
     one would stay among the new.
     """
-    pages = _pages(options)
+    world = _varied(options) if options.style == "varied" else None
+    pages = VariedPages(world) if world else _pages(options)
     root, described = Path(options.out), _described(options)
     try:
         _refuse_another_world(root, described)
@@ -29,7 +35,21 @@ def run(options: config.WorldOptions, *, progress: Progress | None = None) -> Ru
         (root / "world.json").write_bytes(described)
     except OSError as error:
         raise UsageError(f"--out {options.out}: {error.strerror}: name a folder that can be written") from None
-    return RunStats(Counter(pages=site.write_site(pages, root, options.site_url, progress)))
+    stats = RunStats(Counter(pages=site.write_site(pages, root, options.site_url, progress)))
+    if world:
+        own = VariedPages(world)
+        jsonl.write_records(str(root / "pages.jsonl"), world_pages(own, options.site_url))
+        asked = list(VariedQuestions(world, own, options.site_url).write(options.questions))
+        jsonl.write_records(str(root / "questions.jsonl"), asked)
+        stats.counts["questions"] = len(asked)
+    return stats
+
+
+def _varied(options: config.WorldOptions) -> VariedWorld:
+    axes = Axes()
+    for axis in VALUES:
+        axes = axes.only(axis, getattr(options, axis) or VALUES[axis])
+    return VariedWorld(options.pages, options.seed, options.names, axes, held_out_values(options.hold_out))
 
 
 def _refuse_another_world(root: Path, described: bytes) -> None:
@@ -47,5 +67,8 @@ def _pages(options: config.WorldOptions) -> site.WorldPages:
 
 def _described(options: config.WorldOptions) -> bytes:
     """The options that make the world what it is; not where it lies, so that equal worlds have equal bytes."""
-    kept = {name: getattr(options, name) for name in ("pages", "seed", "style", "names", "site_url")}
+    names = ["pages", "seed", "style", "names", "site_url"]
+    if options.style == "varied":
+        names += ["questions", "hold_out", *VALUES]
+    kept = {name: getattr(options, name) for name in names}
     return msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n"

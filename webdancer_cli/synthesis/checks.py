@@ -178,8 +178,14 @@ def _stated(number: int, quotes: Iterable[str]) -> bool:
 
 def years_passed(years: int, quotes: list[str]) -> bool:
     """Whether so many years lie between a year of one quote and a year of another."""
+    return years_apart(years, quotes) is not None
+
+
+def years_apart(years: int, quotes: list[str]) -> tuple[int, int] | None:
+    """A year of one quote and a year of another, so many years apart; None if there are no such two."""
     stated = [{int(year) for year in _YEAR.findall(quote)} for quote in quotes]
-    return any(abs(one - other) == years for a, b in combinations(stated, 2) for one in a for other in b)
+    pairs = ((one, other) for a, b in combinations(stated, 2) for one in sorted(a) for other in sorted(b))
+    return next((pair for pair in pairs if abs(pair[0] - pair[1]) == years), None)
 
 
 def contains_quote(text: str, quote: str) -> bool:

@@ -27,7 +27,7 @@ class WorldPages(Protocol):
         """Each kind of entity with the word for many of it, in the order of the indices."""
         ...
 
-    def indices(self, kind: str) -> range: ...
+    def indices(self, kind: str) -> Sequence[int]: ...
 
     def entity(self, index: int) -> Entity: ...
 
@@ -148,16 +148,16 @@ def _write_indexes(pages: WorldPages, site: Folder) -> None:
             _write_index(pages, site, path, title, _entries(pages, part))
 
 
-def _parts(indices: range) -> Iterator[range]:
+def _parts(indices: Sequence[int]) -> Iterator[Sequence[int]]:
     for start in range(0, max(1, len(indices)), INDEX_ENTRIES):
         yield indices[start : start + INDEX_ENTRIES]
 
 
-def _count(parts: Sequence[range]) -> range:
+def _count(parts: Sequence[Sequence[int]]) -> range:
     return range(1, len(parts) + 1)
 
 
-def _entries(pages: WorldPages, part: range) -> Iterator[tuple[str, str]]:
+def _entries(pages: WorldPages, part: Sequence[int]) -> Iterator[tuple[str, str]]:
     return ((pages.path(index), pages.entity(index).name) for index in part)
 
 
@@ -187,7 +187,11 @@ def _urls(pages: WorldPages, site_url: str) -> Iterator[str]:
     yield f"{site_url}/"
     for kind in pages.plurals:
         for index in pages.indices(kind):
-            yield f"{site_url}/{quote(pages.path(index))}"
+            yield page_url(site_url, pages.path(index))
+
+
+def page_url(site_url: str, path: str) -> str:
+    return f"{site_url.rstrip('/')}/{quote(path)}"
 
 
 def _write_sitemap(site: Folder, path: str, root: str, entry: str, urls: Iterable[str]) -> None:

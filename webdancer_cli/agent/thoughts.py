@@ -1,0 +1,177 @@
+"""What the demonstrator thinks before each turn: in one plain sentence, or with the plan and what is left of it."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from webdancer_cli.agent.plan import DERIVED, answer_kind, left_after, steps_of
+from webdancer_cli.data.records import QA
+from webdancer_cli.prompts import DemonstratorWording, fill
+from webdancer_cli.prompts.thoughts import SentenceDeck, ThoughtLength, ThoughtWording
+from webdancer_cli.synthesis.checks import years_apart
+from webdancer_cli.transcript.grammar import escape_tags
+
+
+@dataclass(frozen=True)
+class Setback:
+    """What did not lead on: a search, or a page (``title``) that was opened or shown in part."""
+
+    kind: Literal["no_results", "not_listed", "lacking", "namesake", "outdated", "not_shown"]
+    title: str = ""
+
+
+class Thinker(Protocol):
+    """Puts a turn's thought in words. ``facts`` are quotes noted since the last thought, ``done`` the steps behind."""
+
+    def search(self, query: str, facts: Sequence[str], done: int, setback: Setback | None, *, first: bool) -> str: ...
+
+    def read(self, title: str, facts: Sequence[str], done: int, setback: Setback | None, *, again: bool) -> str: ...
+
+    def answer(self, facts: Sequence[str], done: int, answer: str) -> str: ...
+
+    def give_up(self) -> str: ...
+
+
+class PlainThinker:
+    """``--style plain``: what was read and what comes next, without a plan."""
+
+    def __init__(self, qa: QA, wording: DemonstratorWording, choice: random.Random):
+        self._question = escape_tags(qa.question)
+        self._wording = wording
+        self._choice = choice
+        self._all: list[str] = []
+        self._derived = qa.type in DERIVED
+
+    def search(self, query: str, facts: Sequence[str], done: int, setback: Setback | None, *, first: bool) -> str:
+        phrasings = self._wording.start if first else self._wording.next if facts else self._wording.again
+        return self._say(phrasings, facts, target=query)
+
+    def read(self, title: str, facts: Sequence[str], done: int, setback: Setback | None, *, again: bool) -> str:
+        phrasings = self._wording.onward if facts else self._wording.reread if again else self._wording.visit
+        return self._say(phrasings, facts, title=title)
+
+    def answer(self, facts: Sequence[str], done: int, answer: str) -> str:
+        told = [*self._all, *facts]
+        return self._say(self._wording.answer, told if self._derived else told[-1:], answer=answer)
+
+    def give_up(self) -> str:
+        return self._say(self._wording.give_up, [])
+
+    def _say(self, phrasings: Sequence[str], facts: Sequence[str], **values: str) -> str:
+        self._all += facts
+        return fill(self._choice.choice(phrasings), question=self._question, facts=" ".join(facts), **values)
+
+
+class PlannedThinker:
+    """``--style planned``: the steps first, then what each page gave and what is left, at last that nothing is."""
+
+    def __init__(self, qa: QA, wording: ThoughtWording, length: ThoughtLength, choice: random.Random):
+        self._qa = qa
+        self._question = escape_tags(qa.question)
+        self._forms = wording.forms(length)
+        self._deck = SentenceDeck(wording, choice)
+        self._steps = steps_of(qa)
+        self._told = 0
+        self._all: list[str] = []
+        self._old = ""
+
+    def search(self, query: str, facts: Sequence[str], done: int, setback: Setback | None, *, first: bool) -> str:
+        form = self._forms.start if first else self._forms.setback_search if setback else self._forms.search
+        return self._thought(form, facts, done, setback, target=query)
+
+    def read(self, title: str, facts: Sequence[str], done: int, setback: Setback | None, *, again: bool) -> str:
+        form = self._forms.setback_visit if setback else self._forms.open if facts else self._forms.visit
+        return self._thought(form, facts, done, setback, title=title)
+
+    def answer(self, facts: Sequence[str], done: int, answer: str) -> str:
+        return self._thought(self._forms.answer, facts, done, None, answer=answer)
+
+    def give_up(self) -> str:
+        return self._deck.sentence("give_up")
+
+    def _thought(self, form: str, facts: Sequence[str], done: int, setback: Setback | None, **values: str) -> str:
+        """The sentences of a form, one after another; what has nothing to say is left out."""
+        self._all += facts
+        label = self._deck.named(self._steps[done].label if done < len(self._steps) else "answer")
+        sentences = {
+            "asked": lambda: self._deck.sentence("asked", question=self._question),
+            "kind": lambda: self._deck.sentence("kind", kind=self._kind()),
+            "steps": self._plan,
+            "gave": lambda: self._gave(facts, done),
+            "found": lambda: self._found(facts, done),
+            "newer": lambda: self._newer(facts),
+            "recap": self._recap,
+            "reckoned": self._reckoned,
+            "begin": lambda: self._deck.sentence("begin") if len(left_after(self._steps, 0)) > 1 else "",
+            "left": lambda: self._left(done),
+            "setback": lambda: self._setback(setback, label),
+            "done": lambda: self._deck.sentence("done", **values),
+        }
+        said = []
+        for name in form.replace("{", " ").replace("}", " ").split():
+            said.append(sentences[name]() if name in sentences else self._deck.sentence(name, label=label, **values))
+        self._told = done
+        return " ".join(part for part in said if part)
+
+    def _left(self, done: int) -> str:
+        """Nothing where the last page was one in passing: what is left is what it was before."""
+        if done == len(self._steps) or (done > self._told and self._steps[done - 1].passing):
+            return ""
+        return self._deck.sentence("left", left=self._list(done))
+
+    def _kind(self) -> str:
+        return self._deck.kind_of_answer(answer_kind(self._qa.question, self._qa.answer))
+
+    def _plan(self) -> str:
+        kind = "steps" if len(left_after(self._steps, 0)) > 1 else "only_step"
+        return self._deck.sentence(kind, steps=self._list(0)) if self._steps else ""
+
+    def _list(self, done: int) -> str:
+        return self._deck.listed(left_after(self._steps, done))
+
+    def _gave(self, facts: Sequence[str], done: int) -> str:
+        """What the pages gave since the last thought: by its name, or as they put it."""
+        if not facts:
+            return ""
+        news, quoted = self._steps[self._told : done], " ".join(facts)
+        if len(news) != 1 or news[0].passing:
+            return self._deck.sentence("noted", facts=quoted)
+        kind = "gave_words" if news[0].label.startswith("“") or not news[0].gives else "gave"
+        return self._deck.sentence(kind, facts=quoted, label=self._deck.named(news[0].label), value=news[0].gives)
+
+    def _found(self, facts: Sequence[str], done: int) -> str:
+        news = self._steps[self._told : done]
+        if len(news) != 1 or news[0].passing or not news[0].gives or not facts or done == len(self._steps):
+            return ""
+        return self._deck.sentence("found", label=self._deck.named(news[0].label), value=news[0].gives)
+
+    def _newer(self, facts: Sequence[str]) -> str:
+        """After an old page was read before this one: which of the two counts."""
+        old, self._old = self._old, "" if facts else self._old
+        return self._deck.sentence("newer", title=old) if old and facts else ""
+
+    def _recap(self) -> str:
+        """All steps with what they gave, where there are several."""
+        steps = [step for step in self._steps if not step.passing]
+        if len(steps) < 2 or not all(step.gives for step in steps):
+            return ""
+        named = self._deck.named_in_turn([step.label for step in steps])
+        told = (f"{label} is {step.gives}" for label, step in zip(named, steps, strict=True))
+        return self._deck.sentence("recap", recap=", ".join(told))
+
+    def _reckoned(self) -> str:
+        """How the answer follows from all quotes together: by a difference, a comparison, a count."""
+        answer = escape_tags(self._qa.answer)
+        if self._qa.type == "temporal" and answer.isdigit() and (span := years_apart(int(answer), self._all)):
+            return self._deck.sentence("difference", later=str(max(span)), earlier=str(min(span)), answer=answer)
+        if self._qa.type == "comparison" and len(self._all) > 1:
+            return self._deck.sentence("side_by_side", facts="; ".join(fact.rstrip(".") for fact in self._all))
+        return self._deck.sentence("counted", answer=answer) if self._qa.type == "count" else ""
+
+    def _setback(self, setback: Setback | None, label: str) -> str:
+        if setback is None:
+            return ""
+        self._old = setback.title if setback.kind == "outdated" else self._old
+        name = setback.title.partition(" (")[0]
+        return self._deck.sentence(setback.kind, title=setback.title, name=name, label=label)

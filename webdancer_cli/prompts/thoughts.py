@@ -1,0 +1,123 @@
+"""The words in which the demonstrator thinks aloud: ``thoughts.toml`` of a prompt set.
+
+They are no part of what an episode is played under (a policy never sees the file), so a set's id does not cover them.
+"""
+
+import random
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from webdancer_cli.errors import UsageError
+from webdancer_cli.prompts import BUILT_IN, Phrasings, built_in_folder, fill
+from webdancer_cli.text.encoding import decode_file
+
+FILE = "thoughts.toml"
+ThoughtLength = Literal["short", "long"]
+
+_CHOICE = re.compile(r"\[\[([^\[\]]*)\]\]")
+
+
+class ThoughtForms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which sentences make up a thought, by what it is for. ``{names}`` are kinds of sentences."""
+
+    start: str
+    search: str
+    visit: str
+    open: str
+    setback_search: str
+    setback_visit: str
+    answer: str
+    give_up: str
+
+
+class ListForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How several steps are said: "the birthplace, the rival and the rival of that", which is ``again`` the same."""
+
+    article: str
+    again: str
+    last: str
+
+
+class ThoughtWording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``sentences`` has wordings of each kind of sentence; ``[[a|b]]`` in one stands for either."""
+
+    list: ListForm
+    short: ThoughtForms
+    long: ThoughtForms
+    kinds: dict[str, Phrasings]
+    sentences: dict[str, Phrasings]
+
+    def forms(self, length: ThoughtLength) -> ThoughtForms:
+        return self.long if length == "long" else self.short
+
+
+class SentenceDeck:
+    """Draws wordings at random: one of a kind comes again only when all others have been used."""
+
+    def __init__(self, wording: ThoughtWording, choice: random.Random):
+        self._wording = wording
+        self._choice = choice
+        self._decks: dict[str, list[str]] = {}
+
+    def sentence(self, kind: str, /, **values: str) -> str:
+        """One sentence, "" where the set has none of this kind."""
+        said = fill(self._drawn(kind, self._wording.sentences.get(kind, [])), **values)
+        return said[:1].upper() + said[1:]
+
+    def named(self, label: str) -> str:
+        """A step as it is named within a sentence."""
+        return label if label.startswith(("“", "the ", "The ")) else f"{self._wording.list.article}{label}"
+
+    def named_in_turn(self, labels: Sequence[str]) -> list[str]:
+        """Several steps as they are named one after another; one like the one before says so."""
+        again = self._wording.list.again
+        return [
+            fill(again, label=label) if before == label else self.named(label)
+            for before, label in zip(["", *labels], labels, strict=False)
+        ]
+
+    def listed(self, labels: Sequence[str]) -> str:
+        """Several steps within a sentence."""
+        named = self.named_in_turn(labels)
+        return self._wording.list.last.join([", ".join(named[:-1]), named[-1]] if named[1:] else named)
+
+    def kind_of_answer(self, kind: str) -> str:
+        return self._choice.choice(self._wording.kinds.get(kind, [kind]))
+
+    def _drawn(self, kind: str, wordings: Sequence[str]) -> str:
+        if not self._decks.get(kind):
+            self._decks[kind] = self._choice.sample(wordings, len(wordings))
+        picked = self._decks[kind].pop() if self._decks[kind] else ""
+        return _CHOICE.sub(lambda found: self._choice.choice(found[1].split("|")), picked)
+
+
+def load_thoughts(name_or_dir: str) -> ThoughtWording:
+    """The default set's, with what another set says otherwise. Raises UsageError for a file that cannot be read."""
+    tables = _read(name_or_dir, built_in_folder("default"))
+    if name_or_dir != "default":
+        own = _read(name_or_dir, _folder(name_or_dir))
+        tables = {table: {**values, **own.get(table, {})} for table, values in tables.items()} | {
+            table: values for table, values in own.items() if table not in tables
+        }
+    try:
+        return msgspec.convert(tables, ThoughtWording)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"--prompts {name_or_dir}: {FILE}: {error}") from None
+
+
+def _folder(name_or_dir: str) -> Traversable:
+    return built_in_folder(name_or_dir) if name_or_dir in BUILT_IN else Path(name_or_dir)
+
+
+def _read(name: str, folder: Traversable) -> Mapping[str, Any]:
+    file = folder / FILE
+    try:
+        return tomllib.loads(decode_file(file.read_bytes())) if file.is_file() else {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"--prompts {name}: {error}") from None
