@@ -75,6 +75,11 @@ class LossSums:
     """Sum of what ``reference_penalty`` estimates."""
     ratio_max: float = 0.0
 
+    @property
+    def clipped(self) -> float:
+        """Tokens whose gradient the clip took away, on either side."""
+        return self.clipped_low + self.clipped_high
+
     def __add__(self, other: "LossSums") -> "LossSums":
         added = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "ratio_max"}
         return LossSums(**added, ratio_max=max(self.ratio_max, other.ratio_max))

@@ -99,7 +99,7 @@ def update_metrics(updates: Sequence[PolicyUpdate]) -> Metrics:
         "tokens": int(sums.tokens),
         "shared_prefix_tokens": sum(update.plan.shared_prefix_tokens for update in updates),
         "padding": sum(update.plan.padding for update in updates),
-        "clip_fraction": (sums.clipped_low + sums.clipped_high) / sums.tokens,
+        "clip_fraction": sums.clipped / sums.tokens,
         "clip_low_fraction": sums.clipped_low / sums.tokens,
         "clip_high_fraction": sums.clipped_high / sums.tokens,
         "ratio_mean": sums.ratio / sums.tokens,
