@@ -1,6 +1,7 @@
 """The clock of tests that wait: it keeps the order of timers, measures exactly, and waits for what is real."""
 
 import asyncio
+import multiprocessing.connection
 import time
 
 import pytest
@@ -36,6 +37,21 @@ async def test_a_thread_of_the_loop_and_a_socket_are_waited_for() -> None:
     writer.close()
     server.close()
     assert time.monotonic() == pytest.approx(began)
+
+
+async def test_whoever_asks_until_a_moment_is_past_comes_out() -> None:
+    began = time.monotonic()
+    while time.monotonic() <= began:
+        pass
+    await asyncio.to_thread(_wait_for_nothing)
+
+
+def _wait_for_nothing() -> None:
+    """As multiprocessing does it, with a selector and a deadline."""
+    ours, theirs = multiprocessing.Pipe()
+    assert not multiprocessing.connection.wait([ours], timeout=0)
+    assert not multiprocessing.connection.wait([ours], timeout=0.01)
+    theirs.close()
 
 
 def test_the_clock_of_other_tests_goes_on() -> None:

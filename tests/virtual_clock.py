@@ -1,18 +1,20 @@
 """A clock for tests that wait: it stands still while code runs, and jumps to the next timer when nothing else is left.
 
 So an hour of pauses takes no time, a limit of a second is not met early on a busy machine, and what is measured is
-exact. It is the clock of the event loop and of ``time.monotonic``. It knows of what the loop itself waits for: its
-sockets, where both ends are in this process, and the threads of its executor; not of other threads and processes.
+exact. It is the clock of the event loop and, in its thread, of ``time.monotonic``. It knows of what the loop itself
+waits for: its sockets, where both ends are in this process, and the threads of its executor; not of other threads and
+processes.
 """
 
 import asyncio
 import selectors
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 TICK_SECONDS = 1e-8
-"""What a round of the loop takes: a wait for less than the loop's resolution would else never end."""
+"""What a round of the loop takes, and a look at the clock: a wait for less than its resolution would else never end."""
 GRACE_SECONDS = 0.01
 """How long the kernel may take to bring what one socket of this process has sent to another."""
 
@@ -40,13 +42,24 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         self._jumping = JumpingSelector()
         self._jumping.now = time.monotonic()
         super().__init__(self._jumping)
-        self._genuine, time.monotonic = time.monotonic, self.time
+        self._thread = threading.get_ident()
+        self._genuine, time.monotonic = time.monotonic, self._tick
 
     def time(self) -> float:
         return self._jumping.now
 
+    def _tick(self) -> float:
+        """``time.monotonic``. It is later each time: who asks it in a loop, until a moment is past, comes out.
+
+        Threads have the genuine one: multiprocessing waits in them, for processes that take their time.
+        """
+        if threading.get_ident() != self._thread:
+            return self._genuine()
+        self._jumping.now += TICK_SECONDS
+        return self._jumping.now
+
     def close(self) -> None:
-        if time.monotonic == self.time:
+        if time.monotonic == self._tick:
             time.monotonic = self._genuine
         super().close()
 
