@@ -7,6 +7,7 @@ processes.
 """
 
 import asyncio
+import math
 import selectors
 import threading
 import time
@@ -14,7 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 TICK_SECONDS = 1e-8
-"""What a round of the loop takes, and a look at the clock: a wait for less than its resolution would else never end."""
+"""What a round of the loop takes: a wait for less than the loop's resolution would else never end."""
+LOOK_SECONDS = 1e-10
+"""What a look at the clock takes: too little to be seen in what is measured."""
 GRACE_SECONDS = 0.01
 """How long the kernel may take to bring what one socket of this process has sent to another."""
 
@@ -55,7 +58,8 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         """
         if threading.get_ident() != self._thread:
             return self._genuine()
-        self._jumping.now += TICK_SECONDS
+        now = self._jumping.now
+        self._jumping.now = max(now + LOOK_SECONDS, math.nextafter(now, math.inf))
         return self._jumping.now
 
     def close(self) -> None:
