@@ -1,6 +1,6 @@
 """Scores of an evaluation: k of n with intervals, and broken down, never a bare percentage.
 
-``statistics`` has the names of what is computed (pass@k, avg@k, best-of-k, maj@k, the paper's "cons@k"). A run without
+``pass_at_k`` has the names of what is computed (pass@k, avg@k, best-of-k, maj@k, the paper's "cons@k"). A run without
 an answer is wrong, and in the denominator. A run that was not judged is neither right nor wrong: it enters no accuracy
 and is counted apart.
 """
@@ -16,7 +16,8 @@ from webdancer_cli.data.records import Attempt
 from webdancer_cli.grading import statistics
 from webdancer_cli.grading.conduct import Conduct, ConductTotals
 from webdancer_cli.grading.exact_match import normalise_answer
-from webdancer_cli.grading.statistics import Interval, interval_of_shares, pass_at_k
+from webdancer_cli.grading.pass_at_k import majority_is_correct, pass_at_k
+from webdancer_cli.grading.statistics import Interval, interval_of_shares
 from webdancer_cli.grading.table import columns, listed, percent, ranked, span
 
 MOST_ROWS = 20
@@ -37,7 +38,7 @@ class Question:
 
     def majority_is_correct(self) -> bool:
         """None at all is an answer too; the earlier run's wins a tie."""
-        return statistics.majority_is_correct([(answer, correct) for _, answer, correct in sorted(self.answers)])
+        return majority_is_correct([(answer, correct) for _, answer, correct in sorted(self.answers)])
 
 
 @dataclass
