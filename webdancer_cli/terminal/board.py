@@ -75,6 +75,9 @@ class Board:
             lines = text.split("\n")
             if not as_it_is:
                 lines = [part for line in lines for part in _wrapped(line, self.columns - 1)]
+            if not any(stage.line for stage in stages):
+                self._write("".join(f"{line}\n" for line in lines))
+                return
             above = "".join(f"{line}{CLEAR_LINE}\n" for line in lines)
             self._write("\r" + above + self._drawn(stages))
 
@@ -82,8 +85,10 @@ class Board:
         """Take this process's line off. ``given``: how many records it has handed on, for the stage behind it."""
         with self._stages() as stages:
             mine = _own(stages)
+            was_drawn = any(stage.line for stage in stages)
             mine.line, mine.given, mine.has_ended = "", given, True
-            self._write(self._drawn(stages))
+            if was_drawn:
+                self._write(self._drawn(stages))
 
     def given_before(self) -> int | None:
         """How many records the stage before has handed on, if it has ended."""
