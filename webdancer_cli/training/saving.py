@@ -68,6 +68,8 @@ class RunSaver:
         with _told(self._partial):
             metrics = self._writer.write(self._partial, self._model, state.step, measures)
             if self._world.is_main:
+                if not run_file.parent.is_dir():  # what saves in the background may not have come to it yet
+                    run_file.parent.mkdir(exist_ok=True)
                 run_file.write_text(json.dumps(values), encoding="utf-8")
         self._step = state.step
         return metrics
