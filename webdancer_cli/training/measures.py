@@ -6,7 +6,7 @@ from collections import deque
 
 import torch
 
-from webdancer_cli.training.models import ModelDescription
+from webdancer_cli.training.models import ModelDescription, head_width
 
 PEAK_FLOPS = {
     "B200": 2.25e15,
@@ -32,7 +32,7 @@ def flops(plain: ModelDescription, lengths: list[int]) -> float:
     """
     config = plain.model.config.get_text_config()
     heads = getattr(config, "num_attention_heads", None) or 0
-    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // max(1, heads))
+    width = heads * head_width(config)
     tied = plain.model.get_input_embeddings().weight is plain.model.get_output_embeddings().weight
     weights = plain.parameters - (0 if tied else plain.rows * config.hidden_size)
     pairs = sum(length * length for length in lengths) / 2

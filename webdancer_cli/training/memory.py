@@ -20,7 +20,7 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from webdancer_cli.options.config import TrainingOptions
 from webdancer_cli.training.logprobs import logits_at_once
-from webdancer_cli.training.models import ModelDescription, decoder_of
+from webdancer_cli.training.models import ModelDescription, decoder_of, head_width
 from webdancer_cli.training.precision import arithmetic
 from webdancer_cli.training.recompute import Checkpointing, checkpointing_of, is_wide_product
 
@@ -175,11 +175,10 @@ def activations(model: PreTrainedModel, tokens: int, compute: torch.dtype) -> Ac
     state = hidden_BTH.numel() * compute.itemsize
     config = twin.config.get_text_config()
     heads = int(getattr(config, "num_attention_heads", 0))
-    width = int(getattr(config, "head_dim", None) or config.hidden_size // max(1, heads))
     return Activations(
         layers=[counter.bytes.get(number, 0) for number in range(len(layers))],
         layer_input=state,
-        attention=tokens * heads * (width * compute.itemsize + FLOAT32_BYTES),
+        attention=tokens * heads * (head_width(config) * compute.itemsize + FLOAT32_BYTES),
         products=[products.bytes.get(number, 0) for number in range(len(layers))],
         outside=counter.bytes.get(None, 0) + state,
     )

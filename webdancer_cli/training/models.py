@@ -258,6 +258,12 @@ def max_length(config: Any) -> int | None:
     return positions
 
 
+def head_width(config: Any) -> int:
+    """Columns of an attention head, by a text configuration; of all, where a model has no heads."""
+    heads = getattr(config, "num_attention_heads", None) or 1
+    return int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+
+
 def load_adapter(base: PreTrainedModel, folder: str) -> PeftModel:
     """The adapter of ``folder`` on ``base``. Raises UsageError where the two do not fit."""
     try:

@@ -19,7 +19,7 @@ from webdancer_cli.errors import ModelError, UsageError
 from webdancer_cli.training.attention import attending, window_of
 from webdancer_cli.training.engine import Finish, SampledTokens, SamplingParams
 from webdancer_cli.training.kv_cache import KVCache, SlotAttention, StepLayout
-from webdancer_cli.training.models import ADAPTER_MARK
+from webdancer_cli.training.models import ADAPTER_MARK, head_width
 from webdancer_cli.training.models import max_length as longest
 from webdancer_cli.training.sampling import sample_tokens
 from webdancer_cli.transcript.grammar import STOP_STRINGS
@@ -328,5 +328,4 @@ def bytes_per_position(model: Any, itemsize: int) -> int:
     if not getattr(config, "num_attention_heads", None):
         raise UsageError(f"the in-process engine does not play {type(model).__name__}, which has no attention heads")
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(2 * config.num_hidden_layers * heads * width * itemsize)
+    return int(2 * config.num_hidden_layers * heads * head_width(config) * itemsize)
