@@ -133,9 +133,11 @@ class _Varlen:
         self._query_ends, self._key_ends = (
             torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device) for lengths in (queries, keys)
         )
-        # Gathered keys get their gradients added up, so a prefix hears from all its branches.
-        seen = [at for span in spans for start, stop in span.seen for at in range(start, stop)]
-        self._seen = torch.tensor(seen, device=device) if any(span.path for span in spans) else None
+        self._seen: Tensor | None = None
+        if any(span.path for span in spans):
+            # Gathered keys get their gradients added up, so a prefix hears from all its branches.
+            pieces = [torch.arange(start, stop) for span in spans for start, stop in span.seen]
+            self._seen = torch.cat(pieces).to(device)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
         """[N, H, D]; the last query of a sequence sees its last key, as flash attention aligns them."""
