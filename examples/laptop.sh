@@ -4,6 +4,7 @@
 # Run it again, and it goes on where it stopped; delete $WORK to start over. `make laptop` makes the environment first.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+source ./steps.sh   # say, step, draw
 
 WORK=${WORK:-work/laptop}                   # everything that is made lies here
 SEED=${SEED:-0}                             # draws the worlds, the order of the data and all sampling
@@ -31,17 +32,6 @@ BASE=${MODEL:-$WORK/base}
 
 mkdir -p "$WORK"
 
-say() { printf '\n== %s\n' "$*" >&2; }
-
-# step NAME COMMAND...: run once; a later run skips what is done.
-step() {
-  local name=$1; shift
-  if [[ -e $WORK/.done-$name ]]; then say "$name: done before"; return; fi
-  say "$name"
-  "$@"
-  touch "$WORK/.done-$name"
-}
-
 worlds() {
   webdancer world --style varied --names train --pages "$PAGES" --questions 2400 --seed $((2 * SEED + 1)) \
     --hold-out "$HELD_OUT" --out "$WORK/world"
@@ -55,13 +45,6 @@ demonstrations() {
   draw "$DEMOS" "$WORK/demonstrations.jsonl" > "$WORK/sft.jsonl"
   draw "$EVAL_QUESTIONS" "$WORK/unseen/questions.jsonl" > "$WORK/test.jsonl"
   draw "$BASE_QUESTIONS" "$WORK/test.jsonl" > "$WORK/test-base.jsonl"
-}
-
-draw() {   # draw N FILE: N different records at random, the same ones in every run with this seed
-  python3 -c 'import json, random, sys
-n, seed, path = sys.argv[1:]
-lines = list({json.loads(line)["id"]: line for line in open(path, "rb")}.values())
-sys.stdout.buffer.writelines(random.Random(seed).sample(lines, min(int(n), len(lines))))' "$1" "$SEED" "$2"
 }
 
 base_model() {   # the model as a folder of its own, converted from GGUF once

@@ -4,6 +4,7 @@
 # Run it again, and it goes on where it stopped; delete $WORK to start over. `make quickstart` makes the environment first.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+source ./steps.sh   # say, step, draw
 
 WORK=${WORK:-work}                          # everything that is made lies here
 SEED=${SEED:-0}                             # draws the worlds, the order of the data and all sampling
@@ -28,17 +29,6 @@ EPISODE="--prompts compact --max-calls 8 --max-context-tokens 512 --max-turn-tok
 mkdir -p "$WORK"
 server=
 trap stop_serving EXIT
-
-say() { printf '\n== %s\n' "$*" >&2; }
-
-# step NAME COMMAND...: run once; a later run skips what is done.
-step() {
-  local name=$1; shift
-  if [[ -e $WORK/.done-$name ]]; then say "$name: done before"; return; fi
-  say "$name"
-  "$@"
-  touch "$WORK/.done-$name"
-}
 
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
@@ -95,13 +85,6 @@ unseen_questions() {
     webdancer e2hqa --web "$WORK/unseen-pages.jsonl" --rounds "$ROUNDS" --keep-chain > "$WORK/unseen-qa.jsonl"
   stop_serving
   draw "$EVAL_QUESTIONS" "$WORK/unseen-qa.jsonl" > "$WORK/test.jsonl"
-}
-
-draw() {   # draw N FILE: N different records at random, the same ones in every run with this seed
-  python3 -c 'import json, random, sys
-n, seed, path = sys.argv[1:]
-lines = list({json.loads(line)["id"]: line for line in open(path, "rb")}.values())
-sys.stdout.buffer.writelines(random.Random(seed).sample(lines, min(int(n), len(lines))))' "$1" "$SEED" "$2"
 }
 
 fine_tune() {
