@@ -16,6 +16,7 @@ from loopback import answering
 from webdancer_cli import cli
 from webdancer_cli.doctor import machine, versions
 from webdancer_cli.doctor.findings import Check, Finding, good, run_checks
+from webdancer_cli.options import config
 
 PAGE = {"url": "http://a.test/", "title": "A", "text": "The tower stands in Velmora."}
 QUESTION = {"question": "Where does the tower stand?", "answer": "Velmora"}
@@ -210,6 +211,19 @@ def test_a_model_that_is_too_large_is_told_before_anything_is_read(
     by_name = {line.split()[0]: line for line in wrong}
     assert "GB needed in each process" in by_name["room"] and "--lora-rank" in by_name["room"]
     assert "GB free, about" in by_name["disk"] and "free some, or write elsewhere" in by_name["disk"]
+
+
+def test_rollouts_by_servers_take_no_memory_of_the_trainer() -> None:
+    pytest.importorskip("torch")
+    from webdancer_cli.doctor.model import needed_bytes
+    from webdancer_cli.training.models import describe
+
+    plain = describe("nano")
+    own, servers = (
+        needed_bytes(config.RlOptions(model="nano", out="out", lora_rank=8, **engine), plain, "cpu")
+        for engine in ({}, {"engine": "vllm", "vllm_url": ["http://127.0.0.1:9"]})
+    )
+    assert servers < own
 
 
 @pytest.mark.parametrize(

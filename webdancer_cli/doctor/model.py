@@ -1,6 +1,5 @@
 """Whether a model can be opened here, and whether it and its training have room. Imports torch."""
 
-import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from webdancer_cli.doctor.machine import GB, LEAST_FREE_BYTES, available_bytes, 
 from webdancer_cli.options import config
 from webdancer_cli.training import devices
 from webdancer_cli.training.checkpoint import check_output
-from webdancer_cli.training.engines import engine_bytes
+from webdancer_cli.training.engines import engine_bytes, rollout_engine_bytes
 from webdancer_cli.training.memory import FLOAT32_BYTES, MOMENTS, adapter_parameters, estimate
 from webdancer_cli.training.model_source import locate
 from webdancer_cli.training.models import ModelDescription, describe, load_tokenizer, missing_rows, outline
@@ -87,17 +86,11 @@ def needed_bytes(options: Opened, plain: ModelDescription, device: str) -> float
     if isinstance(options, config.SftOptions):
         return estimate(plain, options, max(options.micro_tokens, options.max_length or 0), ranks, device).total
     if isinstance(options, config.RlOptions):
-        rows = math.ceil(options.questions / ranks) * options.group
-        engine = _engine_bytes(options, plain, rows, device)
+        engine = rollout_engine_bytes(options, plain, ranks, device)
         tokens = max(options.micro_tokens, options.max_context_tokens)
         return estimate(plain, options, tokens, ranks, device, engine).total
-    return _engine_bytes(options, plain, options.jobs, device)
-
-
-def _engine_bytes(options: Opened, plain: ModelDescription, rows: int, device: str) -> int:
-    assert isinstance(options, config.EpisodeOptions)
-    dtype = options.dtype if isinstance(options, config.TrainingOptions) else "auto"
-    return engine_bytes(plain, max_length=options.max_context_tokens, rows=rows, dtype=dtype, device=device)
+    length = options.max_context_tokens
+    return engine_bytes(plain, max_length=length, rows=options.jobs, dtype="auto", device=device)
 
 
 def _processor(options: Opened, plain: ModelDescription, place: Place) -> Iterator[Finding]:
