@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from webdancer_cli.errors import UsageError
 from webdancer_cli.prompts import PromptSet, fill, load, opening_messages
+from webdancer_cli.prompts.thoughts import load_thoughts
 from webdancer_cli.text.passages import passages
 from webdancer_cli.transcript.grammar import declared_tools, parse_turn
 from webdancer_cli.transcript.tool_schemas import STANDARD_TOOLS
@@ -214,3 +215,9 @@ def test_what_a_folder_cannot_mean_is_refused_by_name(files: dict[str, str], sai
 def test_an_unknown_set_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match=r"no-such-set.*default, compact"):
         load("no-such-set")
+
+
+def test_thoughts_of_a_set_that_are_no_table_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "thoughts.toml").write_text('list = "and"\n')
+    with pytest.raises(UsageError, match=r"thoughts\.toml"):
+        load_thoughts(str(tmp_path))

@@ -202,11 +202,11 @@ def load(name_or_dir: str) -> PromptSet:
     """Open a prompt set. Raises UsageError for an unknown name, an unknown file, or settings that cannot be read."""
     files, tables = _read_set("default", built_in_folder("default"))
     if name_or_dir != "default":
-        own_files, own_tables = _read_set(name_or_dir, _folder(name_or_dir))
+        own_files, own_tables = _read_set(name_or_dir, prompt_folder(name_or_dir))
         _refuse_unknown(name_or_dir, "prompt", own_files, files)
         _refuse_unknown(name_or_dir, f"table of {SETTINGS}", own_tables, tables)
         files |= own_files
-        tables = {table: _merged(values, own_tables.get(table, {})) for table, values in tables.items()}
+        tables = {table: merged(values, own_tables.get(table, {})) for table, values in tables.items()}
     try:
         settings = msgspec.convert(tables, Settings)
     except msgspec.ValidationError as error:
@@ -214,11 +214,12 @@ def load(name_or_dir: str) -> PromptSet:
     return PromptSet(Path(name_or_dir).resolve().name, files, settings)
 
 
-def _merged(values: dict[str, Any], own: Any) -> Any:
+def merged(values: dict[str, Any], own: Any) -> Any:
+    """A table with what another set says otherwise; whatever is no table is for who reads it to refuse."""
     return {**values, **own} if isinstance(own, dict) else own
 
 
-def _folder(name_or_dir: str) -> Traversable:
+def prompt_folder(name_or_dir: str) -> Traversable:
     if name_or_dir in BUILT_IN:
         return built_in_folder(name_or_dir)
     if not Path(name_or_dir).is_dir():
@@ -233,10 +234,17 @@ def built_in_folder(name: str) -> Traversable:
 def _read_set(name: str, folder: Traversable) -> tuple[dict[str, str], dict[str, Any]]:
     """The prompts of a folder by file name, and the tables of its settings."""
     files = {entry.name: entry for entry in folder.iterdir() if entry.name.endswith(".md") and entry.is_file()}
-    settings = folder / SETTINGS
     try:
-        tables = tomllib.loads(decode_file(settings.read_bytes())) if settings.is_file() else {}
-        return {name: _text(entry) for name, entry in files.items()}, tables
+        texts = {name: _text(entry) for name, entry in files.items()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--prompts {name}: {error}") from None
+    return texts, read_tables(name, folder / SETTINGS)
+
+
+def read_tables(name: str, file: Traversable) -> dict[str, Any]:
+    """The tables of a TOML file of a set; none where there is no such file."""
+    try:
+        return tomllib.loads(decode_file(file.read_bytes())) if file.is_file() else {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"--prompts {name}: {error}") from None
 

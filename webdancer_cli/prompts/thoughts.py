@@ -5,17 +5,13 @@ They are no part of what an episode is played under (a policy never sees the fil
 
 import random
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
-from importlib.resources.abc import Traversable
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
 from webdancer_cli.errors import UsageError
-from webdancer_cli.prompts import BUILT_IN, Phrasings, built_in_folder, fill
-from webdancer_cli.text.encoding import decode_file
+from webdancer_cli.prompts import Phrasings, built_in_folder, fill, merged, prompt_folder, read_tables
 
 FILE = "thoughts.toml"
 ThoughtLength = Literal["short", "long"]
@@ -99,25 +95,11 @@ class SentenceDeck:
 
 def load_thoughts(name_or_dir: str) -> ThoughtWording:
     """The default set's, with what another set says otherwise. Raises UsageError for a file that cannot be read."""
-    tables = _read(name_or_dir, built_in_folder("default"))
+    tables = read_tables("default", built_in_folder("default") / FILE)
     if name_or_dir != "default":
-        own = _read(name_or_dir, _folder(name_or_dir))
-        tables = {table: {**values, **own.get(table, {})} for table, values in tables.items()} | {
-            table: values for table, values in own.items() if table not in tables
-        }
+        own = read_tables(name_or_dir, prompt_folder(name_or_dir) / FILE)
+        tables = own | {table: merged(values, own.get(table, {})) for table, values in tables.items()}
     try:
         return msgspec.convert(tables, ThoughtWording)
     except msgspec.ValidationError as error:
         raise UsageError(f"--prompts {name_or_dir}: {FILE}: {error}") from None
-
-
-def _folder(name_or_dir: str) -> Traversable:
-    return built_in_folder(name_or_dir) if name_or_dir in BUILT_IN else Path(name_or_dir)
-
-
-def _read(name: str, folder: Traversable) -> Mapping[str, Any]:
-    file = folder / FILE
-    try:
-        return tomllib.loads(decode_file(file.read_bytes())) if file.is_file() else {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"--prompts {name}: {error}") from None
