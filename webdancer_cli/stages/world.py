@@ -27,7 +27,8 @@ def run(options: config.WorldOptions, *, progress: Progress | None = None) -> Ru
     one would stay among the new.
     """
     world = _varied(options) if options.style == "varied" else None
-    pages = VariedPages(world) if world else _pages(options)
+    varied = VariedPages(world) if world else None
+    pages = varied or _pages(options)
     root, described = Path(options.out), _described(options)
     try:
         _refuse_another_world(root, described)
@@ -36,10 +37,9 @@ def run(options: config.WorldOptions, *, progress: Progress | None = None) -> Ru
     except OSError as error:
         raise UsageError(f"--out {options.out}: {error.strerror}: name a folder that can be written") from None
     stats = RunStats(Counter(pages=site.write_site(pages, root, options.site_url, progress)))
-    if world:
-        own = VariedPages(world)
-        jsonl.write_records(str(root / "pages.jsonl"), world_pages(own, options.site_url))
-        asked = list(VariedQuestions(world, own, options.site_url).write(options.questions))
+    if world and varied:
+        jsonl.write_records(str(root / "pages.jsonl"), world_pages(varied, options.site_url))
+        asked = list(VariedQuestions(world, varied, options.site_url).write(options.questions))
         jsonl.write_records(str(root / "questions.jsonl"), asked)
         stats.counts["questions"] = len(asked)
     return stats

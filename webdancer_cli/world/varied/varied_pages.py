@@ -27,12 +27,13 @@ class VariedPages:
         self._world = world
         self._registered = [thing for thing in world.things if thing.in_register]
         self._outdated = [thing for thing in world.things if thing.outdated]
-
-    @property
-    def plurals(self) -> dict[str, str]:
-        kinds = {thing.entity.kind: thing.kind.plural for thing in self._world.things}
-        registers = {REGISTER: "registers"} if self._registered else {}
-        return {**kinds, **registers, **({OLD_ENTRY: "old-entries"} if self._outdated else {})}
+        first = len(world.things)
+        self._registers = {thing.entity.index: first + at for at, thing in enumerate(self._registered)}
+        self.plurals = {thing.entity.kind: thing.kind.plural for thing in world.things}
+        if self._registered:
+            self.plurals[REGISTER] = "registers"
+        if self._outdated:
+            self.plurals[OLD_ENTRY] = "old-entries"
 
     def indices(self, kind: str) -> Sequence[int]:
         things, registers = len(self._world.things), len(self._world.things) + len(self._registered)
@@ -73,7 +74,7 @@ class VariedPages:
         return index, self._drawn(index)[1][relation]
 
     def register_index(self, thing: Thing) -> int:
-        return len(self._world.things) + self._registered.index(thing)
+        return self._registers[thing.entity.index]
 
     def pointer(self, thing: Thing) -> str:
         """The sentence by which a page sends the reader to its register."""

@@ -63,6 +63,9 @@ class VariedWorld:
     def __init__(self, pages: int, seed: int, names: Pool, axes: Axes, held_out: dict[Axis, tuple[str, ...]]):
         self.seed = seed
         self.things: list[Thing] = []
+        self._of: dict[tuple[str, str], list[Thing]] = {}
+        self._named: dict[str, list[Thing]] = {}
+        self._pairs: dict[tuple[str, str, str], dict[int, list[Thing]]] = {}
         parts = _parts(names, axes, held_out)
         self._name = Names(2 * pages, seed, names)
         for number, (split, part) in enumerate(parts):
@@ -72,7 +75,7 @@ class VariedWorld:
             self._link(thing)
 
     def of(self, split: str, kind: str) -> list[Thing]:
-        return [thing for thing in self.things if thing.split == split and thing.entity.kind == kind]
+        return list(self._of.get((split, kind), []))
 
     @property
     def splits(self) -> list[str]:
@@ -98,11 +101,13 @@ class VariedWorld:
         if others and choice.random() < NAMESAKES:
             name = choice.choice(others).entity.name
         title = name
-        for other in self.things:
-            if other.entity.name == name:
-                title, other.title = f"{name} ({kind})", f"{name} ({other.entity.kind})"
+        for other in self._named.get(name, []):
+            title, other.title = f"{name} ({kind})", f"{name} ({other.entity.kind})"
         slug = title.lower().replace(" ", "-").replace("(", "").replace(")", "")
-        self.things.append(Thing(Entity(index, kind, name, slug), title, own, split, shape, axes.allowed["wording"]))
+        thing = Thing(Entity(index, kind, name, slug), title, own, split, shape, axes.allowed["wording"])
+        self.things.append(thing)
+        self._named.setdefault(name, []).append(thing)
+        self._of.setdefault((split, kind), []).append(thing)
 
     def _link(self, thing: Thing) -> None:
         choice = random.Random(mix(self.seed, tag("facts"), thing.entity.index))
@@ -149,10 +154,12 @@ class VariedWorld:
 
     def _partner(self, thing: Thing, relation: WorldRelation) -> list[Thing]:
         """The things of a kind in pairs, in an order of the relation's own; nobody for one that is left over."""
-        pairs = self.of(thing.split, thing.entity.kind)
-        random.Random(mix(self.seed, tag(relation.name), tag(thing.split))).shuffle(pairs)
-        place = pairs.index(thing) ^ 1
-        return pairs[place : place + 1]
+        key = thing.split, thing.entity.kind, relation.name
+        if key not in self._pairs:
+            order = self.of(thing.split, thing.entity.kind)
+            random.Random(mix(self.seed, tag(relation.name), tag(thing.split))).shuffle(order)
+            self._pairs[key] = {each.entity.index: order[at ^ 1 : (at ^ 1) + 1] for at, each in enumerate(order)}
+        return self._pairs[key][thing.entity.index]
 
 
 def _parts(names: Pool, axes: Axes, held_out: dict[Axis, tuple[str, ...]]) -> list[tuple[str, Axes]]:
