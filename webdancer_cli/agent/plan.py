@@ -24,7 +24,6 @@ _ASKING = STOPWORDS | {"according", "called", "many", "much", "name", "number", 
 
 _COMPARING = {"between", "earlier", "earliest", "first", "last", "later", "latest", "passed", "years"}
 _BEFORE_NOUN = "(?:the|its|his|her|their|whose|an?)"
-_COUNTS = re.compile(r"\bhow many\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

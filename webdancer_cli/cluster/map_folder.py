@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from webdancer_cli.data.whole_file import write_whole
 from webdancer_cli.errors import UsageError
 
 ASIDE, RUN = ".map", "run.json"
@@ -127,13 +128,8 @@ class MapFolder:
         partial.touch()
         manifest.files = {"input": digest_of(part_input), "output": digest_of(partial), "rejects": digest_of(rejects)}
         partial.replace(self.output(part))
-        path = self.beside(part, "manifest.json")
-        new = path.with_suffix(".new")
-        with open(new, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        shown = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+        write_whole(self.beside(part, "manifest.json"), shown)
 
 
 def _difference(now: Any, before: Any) -> str:

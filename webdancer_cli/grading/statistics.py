@@ -67,9 +67,6 @@ def interval_of_shares(shares: Sequence[float], seed: int = 0) -> Interval:
     return cluster_bootstrap(shares, seed)
 
 
-# ---- k runs of every question --------------------------------------------------------------------------------------
-
-
 # ---- two models on the same questions ------------------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import msgspec
 import tantivy
 
+from webdancer_cli.data.whole_file import write_whole
 from webdancer_cli.errors import UsageError
 
 FORMAT = 1
@@ -79,12 +80,7 @@ def commit_of(folder: Path, passages: int) -> Commit | None:
 
 def write_commits(folder: Path, last: bytes, coming: bytes) -> None:
     """By one rename: whoever reads sees these two or those before."""
-    new = folder / f".{COMMITS}"
-    with open(new, "wb") as file:
-        file.write(last + coming)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(folder / COMMITS)
+    write_whole(folder / COMMITS, last + coming)
 
 
 class Row(NamedTuple):

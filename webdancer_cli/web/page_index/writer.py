@@ -72,14 +72,14 @@ class PageIndexWriter:
     def __len__(self) -> int:
         return self._state.pages
 
-    def add_file(self, path: str, on_bad: BadLine, tell: Callable[[], None]) -> bool:
-        """Add what of a file is not in the index yet; False if nothing of it is new. ``tell`` is called for each page.
+    def add_file(self, path: str, on_bad: BadLine, tell: Callable[[], None]) -> None:
+        """Add what of a file is not in the index yet. ``tell`` is called for each page.
 
         Raises UsageError if the file cannot be read, or is no longer the one that was read before.
         """
         known = self._numbers.get(Path(path).resolve())
         if known is not None and _is_as_it_was(self._state.files[known], path):
-            return False
+            return
         with open_source(path) as source:
             number = self._new_file(path, source.copied) if known is None else known
             file, status = self._state.files[number], Path(path).stat()
@@ -92,7 +92,6 @@ class PageIndexWriter:
                 tell()
                 self._commit_now_and_then()
         file.size, file.modified_ns = status.st_size, status.st_mtime_ns
-        return True
 
     def _new_file(self, path: str, copied: bool) -> int:
         place = Path(path).resolve()

@@ -124,8 +124,9 @@ async def _batches(pages: Iterable[Page]) -> AsyncGenerator[dict[str, bytes], No
     batch: dict[str, bytes] = {}
     size = 0
     for page in pages:
-        line = msgspec.json.encode(opensearch.document(page))
-        batch.setdefault(opensearch.page_keys(page)[0], line)
+        document = opensearch.document(page)
+        line = msgspec.json.encode(document)
+        batch.setdefault(document[opensearch.PAGE_KEYS][0], line)
         size += len(line)
         if size >= BATCH_BYTES:
             yield batch
