@@ -21,11 +21,12 @@ def items_in(
     """
     if options.data == STDIN or not Path(options.data).is_file():
         return None
-    count = count_lines(options.data) if _is_json_lines(options.data) else _rows(options.data, rows)
+    parts = parse_shard(options.shard).of if isinstance(options, config.DataOptions) else 1
+    most = options.limit * parts if options.limit else None
+    count = count_lines(options.data, most) if _is_json_lines(options.data) else _rows(options.data, rows)
     if count is None:
         return None
-    if isinstance(options, config.DataOptions):
-        count //= parse_shard(options.shard).of
+    count //= parts
     return each * min(count, options.limit or count)
 
 
@@ -36,11 +37,14 @@ def _is_json_lines(path: str) -> bool:
     return first.startswith(b"{") and (first.endswith(b"}") or len(first) == BLOCK_BYTES)
 
 
-def count_lines(path: str) -> int:
+def count_lines(path: str, most: int | None = None) -> int:
+    """Lines of a file; once ``most`` are counted, no more is read, and there may be more."""
     count, last = 0, b"\n"
     with open(path, "rb", buffering=0) as stream:
         while block := stream.read(BLOCK_BYTES):
             count, last = count + block.count(b"\n"), block
+            if most is not None and count >= most:
+                return count
     return count + (not last.endswith(b"\n"))
 
 

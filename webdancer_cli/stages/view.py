@@ -13,7 +13,7 @@ from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
 from webdancer_cli.options.option_checks import same_file
 from webdancer_cli.report import terminal
-from webdancer_cli.report.flat_table import FlatTable
+from webdancer_cli.report.flat_table import CSV, PARQUET, FlatTable
 from webdancer_cli.report.inspect_log import InspectLog
 from webdancer_cli.report.model import Report, ReportBuilder
 from webdancer_cli.report.shapes import Shape
@@ -26,7 +26,7 @@ class Gathering(Protocol):
     def write(self, path: str) -> None: ...
 
 
-EXPORTS: dict[str, Callable[..., Gathering]] = {".csv": FlatTable, ".parquet": FlatTable, ".eval": InspectLog}
+EXPORTS: dict[str, Callable[..., Gathering]] = {CSV: FlatTable, PARQUET: FlatTable, ".eval": InspectLog}
 """What ``out`` is by its ending, if it is no report."""
 
 
@@ -73,7 +73,7 @@ def _write(
     names, paths = _named(options)
     for said in (said for path in paths for said in same_file(path, options.out)):
         raise UsageError(said)
-    stats, out, total = RunStats(), str(options.out), _total(paths, options.limit)
+    stats, out, total = RunStats(), str(options.out), _total(paths, options.limit) if progress else None
     gathering = gathering_of(options.title, names, reveal=options.reveal)
     for source, line in _lines(paths, options.limit, stats):
         try:
@@ -93,12 +93,13 @@ def _total(paths: list[str], limit: int | None) -> int | None:
     """Lines of all files, of each the first ``limit``; None where stdin is one of them."""
     if jsonl.STDIN in paths:
         return None
-    return sum(min(count, limit or count) for count in map(count_lines, paths))
+    counts = [count_lines(path, limit) for path in paths]
+    return sum(min(count, limit or count) for count in counts)
 
 
 def _opened_by(out: str) -> str:
     """What one would do with the file."""
-    by_ending = {".eval": f"inspect view start --log-dir {Path(out).parent}", ".csv": "a table", ".parquet": "a table"}
+    by_ending = {".eval": f"inspect view start --log-dir {Path(out).parent}", CSV: "a table", PARQUET: "a table"}
     return by_ending.get(Path(out).suffix, "open it in a browser")
 
 

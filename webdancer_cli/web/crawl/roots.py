@@ -49,7 +49,7 @@ async def pages_of_roots(
     if not mine:
         return
     held = jsonl.goes_to_a_pipe(options.out) and not any(map(_is_corpus, mine))
-    total = _pages_in(mine)
+    total = _pages_in(mine) if progress else None
     source = _stored(mine, options, output) if stored_here else _crawled(mine, options, output, tape)
     async with aclosing(source):
         async for page in source:
