@@ -110,7 +110,7 @@ def surrogate(
     loss_sum = -(weights_N * torch.minimum(free_N, bound_N)).sum()
     with torch.no_grad():
         clipped_N = bound_N < free_N
-        sums = _sums(ratio_N.detach(), log_ratio_N.detach(), sampled_N, clipped_N)
+        sums = _sums(ratio_N, log_ratio_N, sampled_N, clipped_N)
         sums.gap = float((new_N.float() - sampled_N).abs().sum())
         sums.truncated = float((weights_N == MAX_WEIGHT).sum())
     return loss_sum, sums

@@ -98,6 +98,8 @@ class Layout:
 
     def _deal(self, rows: Sequence[Row], ranks: int) -> list[list[int]]:
         """Rows that share go to one rank, unless they are more than its part of the work."""
+        if ranks == 1:
+            return [[*range(len(rows))]]
         prefixes = self._prefixes(rows, range(len(rows)))
         clusters = prefixes.clusters(-(-prefixes.computed // ranks))
         shares = deal([computed for _, computed in clusters], ranks)

@@ -17,7 +17,7 @@ values, ``Q`` the queries of a block, ``L`` the keys it sees.
 import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -54,7 +54,7 @@ class Span:
     path: tuple[tuple[int, int], ...] = ()
     """(start, stop) of the spans before it, from the root on; together ``position`` tokens."""
 
-    @property
+    @cached_property
     def seen(self) -> tuple[tuple[int, int], ...]:
         """The pieces of the packed row that its last token sees, neighbouring pieces joined."""
         joined: list[tuple[int, int]] = []

@@ -10,6 +10,7 @@ from webdancer_cli.options.config import RlOptions
 from webdancer_cli.training.attention import attend_by_us
 from webdancer_cli.training.layout import Batch
 from webdancer_cli.training.logprobs import Scorer, evaluating, unwrap
+from webdancer_cli.training.models import decoder_of
 from webdancer_cli.training.run import TrainingRun
 from webdancer_cli.training.setup import TrainingSetup
 from webdancer_cli.training.trainable import open_trainable
@@ -43,5 +44,5 @@ def open_reference(options: RlOptions, setup: TrainingSetup, run: TrainingRun) -
         return Reference(run.trainable.scorer)
     frozen = open_trainable(setup.plain, setup.tokenizer, options, setup.world).scorer.requires_grad_(False)
     if run.layout.kind != "padded":
-        attend_by_us(unwrap(frozen.model).get_decoder().config)
+        attend_by_us(decoder_of(unwrap(frozen.model)).config)
     return Reference(frozen)

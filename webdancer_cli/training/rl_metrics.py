@@ -41,6 +41,7 @@ def rollout_metrics(collected: RolloutBatch) -> Metrics:
     rollouts = [rollout for group in collected.groups for rollout in group]
     judged = [rollout for rollout in rollouts if rollout.correct is not None]
     right = [logprob for rollout in judged if rollout.correct for logprob in rollout.logprobs]
+    anatomies = [(rollout, _anatomy(rollout)) for rollout in rollouts]
     return {
         "reward": mean([rollout.reward for rollout in judged if rollout.reward is not None]),
         "accuracy": mean([bool(rollout.correct) for rollout in judged]),
@@ -54,8 +55,8 @@ def rollout_metrics(collected: RolloutBatch) -> Metrics:
         "sampled": mean([len(rollout.logprobs) for rollout in rollouts]),
         "calls": mean([rollout.trajectory.usage.calls for rollout in rollouts]),
         "tool_calls": mean([sum(rollout.trajectory.tools.values()) for rollout in rollouts]),
-        "pages": mean([_anatomy(rollout).pages for rollout in rollouts]),
-        "right_unseen": mean([_is_unseen(_anatomy(rollout)) for rollout in judged if rollout.correct]),
+        "pages": mean([anatomy.pages for _, anatomy in anatomies]),
+        "right_unseen": mean([_is_unseen(anatomy) for rollout, anatomy in anatomies if rollout.correct]),
         "right_logprob": mean(right),
         "repeating": mean([_repeats(rollout) for rollout in rollouts]),
         "accuracy_by_level": _by_level(judged),

@@ -89,6 +89,9 @@ class TransformersEngine:
     ):
         self.model = model
         self.max_length = min(max_length, longest(model.config) or max_length)
+        window = window_of(model.config)
+        self._window = window if window is not None and window < self.max_length else None
+        """What its layers have to say, where an episode may be longer."""
         self._device = next(model.parameters()).device
         row_bytes = self.max_length * bytes_per_position(model, model.dtype.itemsize)
         self.rows = max(1, min(rows, (cache_bytes or most_cache_bytes(self._device)) // row_bytes))
@@ -262,9 +265,8 @@ class TransformersEngine:
                 use_cache=False,
                 logits_to_keep=ends[done].to(self._device),
             )
-        window = window_of(self.model.config)
-        if window is not None and window < self.max_length and window not in attention.windows:
-            raise UsageError(f"its layers do not say how wide their window is ({window})")
+        if self._window is not None and self._window not in attention.windows:
+            raise UsageError(f"its layers do not say how wide their window is ({self._window})")
         return output.logits[0]
 
     def _take(self, ready: list[_Request], logits_RV: Tensor) -> None:

@@ -71,7 +71,7 @@ class VllmServer:
         try:
             version = (await self._get("/version"))["version"]
             models = (await self._get("/v1/models"))["data"]
-        except (ServerLost, ModelError, KeyError, TypeError, ValueError) as error:
+        except (ModelError, KeyError, TypeError, ValueError) as error:
             raise UsageError(f"--vllm-url {self.url}: no vLLM server answers there: {error}") from None
         check_version(version, f"--vllm-url {self.url}")
         routes = ADAPTER_ROUTES if lora_rank else WEIGHT_ROUTES

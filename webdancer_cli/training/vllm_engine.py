@@ -108,7 +108,7 @@ class VllmEngine:
             except ServerLost as lost:
                 self._lose(server, lost)
         if not found:
-            raise SyncFailed(f"none of {self._all} is left to play with")
+            raise SyncFailed(self._none_left)
         return found
 
     async def aclose(self) -> None:
@@ -125,13 +125,13 @@ class VllmEngine:
                 self._shared.remove()
 
     @property
-    def _all(self) -> str:
-        return ", ".join(server.url for server in self._servers)
+    def _none_left(self) -> str:
+        return f"none of {', '.join(server.url for server in self._servers)} is left to play with"
 
     def _server_of(self, row: str | None) -> VllmServer:
         """The server that has an episode's prefix; for a new one that with the fewest."""
         if not self._alive:
-            raise ModelError(f"none of {self._all} is left to play with")
+            raise ModelError(self._none_left)
         server = self._rows.get(row) if row is not None else None
         if server not in self._alive:
             held = Counter(server.url for server in self._rows.values())
@@ -164,7 +164,7 @@ class VllmEngine:
             else:
                 self._alive.append(server)
         if not self._alive:
-            raise SyncFailed(f"none of {self._all} is left to play with: {lost[0]}")
+            raise SyncFailed(f"{self._none_left}: {lost[0]}")
         if lost:
             self._say(f"{lost[0]}: plays no more; {len(self._alive)} of {len(self._servers)} servers have the weights")
         if self._lora:
