@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from webdancer_cli import __version__
@@ -98,19 +98,13 @@ def _divided(stage: config.DataOptions, at_once: int, parts: int) -> Iterator[st
 def _here(tasks: list[PartTask], at_once: int) -> Iterator[PartOutcome]:
     """The outcomes as they come, of so many parts at once. When nobody asks for more, what runs is told to end."""
     stop = threading.Event()
-    waiting = iter(tasks)
     with ThreadPoolExecutor(at_once) as pool:
         try:
-            running: set[Future[PartOutcome]] = {
-                pool.submit(run_part, task, stop) for _, task in zip(range(at_once), waiting, strict=False)
-            }
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                running |= {pool.submit(run_part, task, stop) for _, task in zip(done, waiting, strict=False)}
-                for each in done:
-                    yield each.result()
+            for done in as_completed([pool.submit(run_part, task, stop) for task in tasks]):
+                yield done.result()
         finally:
             stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _count(stats: RunStats, outcome: PartOutcome) -> None:
