@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 import pytest
+from velmora import FOUNDED, MAYOR, SITE, TEACHER, VELMORA_DESCRIBED, evidence
 
 from webdancer_cli.agent.demonstrator import (
     Demonstrator,
@@ -26,16 +27,9 @@ from webdancer_cli.text.names import mentions
 from webdancer_cli.transcript.grammar import ToolCall, parse_turn, render_turn
 from webdancer_cli.web.corpus import Corpus
 
-SITE = "http://127.0.0.1:8765"
 LIMITS = Limits()
 
 
-def evidence(name: str, quote: str) -> Evidence:
-    return Evidence(url=f"{SITE}/{name}.html", title=name, quote=quote)
-
-
-MAYOR = evidence("Velmora", "The mayor of Velmora is Dolvek.")
-TEACHER = evidence("Dolvek", "The teacher of Dolvek is Brunda.")
 TWO_HOPS = QA(
     question="Who is the teacher of the mayor of Velmora?", answer="Brunda", type="multi_hop", evidence=[MAYOR, TEACHER]
 )
@@ -118,17 +112,7 @@ async def test_it_asks_only_for_what_it_can_know(corpus: Corpus) -> None:
 
 
 async def test_a_rewritten_question_is_searched_by_its_description(corpus: Corpus) -> None:
-    founded = evidence("Velmora", "The founding year of Velmora is 1234.")
-    rewrite = Rewrite(
-        entity="Velmora",
-        query="Velmora",
-        url=founded.url,
-        sentence=founded.quote,
-        description="the town whose founding year is 1234",
-        before="Who is the mayor of Velmora?",
-        after="Who is the mayor of the town whose founding year is 1234?",
-    )
-    qa = QA(question=rewrite.after, answer="Dolvek", evidence=[founded, MAYOR], chain=[rewrite])
+    qa = QA(question=VELMORA_DESCRIBED.after, answer="Dolvek", evidence=[FOUNDED, MAYOR], chain=[VELMORA_DESCRIBED])
     assert turns(await demonstrate(qa, corpus)) == [
         ("Find town whose founding year is 1234.", 'search ["town whose founding year is 1234"]'),
         ("Read Velmora.", "visit Velmora.html for founding year 1234"),

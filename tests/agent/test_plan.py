@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from velmora import FOUNDED, MAYOR, SITE, TEACHER, VELMORA_DESCRIBED, evidence
 
 from webdancer_cli.agent.demonstrator import Demonstrator
 from webdancer_cli.agent.episode import Limits, play
@@ -14,7 +15,7 @@ from webdancer_cli.agent.plan import PlanStep, answer_kind, left_after, steps_of
 from webdancer_cli.agent.recovery import draw_wrong_turn, is_namesake, misleading_result
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.data import jsonl
-from webdancer_cli.data.records import QA, Evidence, Page, Rewrite, Trajectory
+from webdancer_cli.data.records import QA, Evidence, Page, Trajectory
 from webdancer_cli.grading.format import well_formed
 from webdancer_cli.options import config
 from webdancer_cli.prompts import load
@@ -22,15 +23,6 @@ from webdancer_cli.prompts.thoughts import SentenceDeck, load_thoughts
 from webdancer_cli.transcript.grammar import parse_turn
 from webdancer_cli.web.corpus import Corpus
 
-SITE = "http://127.0.0.1:8765"
-
-
-def evidence(name: str, quote: str) -> Evidence:
-    return Evidence(url=f"{SITE}/{name}.html", title=name, quote=quote)
-
-
-MAYOR = evidence("Velmora", "The mayor of Velmora is Dolvek.")
-TEACHER = evidence("Dolvek", "The teacher of Dolvek is Brunda.")
 CHAIN = QA(question="Who is the teacher of the mayor of Velmora?", answer="Brunda", evidence=[MAYOR, TEACHER])
 
 
@@ -51,17 +43,9 @@ def test_what_is_no_noun_of_the_question_is_quoted_as_key_words() -> None:
 
 
 def test_a_page_that_is_described_and_not_named_is_to_be_found_first() -> None:
-    founded = evidence("Velmora", "The founding year of Velmora is 1234.")
-    rewrite = Rewrite(
-        entity="Velmora",
-        query="Velmora",
-        url=founded.url,
-        sentence=founded.quote,
-        description="the town whose founding year is 1234",
-        before="Who is the mayor of Velmora?",
-        after="Who is the mayor of the town whose founding year is 1234?",
+    steps = told(
+        question=VELMORA_DESCRIBED.after, answer="Dolvek", evidence=[FOUNDED, MAYOR], chain=[VELMORA_DESCRIBED]
     )
-    steps = told(question=rewrite.after, answer="Dolvek", evidence=[founded, MAYOR], chain=[rewrite])
     assert steps == [("the town whose founding year is 1234", "Velmora"), ("mayor", "Dolvek")]
 
 

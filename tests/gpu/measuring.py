@@ -4,11 +4,14 @@ import argparse
 import gc
 import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from results import Results
+from results import Results, message
+
+Taken = TypeVar("Taken")
 
 PEAK_FLOPS = 989.4e12
 """Dense bfloat16 operations a second of an H100 SXM, and of an H200."""
@@ -65,6 +68,27 @@ def share_of_peak(operations: float, seconds: float) -> float | None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError)
+
+
+def first_that_fits(figures: dict[str, Any], ways: Iterable[str], take: Callable[[str], Taken]) -> Taken | None:
+    """What the first of ``ways`` gives that does not run out of memory, named as ``checkpointing``; None if all do."""
+    figures["out_of_memory"] = met = {}
+    for way in ways:
+        forget_peak()
+        try:
+            taken = take(way)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            met[way] = message(error)
+            del error
+        else:
+            figures["checkpointing"] = way
+            return taken
+        finally:
+            forget_peak()
+    figures["skipped"] = "out of memory"
+    return None
 
 
 def speed(tokens: int, operations: float, step_seconds: list[float]) -> dict[str, Any]:

@@ -7,17 +7,8 @@ estimate is taken; where that runs out of memory, the next one.
 from typing import Any
 
 import torch
-from measuring import (
-    arguments,
-    capacity_bytes,
-    device,
-    forget_peak,
-    is_out_of_memory,
-    now,
-    peak_gb,
-    speed,
-)
-from results import Results, message
+from measuring import arguments, capacity_bytes, device, first_that_fits, forget_peak, now, peak_gb, speed
+from results import Results
 from shapes import LORA_RANK, Case, cases, checkpoint, micro_tokens, operations, random_rows, rows_of_step
 
 from webdancer_cli.options.config import SftOptions
@@ -99,27 +90,20 @@ def measure(
     estimates = estimated_gb(plain, options, max(length, min(layout.micro_tokens, length * len(rows))))
     figures["estimated_gb"] = estimates
     figures["capacity_gb"] = capacity = round(capacity_bytes() / 1e9, 2)
-    figures["out_of_memory"] = met = {}
     fitting = [way for way in WAYS if estimates[way] <= ROOM * capacity] or [WAYS[-1]]
     if estimates[WAYS[-1]] > HOPELESS * capacity:
         figures["skipped"] = f"would need {estimates[WAYS[-1]]} GB of {capacity}"
         return
-    for way in fitting:
+
+    def take(way: str) -> list[float]:
         try:
-            take_steps(figures, trainable, layout, world, rows, way, plain.parameters)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            met[way] = message(error)
-            del error
-        else:
-            work = operations(shape, case, length, len(rows), figures["loss_tokens"])
-            figures.update(checkpointing=way, **speed(length * len(rows), work, figures.pop("seconds")))
-            return
+            return take_steps(figures, trainable, layout, world, rows, way, plain.parameters)
         finally:
             trainable.scorer.zero_grad(set_to_none=True)
-            forget_peak()
-    figures["skipped"] = "out of memory"
+
+    if seconds := first_that_fits(figures, fitting, take):
+        work = operations(shape, case, length, len(rows), figures["loss_tokens"])
+        figures.update(speed(length * len(rows), work, seconds))
 
 
 def take_steps(
@@ -130,7 +114,8 @@ def take_steps(
     rows: list[Example],
     way: str,
     parameters: int,
-) -> None:
+) -> list[float]:
+    """The seconds of each timed step."""
     bare = unwrap(trainable.model)
     bare.gradient_checkpointing_disable()
     recompute_activations(bare, way, parameters)
@@ -147,7 +132,8 @@ def take_steps(
             seconds.append(now() - began)
         if sum(seconds) > TIMED_SECONDS:
             break
-    figures.update(seconds=seconds, losses=losses, peak_gb=peak_gb(), micro_batches=len(plan.shares[0]))
+    figures.update(losses=losses, peak_gb=peak_gb(), micro_batches=len(plan.shares[0]))
+    return seconds
 
 
 def estimated_gb(plain: ModelDescription, options: SftOptions, tokens: int) -> dict[str, float]:

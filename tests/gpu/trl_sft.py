@@ -7,8 +7,7 @@ import tempfile
 from typing import Any
 
 import torch
-from measuring import arguments, device, forget_peak, is_out_of_memory, now, peak_gb, speed
-from results import message
+from measuring import arguments, device, first_that_fits, now, peak_gb, speed
 from shapes import (
     LORA_RANK,
     SHAPES,
@@ -44,24 +43,14 @@ def measure(figures: dict[str, Any], folder: str, shape: str, case: Case, length
     loss_tokens = sum(sum(bears[1:]) for _, bears in rows)
     figures.update(row_tokens=length, rows=len(rows), loss_tokens=loss_tokens)
     micro = max(1, min(micro_tokens(shape, case) // length, len(rows)))
-    figures["out_of_memory"] = met = {}
-    for way in ("none", "full"):
-        forget_peak()
-        try:
-            found = take_steps(folder, case, micro, rows, way == "full")
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            met[way] = message(error)
-            del error
-        else:
-            work = operations(shape, case, length, len(rows), loss_tokens)
-            figures.update(checkpointing=way, **speed(length * len(rows), work, found.pop("seconds")))
-            figures.update(found)
-            return
-        finally:
-            forget_peak()
-    figures["skipped"] = "out of memory"
+
+    def take(way: str) -> dict[str, Any]:
+        return take_steps(folder, case, micro, rows, way == "full")
+
+    if found := first_that_fits(figures, ("none", "full"), take):
+        work = operations(shape, case, length, len(rows), loss_tokens)
+        figures.update(speed(length * len(rows), work, found.pop("seconds")))
+        figures.update(found)
 
 
 def take_steps(
