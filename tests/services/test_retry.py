@@ -61,6 +61,29 @@ async def test_after_the_last_attempt_the_last_failure_and_their_number_are_told
         await RetryPolicy(attempts=1, attempt_seconds=1).run(Flaky(9))
 
 
+async def test_an_attempt_that_the_deadline_cut_short_does_not_hide_what_the_service_said() -> None:
+    """Three answers at once, and a fourth attempt that has 0.1 s left of the second that all have."""
+    policy = RetryPolicy(attempts=9, attempt_seconds=1, total_seconds=1, first_pause_seconds=0.2, growth=1)
+
+    async def attempt(number: int, deadline: float) -> None:
+        if number < 4:
+            raise Transient(f"HTTP 503: out of order {number}")
+        await asyncio.sleep(deadline - time.monotonic())
+        raise Transient("no answer within 0.1 seconds")
+
+    with pytest.raises(GaveUp, match=r"^HTTP 503: out of order 3 \(4 attempts\)$"):
+        await policy.run(attempt)
+
+
+async def test_silence_alone_is_told_as_silence() -> None:
+    async def attempt(number: int, deadline: float) -> None:
+        await asyncio.sleep(deadline - time.monotonic())
+        raise Transient("no answer")
+
+    with pytest.raises(GaveUp, match=r"^no answer \(1 attempt\)$"):
+        await POLICY.run(attempt)
+
+
 async def test_a_pause_that_the_server_asks_for_is_kept() -> None:
     flaky = Flaky(1, wait_seconds=0.3)
     await POLICY.run(flaky)

@@ -58,15 +58,22 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     async def run(self, attempt: Callable[[int, float], Awaitable[Value]]) -> Value:
         """``attempt(number, deadline)`` until it does not raise Transient; raises GaveUp.
 
-        Numbers count from 1; the deadline, by ``time.monotonic``, is that of all attempts.
+        Numbers count from 1; the deadline, by ``time.monotonic``, is that of all attempts. An attempt that the deadline
+        cut short says nothing of the service: the failure before it is the one that is told.
         """
         deadline = time.monotonic() + self.total_seconds
         number = 0
+        failed: Transient | None = None
 
         async def next_attempt() -> Value:
-            nonlocal number
+            nonlocal number, failed
             number += 1
-            return await attempt(number, deadline)
+            try:
+                return await attempt(number, deadline)
+            except Transient as failure:
+                if failed is None or time.monotonic() < deadline:
+                    failed = failure
+                raise failed from None
 
         trying = AsyncRetrying(
             retry=retry_if_exception_type(Transient),

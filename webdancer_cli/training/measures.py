@@ -2,6 +2,7 @@
 
 import resource
 import statistics
+import sys
 from collections import deque
 
 import torch
@@ -49,10 +50,16 @@ def mfu(operations: float, seconds: float, ranks: int, device: torch.device) -> 
 
 
 def peak_memory_gb(device: torch.device) -> float:
-    """The most that was held so far: on the GPU by torch, on the CPU by this process (kilobytes in ``ru_maxrss``)."""
+    """The most that was held so far: on the GPU by torch, on the CPU by this process.
+
+    On Linux that is VmHWM (kB): ``ru_maxrss`` would begin with what the process held that started this one. It is in
+    bytes on macOS, in kB elsewhere.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    if sys.platform == "linux":
+        return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024 / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
 class GradientWatch:
