@@ -22,6 +22,7 @@ def one(temperature: float, top_p: float, uniform: float) -> tuple[int, float]:
     ("temperature", "top_p", "uniform", "id", "probability"),
     [
         (0, 1, 0.99, 1, 0.5),  # greedy ignores the number, and tells the model's own probability
+        (0, 0.4, 0.99, 1, 0.5),
         (1, 1, 0.0, 0, 0.2),  # cumulative: 0.2, 0.7, 1.0
         (1, 1, 0.1999, 0, 0.2),
         (1, 1, 0.2001, 1, 0.5),

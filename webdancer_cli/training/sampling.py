@@ -11,10 +11,12 @@ def sample_tokens(
 ) -> tuple[list[int], list[float]]:
     """Ids and log-probs (float32, natural) of one token per row.
 
-    A temperature of 0 takes the most probable token and gives its log-prob at temperature 1. Otherwise a row's token is
-    where its cumulative distribution passes its uniform number in [0, 1): the same number always draws the same token.
+    A temperature of 0 takes the most probable token and gives its log-prob at temperature 1, whatever ``top_p`` says.
+    Otherwise a row's token is where its cumulative distribution passes its uniform number in [0, 1): the same number
+    always draws the same token.
     """
     device = logits_BV.device
+    top_ps = [top_p if heat else 1.0 for heat, top_p in zip(temperatures, top_ps, strict=True)]
     temperatures_B = torch.tensor([heat or 1.0 for heat in temperatures], device=device)
     logprobs_BV = torch.log_softmax(logits_BV.float() / temperatures_B[:, None], dim=-1)
     if min(top_ps) < 1:
