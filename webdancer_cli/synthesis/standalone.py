@@ -47,7 +47,8 @@ _ORDER = re.compile(
 _PRONOUN = re.compile(r"^(?:\S+ ){0,7}(?:it|its|they|them|their|he|she|his|her|you|your)\b", re.IGNORECASE)
 _PASSING = re.compile(
     r"\b(?:probably|perhaps|now|new|newly|no longer|also|still|instead|updated|changed|added|improved|deprecated|"
-    r"removed|been|several|some|certain|available|limited|become|received|gained|learned|therefore|version \d)\b"
+    r"removed|been|several|some|certain|available|limited|become|received|gained|learned|therefore|version \d|"
+    r"recently|lately|currently|today|nowadays|upcoming|future)\b"
     r"|https?:|, and [A-Z]"
 )
 """Words of news and of comparisons: what they say holds for a release or a context, and defines nothing."""
@@ -148,3 +149,26 @@ def word_set(words: str) -> frozenset[str]:
 def count_telling_words(text: str) -> int:
     """How many different words of a text say something."""
     return len({word for word in raw_words(text) if len(word) > 3 and word not in STOPWORDS})
+
+
+_MODALS = word_set("is are was were has have had will can may must should could would")
+_JOINS = word_set(
+    "that which who whom whose where when while if whether what how why because since unless until as than so after"
+    " before although though and or but wherever whenever whatever whichever whoever however"
+)
+
+
+def has_stray_verb(predicate: str) -> bool:
+    """Whether what follows a predicate's verb has another finite verb that nothing joins to it.
+
+    "extracts info is one string element", "is a tool from the suite is an editor": two sentences run together.
+    """
+    joined = False
+    for word in predicate.split()[1:]:
+        if word.strip('("“').casefold() in _JOINS or word.endswith((",", ";", ":")):
+            joined = True
+        elif word in _MODALS:
+            if not joined:
+                return True
+            joined = False
+    return False

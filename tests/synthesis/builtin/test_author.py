@@ -126,13 +126,13 @@ def listing_page(at: int) -> Page:
     return docs_page(f"{name} works", f"The machine that is called {name} has the following moving parts:\n{items}")
 
 
-def test_how_long_lists_are_is_a_small_part_unless_it_is_asked_for() -> None:
+def test_how_long_lists_are_is_asked_only_if_it_is_asked_for() -> None:
     lists = [listing_page(at) for at in range(8)]
     facts = [
         docs_page(f"Lake {name}", f"Lake {name} is a lake. It is 9 metres deep.")
         for name in ("Orrin", "Sorrel", "Tarn")
     ]
-    assert Counter("are listed" in qa.question for qa in write([*lists, *facts])) == {False: 3, True: 1}
+    assert Counter("are listed" in qa.question for qa in write([*lists, *facts])) == {False: 3}
     assert len(write([*lists, *facts], types=["count"])) == 8
     assert write(lists) == []
 

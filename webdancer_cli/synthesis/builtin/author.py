@@ -26,9 +26,6 @@ from webdancer_cli.synthesis.protocols import QuestionGroup, question_types
 from webdancer_cli.synthesis.provenance import signed_question
 from webdancer_cli.synthesis.resume import Earlier
 
-OTHERS_PER_LIST = 3
-"""How long a list is tells little: other questions must be so many times as many."""
-
 
 class BuiltinAuthor:
     """Writes questions while pages arrive: from a page once all it links to is there, from the whole at the end."""
@@ -37,7 +34,7 @@ class BuiltinAuthor:
 
     def __init__(self, options: config.CrawlqaOptions):
         self._types = question_types(options.types)
-        self._asks_for_lists = "count" in options.types
+        self._asks_for_lists = "count" in options.types  # how long a list is, nobody asks unless told to
         self._per_page = options.per_page
         self._seed = options.seed
         self._graph = PageGraph()
@@ -87,20 +84,9 @@ class BuiltinAuthor:
             yield from self._ask("single_hop", node, sentence_questions.claimed)
             yield from self._ask("temporal", node, sentence_questions.timed)
             yield from self._ask("multi_hop", node, sentence_questions.claim_chains)
-        yield from self._lists(relation_questions, sentence_questions)
-
-    def _lists(self, relation_questions: RelationQuestions, sentence_questions: SentenceQuestions) -> Iterator[QA]:
-        """How long lists are: few next to all other questions, unless that is what was asked for."""
-        lists = [
-            qa
-            for node in self._graph.nodes.values()
-            for type_, write in (("count", relation_questions.listed), ("multi_hop", sentence_questions.listed))
-            for qa in self._ask(type_, node, write)
-        ]
-        others = len(self._asked) - len(lists)
-        most = len(lists) if self._asks_for_lists else min(len(lists), others // OTHERS_PER_LIST)
-        places = random.Random(f"{self._seed} lists").sample(range(len(lists)), most)
-        yield from (lists[place] for place in sorted(places))
+            if self._asks_for_lists:
+                yield from self._ask("count", node, relation_questions.listed)
+                yield from self._ask("multi_hop", node, sentence_questions.listed)
 
     def _settled(self, node: PageNode) -> Iterator[QA]:
         yield from self._ask("single_hop", node, self._singles)

@@ -36,13 +36,13 @@ def test_a_page_is_called_by_its_name_only_if_no_other_page_has_it() -> None:
     assert asked([target, one, two], "singles") == []
 
 
-def test_a_blank_that_many_pages_could_fill_is_not_asked() -> None:
-    raised = "Callers of the function number {} should expect a TypeError exception from the parser."
+def test_an_exception_that_many_pages_speak_of_is_not_asked_for() -> None:
+    raised = "The TypeError exception signals that the parser called f{} was handed a value of another kind."
     target = page("TypeError", "TypeError\nA wrong type.")
     pages = [
         page(f"p{n}", f"Page {n}\n{said}", ("TypeError", "TypeError", said), title=f"Parsing part {'abcdefg'[n]}")
         for n in range(7)
-        if (said := raised.format(n).replace("number", f"called f{n}"))
+        if (said := raised.format(n))
     ]
     assert asked([target, *pages[:5]], "singles")
     assert asked([target, *pages], "singles") == []
@@ -51,19 +51,19 @@ def test_a_blank_that_many_pages_could_fill_is_not_asked() -> None:
 def test_an_index_explains_and_describes_pages_that_do_not_do_so_themselves() -> None:
     index = page("index", "Commands\n- fold(1)\n- Wrap long lines.\n- sort(1)\n- Order the lines of a file.",
                  ("fold", "fold(1)", "fold(1)"), ("sort", "sort(1)", "sort(1)"))  # fmt: skip
-    said = "The width at which lines break is by default that of the sort(1) command in all its modes."
+    said = "The sort(1) command breaks long lines of its input wherever a terminal would break them."
     fold = page("fold", f"SYNOPSIS\nfold FILE\n{said}", ("sort", "sort(1)", said), title="fold(1)")
     sort = page("sort", "SYNOPSIS\nsort FILE", title="sort(1)")
     questions = {qa.question: qa.answer for qa in asked([index, fold, sort], "singles")}
     assert questions["What is described as “Order the lines of a file”?"] == "sort(1)"
     (chain,) = asked([index, fold, sort], "chains")
-    assert chain.question.startswith("According to the page on “Wrap long lines”, which command fills the blank")
+    assert chain.question.startswith("According to the page on “Wrap long lines”, which command breaks long lines")
     assert (chain.answer, chain.level) == ("sort(1)", 2)
 
 
 def test_a_description_is_of_the_page_only_if_the_page_is_about_it() -> None:
     said = "The raise statement allows the programmer to force an exception with any message."
-    other = "The finally clause leads the interpreter through the clean-up code of the trace module in all cases."
+    other = "The trace module leads the interpreter through the clean-up code of a program in all cases."
     source = page("errors", f"Errors\n{said}", ("statements", "raise", said), title="Errors and exceptions")
     trace = page("trace", "trace\nTracing.")
     about_all = page("statements", f"Simple statements\n{other}", ("trace", "trace", other), title="Simple statements")
@@ -83,3 +83,18 @@ def test_two_dated_pages_are_compared() -> None:
         ("In which version was “pathlib” added?", "3.4"),
         ("In which version was “zoneinfo” added?", "3.10"),
     }
+
+
+def test_what_two_pages_say_in_one_sentence_is_asked_once() -> None:
+    target = page("shutil", "shutil\nTree copies.")
+    two = [page(name, f"{name}\n{MOVES}", ("shutil", "shutil", MOVES), title=name) for name in ("Copies", "Backups")]
+    assert [qa.answer for qa in asked([target, *two], "singles")] == ["shutil"]
+
+
+def test_a_version_is_one_of_what_the_site_documents() -> None:
+    root = page("index", "Quillpress\nAll pages.", title="Quillpress 3.1 Documentation")
+    pages = [page(name, f"{name}\nNew in version {version}.") for name, version in (("TESTS", "2.4"), ("PAPER", "2.7"))]
+    deeper = [Page(url=each.url, title=each.title, text=each.text, depth=1) for each in pages]
+    assert asked(deeper, "dated") == []  # of TESTS nobody would know what it belongs to
+    questions = {qa.question for qa in asked([root, *deeper], "dated")}
+    assert "In which version of Quillpress was “TESTS” added?" in questions

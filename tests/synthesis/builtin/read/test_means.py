@@ -106,3 +106,20 @@ def test_a_manual_tells_what_serves_for_what(sentence: str, question: str, answe
 )
 def test_what_leans_on_other_sentences_is_not_asked(sentence: str) -> None:
     assert means(sentence, "The first option is good. Any option has a limit.") == {}
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "By default the temporary folder is located in /var/tmp/quill.",
+        "A base class applied to all waiting objects that can be returned by the inspect() function.",
+    ],
+)
+def test_what_is_no_subject_is_not_asked_about(sentence: str) -> None:
+    assert means(sentence) == {}
+
+
+def test_a_name_keeps_the_capital_that_it_has_elsewhere() -> None:
+    sentence = "Apache files that hold logs are located in /var/log/quill.log."
+    (question,) = means(sentence, "Whoever runs Apache knows them; the apache user writes them.")
+    assert question == "in which file are Apache files that hold logs located"

@@ -31,15 +31,9 @@ def test_news_asks_but_does_not_describe() -> None:
     assert said and said.question and said.description == ""
 
 
-def test_a_guided_blank_is_a_cloze_and_another_only_a_blank() -> None:
+def test_a_sentence_that_only_mentions_its_link_is_not_asked_about() -> None:
     sentence = "Script tracebacks reach the browser of a visitor most easily through the cgitb module."
-    said = statement_about(sentence, "cgitb", "t")
-    assert said and said.form == "cloze"
-    assert said.question == f"which module fills the blank in “{sentence.replace('cgitb', '____')}”"
-    said = statement_about(
-        "Readers can save interesting patches in a mailbox and apply them with git-am.", "git-am", "t"
-    )
-    assert said and said.form == "blank"
+    assert statement_about(sentence, "cgitb", "t") is None
 
 
 @pytest.mark.parametrize(
@@ -111,23 +105,6 @@ def test_what_says_nothing_of_its_own_is_not_asked(sentence: str) -> None:
     assert said is None or said.form != "about"
 
 
-@pytest.mark.parametrize(
-    ("sentence", "anchor"),
-    [
-        (
-            "The C arguments are described by a Py_BuildValue() format string that should produce a tuple.",
-            "Py_BuildValue()",
-        ),
-        ("The main direction for asyncio extending is writing custom event loop classes for it.", "asyncio"),
-        ("Don't build the zlib module (it is built by default on this kind of platform).", "zlib"),
-        ("Controls which merge tool is used by mergetool when the gui flag is specified there.", "mergetool"),
-        ("Documentation of higher-level archiving facilities provided by the standard shutil module.", "shutil"),
-    ],
-)
-def test_blanks_that_nobody_could_fill_by_reading(sentence: str, anchor: str) -> None:
-    assert statement_about(sentence, anchor, "t") is None
-
-
 def test_a_relative_clause_in_the_middle_describes_its_name() -> None:
     said = statement_about(
         "Programs are started by the runpy module, which locates modules without importing them first.", "runpy", "t"
@@ -139,3 +116,18 @@ def test_what_is_too_long_to_stand_in_a_question_does_not_describe() -> None:
     long = "The shutil module copies trees, moves folders, and removes what is left behind by programs that crashed."
     said = statement_about(long, "shutil", "t")
     assert said and said.question and said.description == ""
+
+
+@pytest.mark.parametrize(
+    "predicate",
+    [
+        "is an elegant solution for printing on a printer that another machine shares",  # a matter of taste
+        "is a mature desktop environment with a wide range of programs",
+        "has many advantages over its forerunner except the price of a licence",
+        "is documented more fully in the manual of the server and its clients",  # where to read on
+        "is a tool from the suite of converters is an editor for whole files",  # two sentences run together
+        "was a young member of the project who recently joined one of the teams",  # news
+    ],
+)
+def test_what_tells_no_thing_from_others_is_not_asked(predicate: str) -> None:
+    assert statement_about(f"Quillpress {predicate}.", "Quillpress", "t") is None

@@ -100,6 +100,14 @@ def test_a_term_is_described_by_what_it_is() -> None:
     [
         "- --include=<dir>\n- Add dir to the list of all those places that are searched.",  # a placeholder
         "SYNOPSIS\n- -q\n- Suppress all output of commands which fail.\nSYNOPSIS\nMore of another command.",  # whose?
+        "- -q\n- Suppress all output of commands which fail.\n- -q\n- Queue all commands that did not run.",  # twice
+        "DECLARE_HOOK(int, when, what)\nReturn OK to let later modules decide what is sent to the client.",  # a macro
+        "check.rebuild\nextract shows is one string element, the name of the path that is extracted.",
+        "- --porcelain\n- Show in a format that is designed for consumption by other programs.",
+        "- --disable-threads\n- Defaults to enabled.",
+        "- --libdir=DIR\n- Defaults to PREFIX/lib, where PREFIX is what another option says.",
+        "allow_all\nAn optional boolean that says of all the entries whether they count.",
+        "is_multipart()\nReturn True if the payload of the message is a list, otherwise return False.",
         "cpu.stat\nthrottled\ncpu.weight (default)\nThe syslogd logs a mark timestamp regularly.",
     ],
 )

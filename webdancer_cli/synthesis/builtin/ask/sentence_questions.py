@@ -15,7 +15,7 @@ from webdancer_cli.synthesis.builtin.read.claims import Claim
 from webdancer_cli.synthesis.builtin.read.dated_statements import DatedStatement
 from webdancer_cli.synthesis.builtin.read.facts import SUBJECT
 from webdancer_cli.synthesis.builtin.read.page_graph import PageGraph, PageNode
-from webdancer_cli.synthesis.builtin.read.statements import FORMS, Statement
+from webdancer_cli.synthesis.builtin.read.statements import Statement
 from webdancer_cli.synthesis.page_topic import is_on
 from webdancer_cli.synthesis.provenance import signed_question
 from webdancer_cli.synthesis.standalone import shares_telling_word
@@ -28,10 +28,12 @@ AskedOf = Callable[[PageNode, Statement], Iterator[tuple[str, str, tuple[str, ..
 MIN_MARKED, PAGES_PER_MARK = 30, 20
 """Versions that mark whole pages make questions all alike: these are written about so many pages, or one in twenty."""
 COMMON = 6
-"""A name that so many pages bring up fills no blank that it is worth searching for."""
+"""A name that so many pages bring up is guessed, and not searched for."""
 
 _WINDING = re.compile(r"\bthe\b|\b(?:has|have|had) been\b")
 """Relations that make no handy description: "designed the town hall of", "has been led by"."""
+_IS_SPELLED = re.compile(r"[a-z]{4,}|[A-Z]_[A-Z]|\d{3}")
+"""A name that is no word of plain English in capitals, such as TESTS."""
 COMMON_SUBJECT = 3
 """What so many pages say something of is what the site is about: "what supports …" would be guessed."""
 
@@ -64,6 +66,11 @@ class SentenceQuestions:
             for claim in node.claims
             if not claim.own
         }
+        self._first_said = {
+            said.question: node.key
+            for node in sorted(nodes, key=lambda node: node.key, reverse=True)
+            for said in node.statements
+        }
         self._tied = graph.is_tied()
         self._marked = self._drawn_marks(nodes)
         self._next = self._neighbours()
@@ -94,13 +101,10 @@ class SentenceQuestions:
         }
 
     def singles(self, node: PageNode) -> Iterator[QA]:
-        """What fills a sentence of the page: a question about another page, or about the page itself."""
+        """What the page says of another one, or of itself."""
         told = [said for said in self._askable(node) if said.form != "gloss"]
-        better = not self._tied and bool(node.claims)
-        for said in _best_form(told):
-            if better and said.form != "about":
-                continue  # a blank is the last resort
-            if question := self._in_context(node, said):
+        for said in told:
+            if self._first_said[said.question] == node.key and (question := self._in_context(node, said)):
                 yield signed_question(question, said.answer, "single_hop", [node.proof(said.quote)])
         if not any(said.target == node.key for said in told):
             for source, said in sorted(self._glossed[node.key], key=lambda entry: entry[0] is not node)[:1]:
@@ -129,7 +133,7 @@ class SentenceQuestions:
         """Question, answer and quotes of all that can be asked about a page that is described."""
         opening = f"According to the page on {described.description}, "
         told = [said for said in self._askable(node) if said.target != node.key and said.form != "gloss"]
-        for said in _best_form(told):
+        for said in told:
             yield f"{opening}{said.question}?", said.answer, (said.quote,)
         for dated in node.dated:
             if dated.own and not described.gloss:
@@ -194,6 +198,10 @@ class SentenceQuestions:
         """Since when there is what the page tells of."""
         for dated in self._dates(node):
             question = dated.question
+            if dated.own and self._graph.product:
+                question = question.replace("which version ", f"which version of {self._graph.product} ", 1)
+            elif dated.own and not _IS_SPELLED.search(dated.subject):
+                continue  # a version of what?
             if not dated.own:
                 question = f"According to the page “{node.name}”, {question[0].lower()}{question[1:]}"
             yield signed_question(question, dated.when, "temporal", [node.proof(dated.quote)])
@@ -202,7 +210,7 @@ class SentenceQuestions:
         """Which of two things is older, of which the pages say when they came about."""
         for dated in node.dated:
             other, its = self._next.get((node.key, dated.subject), (node, dated))
-            if its.moment != dated.moment:
+            if its.moment != dated.moment and (self._graph.product or _IS_SPELLED.search(dated.subject)):
                 yield self._compared([(node, dated), (other, its)])
 
     def _compared(self, pair: list[tuple[PageNode, DatedStatement]]) -> QA:
@@ -211,7 +219,8 @@ class SentenceQuestions:
         (_, answer), word = draw.choice([(rising[0], "an earlier"), (rising[1], "a later")])
         draw.shuffle(pair)
         (_, one), (_, other) = pair
-        question = f"Which {one.happened} in {word} {one.sort}, {one.subject} or {other.subject}?"
+        sort = f"{one.sort} of {self._graph.product}" if one.own and self._graph.product else one.sort
+        question = f"Which {one.happened} in {word} {sort}, {one.subject} or {other.subject}?"
         proofs = [node.proof(dated.quote) for node, dated in pair]
         return signed_question(question, answer.subject.strip("“”"), "comparison", proofs)
 
@@ -224,7 +233,7 @@ class SentenceQuestions:
 
     def _is_askable(self, said: Statement) -> bool:
         target = self._graph.nodes.get(said.target)
-        if target is None or (said.form == "blank" and said.answer != target.name):
+        if target is None:
             return False
         if said.form == "gloss":
             return self._glosses[said.question] == 1 and said.answer == target.name
@@ -257,9 +266,3 @@ def _circular(answer: str, described: Statement, node: PageNode) -> bool:
     """Whether a chain leads back to where it began: its answer is the page that is described, or describes it."""
     named = any(mentions(name, answer) or mentions(answer, name) for name in (node.name, described.answer))
     return named or mentions(described.description, answer)
-
-
-def _best_form(statements: list[Statement]) -> list[Statement]:
-    """The statements about their answers; clozes, blanks or glosses only if there is nothing better."""
-    best = min((FORMS.index(statement.form) for statement in statements), default=0)
-    return [statement for statement in statements if statement.form == FORMS[best]]

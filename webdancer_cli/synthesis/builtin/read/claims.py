@@ -19,7 +19,7 @@ from webdancer_cli.synthesis.builtin.read.kinds import kind_of
 from webdancer_cli.synthesis.builtin.read.means import read_means
 from webdancer_cli.synthesis.builtin.read.names import PageNames
 from webdancer_cli.synthesis.builtin.read.sentence_subjects import AttributedSentence, prose, read_subjects
-from webdancer_cli.synthesis.builtin.read.statements import THIRD_PERSONS, statement_about
+from webdancer_cli.synthesis.builtin.read.statements import KINDS, THIRD_PERSONS, statement_about
 from webdancer_cli.synthesis.builtin.read.term_definitions import read_term_statements
 from webdancer_cli.synthesis.page_topic import Topic, lead_of, lead_sentences
 from webdancer_cli.synthesis.standalone import is_ephemeral, shares_telling_word, word_set
@@ -48,6 +48,8 @@ _NO_LABELS = word_set(
     "note example default type version status value syntax module column updated modified accessed created revised"
     " changed last"
 )
+_OF_MANUALS = re.compile(KINDS)
+"""What a page of a manual is about: there a line with a label is mostly a command's output."""
 _PLURAL = {"is": "are", "was": "were", "has": "have", "does": "do"}
 _MANY = re.compile(rf"\b(?P<aux>{'|'.join(_PLURAL)}) {SUBJECT}")
 """Of the Orbis Players, whom later sentences may call a company."""
@@ -115,6 +117,8 @@ def read_claims(page: Page, topic: Topic) -> list[Claim]:
     for claim, about in _all_claims(page, topic):
         if all(quote and quote in text for quote in claim.quotes) and is_fair(claim, topic):
             found.setdefault((claim.answer, about), claim)
+    said = {(claim.answer, claim.quotes[-1]): about for about, claim in reversed(found.items())}
+    found = {about: claim for about, claim in found.items() if said[claim.answer, claim.quotes[-1]] == about}
     answers = Counter(claim.question for claim in found.values())
     unique = [claim for claim in found.values() if answers[claim.question] == 1]
     facts = [claim for claim in unique if not claim.by_the_dozen][:MAX_CLAIMS]
@@ -134,7 +138,7 @@ def _all_claims(page: Page, topic: Topic) -> Iterator[tuple[Claim, str]]:
         for asked in _asked(spoken, topic):
             question = _MANY.sub(_in_plural, asked.question) if many else asked.question
             claim = Claim(question, asked.answer, quotes, spoken.own, asked.by_time, asked.is_name)
-            yield claim, f"{asked.verb} {asked.by_time}"
+            yield claim, "name" if asked.is_name else f"{asked.verb} {asked.by_time}"
     for means in read_means(prose(page.text), names):
         yield Claim(means.question, means.answer, (means.quote,), own=False), means.quote
     yield from ((claim, claim.question) for claim in _from_rows(page, topic, lead))
@@ -154,7 +158,8 @@ def _from_rows(page: Page, topic: Topic, lead: str) -> Iterator[Claim]:
         if value is None or not _NO_LABELS.isdisjoint(label.split()):
             continue
         dated = value.kind in ("year", "time")
-        if not dated and not (topic.kind and value.kind in ("size", "number") and not value.counted):
+        sized = value.kind in ("size", "number") and not value.counted
+        if not dated and not (sized and topic.kind and not _OF_MANUALS.fullmatch(topic.kind)):
             continue
         question = f"what is the {label} of {SUBJECT}"
         if dated and is_participle(label):

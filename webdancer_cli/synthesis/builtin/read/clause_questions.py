@@ -46,7 +46,7 @@ _LASTING = word_set(
 _PLACED = word_set(
     "located situated born buried kept stored preserved housed displayed exhibited headquartered based raised"
     " educated founded established signed built lie stand sit live die work study teach rise originate settle"
-    " retire begin end set grow store keep held"
+    " retire begin end set store keep held"
 )
 _AT = ("in", "at", "on", "near", "beside", "between", "within", "inside", "along")
 _NOT_ON = word_set(
@@ -125,6 +125,8 @@ _BARE_DEFINITE = re.compile(r"the [a-z-]+(?: [a-z-]+)?$")
 _SETTLED = re.compile(r"the (?:sea|world|north|south|east|west|[a-z]+ (?:side|shore|bank|century))$")
 _AGE = re.compile(r"the age of ([a-z]+|\d+)")
 _LASTING_TIME = re.compile(r"\b(?:second|minute|hour|day|week|month|year)s?$")
+_OF_PAPER = re.compile(r"^[A-Z]+ \d|\b(?:RFC|ISO|Standard|Specification|Protocol|Act|Directive)\b")
+"""Nobody, but a text: of "is described by RFC 7822" one does not ask who did it."""
 _PORT = re.compile(r"(?:TCP |UDP )?port (\d+)")
 MAX_ANSWER_WORDS = 9
 _NOT_KEPT = re.compile(
@@ -229,7 +231,7 @@ def _of_passive(clause: Clause, subject: str, part: Part, kept: str, person: boo
     proper = kind in ("name", "code")
     if part.cut and kind in ("name", "code") and prep != "in":
         return  # "by Linus Torvalds and many others"
-    if prep == "by" and verb in _MADE and kind == "name":
+    if prep == "by" and verb in _MADE and kind == "name" and not _OF_PAPER.search(part.core):
         yield f"who {_active(clause)} {subject} {kept}", part.core if part.person else _bare(part)
     elif prep == "to" and verb == "married" and kind == "name":
         yield f"to whom {inverted} {kept}", part.core
@@ -246,6 +248,7 @@ def _of_passive(clause: Clause, subject: str, part: Part, kept: str, person: boo
     elif not prep and verb in GIVEN and kind == "name":
         yield f"what {inverted} {kept}", part.core
     elif prep in _WHAT.get(verb, "-").split() and (proper or _is_phrase(verb, part)):
+        person = person or (part.person or (_looks_personal(subject) and _looks_personal(part.core)))
         asked = "who" if person and verb in ("succeeded", "preceded", "replaced") else "what"
         yield f"{asked} {inverted} {prep} {kept}", part.core
     elif kind == "number" and part.counted and prep in ("into", "of", "by", "from") and not kept:
@@ -310,6 +313,8 @@ def _of_active(clause: Clause, subject: str, part: Part, kept: str) -> Iterator[
         yield f"which port {inverted} {kept}", port[1]
     elif proper and (_is_place(part, base) or (prep in _AT and base == "take" and "place" in kept.split())):
         yield f"{_where(part)} {inverted} {kept}", part.core
+    elif base == "default" and not re.search(r"[a-z][._-]\w|^[a-z]", subject):
+        return  # "SQLite defaults to …": which of its settings
     elif prep and prep in _WHAT.get(base, "").split() and (proper or _is_phrase(base, part)):
         yield f"what {inverted} {prep} {kept}", part.core
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from webdancer_cli.synthesis.builtin.read.term_definitions import IS_TYPE
 from webdancer_cli.synthesis.standalone import count_telling_words, is_gloss, word_set
 from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans
@@ -17,12 +18,17 @@ _SORTS = word_set(
     " key setting module macro keyword package file tool program operator opcode event token header privilege constant"
 )
 _EXPLAINS = word_set("description meaning purpose effect explanation")
-_NAME = r"(?:--?\w[\w-]*|[\w$.:/+-]*\w(?:\(\))?)"
+_NAME = r"(?!\d+$)(?:--?\w[\w-]*|[\w$.:/+-]*\w(?:\(\))?)"
 _ROW = re.compile(r"^\| (?P<cells>.+) \|$")
 _TOGETHER = re.compile(rf"^(?P<name>{_NAME}) [a-z]\w*(?:\[\])?(?: \(references [^()]*\))? (?P<meaning>[A-Z].+)$")
 """A name, its type, what it refers to, and what it means."""
 _CODE = r"[a-z][a-z\d]*(?:[-_.+][a-z\d.+]+)+|/[\w./-]+\w|[a-z]+[A-Z]\w*|\w+\(\d?\)"
 _ENTRY = re.compile(rf"^- (?:(?P<name>{_CODE})(?:: | [—–-] |, (?=an? )| (?=an? ))(?P<meaning>\S.+))$")
+_CHANGE = re.compile(r"#\d{2,}|\b(?:fix(?:es|ed)?|bug|issue|regression)\b", re.IGNORECASE)
+"""Marks of a list of changes, which names what was changed and not what it is for."""
+MIN_CHANGES = 12
+_ELSEWHERE = re.compile(r"(?:\d[\d.]* )?(?:see also|related (?:commands|pages|topics)|references)[.:]?", re.IGNORECASE)
+"""What stands under such a heading tells of other pages, which say it themselves."""
 MIN_WORDS, MAX_WORDS, MIN_TELLING = 4, 16, 2
 
 
@@ -63,10 +69,15 @@ def _rows(text: str) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _entries(text: str) -> Iterator[tuple[str, str, str, str]]:
-    """The entries of lists, of two at least, that explain a name each."""
+    """The entries of lists, of two at least, that explain a name each. What a list of changes says is no meaning."""
+    if len(_CHANGE.findall(text)) >= MIN_CHANGES:
+        return
     row: list[re.Match[str]] = []
+    elsewhere = False
     for line in [*map(squeeze, text.splitlines()), ""]:
-        entry = _ENTRY.match(line)
+        entry = None if elsewhere else _ENTRY.match(line)
+        if line and not line.startswith("- "):
+            elsewhere = _ELSEWHERE.fullmatch(line) is not None
         if entry:
             row.append(entry)
         elif row:
@@ -107,6 +118,7 @@ def _tells(meaning: str, name: str) -> bool:
     return (
         long_enough
         and len(name) > 1
-        and not re.search(r"[;:?“”\"=]|\b(?:see|this|it|its)\b|^If\b", meaning)
+        and not re.search(r"[;:?“”\"=]|#\d|\b(?:see|this|it|its|you|your|defaults?)\b|^[Ii]f\b", meaning)
+        and not IS_TYPE.match(meaning)
         and is_gloss(meaning, name)
     )

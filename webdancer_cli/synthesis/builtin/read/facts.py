@@ -58,6 +58,10 @@ _BLUNT = """
     not that which who whom whose because may might can could would should will than as but its
     his her their it he she they
 """
+_POINTS = re.compile(
+    r"\b(?:here|see|more|details?|note|notes|also|example|warning|next|previous|source)\b", re.IGNORECASE
+)
+"""Labels of pointers: "Details here: …"."""
 _BARE = "is are was were has have had includes include"
 
 
@@ -142,7 +146,7 @@ def _relation(found: dict[str, str | None]) -> Relation | None:
     if noun := found.get("noun"):
         return None if _is_blunt(noun) else _named_by(noun)
     if row := found.get("row"):
-        return _named_by(row[0].lower() + row[1:])
+        return None if _POINTS.search(row) else _named_by(row[0].lower() + row[1:])
     if participle := found.get("participle"):
         return _verb(f"was {participle[0].lower()}{participle[1:]}")
     return _verb(found.get("verb") or "")

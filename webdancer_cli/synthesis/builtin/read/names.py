@@ -19,6 +19,7 @@ _ORDINARY = word_set(
     " previous correct desired right wrong latter former relevant appropriate recent stable free"
     " command configuration debug compiler compile mount menu general common necessary required optional various"
     " particular certain different similar second-level command-line third-party built-in open-source external internal"
+    " option flag parameter variable function method field column table page section key value name list type"
     " local remote global small large big good best better more most usual full long short"
 )
 _LOWER_CASE = word_set("package command file daemon program")
@@ -40,6 +41,10 @@ class PageNames:
     def is_capital(self, word: str) -> bool:
         """Whether a capital is more than that of a sentence's first word: the page writes it in the middle of one."""
         return word in self._capitals and word.lower() not in self._lower
+
+    def has_capital(self, word: str) -> bool:
+        """Whether the page writes a word with its capital in the middle of a sentence, too."""
+        return word in self._capitals
 
     def is_used_as_name(self, name: str) -> bool:
         """Whether words with which a sentence begins are a name."""

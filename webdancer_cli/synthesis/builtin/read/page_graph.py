@@ -29,6 +29,11 @@ MANY_TIES = 1.5
 
 Waiter = TypeVar("Waiter", bound=Hashable)
 
+_PRODUCT = re.compile(
+    r"(?:The |MIT )?(?P<name>[A-Z][\w+.-]*(?: [A-Z][\w+-]*)?) (?:v?\d[\w.]* )?(?:[Rr]eference |[Uu]ser )?"
+    r"(?:[Dd]ocumentation|[Mm]anual|[Rr]eference|[Hh]andbook|[Gg]uide)$"
+)
+
 
 @dataclass(slots=True, eq=False)
 class PageNode:
@@ -143,6 +148,8 @@ class PageGraph:
         self._names: Counter[str] = Counter()
         self._titles: Counter[str] = Counter()
         self._headings: Counter[str] = Counter()
+        self.product = ""
+        """What the site documents, as the page says with which the crawl began; "" if it does not."""
 
     def add(self, page: Page) -> PageNode | None:
         """The page's node; None if the page is known already."""
@@ -152,6 +159,8 @@ class PageGraph:
         self._names[node.name] += 1
         self._titles[squeeze(node.title)] += 1
         self._headings[node.heading] += 1
+        if page.depth == 0 and not self.product and (found := _PRODUCT.match(squeeze(page.title))):
+            self.product = found["name"]
         return node
 
     def is_called(self, node: PageNode) -> bool:

@@ -309,7 +309,8 @@ class _Reader:
         if found["common"] and subject.split()[0] in _HOW_MANY:
             return
         if found["common"]:
-            lowered = subject if re.search(r"[A-Z\d_]", subject[1:]) else subject[0].lower() + subject[1:]
+            named = re.search(r"[A-Z\d_]", subject[1:]) or self._names.has_capital(subject.split()[0])
+            lowered = subject if named else subject[0].lower() + subject[1:]
             yield AttributedSentence(lowered, predicate, sentence, own=False, named=True, setting=setting)
             return
         if found["default"] and not self._names.is_distinctive(found["of"], ""):

@@ -2,8 +2,8 @@
 
 On an arbitrary page relations cannot be parsed safely, but a sentence with a link still knows an answer: the name
 behind the link. Where the sentence is *about* that name ("The shutil module offers …"), it becomes a question ("Which
-module offers …?") and a description ("the module that offers …"). Elsewhere it can only be a cloze, and only where the
-words around the blank say what kind of thing is wanted.
+module offers …?") and a description ("the module that offers …"). Elsewhere it is not asked about: a sentence with a
+blank in it is no question that anyone has.
 """
 
 import re
@@ -15,11 +15,10 @@ from typing import Literal, get_args
 from webdancer_cli.data.records import Page
 from webdancer_cli.synthesis.standalone import (
     count_telling_words,
-    is_complete_sentence,
+    has_stray_verb,
     is_ephemeral,
     is_gloss,
     is_name,
-    leans_on_context,
     shares_telling_word,
     stands_alone,
     word_set,
@@ -28,9 +27,9 @@ from webdancer_cli.text.spacing import fold, squeeze
 from webdancer_cli.text.words import sentence_spans
 from webdancer_cli.web import urls
 
-Form = Literal["about", "cloze", "blank", "gloss"]
+Form = Literal["about", "gloss"]
 FORMS = get_args(Form)
-"""How a statement asks, best first; a blank is a cloze whose surroundings do not say what kind of thing is wanted."""
+"""How a statement asks, best first."""
 
 BLANK = "____"
 MIN_TELLING_WORDS = 5
@@ -40,27 +39,16 @@ KINDS = (
     "module|function|class|method|package|command|exception|attribute|type|statement|option|program|protocol|format|"
     "library|tool|file|variable|macro|structure|operator|keyword|error|constant|decorator|interface|extension|"
     "algorithm|routine|opcode|object|language|system|company|person|town|city|country|river|book|film|term|feature|clause|pragma|setting|"
-    "page|guide|view|parameter|directive|directory|utility|daemon|catalog|table|script|framework|distribution|header|hook|flag|field"
+    "view|parameter|directive|directory|utility|daemon|catalog|table|script|framework|distribution|header|hook|flag|field"
 )
 _SOME_KIND = re.compile(rf"(?:{KINDS})e?s?$")
-_FUNCTION_WORDS = (
-    "is|are|was|were|can|could|may|might|must|will|would|should|has|have|does|do|if|when|where|while|as|at|by|for|from|in|"
-    "into|of|on|or|and|but|to|with|without|after|before|because|since|so|than|that|which|who|via|instead|rather|using|"
-    "under|until|unless|during|through|such|not"
-)
 _ABOUT_KIND = re.compile(rf"^(?:The|An?) {BLANK} (?P<kind>{KINDS}) (?P<predicate>.+)$")
 _ABOUT_NAME = re.compile(rf"^{BLANK} (?P<predicate>.+)$")
 _ABOUT_APPOSITION = re.compile(rf"^The (?P<kind>{KINDS}) {BLANK} (?P<predicate>.+)$")
-_GUIDED = re.compile(
-    rf"\b(?:the|an?|its) (?:[a-z]+ )?{BLANK} (?P<kind>{KINDS})\b(?=[.,;:)]|$| (?:{_FUNCTION_WORDS})\b)"
-)
-_FREE = re.compile(rf"(?<!\()(?<!\b[Tt]he )(?<!\b[Aa]n )(?<!\b[Aa] ){BLANK}(?=[.;:]|$| (?:{_FUNCTION_WORDS})\b)")
-"""A blank that stands for a noun of its own, and not for the first half of one ("the ____ format string")."""
 _WITHIN = re.compile(
     rf"\bthe {BLANK} (?P<kind>{KINDS}), which "
     r"(?P<predicate>(?!you|we|they|it|the|an?)[^,;:()]{20,})\.$"
 )
-_IN_SERIES = re.compile(rf"{BLANK}(?:,| and| or)|(?:,|\band|\bor)(?: the| an?)? {BLANK}")
 _GLOSSED = re.compile(r"(?P<name>\S+(?: \S+){0,2}) [—–-] (?P<gloss>\S+(?: \S+){2,11})$")
 _VERB = re.compile(r"(?:is|was|can|has|does|lets|[a-z]{3,}s)$")
 _NO_VERBS = (
@@ -76,9 +64,27 @@ _RAMBLING = re.compile(
     r"|^(?:has|have) (?:also )?been (?:adapted|updated|improved|extended|reworked)\b(?! to\b)"
     r"|^(?:can|does|may|must|should)(?: not| also| only)? do\b|\bcertain\b|\ban? (?:[a-z]+ )?an? "
     r"|, (?:and|but|so|while|yet) (?:the|an?|this|that|is|you|we|now|it|they)\b|\btherefore\b"
+    r"|, (?:and )?so (?:it|that|the|you)\b|\bso it(?:['’]s| is)\b|\b(?:now|still|no longer|newly|recently|anymore)\b"
     r"|\bthe (?:appropriate|specific|given|corresponding|specified|resulting|current) |[“\"(]$"
 )
 """What drifts off, says how a thing differs from one that is not named, or is no English to begin with."""
+_JUDGES = re.compile(
+    r"^(?:is|was) (?:an?|the|one of the) (?:(?:very|most|more|quite|rather|truly|highly) )*"
+    r"(?:[a-z-]+,? (?:and )?)?(?:elegant|mature|popular|efficient|powerful|excellent|good|great|nice|useful|handy|"
+    r"convenient|easy|simple|modern|"
+    r"flexible|robust|lightweight|interesting|important|famous|typical|young|well-known|good-looking|best|better|easiest|"
+    r"simplest|quick|fast|reliable|complex|useful|common|natural)\b"
+    r"|\b(?:many advantages|very|really|quite|pretty|too|much (?:more|better|easier))\b|\bexcept\b"
+    r"|^(?:is|was) (?:[a-z]+ly )?(?:free|good|useful|nice|easy|important|necessary|helpful|great)\b"
+    r"|^(?:is|was) (?:an?|the) (?:attempt|collection|way|thing|kind|sort|part|lot|bit|matter|choice|case|idea)\b"
+)
+"""What is a matter of taste, or fits so many things that it tells none of them."""
+_POINTS_ON = re.compile(
+    r"(?:is|are|was|were) (?:\w+ )?(?:documented|described|discussed|explained|covered|mentioned|listed|shown|detailed|"
+    r"provided|presented|introduced|outlined|summari[sz]ed|reproduced|given|intended|designed|meant|expected)\b"
+    r"|(?:describes|explains|discusses|documents|covers|introduces|presents|illustrates|outlines|deserves|helps)\b"
+)
+"""What says where to read on, and nothing of the thing itself."""
 MIN_PREDICATE_WORDS = 4
 MAX_HANDY_WORDS = 22
 THIRD_PERSONS = word_set(
@@ -104,9 +110,9 @@ _DEFINED = re.compile(r"(?:is|was) (?:an?|the) ((?!most|best|same|only|first|exa
 class Statement:
     """What ``quote`` says of ``answer`` (page ``target``).
 
-    ``question`` asks for the answer and begins in lower case: "which module offers …"; for a cloze "which class fills
-    the blank in “…”"; for a gloss "what is described as “…”". ``description`` is a noun phrase for the answer: "the
-    module that offers …", or the gloss in quotation marks; "" if there is none.
+    ``question`` asks for the answer and begins in lower case: "which module offers …", for a gloss "what is described
+    as “…”". ``description`` is a noun phrase for the answer: "the module that offers …", or the gloss in quotation
+    marks; "" if there is none.
     """
 
     target: str
@@ -161,7 +167,7 @@ def _own_statements(page: Page, name: str) -> Iterator[Statement]:
         if sentence.startswith(f"{plain_name} "):
             yield from _glossed(sentence, sentence, own, plain_name)
         statement = statement_about(sentence, name, own) if stands_alone(sentence, name) else None
-        if statement and statement.form == "about":
+        if statement:
             yield statement
 
 
@@ -193,6 +199,8 @@ def _glossed(text: str, quote: str, target: str, name: str = "") -> Iterator[Sta
     Only what is known to be a ``name`` may be explained in lower case.
     """
     found = _GLOSSED.match(text)
+    if found and "".join(word[0] for word in found["gloss"].split()).casefold() == found["name"].casefold():
+        return  # "abc — Abstract Base Classes"
     capital = found and (found["gloss"][0].isupper() or (found["name"] == name and found["gloss"][0].islower()))
     if found and capital and is_name(found["name"]) and is_gloss(found["gloss"], found["name"]):
         gloss = f"“{found['gloss'].rstrip('.')}”"
@@ -208,16 +216,7 @@ def statement_about(sentence: str, anchor: str, target: str) -> Statement | None
     if shares_telling_word(blanked, anchor) or count_telling_words(blanked) < MIN_TELLING_WORDS:
         return None
     question, description = _about(blanked, anchor)
-    if question:
-        return Statement(target, anchor, sentence, question, description)
-    guided = None if " " in anchor and anchor.islower() else _GUIDED.search(blanked)
-    fits = guided or _FREE.search(blanked)
-    if not fits or _IN_SERIES.search(blanked) or leans_on_context(blanked) or not is_complete_sentence(blanked):
-        return None
-    asked = f"which {guided['kind']}" if guided else "what"
-    return Statement(
-        target, anchor, sentence, f"{asked} fills the blank in “{blanked}”", form="cloze" if guided else "blank"
-    )
+    return Statement(target, anchor, sentence, question, description) if question else None
 
 
 def _about(blanked: str, anchor: str) -> tuple[str, str]:
@@ -249,6 +248,8 @@ def _asked(kind: str, predicate: str) -> tuple[str, str]:
     """Question and description for "the ``kind`` ``predicate``"; "" unless the predicate opens with a verb."""
     first = predicate.split(" ", 1)[0]
     if not _VERB.match(first) or first in _NO_VERBS.split() or _SOME_KIND.match(first) or _RAMBLING.search(predicate):
+        return "", ""
+    if has_stray_verb(predicate) or _JUDGES.search(predicate) or _POINTS_ON.match(predicate):
         return "", ""
     if _NOUN_AFTER_ALL.match(predicate) or count_telling_words(predicate) < MIN_PREDICATE_WORDS:
         return "", ""

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from webdancer_cli.synthesis.builtin.read import wording
-from webdancer_cli.synthesis.standalone import count_telling_words, is_gloss, is_plain, word_set
+from webdancer_cli.synthesis.builtin.read.clauses import PREPOSITIONS
+from webdancer_cli.synthesis.standalone import count_telling_words, has_stray_verb, is_gloss, is_plain, word_set
 from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans
 
@@ -26,6 +27,8 @@ _ROW = re.compile(
     r"^\| ?Default(?: value)?:? ?\| ?(?P<term>[A-Za-z]\w*(?:[._]\w+)*[A-Z_.]\w*) "
     r"(?P<value>[\w./:%-]+(?: [\w./:%-]+)?) ?\|$"
 )
+_SWITCHES = re.compile(r"--(?:no|enable|disable|with|without)-")
+"""Options whose default is not a value of theirs: "--disable-threads, defaults to enabled"."""
 _NO_VALUE = word_set(
     "the a an to not no none taken derived set determined that this what same true false empty unset as in on from and"
     " computed based usually always never currently undefined unlimited whatever specified current"
@@ -39,14 +42,19 @@ _VERBS = word_set(
     " rewrite run save search select send separate set show skip sort specify split start stop store strip"
     " suppress terminate track truncate try turn update use validate verify wait warn write"
 )
+_TAKE_OBJECTS = word_set("show display print list make specify set produce give create record output write")
 _THIRD = {wording.third_of(verb): verb for verb in _VERBS}
-_AND_VERB = re.compile(rf"\b(?:and|or|then) (?:then |roll )?(?:{'|'.join(sorted(_VERBS))}|back)\b")
+_AND_VERB = re.compile(rf"\b(?:and|or|then|otherwise) (?:then |roll )?(?:{'|'.join(sorted(_VERBS))}|back)\b")
 _LEANS = re.compile(
-    r"\b(?:you|your|we|our|they|them|their|it|its|option|also|instead|same|parameter|setting|following|only if|not)\b"
+    r"\b(?:you|your|yourself|we|our|they|them|their|it|its|option|also|instead|same|parameter|setting|following|not"
+    r"|only if)\b"
     r"|[;:“”\"(<]|, (?:and|but|so|then)\b|\b(?:if|when|unless) (?:set|given|specified)\b"
 )
 _SYNOPSIS = re.compile(r"^synopsis$", re.IGNORECASE | re.MULTILINE)
 _WITH_ARTICLE = re.compile(r"\b(?:the|an?|each|every|any|given|specified) [\w-]+")
+IS_TYPE = re.compile(
+    r"(?:An?|The) (?:optional |required )?(?:boolean|string|integer|number|list|array|object|map|flag)\b", re.IGNORECASE
+)
 _NAMES_WHAT = re.compile(
     r"(?:The|An?|Number|Name|Path|List|Maximum|Minimum|Optional|Directory|Time|Size) (?:(?!(?:the|an?) )[\w'-]+ ){0,4}?"
     r"(?:of|for|to|in|that|which|at|between|from|used|per) (?:[\w'-]+ ){1,10}[\w'-]+\.$"
@@ -80,14 +88,16 @@ class TermStatement:
 
 def read_term_statements(text: str) -> Iterator[TermStatement]:
     """What a text says under its terms, and in rows that are labelled as defaults."""
-    of_many = len(_SYNOPSIS.findall(text)) > 1  # the manuals of several commands: whose is "-F"?
-    terms = [term for term in read_terms(text) if not (of_many and term.sort == "option")]
+    terms = list(read_terms(text))
     met = Counter(name for term in terms for name in term.names)
+    again = any(met[name] > 1 for term in terms if term.sort == "option" for name in term.names)
+    if again or len(_SYNOPSIS.findall(text)) > 1:  # the manuals of several commands: whose is "-F"?
+        terms = [term for term in terms if term.sort != "option"]
     for term in terms:
         called = f"the option {term.names[0]}" if term.sort == "option" else term.names[0]
         for sentence in term.sentences if term.sort not in ("function", "method") else ():
             found = _SAID.match(sentence)
-            if found and _is_value(found["value"]) and met[term.names[0]] == 1:
+            if found and _is_value(found["value"]) and met[term.names[0]] == 1 and not _SWITCHES.match(term.names[0]):
                 value = found["value"].strip("\"“”'‘’")
                 yield TermStatement(f"what is the default value of {called}", value, (term.line, sentence))
         if term.sort and not _names_argument(term) and (does := _purpose(term.sentences[0])):
@@ -142,6 +152,8 @@ def read_terms(text: str) -> Iterator[Term]:
 def _sort(name: str, line: str, text: str) -> str:
     """What the spelling says: ``gc.auto`` is a setting, ``File.close()`` a method, and ``File.name`` an attribute."""
     in_class = re.search(r"(?:^|\.)[A-Z]\w*\.\w+$", name) is not None
+    if line.startswith(f"{name}(") and name.isupper():
+        return ""  # a macro with what it is given: "DECLARE_HOOK(int, when, …)"
     if line.startswith(f"{name}("):
         return "method" if in_class or ("." not in name and "\nclass " in text) else "function"
     if "." not in name:
@@ -164,6 +176,10 @@ def _purpose(sentence: str) -> str:
     rest = " ".join(words[1:])
     if first in _VERBS and _AND_VERB.search(rest):
         return ""  # "Commit or roll back …": one verb alone would be in the third person
+    if len(words) > 1 and words[1] in PREPOSITIONS and first in _TAKE_OBJECTS:
+        return ""  # "Show in a format …": whatever it is that is shown
+    if has_stray_verb(sentence):
+        return ""
     if not third or not is_plain(sentence) or _LEANS.search(rest) or not MIN_WORDS <= len(words) <= MAX_WORDS:
         return ""
     return f"{third} {rest}" if count_telling_words(rest) >= MIN_TELLING else ""
@@ -172,9 +188,11 @@ def _purpose(sentence: str) -> str:
 def _is_phrase(term: Term) -> bool:
     """Whether a term is explained by what it is: "The location of the top-level queue directory."."""
     said = term.sentences[0]
-    plain = _NAMES_WHAT.match(said) is not None and said[-1] == "." and is_gloss(said.rstrip("."), term.names[0])
-    return plain and not _LEANS.search(said) and not _names_argument(term)
+    plain = _NAMES_WHAT.match(said) is not None and said[-1] == "." and not IS_TYPE.match(said)
+    tells = plain and is_gloss(said.rstrip("."), term.names[0])
+    return tells and not _LEANS.search(said) and not _names_argument(term)
 
 
 def _is_value(value: str) -> bool:
-    return value.casefold() not in _NO_VALUE and not value.endswith(("-", "="))
+    placeholder = re.match(r"[A-Z]{3,}/", value) is not None
+    return value.casefold() not in _NO_VALUE and not value.endswith(("-", "=")) and not placeholder
