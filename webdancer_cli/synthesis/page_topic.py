@@ -110,7 +110,8 @@ _MANUAL = re.compile(r"[\w.+-]+\(\d\w{0,3}\)")
 
 def lead_of(lead: list[str], name: str) -> str:
     """The first sentence that names the subject."""
-    return next((sentence for sentence in lead if name in sentence and sentence != name), "")
+    named = re.compile(any_case(name))
+    return next((sentence for sentence in lead if named.search(sentence) and sentence != name), "")
 
 
 def lead_sentences(text: str) -> list[str]:
@@ -134,7 +135,8 @@ _NAME = "\x01"
 _DEFINED = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"(?:^|[^\w]){_NAME}(?: \([^)]*\))?,? (?:is|was|are|were) (?:an?|the|one of the (?P<plural>)) ?(?P<phrase>.+)",
+        rf"(?:^|[^\w]){_NAME}(?: \([^)]*\))?(?:, [^,;:]{{3,90}},|,)? "
+        r"(?:is|was|are|were) (?:an?|the|one of the (?P<plural>)) ?(?P<phrase>.+)",
         rf"^(?:The )?{_NAME}(?: \([^)]*\))?, (?:an?|the) (?P<phrase>.+)",
         rf"^The (?P<phrase>[a-z]+) (?:of )?{_NAME}(?!\w)",
         rf"(?:^|[^\w]){_NAME}(?: \([^)]*\))?,? (?:is|was) "
@@ -145,12 +147,20 @@ _DEFINED = tuple(
 
 def _kind(sentence: str, name: str) -> str:
     """ "town" for "Velmora is a small town in the north", "Velmora, a town, …" and "The town of Velmora …"."""
-    marked = sentence.replace(name.partition(" (")[0], _NAME) if name else ""
+    marked = re.sub(any_case(name.partition(" (")[0]), _NAME, sentence) if name else ""
     for pattern in _DEFINED if _NAME in marked else ():
         found = pattern.search(marked)
         if found and (noun := _head(found["phrase"])):
             return stem(noun) if found.groupdict().get("plural") is not None else noun
     return ""
+
+
+def any_case(name: str) -> str:
+    """A pattern for a name, of which a title writes the first letter as a capital and a sentence may not."""
+    words = name.split()
+    if words and words[-1][1:].islower() and (len(words) == 1 or words[-1].islower()):
+        return f"(?:{re.escape(name[0])}|{re.escape(name[0].lower())}){re.escape(name[1:])}(?!\\w)"
+    return re.escape(name)
 
 
 def _kind_in_name(name: str, text: str) -> str:

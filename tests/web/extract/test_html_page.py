@@ -113,6 +113,8 @@ def test_an_empty_document_has_no_text() -> None:
         ("<title>1. Appetite — The manual</title><h1><span class='section-number'>1. </span>Appetite</h1>", "Appetite"),
         ("<title>2. Bundesliga - Wikipedia</title><h1>2. Bundesliga</h1>", "2. Bundesliga"),
         ("<title>Ada Vane | Example</title>", "Ada Vane"),
+        ("<title>zlib — Tools 3 documentation</title><h1><a>Tools 3 documentation</a></h1><h1>zlib</h1>", "zlib"),
+        ("<title>Tools 3 documentation</title><h1><a>Tools 3 documentation</a></h1>", "Tools 3 documentation"),
         ("<title>Tea - a short history</title>", "Tea - a short history"),
         ("<title>Oll</title><h1>Welcome to our site</h1>", "Oll"),
         ("<h1>Only a heading</h1>", "Only a heading"),

@@ -34,14 +34,16 @@ def title_parts(title: str) -> list[str]:
 
 
 def own_heading(tree: LexborHTMLParser, tags: str = "h1") -> LexborNode | None:
-    """The first of the headings that ``<title>`` confirms; without a ``<title>`` the first that says anything."""
+    """The first of the headings that ``<title>`` confirms; without a ``<title>`` the first that says anything.
+
+    A banner with the site's name gives way to another one that is confirmed, too.
+    """
     title = _title(tree)
-    wanted = " ".join(stems(title))
-    for node in tree.css(tags)[:5]:
-        said = " ".join(stems(_clean_node(node)))
-        if said and (not title or f" {said} " in f" {wanted} "):
-            return node
-    return None
+    wanted, site = " ".join(stems(title)), " ".join(stems(_SEPARATOR.split(title)[-1]))
+    said = [(node, " ".join(stems(_clean_node(node)))) for node in tree.css(tags)[:5]]
+    confirmed = [(node, text) for node, text in said if text and (not title or f" {text} " in f" {wanted} ")]
+    own = [node for node, text in confirmed if text != site]
+    return next(iter([*own, *(node for node, _ in confirmed)]), None)
 
 
 def _title(tree: LexborHTMLParser) -> str:

@@ -303,8 +303,8 @@ FACTS = {
         (f"{LAKE}\n| Elevation | 310 metres |", "what is the elevation of Lake Orrin", "310 metres"),
     ],
     "Ada Vell": [
-        (f"{ADA}She was born in Tarn in 1851.", "where was Ada Vell born in 1851", "Tarn"),
-        (f"{ADA}Born in Tarn in 1851, she moved to Karst.", "where was Ada Vell born in 1851", "Tarn"),
+        (f"{ADA}She was born in Tarn in 1851.", "where was Ada Vell born", "Tarn"),
+        (f"{ADA}Born in Tarn in 1851, she moved to Karst.", "where was Ada Vell born", "Tarn"),
         ("Ada Vell (1851–1920) was a surveyor.", "in which year did Ada Vell die", "1920"),
         (
             f"{ADA}Her journals are kept at the Vellmark Archive.",
@@ -457,7 +457,7 @@ def test_a_page_that_is_tied_to_another_is_asked_about_through_it() -> None:
     lake.links = [Link(url="http://127.0.0.1/Ada_Vell.html", text="Ada Vell", sentence=mapped)]
     ada = page("Ada Vell", f"{ADA}She was born in Tarn in 1851.")
     chains = {qa.question: qa for qa in write([lake, ada]) if qa.type == "multi_hop"}
-    chain = chains["Where was the person who mapped Lake Orrin born in 1851?"]
+    chain = chains["Where was the person who mapped Lake Orrin born?"]
     assert (chain.answer, chain.level) == ("Tarn", 2)
     assert [proof.quote for proof in chain.evidence] == [
         LAKE.strip(),

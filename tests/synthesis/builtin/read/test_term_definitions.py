@@ -83,6 +83,7 @@ def test_an_abbreviation_is_spelled_out_by_its_initials(sentence: str, short: st
         "It runs on old machines (PDP) too.",
         "HTTP (the language of the web) is old.",
         "See the second volume (II) of it.",
+        "It has a list of Frequently Asked Questions (FAQ).",  # everybody knows
     ],
 )
 def test_what_the_initials_do_not_give_is_no_abbreviation(sentence: str) -> None:
@@ -106,6 +107,7 @@ def test_a_term_is_described_by_what_it_is() -> None:
         "- --porcelain\n- Show in a format that is designed for consumption by other programs.",
         "- --disable-threads\n- Defaults to enabled.",
         "- --libdir=DIR\n- Defaults to PREFIX/lib, where PREFIX is what another option says.",
+        "tcp_stop\nThe proxy of the session needs to be ended before the session itself.",
         "allow_all\nAn optional boolean that says of all the entries whether they count.",
         "is_multipart()\nReturn True if the payload of the message is a list, otherwise return False.",
         "cpu.stat\nthrottled\ncpu.weight (default)\nThe syslogd logs a mark timestamp regularly.",

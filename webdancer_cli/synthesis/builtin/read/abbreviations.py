@@ -17,6 +17,11 @@ _STANDS = re.compile(rf"\b(?P<short>{_SHORT}),? (?:{_VERB}) [“\"]?(?P<long>{_F
 _LINKING = word_set("of the and for in to on a an")
 _MAY_SPELL = re.compile(rf"\([A-Z]|[A-Z],? (?:{_VERB}) ")
 MAX_CHARS = 400
+_KNOWN = word_set(
+    "FAQ URL HTML HTTP HTTPS FTP SSL TLS PDF CD DVD USB PC RAM ROM CPU GPU DNS IP TCP UDP API GUI OS UK USA US EU UN MIT"
+    " SQL XML JSON CSS PHP ASCII SSH LAN WAN WWW ISP PIN ID TV GPS IT AI GNU IBM NASA NATO BBC"
+)
+"""What everybody knows who might be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,8 @@ def read_abbreviations(text: str) -> Iterator[Abbreviation]:
             continue
         for start, end in sentence_spans(line):
             sentence = squeeze(line[start:end]).removeprefix("- ")
-            for short, full in _spelled(sentence) if len(sentence) <= MAX_CHARS and sentence[-1:] == "." else ():
+            spelled = ((short, full) for short, full in _spelled(sentence) if short not in _KNOWN)
+            for short, full in spelled if len(sentence) <= MAX_CHARS and sentence[-1:] == "." else ():
                 found.setdefault(short, Abbreviation(short, full, sentence))
                 spellings.setdefault(short, set()).add(" ".join(stems(full)))
     yield from (each for each in found.values() if len(spellings[each.short]) == 1)

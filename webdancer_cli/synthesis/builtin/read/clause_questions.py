@@ -45,7 +45,7 @@ _LASTING = word_set(
 """Of these the present tells who does it today; what "is written by" somebody has been written."""
 _PLACED = word_set(
     "located situated born buried kept stored preserved housed displayed exhibited headquartered based raised"
-    " educated founded established signed built lie stand sit live die work study teach rise originate settle"
+    " educated founded established signed built lie stand live die work study teach rise originate settle"
     " retire begin end set store keep held"
 )
 _AT = ("in", "at", "on", "near", "beside", "between", "within", "inside", "along")
@@ -100,6 +100,7 @@ _OF_WHAT = re.compile(
     r"(?P<what>part|the seat|an? (?:acronym|abbreviation|member|fellow|citizen|native|resident|subsidiary|division|"
     r"tributary|suburb|branch|variant|dialect|graduate|student|pupil|patron)) of (?P<whole>.+)"
 )
+_WORK_OF = re.compile(r"the work of (?P<who>.+)")
 _OFFICE = re.compile(
     rf"the (?P<role>(?:[a-z-]+ ){{0,2}}(?:{'|'.join(sorted(PERSONS))}|creator|maintainer|mother|"
     r"father|grandmother|grandfather)) of (?P<of>.+)"
@@ -108,6 +109,8 @@ _TITLE = re.compile(
     r"the (?P<role>capital|capital city|county town|(?:national|official|state) [a-z]+|"
     r"(?:largest|longest|oldest|highest) [a-z]+) of (?P<of>.+)"
 )
+_ONCE = word_set("born died")
+"""What befalls everybody once: where and when say enough."""
 _VERB_OF_SIZE = {"cover": "how large an area", "span": "what distance", "weigh": "how much", "measure": "how much",
                  "cost": "how much", "last": "how long", "reach": "what length"}  # fmt: skip
 _VAGUE_ANSWER = re.compile(
@@ -147,7 +150,7 @@ def ask_about_clause(
         if part.prep in _AT and part.kind in ("name", "code"):
             rest = [other for other in rest if other.prep not in _AT or other.kind != "phrase"]  # one place is enough
         rest = [other for other in rest if not (other.cut and other.prep)]
-        kept = " ".join(str(other) for other in rest)
+        kept = "" if clause.verb in _ONCE else " ".join(str(other) for other in rest)
         for question, answer, by_time in _ways(clause, subject, part, kept, noun, person):
             if _answers(answer, part):
                 yield ClauseQuestion(" ".join(question.split()), answer, by_time, clause.verb)
@@ -333,6 +336,10 @@ def _of_copula(clause: Clause, subject: str, part: Part, kept: str, noun: str) -
         whole = kind_of(found["whole"])
         if (whole and whole.kind == "name") or found["what"].startswith("a"):
             yield f"what {aux} {subject} {found['what']} of {kept}", re.sub(r"^the ", "", found["whole"])
+    elif found := None if noun else _WORK_OF.fullmatch(part.text):
+        maker = kind_of(found["who"])
+        if maker and maker.kind == "name":
+            yield f"whose work {aux} {subject} {kept}", maker.core
     elif noun.endswith("year"):
         return  # a table in sentences, "the founding year of Velmora": ``measures`` reads it
     elif noun and kind in ("size", "number", "name", "code", "version", "year", "time") and not part.counted:

@@ -250,10 +250,14 @@ def _swallowed(words: list[str], at: int, parts: list[Part], prep: str) -> tuple
 
 def _is_cut(words: list[str], end: int) -> bool:
     """Whether "and", "or" or a comma after a part brings in more like it, and no verb."""
+    if end < len(words) and words[end] == "(":
+        return not {"followed", "and", "plus"}.isdisjoint(words[end:])
     joins = ("and", "or", ",")
     if end >= len(words) or words[end] not in joins:
         return False
     following = next((word for word in words[end:] if word not in joins), "")
+    if words[end] == "," and following in ("the", "a", "an"):
+        return False  # an apposition
     verb = following in AUXILIARIES or following in PAST or following in PRESENT or is_participle(following)
     return not verb and not _is_adverb(following)
 

@@ -184,7 +184,7 @@ PAST = {
     "sang": "sing", "spoke": "speak", "knew": "know", "fought": "fight", "lay": "lie", "stood": "stand", "rose": "rise",
     "froze": "freeze", "kept": "keep", "found": "find", "laid": "lay", "bore": "bear", "broke": "break", "fell": "fall",
     "chose": "choose", "drove": "drive", "saw": "see", "sent": "send", "spent": "spend", "struck": "strike",
-    "oversaw": "oversee", "fed": "feed", 
+    "oversaw": "oversee", "sat": "sit", "fed": "feed", 
     "died": "die", "lied": "lie", "tied": "tie", "hid": "hide", "rewrote": "rewrite", "dug": "dig",
 }  # fmt: skip
 """Irregular past forms, with their base: what "did" is followed by."""

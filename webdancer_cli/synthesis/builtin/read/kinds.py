@@ -42,8 +42,9 @@ _CODE = (
 _HOLDER = "(?:file|directory|folder|command|package|environment variable|variable)"
 _WORD = r"(?:[A-Z](?:\.|[\w+#’'-]*\w(?:\+\+|#)?(?!\w))?|\d+)"
 _NAME = rf"(?:[A-Z]|\w+[A-Z])[\w’'.+#-]*(?: (?:(?:of|de|la|von|van|del|du|for|&|and)(?: the)? )?{_WORD})*"
-_ROLE = rf"(?:the |an? |its |his |her )?(?P<role>(?:[a-z-]+ ){{0,2}}{ROLES} )"
+_ROLE = rf"(?:the |an? |its |his |her )?(?P<role>(?:[A-Z][a-z]+(?:n|sh|se|ch|ic) )?(?:[a-z-]+ ){{0,2}}{ROLES} )"
 _SEATS = "town|city|village|county|province|district|region|municipality|parish|island|port|state|kingdom"
+_BUILDINGS = "castle|chapel|church|abbey|palace|monastery|cathedral|harbour|port|fortress|convent|manor"
 _REGIONS = "district|region|county|province|mountains|hills|highlands|peninsula|valley|range|coast|islands?|archipelago"
 _PATTERNS: tuple[tuple[Kind, str], ...] = (
     ("year", YEAR),
@@ -58,6 +59,7 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     ("version", rf"(?:the )?(?:{_VERSION})"),
     ("code", rf"(?:the |a )?(?:file )?(?P<core>{_CODE})(?: {_HOLDER})?"),
     ("code", r"[\"“](?P<core>[\w][\w .,!?'-]{0,40})[\"”]"),
+    ("name", rf"the (?P<core>(?:{_BUILDINGS}) of {_NAME})"),
     (
         "name",
         rf"(?:{_ROLE}|the (?:{_SEATS}) of |the )?(?P<core>{_NAME}(?: (?:{_REGIONS})|(?:, {_NAME})+,? and {_NAME})?)",

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from webdancer_cli.data.records import Page
 from webdancer_cli.synthesis.builtin.read.clauses import PRESENT, is_participle
 from webdancer_cli.synthesis.builtin.read.facts import AUXILIARIES, PAST, SUBJECT
+from webdancer_cli.synthesis.builtin.read.kind_words import SHIPS, certain_kind
 from webdancer_cli.synthesis.builtin.read.names import PageNames
 from webdancer_cli.synthesis.builtin.read.statements import THIRD_PERSONS
-from webdancer_cli.synthesis.page_topic import ROLES, Topic
+from webdancer_cli.synthesis.page_topic import ROLES, Topic, any_case
 from webdancer_cli.synthesis.standalone import is_plain, stands_alone, word_set
 from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.text.words import sentence_spans
@@ -23,14 +24,38 @@ _TIME = (
 )
 _SPAN = r"(?:From|Between) (?:1\d|20)\d\d (?:to|and) (?:1\d|20)\d\d"
 _SETTING = re.compile(rf"^(?P<setting>(?:In|On|Since|During) {_TIME}|{_SPAN}),? (?=\S)")
-_AFTER = re.compile(
-    r"^(?:After|Before|During|With|Following|At|By|Until|As|For) [^,;]{3,70}?,? (?=(?:he|she|it|his|her|its) )"
+_AFTER = re.compile(r"^(?:After|Before|Following) [^,;]{3,70}?,? (?=(?:he|she|it|his|her|its) )")
+_DANGLES = re.compile(
+    r"^(?:Having (?:been )?[a-z]+|[A-Z][a-z]+ing (?:the|an?|its|his|her|over|across|from|in|on)"
+    r"|The [a-z]+ of|An? [a-z]+|Taught [A-Z]?[a-z]+ (?:by|in|at)) [^,;:]{3,80}, "
+    r"(?=(?:he|she|it|the [A-Z]\S*|[A-Z]\S*)(?: \S+)+ )"
 )
-_BY_THE_WAY = re.compile(r"^(?:At|By|During|After|In|Under|On|With|From|Until) [^,;]{3,60}, ")
+"""What opens a sentence and belongs to its subject, whoever that is: "The third of seven children, he was …"."""
+_TITLE = (
+    "(?:(?:Count|Countess|Sir|Dame|Lord|Lady|Captain|Dr|Professor|Saint|King|Queen|Prince|Princess|Baron|Baroness|General"
+    "|Admiral|Bishop|Duke|Duchess) )?"
+)
+_BY_THE_WAY = re.compile(
+    r"^(?:At|By|During|After|Before|In|Under|On|With|From|Until|As|For|When|While|Although|Though) "
+    r"(?:[^,;]{3,80}, |[^,;]{3,60}? (?=(?:the|he|she|it) [a-zA-Z]))"
+)
 _FRONT = re.compile(r"^(?P<front>(?P<participle>[A-Z][a-z]+) (?:in|on|by|at|after|from|near|under) [^,:]+), (?=\S)")
 _PARENTHESIS = re.compile(r"^ \([^()]*\)")
 _PARENTHESIS_INSIDE = re.compile(r" \([^()]*\)")
-_APPOSITION = re.compile(r"^, (?:an?|the|which|who|whose) [^,;:]{3,90},(?= [a-z])")
+_APPOSITION = re.compile(
+    r"^, (?:an?|the|which|who|whose|now|today|once|formerly|born|named|called|built|founded|established) [^,;:]{3,90},"
+    r"(?= [a-z])"
+)
+_SAYS_ASIDE = re.compile(
+    r"^, (?:(?:which|who) (?P<said>[a-z]+ (?!not\b)[^,;:]{3,80})"
+    r"|(?P<participle>born|built|founded|established) (?P<rest>(?:in|on|by|at) [^,;:]{3,80})), "
+)
+"""What is said of a subject before its verb: ", which opened in 1868,", ", born in Holm in 1831,"."""
+_DEFINED_THAT = re.compile(
+    r"^(?:is|was) (?:an?|the) (?P<kind>(?:(?!\b(?:in|of|for|at|on|by|with|from|between|that|which|who)\b)[^,;:])*?) "
+    r"(?:that|which|who) (?P<said>[a-z]+ (?!not\b)[^;:]+)$"
+)
+"""What a definition says of its own noun: "is an instrument that was invented in 1843 by …"."""
 _LINE = re.compile(r"[.!?]$")
 _ENTRIES = ("- ", "|", "•", "*")
 _HEADING = re.compile(r"[A-Z][a-z]+(?: [a-z]+){0,3}")
@@ -43,9 +68,14 @@ _IS_ITS = re.compile(
     r"(?P<noun>[a-z-]+(?: [a-z-]+){0,2})\.$"
 )
 _NAMES_ITS = re.compile(
-    r"(?P<pronoun>[Ii]ts|[Hh]is|[Hh]er) (?P<noun>(?:first|main|best-known|largest|oldest|chief|principal|only|last|most"
-    r" famous|longest|highest)(?: [a-z-]+){1,2}), (?P<name>(?:[Tt]he )?[A-Z][\w’'-]*(?: [A-Z][\w’'-]*){0,4}),"
-    r" (?P<aux>is|was)\b"
+    r"(?P<pronoun>[Ii]ts|[Hh]is|[Hh]er) (?P<noun>(?:(?:wife|husband)(?=, )"
+    r"|(?:first|main|best-known|largest|oldest|chief|principal|only|last|most famous|longest|highest)"
+    r"(?: [a-z-]+){1,2})), (?P<name>(?:[Tt]he (?:[a-z]+ )?)?[A-Z][\w’'-]*(?: [A-Z][\w’'-]*){0,4}),"
+    r" (?:(?P<aux>is|was)\b|(?P<today>(?!has\b)[a-z]+s)\b|[a-z]+\b)"
+)
+_SOMEBODY = re.compile(
+    rf"\b(?:{ROLES}|brother|father|son|uncle|husband|nephew|friend|cousin|grandfather|sister|mother|daughter|aunt|wife|niece"
+    r"|widow|grandmother|successor|colleague|pupil|child|children|parents|boy|girl|[Hh]e|[Ss]he)\b"
 )
 _TWO_NAMES = re.compile(r"\b[A-Z][a-z]+ [A-Z][a-z]+")
 _DEFINES = re.compile(r"^(?:is|was) (?:an?|the|one of)\b")
@@ -54,23 +84,15 @@ _NATURAL = word_set(
     "lake river mountain hill island valley glacier peninsula bay waterfall desert forest plateau volcano plant animal"
     " species bird fish tree star planet comet"
 )
-_SHIPS = (
-    "ship|steamship|frigate|liner|vessel|ferry|schooner|destroyer|barque|trawler|cruiser|yacht|submarine|battleship"
-)
-_SYNONYMS = {
-    "novel": "novel|book", "mountain": "mountain|peak", "film": "film|movie", "railway": "railway|line",
-    "newspaper": "newspaper|paper", "airline": "airline|company", "law": "law|act", "act": "act|law",
-    **{ship: f"{ship}|ship|vessel" for ship in _SHIPS.split("|")},
-}  # fmt: skip
 _ITS_OWN = re.compile(
-    r"[Tt]he (?P<noun>(?:(?:current|present|chief|main|principal|original|first|founding|artistic|musical) )?"
+    r"[Tt]he (?P<noun>name(?= (?:is|was) (?:derived|taken) from)|"
+    r"(?:(?:current|present|chief|main|principal|original|first|founding|artistic|musical) )?"
     r"(?:rector|director|editor|chancellor|president|chairman|chairwoman|headquarters|architect|engineer|conductor|"
     r"captain|commander|screenplay|script|music|score|soundtrack|cinematography|libretto|lyrics|motto|slogan|capital|"
     r"curator|owner|maintainer|designer|builder|choreography|hull|roof|facade|organ|reference implementation)) "
     r"(?=(?:is|was|were|are|has been|had been) )"
 )
 """Parts and officers that a page about one thing speaks of as its own: "The screenplay was written by …"."""
-_COMPANIES = "company|firm|business|manufacturer|corporation|enterprise"
 _NOUN = r"[a-z][a-z-]*(?: (?!of\b)[a-z][a-z-]*){0,3}"
 _CAP = r"[A-Z][\w.+#’'-]*"
 _CODE = (
@@ -167,29 +189,10 @@ class _Reader:
         spellings = [*self._called, topic.name.partition(" (")[0]]
         if topic.person and len(topic.name.split()) > 1:
             spellings.append(topic.name.split()[-1])
-        spelled = "|".join(_any_case(name) for name in dict.fromkeys(spellings) if len(name) > 2)
-        self._name = re.compile(rf"(?:[Tt]he )?(?:{spelled})(?![\w-])") if spelled else None
-        self._kind = self._certain_kind()
-
-    def _certain_kind(self) -> str:
-        """A pattern for "the lake", where no other lake is spoken of; "" if there is one."""
-        kind, name = self._thing.kind, self._thing.name
-        first, of, _ = name.partition(" of ")
-        own = (first if of else name).split()[-1:]
-        if not kind and own and re.search(rf"\b[Tt]he {re.escape(own[0].lower())}\b", self._text.replace(name, "")):
-            kind = re.escape(own[0].lower())
-        if not kind or self._thing.person:
-            return ""
-        rest = self._text.replace(name, "")
-        title = kind.capitalize()
-        others = (
-            rf"\b[A-Z][a-z]+ {title}\b(?! [A-Z])|\b{title} (?:of )?[A-Z]"
-            rf"|\b(?:another|other|second|new|each|every) {kind}\b"
-            rf"|\b{kind}e?s\b"
-        )
-        if re.search(others, rest):
-            return ""
-        return f"(?:{_COMPANIES if kind in _COMPANIES.split('|') else _SYNONYMS.get(kind, kind)})"
+        spelled = "|".join(any_case(name) for name in dict.fromkeys(spellings) if len(name) > 2)
+        title = _TITLE if topic.person else ""
+        self._name = re.compile(rf"(?:[Tt]he )?{title}(?:{spelled})(?![\w-])") if spelled else None
+        self._kind = certain_kind(topic, text)
 
     def interrupt(self, line: str) -> None:
         """A line that is no sentence: after a heading a person is still "she", but "it" may be what it names."""
@@ -202,7 +205,7 @@ class _Reader:
             setting, rest = found["setting"], rest[found.end() :]
         elif (found := _FRONT.match(rest)) and is_participle(found["participle"].lower()):
             front, rest = found["front"], rest[found.end() :]
-        elif found := _AFTER.match(rest):
+        elif (found := _DANGLES.match(rest)) or (found := _AFTER.match(rest)):
             rest = rest[found.end() :]
         own = self._own(rest)
         if own is None and (found := _BY_THE_WAY.match(rest)) and self._own(rest[found.end() :]):
@@ -225,8 +228,25 @@ class _Reader:
                 )
             predicate = self._with_name(predicate)
             yield AttributedSentence(subject, predicate, sentence, True, named, noun, setting, called=self._called[-1])
-        stays = self._thing.person or not noun or noun.endswith("s")
-        self._on_topic = stays and (bool(_DEFINES.match(predicate)) or not _BRINGS_IN.search(predicate))
+            for said in () if noun else self._said_beside(rest, predicate):
+                yield AttributedSentence(subject, said, sentence, True, named, called=self._called[-1])
+        stays = not noun or noun.endswith("s")
+        stays = stays and (bool(_DEFINES.match(predicate)) or not _BRINGS_IN.search(predicate))
+        self._on_topic = self._thing.person or stays
+
+    def _said_beside(self, text: str, predicate: str) -> Iterator[str]:
+        """What a sentence says of its subject in relative clauses and appositions."""
+        if (end := self._named_end(text)) and (found := _SAYS_ASIDE.match(text[end:])):
+            yield f"{found['said'] or 'was ' + found['participle'] + ' ' + found['rest']}."
+        if found := _DEFINED_THAT.match(predicate.rstrip(".")):
+            yield f"{found['said']}."
+
+    def _named_end(self, text: str) -> int:
+        """Where the name, or "the lake", ends with which a text begins; 0 if it begins otherwise."""
+        found = self._name.match(text) if self._name else None
+        if found is None and self._kind:
+            found = re.match(rf"[Tt]he {self._kind}(?=[ ,]|['’]s )", text)
+        return found.end() if found else 0
 
     def _with_name(self, predicate: str) -> str:
         return re.sub(rf"\bthe {self._kind}\b(?! (?:of|in)\b)", SUBJECT, predicate) if self._kind else predicate
@@ -242,7 +262,8 @@ class _Reader:
                 rest = extra.sub("", rest)
             return (SUBJECT, rest[1:], "") if rest.startswith(" ") and rest[1:2].islower() else None
         if (found := _NAMES_ITS.match(text)) and self._take_pronoun(found["pronoun"], ""):
-            return f"the {found['noun']} of {SUBJECT}", f"{found['aux']} {found['name']}.", found["noun"]
+            aux = found["aux"] or ("is" if found["today"] else "was")
+            return f"the {found['noun']} of {SUBJECT}", f"{aux} {found['name']}.", found["noun"]
         possessive = re.match(rf"(?P<pronoun>[Ii]ts|[Hh]is|[Hh]er) (?P<noun>{_NOUN}) (?=[a-z\d])", text)
         if possessive and self._take_pronoun(possessive["pronoun"], text[possessive.end() :]):
             return self._possessed(possessive["noun"], text[possessive.end() :])
@@ -265,17 +286,15 @@ class _Reader:
 
     def _whole(self, text: str, *, inside: bool = False) -> int:
         """Where the words for the page's subject end with which a text begins; 0 if it begins otherwise."""
-        if self._name and (found := self._name.match(text)):
-            return found.end()
-        if self._kind and (found := re.match(rf"[Tt]he {self._kind}(?= [a-z]|['’]s )", text)):
-            return found.end()
+        if end := self._named_end(text):
+            return end
         found = None if inside else re.match(r"(?:[Ii]t|[Hh]e|[Ss]he)(?= [a-z])", text)
         return found.end() if found and self._take_pronoun(found.group(), text[found.end() + 1 :]) else 0
 
     def _take_pronoun(self, pronoun: str, predicate: str) -> bool:
         """Take a pronoun for the page's subject; False where it is not certainly that. The first one taken stays."""
         word = {"its": "it", "his": "he", "her": "she"}.get(pronoun.casefold(), pronoun.casefold())
-        if word == "she" and self._thing.kind in _SHIPS.split("|"):
+        if word == "she" and self._thing.kind in SHIPS.split("|"):
             word = "it"
         if not self._on_topic or self._thing.person != (word != "it"):
             return False
@@ -285,10 +304,9 @@ class _Reader:
         return self._pronoun == word
 
     def _is_still_meant(self, sentence: str) -> bool:
-        """Whether a sentence that is about something else goes on to speak of the person: "is named in his honour"."""
-        pronouns = {"he": "his|him", "she": "her"}.get(self._pronoun, "his|him|her")
+        """Whether "he" after a sentence about something else is still the person: it brings in nobody else."""
         others = re.sub(self._name, "", sentence) if self._name else sentence
-        return re.search(rf"\b(?:{pronouns})\b", sentence) is not None and not re.search(_TWO_NAMES, others)
+        return not re.search(_TWO_NAMES, others) and not _SOMEBODY.search(others)
 
     def _possessed(self, noun: str, rest: str) -> tuple[str, str, str] | None:
         """ "Its north shore lies …": the noun ends where the verb begins."""
@@ -306,6 +324,8 @@ class _Reader:
             return
         predicate = _PARENTHESIS.sub("", rest[found.end() :]).strip()
         subject = found.group().strip()
+        if subject.endswith(("'s", "’s")):
+            return
         if found["common"] and subject.split()[0] in _HOW_MANY:
             return
         if found["common"]:
@@ -345,10 +365,3 @@ def _names_of(topic: Topic, text: str) -> list[str]:
     return (
         [topic.name, short] if shortened and re.search(rf"\b{re.escape(last.lower())}\b", opens[:300]) else [topic.name]
     )
-
-
-def _any_case(name: str) -> str:
-    """A pattern for a name that may begin a title with a capital only: the Grey-crested warbler."""
-    if len(name.split()) > 1 and name.split()[-1].islower():
-        return f"(?:{re.escape(name[0])}|{re.escape(name[0].lower())}){re.escape(name[1:])}"
-    return re.escape(name)

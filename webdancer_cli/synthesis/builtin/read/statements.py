@@ -64,6 +64,7 @@ _RAMBLING = re.compile(
     r"|^(?:has|have) (?:also )?been (?:adapted|updated|improved|extended|reworked)\b(?! to\b)"
     r"|^(?:can|does|may|must|should)(?: not| also| only)? do\b|\bcertain\b|\ban? (?:[a-z]+ )?an? "
     r"|, (?:and|but|so|while|yet) (?:the|an?|this|that|is|you|we|now|it|they)\b|\btherefore\b"
+    r"|^(?:has|contains|performs|includes|provides|defines|offers|supports) (?:two|three|four|five|six|several)\b"
     r"|, (?:and )?so (?:it|that|the|you)\b|\bso it(?:['’]s| is)\b|\b(?:now|still|no longer|newly|recently|anymore)\b"
     r"|\bthe (?:appropriate|specific|given|corresponding|specified|resulting|current) |[“\"(]$"
 )

@@ -52,6 +52,10 @@ _LEANS = re.compile(
 )
 _SYNOPSIS = re.compile(r"^synopsis$", re.IGNORECASE | re.MULTILINE)
 _WITH_ARTICLE = re.compile(r"\b(?:the|an?|each|every|any|given|specified) [\w-]+")
+_STATES = re.compile(
+    r"^(?:(?!\b(?:that|which|who|whose|where|when|if|whether)\b).)*\b(?:needs|requires|allows|must|has|have|is|are|can|will)\b"
+)
+"""A sentence, and no phrase: "The proxy needs to be stopped"."""
 IS_TYPE = re.compile(
     r"(?:An?|The) (?:optional |required )?(?:boolean|string|integer|number|list|array|object|map|flag)\b", re.IGNORECASE
 )
@@ -189,6 +193,7 @@ def _is_phrase(term: Term) -> bool:
     """Whether a term is explained by what it is: "The location of the top-level queue directory."."""
     said = term.sentences[0]
     plain = _NAMES_WHAT.match(said) is not None and said[-1] == "." and not IS_TYPE.match(said)
+    plain = plain and not _STATES.search(said)
     tells = plain and is_gloss(said.rstrip("."), term.names[0])
     return tells and not _LEANS.search(said) and not _names_argument(term)
 
