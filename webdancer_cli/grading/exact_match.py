@@ -12,6 +12,7 @@ from typing import Protocol
 
 from webdancer_cli.data.records import QA, Verdict
 from webdancer_cli.text import numbers, quantities
+from webdancer_cli.text.plain_spellings import common_spelling
 from webdancer_cli.text.spelling import differ_only_in_accents, plain_text
 
 METHOD = "match"
@@ -74,7 +75,7 @@ def normalise_answer(text: str) -> str:
     Never empty for text that is not blank: where nothing but punctuation, articles or invisible characters is left,
     they count.
     """
-    given, text = text, plain_text(text).strip()
+    given, text = text, common_spelling(plain_text(text).strip())
     if _DIGIT.search(text):
         text = numbers.evaluate_fractions(numbers.remove_group_separators(_attach_signs(text)))
     text = quantities.canonical_quantities(text)
