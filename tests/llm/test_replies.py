@@ -62,6 +62,14 @@ WHOLE: dict[str, Any] = {
     "tool_calls with an object": message(
         content=[], reasoning=THOUGHT, tool_calls=[{"function": {"name": "search", "arguments": {"query": ["x"]}}}]
     ),
+    "tool_calls whose arguments are a text of JSON in JSON": message(
+        content=None, reasoning=THOUGHT,
+        tool_calls=[{"function": {"name": "search", "arguments": json.dumps(json.dumps({"query": ["x"]}))}}],
+    ),
+    "tool_calls with fenced arguments": message(
+        content=None, reasoning=THOUGHT,
+        tool_calls=[{"function": {"name": "search", "arguments": '```json\n{"query": ["x"]}\n```'}}],
+    ),
     "tool_calls beside text": message(content=f" {THOUGHT} ", tool_calls=[{"id": 7, "function": FUNCTION}]),
     "tool_calls beside a whole thought": message(
         content=f"<think>\n{THOUGHT}\n</think>", tool_calls=[{"function": FUNCTION}]
@@ -111,6 +119,11 @@ def test_a_call_whose_arguments_are_almost_json_stays_as_it_is_for_its_reader_to
     calls = [{"function": {"name": "search", "arguments": "{'query': ['x']}"}}]
     turn = parse_turn(read(message(content=THOUGHT, tool_calls=calls)).text)
     assert turn.call is not None and turn.call.arguments == {"query": ["x"]} and turn.repairs == ["python_literal"]
+
+
+def test_arguments_that_are_a_text_are_not_dropped() -> None:
+    calls = [{"function": {"name": "search", "arguments": json.dumps("canals of Kest")}}]
+    assert "canals of Kest" in read(message(content=THOUGHT, tool_calls=calls)).text
 
 
 def test_several_calls_are_all_written_and_no_tag_closes_one() -> None:

@@ -143,3 +143,18 @@ def test_other_charsets_are_no_damaged_utf_8(text: str, codecs_of_old: str) -> N
 @pytest.mark.parametrize("before", ["", "plain words " * 9000])
 def test_other_charsets_are_guessed_wherever_their_characters_begin(text: str, codec: str, before: str) -> None:
     assert decode_text((before + text).encode(codec)) == before + text
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_the_spaces_of_wide_characters_show_them_where_no_ascii_begins_the_text(codec: str) -> None:
+    assert decode_text(RUSSIAN.encode(codec)) == RUSSIAN
+
+
+@pytest.mark.parametrize(("text", "codec"), [(JAPANESE, "iso-2022-jp"), (KOREAN, "iso-2022-kr")])
+def test_escape_sequences_show_a_charset_that_nobody_declares(text: str, codec: str) -> None:
+    assert decode_text(f"<p>{text}</p>".encode(codec), "text/html", markup=True) == f"<p>{text}</p>"
+
+
+def test_a_stray_escape_or_null_byte_is_no_charset() -> None:
+    assert decode_text(b"\x1b[1mbold\x1b[0m caf\xc3\xa9") == "\x1b[1mbold\x1b[0m caf\u00e9"
+    assert decode_text("a caf\u00e9 and a null \0 at odd and \0 at even places".encode()).startswith("a caf\u00e9")

@@ -13,6 +13,7 @@ import msgspec
 
 from webdancer_cli.data.records import Usage
 from webdancer_cli.services.failures import find_error, json_values
+from webdancer_cli.text.lenient_json import strip_fence
 from webdancer_cli.text.surrogates import mend_surrogates
 from webdancer_cli.transcript.grammar import TAGS, escape_json_tags, escape_tags, render_call
 from webdancer_cli.transcript.tool_calls import ToolCall
@@ -251,12 +252,16 @@ def _written_call(name: str, given: Any) -> str:
     """A call in the text grammar; arguments that are no JSON stay as they are, for the reader of calls to mend."""
     if isinstance(given, str) and given.strip():
         try:
-            given = json.loads(given)
+            given = json.loads(strip_fence(given.strip())[0])
+            given = json.loads(given) if isinstance(given, str) and given.lstrip().startswith("{") else given
         except (ValueError, RecursionError):
             body = f'{{"name": {json.dumps(name, ensure_ascii=False)}, "arguments": {given}}}'
             return f"<tool_call>\n{escape_json_tags(body)}\n</tool_call>"
-    if isinstance(given, str) or given is None:
+    if given is None or (isinstance(given, str) and not given.strip()):
         given = {}
+    if isinstance(given, str):
+        body = json.dumps({"name": name, "arguments": given}, ensure_ascii=False)
+        return f"<tool_call>\n{escape_json_tags(body)}\n</tool_call>"
     return render_call(ToolCall(name, given))
 
 

@@ -28,7 +28,8 @@ def _any(*patterns: str) -> re.Pattern[str]:
 
 # At most four words between two that matter: "invalid [Brave Search] API key".
 _FEW = r"(?:[\w'’-]+\W+){0,4}"
-_KEYS = r"(?:api|access|subscription|secret|auth\w*|bearer|license|x-api)[ _-]*(?:key|token|credential)s?|credentials"
+_KEYS = r"(?:api|access|subscription|secret|security|auth\w*|bearer|license|x-api)[ _-]*(?:key|token|credential)s?"
+_KEYS += r"|credentials"
 _CREDIT = r"(?:credits?|balance|funds|quota|money|allocation|allowance|free tier)"
 
 # "Invalid API key", "API key not found", invalid_api_key, "authentication failed", "country not supported": nothing
@@ -38,10 +39,11 @@ _KEY = _any(
     rf"|unrecognized)\W+{_FEW}(?:{_KEYS})",
     rf"(?:{_KEYS})\W+{_FEW}(?:invalid|incorrect|missing|required|expired|revoked|disabled|inactive|unauthori|wrong"
     r"|not (?:valid|found|provided|active|recogni|set|authori))",
+    r"security token\W+(?:\w+\W+){0,6}(?:invalid|expired)",
     r"invalid_(?:api_)?key|api_?key_?invalid|(?:subscription_)?token_invalid|invalid_(?:access_)?token"
     r"|account_not_found",
     r"authentication(?:[ _]?(?:error|failed|required|failure)|failederror)|unauthenticated|\bunauthori[sz]ed\b",
-    r"(?:country|region|territory)\W+(?:[\w,]+\W+){0,4}not supported|unsupported_country",
+    r"(?:country|region|territory|location)\W+(?:[\w,]+\W+){0,4}not supported|unsupported_country",
     r"无效的?.{0,6}(?:密钥|令牌|key)|(?:密钥|令牌|身份|鉴权|认证).{0,6}(?:无效|错误|失败|过期)",
 )
 # "Your account has been deactivated", "insufficient balance", "payment required": clear under whatever status.
@@ -49,7 +51,8 @@ _ENDED = _any(
     rf"\b(?:account|organi[sz]ation|subscription|project|workspace|trial|plan)\W+{_FEW}(?:has|have|was|were|is|are"
     rf"|been)"
     r"\W+(?:been\W+|currently\W+)?(?:deactivated|suspended|disabled|terminated|expired|inactive|ended|banned|blocked"
-    r"|cancell?ed|not active|closed|frozen|locked|past due|overdue|in arrears)",
+    r"|cancell?ed|not active|closed|frozen|locked|past due|overdue|in arrears)"
+    r"|overdue (?:balance|payment|bill|invoice)|accountoverdue",
     r"(?:account|subscription|trial|plan)[ _](?:deactivated|suspended|disabled|terminated|expired|inactive|ended)",
     r"insufficient[ _-]?(?:user[ _-]?)?(?:quota|credits?|balance|funds)|billing_(?:hard_)?(?:limit|not_active)"
     r"|arrear",
@@ -73,6 +76,7 @@ _CREDIT_OUT = _any(
     r"\W+(?:\w+\W+){0,3}(?:reached|exceeded|hit|exhausted|used)",
     r"\b(?:key|credit|weekly|total) limits?\W+(?:\w+\W+){0,2}(?:exceeded|reached)|used (?:up )?all (?:of )?(?:your"
     r"|the|its)\b",
+    r"pay-as-you-go limit|trial (?:api )?key\W+(?:\w+\W+){0,4}limited to",
     r"free tier\W+(?:\w+\W+){0,6}exhausted|upgrade to (?:a |the )?paid",
     r"budget\W+(?:\w+\W+){0,3}exceeded|requires? more credits|more credits are required|(?:add|buy"
     r"|purchase) (?:\w+ )?credits?",
@@ -126,8 +130,8 @@ _TOO_LONG = _any(
 )
 # Used for 403 only: with these words the key lacks rights; without them a 403 may mean anything.
 _FORBIDS = _any(
-    r"permission|not (?:allowed|permitted|entitled|have access)|access denied|forbid|does not have access|no access"
-    r"|plan\b"
+    r"permission|(?:not|n['’]t) (?:allowed|permitted|entitled|have access)|access denied|forbid|does not have access"
+    r"|no access|plan\b"
 )
 
 

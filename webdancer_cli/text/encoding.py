@@ -126,6 +126,8 @@ def _guess_encoding(body: bytes, declared: str) -> str:
     """The codec of bytes without a mark: what is declared, unless they break its rules and keep those of UTF-8."""
     if declared and (declared == "utf-8" or _decodes(body, declared)):
         return declared
+    if not declared and (codec := _without_mark(body)):
+        return codec
     if _decodes(body, "utf-8") or is_nearly_utf8(body):
         return "utf-8"
     return declared or _guess(body)
@@ -137,6 +139,21 @@ def _decodes(body: bytes, codec: str) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+_ESCAPES = ((re.compile(rb"\x1b\$[@B]|\x1b\([JI]"), "iso-2022-jp"), (re.compile(rb"\x1b\$\)C"), "iso-2022-kr"))
+"""Sequences that switch the character set, in text that has no byte beyond ASCII."""
+
+
+def _without_mark(body: bytes) -> str:
+    """The codec that control bytes give away anywhere in a text; "" if none do."""
+    if b"\x00" in body:  # no text of one byte a character has these; spaces and line breaks of UTF-16 do
+        odd = {match.start() % 2 for match in re.finditer(b"\x00", body[:GUESSED_BYTES])}
+        codec = "" if len(odd) > 1 else "utf-16-le" if odd == {1} else "utf-16-be"
+        return codec if codec and _decodes(body[: len(body) // 2 * 2], codec) else ""
+    if b"\x1b" in body and not re.search(rb"[\x80-\xff]", body):
+        return next((codec for escape, codec in _ESCAPES if escape.search(body)), "")
+    return ""
 
 
 def _guess(body: bytes) -> str:

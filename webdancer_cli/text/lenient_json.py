@@ -32,7 +32,7 @@ class ParsedValue(NamedTuple):
 
 def decode(text: str) -> tuple[Any, list[str]]:
     """The value that a text is, apart from a code fence around it, and the repairs. Raises NotJson."""
-    body, fence = _strip_fence(text.strip())
+    body, fence = strip_fence(text.strip())
     try:
         found = value_at(body, 0)
         if body[found.end :].strip():
@@ -97,7 +97,7 @@ class _TooDeep(NotJson):
         self.at = at
 
 
-def _strip_fence(text: str) -> tuple[str, list[str]]:
+def strip_fence(text: str) -> tuple[str, list[str]]:
     match = re.fullmatch(r"```\w*[ \t]*\n?(.*?)\s*```", text, re.DOTALL)
     return (match[1], ["fenced_json"]) if match else (text, [])
 
