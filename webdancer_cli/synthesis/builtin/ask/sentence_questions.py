@@ -161,6 +161,8 @@ class SentenceQuestions:
         asked |= {(dated.quote, dated.when) for dated in node.dated}
         for claim in node.claims:
             new = claim.by_time == by_time and (claim.quotes[-1], claim.answer) not in asked
+            if claim.is_name and node.title != self._graph.home and mentions(self._graph.home, claim.answer):
+                continue  # what the whole site is about
             if claim.is_name and self._answered[fold(claim.answer)] >= COMMON_SUBJECT:
                 continue
             if self._first_to_say.get(claim.question, node.key) != node.key:

@@ -158,7 +158,7 @@ def _from_rows(page: Page, topic: Topic, lead: str) -> Iterator[Claim]:
         if value is None or not _NO_LABELS.isdisjoint(label.split()):
             continue
         dated = value.kind in ("year", "time")
-        sized = value.kind in ("size", "number") and not value.counted
+        sized = value.kind == "size" or (value.kind == "number" and not value.counted and topic.kind in _SITES)
         if not dated and not (sized and topic.kind and not _OF_MANUALS.fullmatch(topic.kind)):
             continue
         question = f"what is the {label} of {SUBJECT}"

@@ -145,6 +145,8 @@ _NO_VERBS = word_set("be have do not see get also only use make ensure want need
 _FINITE = word_set("is are was were be been will would can could may must should has have had do does if when uses")
 MIN_CHARS, MAX_CHARS = 40, 220
 MIN_TELLING = 3
+MIN_DEFAULT_WORDS = 2
+""" "The default tolerance" is that of some function or other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +273,7 @@ def _extreme(sentence: str, names: PageNames) -> tuple[str, str] | None:
     value = kind_of(found["value"]) if found else None
     if not found or value is None or value.kind == "phrase" or value.counted or not is_clear(found["what"]):
         return None
-    if re.match(r"[a-z]+ly ", value.text):
+    if re.match(r"[a-z]+ly ", value.text) or len(found["what"].split()) < MIN_DEFAULT_WORDS:
         return None
     what, is_default = found["what"], not found["how"] or found["unless"]
     if re.fullmatch(rf"(?:{_GENERIC})|(?:of|for|in)\b.*", what) or not _FINITE.isdisjoint(what.split()):

@@ -148,8 +148,7 @@ class PageGraph:
         self._names: Counter[str] = Counter()
         self._titles: Counter[str] = Counter()
         self._headings: Counter[str] = Counter()
-        self.product = ""
-        """What the site documents, as the page says with which the crawl began; "" if it does not."""
+        self._roots: list[str] = []
 
     def add(self, page: Page) -> PageNode | None:
         """The page's node; None if the page is known already."""
@@ -159,9 +158,20 @@ class PageGraph:
         self._names[node.name] += 1
         self._titles[squeeze(node.title)] += 1
         self._headings[node.heading] += 1
-        if page.depth == 0 and not self.product and (found := _PRODUCT.match(squeeze(page.title))):
-            self.product = found["name"]
+        if page.depth == 0:
+            self._roots.append(squeeze(page.title))
         return node
+
+    @property
+    def home(self) -> str:
+        """The title of the page with which the crawl of one site began; "" if there were several."""
+        return self._roots[0] if len(self._roots) == 1 else ""
+
+    @property
+    def product(self) -> str:
+        """What the site documents, as the page says with which the crawl began; "" if it does not."""
+        found = _PRODUCT.match(self.home)
+        return found["name"] if found else ""
 
     def is_called(self, node: PageNode) -> bool:
         """Whether a question can call a page by its name: no other page has it, and it says something."""

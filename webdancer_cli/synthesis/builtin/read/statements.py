@@ -65,7 +65,8 @@ _RAMBLING = re.compile(
     r"|^(?:can|does|may|must|should)(?: not| also| only)? do\b|\bcertain\b|\ban? (?:[a-z]+ )?an? "
     r"|, (?:and|but|so|while|yet) (?:the|an?|this|that|is|you|we|now|it|they)\b|\btherefore\b"
     r"|^(?:has|contains|performs|includes|provides|defines|offers|supports) (?:two|three|four|five|six|several)\b"
-    r"|, (?:and )?so (?:it|that|the|you)\b|\bso it(?:['’]s| is)\b|\b(?:now|still|no longer|newly|recently|anymore)\b"
+    r"|, (?:and )?so (?:it|that|the|you)\b|\bso it(?:['’]s| is)\b"
+    r"|\b(?:now|still|no longer|newly|recently|anymore|we|us|our|you|your)\b"
     r"|\bthe (?:appropriate|specific|given|corresponding|specified|resulting|current) |[“\"(]$"
 )
 """What drifts off, says how a thing differs from one that is not named, or is no English to begin with."""
