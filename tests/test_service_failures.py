@@ -27,14 +27,20 @@ from webdancer_cli.options import config
 from webdancer_cli.prompts import load
 from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.stages import crawlqa, e2hqa, sample
+from webdancer_cli.stages import eval as eval_stage
 from webdancer_cli.stages import filter as filter_stage
 from webdancer_cli.synthesis.chat.author import ChatAuthor
 from webdancer_cli.synthesis.chat.rewriter import ChatRewriter
+from webdancer_cli.synthesis.chat.sentence_author import SentenceAuthor
 from webdancer_cli.tape import Tape
+from webdancer_cli.web import live
 from webdancer_cli.web.live.jina_reader import JinaReader
 from webdancer_cli.web.live.live_web import LiveWeb
+from webdancer_cli.web.live.opensearch_reader import OpenSearchReader
 from webdancer_cli.web.live.recorded_web import RecordedWeb
+from webdancer_cli.web.search.backends import CHOICES
 from webdancer_cli.web.search.brave import Brave
+from webdancer_cli.web.search.opensearch import OpenSearch
 from webdancer_cli.web.search.searxng import Searxng
 from webdancer_cli.web.search.serper import Serper
 from webdancer_cli.web.search.tavily import Tavily
@@ -44,7 +50,8 @@ pytestmark = pytest.mark.slow
 POISON = "poisonous-upstream-word"
 JSON = {"Content-Type": "application/json"}
 PAGE = "http://127.0.0.1:9/velmora"
-TEXT = "Velmora is a town. Its mayor is Dolvek. It was founded in 1234, and lies by the sea. " * 3
+TOLD = "The mayor of the town of Velmora is Dolvek, whom its council elected in 1999."
+TEXT = "Velmora is a town. Its mayor is Dolvek. It was founded in 1234, and lies by the sea. " * 3 + TOLD
 QUESTION = {"id": "q1", "question": "Who is the mayor of Velmora?", "answer": "Dolvek"}
 SEARCH = (
     '<think>\nI look.\n</think>\n<tool_call>\n{"name": "search", "arguments": {"query": ["Velmora"]}}\n</tool_call>'
@@ -120,6 +127,14 @@ def speak(request: dict[str, Any]) -> str:
         return json.dumps({"rational": "r", "evidence": "Its mayor is Dolvek.", "summary": "Dolvek."})
     if request["model"] == "author":
         return json.dumps({"questions": [WRITTEN]})
+    if request["model"] == "sentences":
+        return json.dumps({"question": "Who is the mayor of Velmora?", "answer": "Dolvek"})
+    if request["model"] == "verify":
+        return json.dumps({"proved": True, "only_answer": True, "clear": True, "reason": ""})
+    if request["model"] == "closed-book":
+        return json.dumps({"answer": ""})
+    if request["model"] == "examinee":
+        return ANSWER
     if request["model"] == "rewriter":
         return json.dumps({"entity": ""})
     return json.dumps({"reason": "r", "verdict": "good" if "criterion" in prompt.lower() else "correct"})
@@ -134,9 +149,12 @@ def found(name: str) -> Any:
         "description": "A town.",
         "content": "x",
     }
-    return {"brave": {"type": "search", "web": {"results": [hit]}}, "serper": {"organic": [hit]}}.get(
-        name, {"results": [hit]}
-    )
+    document = {"_source": {"url": PAGE, "title": "Velmora", "text": TEXT}}
+    return {
+        "opensearch": {"hits": {"hits": [document]}},
+        "brave": {"type": "search", "web": {"results": [hit]}},
+        "serper": {"organic": [hit]},
+    }.get(name, {"results": [hit]})
 
 
 @pytest.fixture
@@ -159,8 +177,8 @@ def world() -> Iterator[World]:
                 self.answer(
                     200, json.dumps({"data": {"title": "Velmora", "url": PAGE, "content": TEXT}}).encode(), **JSON
                 )
-            elif name in ("serper", "brave", "tavily", "searxng"):
-                self.answer(200, json.dumps(found(name)).encode(), **JSON)
+            elif name in ("serper", "brave", "tavily", "searxng", "opensearch", "opensearch-reader"):
+                self.answer(200, json.dumps(found(name.removesuffix("-reader"))).encode(), **JSON)
             else:
                 self.answer(200, json.dumps(said(speak(request))).encode(), **JSON)
 
@@ -185,6 +203,11 @@ SEARCHES: dict[str, Callable[[str], Any]] = {
     "brave": lambda url: Brave("a-key", f"{url}/brave", BRIEF),
     "tavily": lambda url: Tavily("a-key", f"{url}/tavily", BRIEF),
     "searxng": lambda url: Searxng(f"{url}/searxng", BRIEF),
+    "opensearch": lambda url: OpenSearch(f"{url}/opensearch/pages", BRIEF),
+}
+READERS: dict[str, Callable[[str], Any]] = {
+    "jina": lambda url: JinaReader(f"{url}/jina", allow_private=True, retry=BRIEF),
+    "opensearch-reader": lambda url: OpenSearchReader(f"{url}/opensearch-reader/pages", BRIEF),
 }
 Stage = Callable[[World, Tape, Path], Coroutine[Any, Any, RunStats]]
 
@@ -197,11 +220,11 @@ def outputs(folder: Path) -> dict[str, str]:
     return {"out": str(folder / "out.jsonl"), "rejects": str(folder / "r.jsonl")}
 
 
-async def playing(world: World, tape: Tape, folder: Path, search: str = "serper") -> RunStats:
+async def playing(world: World, tape: Tape, folder: Path, search: str = "serper", reader: str = "jina") -> RunStats:
     options = config.SampleOptions(data=str(folder / "qa.jsonl"), model="teacher", date="2026-01-01", **outputs(folder))
     prompts = load(options.prompts)
-    reader = JinaReader(f"{world.url}/jina", allow_private=True, retry=BRIEF)
-    web = RecordedWeb(LiveWeb(SEARCHES[search](world.url), reader, allow_private=True), tape)
+    live = LiveWeb(SEARCHES[search](world.url), READERS[reader](world.url), allow_private=True)
+    web = RecordedWeb(live, tape)
     chats = {role: chat(world, role, tape) for role in ("teacher", "summariser", "judge")}
     try:
         return await sample.run(
@@ -217,14 +240,32 @@ async def playing(world: World, tape: Tape, folder: Path, search: str = "serper"
             await each.aclose()
 
 
-async def writing(world: World, tape: Tape, folder: Path) -> RunStats:
+async def writing(world: World, tape: Tape, folder: Path, check: str = "", role: str = "author") -> RunStats:
     pages = str(folder / "pages.jsonl")
-    options = config.CrawlqaOptions(roots=[pages], pages=str(folder / "kept.jsonl"), model="author", **outputs(folder))
-    author = chat(world, "author", tape)
+    checked = {"verify": check == "verify", "closed_book": check == "closed-book"}
+    options = config.CrawlqaOptions(
+        roots=[pages], pages=str(folder / "kept.jsonl"), model=role, **checked, **outputs(folder)
+    )
+    author, judge = chat(world, role, tape), chat(world, check or "nobody", tape)
+    writer = (SentenceAuthor if role == "sentences" else ChatAuthor)(options, author, load("default"))
     try:
-        return await crawlqa.run(options, ChatAuthor(options, author, load("default")))
+        return await crawlqa.run(options, writer, judge=judge)
     finally:
         await author.aclose()
+        await judge.aclose()
+
+
+async def examining(world: World, tape: Tape, folder: Path) -> RunStats:
+    options = config.EvalOptions(
+        data=str(folder / "qa.jsonl"), model="examinee", agent="none", web="", judge_check=False, **outputs(folder)
+    )
+    examinee, examiner = chat(world, "examinee", tape), chat(world, "examiner", tape)
+    try:
+        judge = ModelJudge(examiner, load("default"))
+        return await eval_stage.run(options, ChatPolicy(options, examinee), judge=judge)
+    finally:
+        await examinee.aclose()
+        await examiner.aclose()
 
 
 async def hardening(world: World, tape: Tape, folder: Path) -> RunStats:
@@ -248,8 +289,12 @@ async def criticising(world: World, tape: Tape, folder: Path) -> RunStats:
 
 STAGES: dict[str, Stage] = {
     **{name: partial(playing, search=name) for name in SEARCHES},
-    **dict.fromkeys(["jina", "teacher", "summariser", "judge"], playing),
+    **{name: partial(playing, reader=name) for name in READERS},
+    **dict.fromkeys(["teacher", "summariser", "judge"], playing),
+    **dict.fromkeys(["examinee", "examiner"], examining),
     "author": writing,
+    "sentences": partial(writing, role="sentences"),
+    **{name: partial(writing, check=name) for name in ("verify", "closed-book")},
     "rewriter": hardening,
     "critic": criticising,
 }
@@ -303,7 +348,7 @@ async def test_no_failure_of_a_service_gets_into_a_record_or_on_a_tape(
         went_well, written, tape = await run(STAGES[broken], world, tmp_path)
         assert POISON not in written + tape, name
         lines = [json.loads(line) for line in written.splitlines()]
-        if broken == "judge":
+        if broken in ("judge", "examiner"):
             assert all(line["verdict"]["outcome"] == "unjudged" for line in lines), name
         elif broken != "rewriter":
             assert not lines, name
@@ -321,3 +366,11 @@ async def test_after_one_refusal_nothing_more_is_asked(world: World, tmp_path: P
     went_well, _, _ = await run(stage, world, tmp_path)
     assert not went_well
     assert world.asked.count(broken) <= config.SampleOptions().jobs  # those that were under way
+
+
+def test_every_service_that_can_be_named_is_among_them() -> None:
+    """Whoever adds a search service or a reader adds it here."""
+    searches = {choice.partition("=")[0] for choice in CHOICES.partition(", or ")[0].split(", ")}
+    readers = {path.stem.removesuffix("_reader") for path in Path(live.__file__ or "").parent.glob("*_reader.py")}
+    assert searches == SEARCHES.keys()
+    assert readers - {"http"} == {name.removesuffix("-reader") for name in READERS}
