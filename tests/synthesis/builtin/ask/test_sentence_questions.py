@@ -91,6 +91,20 @@ def test_what_two_pages_say_in_one_sentence_is_asked_once() -> None:
     assert [qa.answer for qa in asked([target, *two], "singles")] == ["shutil"]
 
 
+def test_a_plain_word_is_not_asked_for_by_a_deed_that_others_do_too() -> None:
+    said = "Redaction protects sensitive information and helps enterprises to comply with all regulations."
+    assert asked([page("redaction", f"Redaction\n{said}", title="Redaction")], "singles") == []
+
+
+def test_what_the_whole_site_is_about_is_not_asked_for() -> None:
+    root = page("index", "Quillpress\nAll pages.", title="The Quillpress Handbook")
+    said = "The Quillpress system contains a package whose purpose is to count the users of other packages."
+    inner = page("packages", f"Packages\n{said}", title="Packages")
+    deeper = Page(url=inner.url, title=inner.title, text=inner.text, depth=1)
+    assert [qa.answer for qa in asked([root, deeper], "claimed")] == []
+    assert [qa.answer for qa in asked([deeper], "claimed")] == ["Quillpress"]
+
+
 def test_a_version_is_one_of_what_the_site_documents() -> None:
     root = page("index", "Quillpress\nAll pages.", title="Quillpress 3.1 Documentation")
     pages = [page(name, f"{name}\nNew in version {version}.") for name, version in (("TESTS", "2.4"), ("PAPER", "2.7"))]

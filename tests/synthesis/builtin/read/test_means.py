@@ -111,6 +111,8 @@ def test_what_leans_on_other_sentences_is_not_asked(sentence: str) -> None:
 @pytest.mark.parametrize(
     "sentence",
     [
+        "The default tolerance is zero.",  # of which function?
+        "The directory to look in can be set explicitly with the QUILL_HOME environment variable.",
         "By default the temporary folder is located in /var/tmp/quill.",
         "A base class applied to all waiting objects that can be returned by the inspect() function.",
     ],

@@ -45,3 +45,10 @@ def test_a_page_is_cited_by_what_no_other_page_is_called() -> None:
         "",
         "The C interface to Squirrel, version 2 (old)",
     ]
+
+
+def test_a_page_in_another_language_is_not_read() -> None:
+    gloss = "rotatelogs — Um atalho para o arquivo de registro atual"
+    said = "Agora é possível criar um atalho; não há exceções até a próxima versão."
+    page = Page(url="http://127.0.0.1/a.html", title="rotatelogs", text=f"rotatelogs\n{gloss}\n{said}")
+    assert read_node(page).statements == [] and read_node(page).name == "rotatelogs"

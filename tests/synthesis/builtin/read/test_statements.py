@@ -126,6 +126,11 @@ def test_what_is_too_long_to_stand_in_a_question_does_not_describe() -> None:
         "has many advantages over its forerunner except the price of a licence",
         "is documented more fully in the manual of the server and its clients",  # where to read on
         "is a tool from the suite of converters is an editor for whole files",  # two sentences run together
+        "has the distinct advantage that all of its arguments are handed on to a function",
+        "is the maximum number of rows in an array whose size is not given anywhere",
+        "performs two distinct functions when it is used within a larger expression",
+        "can also list all tables of a schema and reflect the full set of them",
+        "lets us look at other attributes of responses that would not be there",
         "was a young member of the project who recently joined one of the teams",  # news
     ],
 )

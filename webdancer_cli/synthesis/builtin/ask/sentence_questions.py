@@ -32,6 +32,7 @@ COMMON = 6
 
 _WINDING = re.compile(r"\bthe\b|\b(?:has|have|had) been\b")
 """Relations that make no handy description: "designed the town hall of", "has been led by"."""
+_BY_DEED = re.compile(r"what (?!(?:is|was|are|were) (?:an?|the) |does |did |do )(?!\S+ \x01)")
 _IS_SPELLED = re.compile(r"[a-z]{4,}|[A-Z]_[A-Z]|\d{3}")
 """A name that is no word of plain English in capitals, such as TESTS."""
 COMMON_SUBJECT = 3
@@ -190,8 +191,12 @@ class SentenceQuestions:
 
     def _claim_in_context(self, node: PageNode, claim: Claim) -> str:
         """The question of a claim, naming its page unless it is about that page's subject; "" without a good name."""
-        question = f"{claim.question.replace(SUBJECT, _spelled(node, claim))}?"
+        spelled = _spelled(node, claim)
+        question = f"{claim.question.replace(SUBJECT, spelled)}?"
         if claim.own:
+            common = spelled.islower() and len(spelled.removeprefix("the ").split()) == 1
+            if (common and (node.topic.guessed or not node.topic.kind)) or _floats(claim.question, claim.answer):
+                return ""
             return question[0].upper() + question[1:] if self._graph.is_called(node) else ""
         cited = self._graph.cited_as(node)
         return f"According to the page “{cited}”, {question}" if cited else ""
@@ -245,9 +250,14 @@ class SentenceQuestions:
     def _in_context(self, node: PageNode, said: Statement) -> str:
         """The question of a statement, naming its page unless that is the answer; "" if the page has no good name."""
         if said.target == node.key:
-            return f"{said.question[0].upper()}{said.question[1:]}?"
+            return "" if _floats(said.question, said.answer) else f"{said.question[0].upper()}{said.question[1:]}?"
         cited = self._graph.cited_as(node)
         return f"According to the page “{cited}”, {said.question}?" if cited else ""
+
+
+def _floats(question: str, answer: str) -> bool:
+    """Whether a question that names no page asks for a plain word by what much else does: "What protects data?" """
+    return _BY_DEED.match(question) is not None and re.search(r"(?:^| )[A-Z][a-z]+$", answer) is not None
 
 
 def _spelled(node: PageNode, claim: Claim) -> str:

@@ -46,7 +46,7 @@ _ROW = re.compile(
 )
 _NO_LABELS = word_set(
     "note example default type version status value syntax module column updated modified accessed created revised"
-    " changed last"
+    " changed last latest update date"
 )
 _OF_MANUALS = re.compile(KINDS)
 """What a page of a manual is about: there a line with a label is mostly a command's output."""

@@ -301,7 +301,7 @@ def _of_active(clause: Clause, subject: str, part: Part, kept: str) -> Iterator[
         yield f"how many {found['counted']} {inverted} {kept} {found['rate']}", found["amount"]
     elif prep == "under" and base in _LEARN and kind == "name":
         yield f"under whom {inverted} {kept}", part.core
-    elif not prep and kind == "number" and part.counted:
+    elif not prep and kind == "number" and part.counted and base not in ("perform", "serve", "take", "make"):
         yield f"how many {part.counted} {inverted} {kept}", part.core
     elif not prep and kind == "size" and base in _VERB_OF_SIZE:
         yield f"{_VERB_OF_SIZE[base]} {inverted} {kept}", part.text

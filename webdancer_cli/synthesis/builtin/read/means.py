@@ -353,8 +353,8 @@ def _is_subject(subject: str) -> bool:
     """Whether a phrase names something by itself: no clause of its own, and more than "the limit"."""
     if subject.split()[0].lower() in PREPOSITIONS:
         return False  # "By default the folder is kept in …"
-    if subject.split()[-1] in ("that", "which", "who", "and", "or"):
-        return False  # "a class that can be returned by …": no sentence, but a thing
+    if subject.split()[-1] in ("that", "which", "who", "and", "or", *PREPOSITIONS):
+        return False  # "a class that can be returned by …": no sentence, but a thing; "the directory to look in"
     head = re.split(r" (?:that|which|where|who|whose|in which)\b", subject)[0].split()
     is_clause = not _FINITE.isdisjoint(word.lower() for word in head) or any(word in PRESENT for word in head)
     is_bare = head[0] in ("The", "A", "An") and len(head) <= 2 and len(head) == len(subject.split())

@@ -20,6 +20,7 @@ from webdancer_cli.synthesis.builtin.read.measures import Measure, read_measures
 from webdancer_cli.synthesis.builtin.read.statements import Statement, read_statements
 from webdancer_cli.synthesis.page_topic import OPENING_CHARS, Topic, lead_of, lead_sentences, topic_of
 from webdancer_cli.synthesis.standalone import is_generic, is_title
+from webdancer_cli.text.language import SAMPLE_CHARS, language_of
 from webdancer_cli.text.spacing import squeeze
 from webdancer_cli.web import urls
 
@@ -29,6 +30,8 @@ MANY_TIES = 1.5
 
 Waiter = TypeVar("Waiter", bound=Hashable)
 
+FOREIGN_SHARE = 0.01
+"""Letters beyond ASCII of which English has fewer."""
 _PRODUCT = re.compile(
     r"(?:The |MIT )?(?P<name>[A-Z][\w+.-]*(?: [A-Z][\w+-]*)?) (?:v?\d[\w.]* )?(?:[Rr]eference |[Uu]ser )?"
     r"(?:[Dd]ocumentation|[Mm]anual|[Rr]eference|[Hh]andbook|[Gg]uide)$"
@@ -77,6 +80,8 @@ class PageNode:
 def read_node(page: Page) -> PageNode:
     topic = topic_of(page)
     node = PageNode(urls.page_key(page.url), page.url, page.title, page.sha256, page.fetched_at, topic)
+    if _is_foreign(page.text):
+        return node
     node.facts = read_facts(page, topic) if topic.kind else []
     node.link_lists = read_link_lists(page) if topic.kind else []
     node.measures = read_measures(page, topic) if topic.kind else []
@@ -94,6 +99,13 @@ def read_node(page: Page) -> PageNode:
         node.bullet_lists = read_bullet_lists(page)
         node.dated = read_dated(page, topic.name)
     return node
+
+
+def _is_foreign(text: str) -> bool:
+    """Whether a text is in another language than the questions; only one with letters beyond ASCII is looked at."""
+    sample = text[:SAMPLE_CHARS]
+    beyond = sum(char > "\x7f" and char.isalpha() for char in sample)
+    return beyond > FOREIGN_SHARE * len(sample) and language_of(text) not in ("en", "")
 
 
 def _heading(text: str) -> str:

@@ -76,7 +76,12 @@ _JUDGES = re.compile(
     r"convenient|easy|simple|modern|"
     r"flexible|robust|lightweight|interesting|important|famous|typical|young|well-known|good-looking|best|better|easiest|"
     r"simplest|quick|fast|reliable|complex|useful|common|natural)\b"
-    r"|\b(?:many advantages|very|really|quite|pretty|too|much (?:more|better|easier))\b|\bexcept\b"
+    r"|\b(?:(?:dis)?advantages?|benefits?|drawbacks?|downsides?|also)\b"
+    r"|^(?:is|was) (?:an?|the) (?:(?:default|maximum|minimum|total|current|initial|exact) )*"
+    r"(?:number|value|size|amount|length|maximum|minimum|default|time|count|sum|result|name|list|version|type|one|same|"
+    r"opposite|equivalent|pid|PID|ID|id|identifier|index|offset|missing link|heart|backbone|cornerstone|key to)\b"
+    r"|\boften used\b|\bfor completeness\b|\bmore (?:hints|information|details|examples)\b"
+    r"|\b(?:very|really|quite|pretty|too|much (?:more|better|easier))\b|\bexcept\b"
     r"|^(?:is|was) (?:[a-z]+ly )?(?:free|good|useful|nice|easy|important|necessary|helpful|great)\b"
     r"|^(?:is|was) (?:an?|the) (?:attempt|collection|way|thing|kind|sort|part|lot|bit|matter|choice|case|idea)\b"
 )
@@ -87,6 +92,11 @@ _POINTS_ON = re.compile(
     r"|(?:describes|explains|discusses|documents|covers|introduces|presents|illustrates|outlines|deserves|helps)\b"
 )
 """What says where to read on, and nothing of the thing itself."""
+_ON_READING = re.compile(
+    r"(?i)\b(?:documentation|documents?|documented|reference|overview|tutorials?|introduction|guides?|chapters?|manual|"
+    r"notes|describ\w+|explains?|explanations?|discuss\w*|read|version \d|v\d)\b"
+)
+"""Of what can be read on a page, and not of what it is about."""
 MIN_PREDICATE_WORDS = 4
 MAX_HANDY_WORDS = 22
 THIRD_PERSONS = word_set(
@@ -203,6 +213,8 @@ def _glossed(text: str, quote: str, target: str, name: str = "") -> Iterator[Sta
     found = _GLOSSED.match(text)
     if found and "".join(word[0] for word in found["gloss"].split()).casefold() == found["name"].casefold():
         return  # "abc — Abstract Base Classes"
+    if found and _ON_READING.search(found["gloss"]):
+        return
     capital = found and (found["gloss"][0].isupper() or (found["name"] == name and found["gloss"][0].islower()))
     if found and capital and is_name(found["name"]) and is_gloss(found["gloss"], found["name"]):
         gloss = f"“{found['gloss'].rstrip('.')}”"
@@ -215,6 +227,8 @@ def statement_about(sentence: str, anchor: str, target: str) -> Statement | None
     if len(pattern.findall(sentence)) != 1:
         return None
     blanked = pattern.sub(BLANK, sentence)
+    if " - " in anchor:
+        return None  # a title with its gloss
     if shares_telling_word(blanked, anchor) or count_telling_words(blanked) < MIN_TELLING_WORDS:
         return None
     question, description = _about(blanked, anchor)
