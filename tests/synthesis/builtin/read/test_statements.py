@@ -31,6 +31,15 @@ def test_news_asks_but_does_not_describe() -> None:
     assert said and said.question and said.description == ""
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["Bug reporting — View and sort all of the known faults", "shutil — Reference documentation of the operations"],
+)
+def test_what_a_menu_says_of_pages_is_no_gloss(line: str) -> None:
+    page = Page(url="http://127.0.0.1/a", title=line.partition(" —")[0], text=f"{line}\nMore of it.")
+    assert read_statements(page, page.title) == []
+
+
 def test_a_sentence_that_only_mentions_its_link_is_not_asked_about() -> None:
     sentence = "Script tracebacks reach the browser of a visitor most easily through the cgitb module."
     assert statement_about(sentence, "cgitb", "t") is None

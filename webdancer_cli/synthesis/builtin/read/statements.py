@@ -92,6 +92,8 @@ _POINTS_ON = re.compile(
     r"|(?:describes|explains|discusses|documents|covers|introduces|presents|illustrates|outlines|deserves|helps)\b"
 )
 """What says where to read on, and nothing of the thing itself."""
+_OF_WORDS = re.compile(r"[A-Z][a-z]+(?: (?:[A-Z]?[a-z]+|[A-Z]{2,}))*")
+"""A heading, as a menu has it, and no name: "Bug reporting — View and report …"."""
 _ON_READING = re.compile(
     r"(?i)\b(?:documentation|documents?|documented|reference|overview|tutorials?|introduction|guides?|chapters?|manual|"
     r"notes|describ\w+|explains?|explanations?|discuss\w*|read|version \d|v\d)\b"
@@ -213,7 +215,7 @@ def _glossed(text: str, quote: str, target: str, name: str = "") -> Iterator[Sta
     found = _GLOSSED.match(text)
     if found and "".join(word[0] for word in found["gloss"].split()).casefold() == found["name"].casefold():
         return  # "abc — Abstract Base Classes"
-    if found and _ON_READING.search(found["gloss"]):
+    if found and (_ON_READING.search(found["gloss"]) or _OF_WORDS.fullmatch(found["name"])):
         return
     capital = found and (found["gloss"][0].isupper() or (found["name"] == name and found["gloss"][0].islower()))
     if found and capital and is_name(found["name"]) and is_gloss(found["gloss"], found["name"]):
