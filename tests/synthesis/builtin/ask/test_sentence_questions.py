@@ -109,6 +109,10 @@ def test_a_version_is_one_of_what_the_site_documents() -> None:
     root = page("index", "Quillpress\nAll pages.", title="Quillpress 3.1 Documentation")
     pages = [page(name, f"{name}\nNew in version {version}.") for name, version in (("TESTS", "2.4"), ("PAPER", "2.7"))]
     deeper = [Page(url=each.url, title=each.title, text=each.text, depth=1) for each in pages]
+    named = ("Internationalization", "Theme use")
+    headings = [page(name, f"{name}\nNew in version 1.{at}.") for at, name in enumerate(named)]
+    rootless = [Page(url=each.url, title=each.title, text=each.text, depth=1) for each in headings]
+    assert asked(rootless, "dated") == asked(rootless, "compared") == []
     assert asked(deeper, "dated") == []  # of TESTS nobody would know what it belongs to
     questions = {qa.question for qa in asked([root, *deeper], "dated")}
     assert "In which version of Quillpress was “TESTS” added?" in questions

@@ -47,6 +47,7 @@ def test_a_list_of_changes_describes_nothing() -> None:
     [
         "10 | Number of pages that were cut since the last poll",  # a number is no name
         "page_limit | Integer, defaults to the number of pages at hand",
+        "page_limit | Some printers expect the number of pages before them",
         "page_limit | if given, cut no more pages than so many of them",
     ],
 )

@@ -33,8 +33,8 @@ COMMON = 6
 _WINDING = re.compile(r"\bthe\b|\b(?:has|have|had) been\b")
 """Relations that make no handy description: "designed the town hall of", "has been led by"."""
 _BY_DEED = re.compile(r"what (?!(?:is|was|are|were) (?:an?|the) |does |did |do )(?!\S+ \x01)")
-_IS_SPELLED = re.compile(r"[a-z]{4,}|[A-Z]_[A-Z]|\d{3}")
-"""A name that is no word of plain English in capitals, such as TESTS."""
+_IS_SPELLED = re.compile(r"“?(?=\S*(?:^[a-z]{4}|“[a-z]{4}|[a-z._][._\dA-Z]|[A-Z]_[A-Z]|\d{3}))[^\s”]+”?$")
+"""A name that tells by its spelling that it is one: argparse, email.policy; not TESTS, and no heading."""
 COMMON_SUBJECT = 3
 """What so many pages say something of is what the site is about: "what supports …" would be guessed."""
 

@@ -26,6 +26,11 @@ _CODE = r"[a-z][a-z\d]*(?:[-_.+][a-z\d.+]+)+|/[\w./-]+\w|[a-z]+[A-Z]\w*|\w+\(\d?
 _ENTRY = re.compile(rf"^- (?:(?P<name>{_CODE})(?:: | [—–-] |, (?=an? )| (?=an? ))(?P<meaning>\S.+))$")
 _CHANGE = re.compile(r"#\d{2,}|\b(?:fix(?:es|ed)?|bug|issue|regression)\b", re.IGNORECASE)
 """Marks of a list of changes, which names what was changed and not what it is for."""
+_NO_MEANING = re.compile(
+    r"[;:?“”\"=]|#\d|\b(?:see|this|it|its|you|your|defaults?)\b"
+    r"|^(?:[Ii]f|Some|Many|Most|All|Each|When|For|In|There|They|By)\b"
+)
+"""A sentence that goes on about something, and not what a name means."""
 MIN_CHANGES = 12
 _ELSEWHERE = re.compile(r"(?:\d[\d.]* )?(?:see also|related (?:commands|pages|topics)|references)[.:]?", re.IGNORECASE)
 """What stands under such a heading tells of other pages, which say it themselves."""
@@ -118,7 +123,7 @@ def _tells(meaning: str, name: str) -> bool:
     return (
         long_enough
         and len(name) > 1
-        and not re.search(r"[;:?“”\"=]|#\d|\b(?:see|this|it|its|you|your|defaults?)\b|^[Ii]f\b", meaning)
+        and not _NO_MEANING.search(meaning)
         and not IS_TYPE.match(meaning)
         and is_gloss(meaning, name)
     )

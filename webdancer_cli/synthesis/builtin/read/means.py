@@ -197,7 +197,7 @@ def _used_for(sentence: str, names: PageNames) -> tuple[str, str] | None:
         if found and topic:
             verb = found["do"].split()[0]
             if (
-                count_telling_words(found["do"]) < MIN_TELLING
+                count_telling_words(found["do"]) < MIN_TELLING + 2 * (not topic[1])
                 or verb in _NO_VERBS | PREPOSITIONS
                 or verb.endswith(("ed", "ing"))
                 or not is_clear(found["do"])
