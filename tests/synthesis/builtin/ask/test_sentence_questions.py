@@ -96,6 +96,11 @@ def test_a_plain_word_is_not_asked_for_by_a_deed_that_others_do_too() -> None:
     assert asked([page("redaction", f"Redaction\n{said}", title="Redaction")], "singles") == []
 
 
+def test_a_heading_of_plain_words_names_nothing_by_itself() -> None:
+    said = "The default settings file contains two examples of rules for mail that comes from elsewhere."
+    assert asked([page("a", f"The default settings file\n{said}", title="The default settings file")], "claimed") == []
+
+
 def test_what_the_whole_site_is_about_is_not_asked_for() -> None:
     root = page("index", "Quillpress\nAll pages.", title="The Quillpress Handbook")
     said = "The Quillpress system contains a package whose purpose is to count the users of other packages."

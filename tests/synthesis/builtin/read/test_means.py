@@ -111,6 +111,8 @@ def test_what_leans_on_other_sentences_is_not_asked(sentence: str) -> None:
 @pytest.mark.parametrize(
     "sentence",
     [
+        "To signal that to the compiler of the library when linking, use -no-main.",
+        "A block is a group of sectors on one disk, and the number of sectors must be a power of 2.",
         "The default tolerance is zero.",  # of which function?
         "The directory to look in can be set explicitly with the QUILL_HOME environment variable.",
         "By default the temporary folder is located in /var/tmp/quill.",

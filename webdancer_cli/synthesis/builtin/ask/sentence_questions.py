@@ -194,8 +194,8 @@ class SentenceQuestions:
         spelled = _spelled(node, claim)
         question = f"{claim.question.replace(SUBJECT, spelled)}?"
         if claim.own:
-            common = spelled.islower() and len(spelled.removeprefix("the ").split()) == 1
-            if (common and (node.topic.guessed or not node.topic.kind)) or _floats(claim.question, claim.answer):
+            is_heading = spelled.islower() and (node.topic.guessed or not node.topic.kind)
+            if is_heading or _floats(claim.question, claim.answer):
                 return ""
             return question[0].upper() + question[1:] if self._graph.is_called(node) else ""
         cited = self._graph.cited_as(node)

@@ -92,6 +92,7 @@ _MEANS = re.compile(
     r"^An? (?P<x>[a-z][a-z-]+(?: [a-z-]+){0,2}) is (?P<meant>an? "
     r"(?!good|bad|great|matter|lot|way|bit|common|useful|kind|type|little|very|much|more|poor)[^;:()]{25,140})\.$"
 )
+_GOES_ON = re.compile(r", (?:but|so|and (?:it|the|an?|they|its))\b")
 _EXTREME = re.compile(
     r"^(?:By default, the|The (?P<how>default|maximum|minimum|smallest|largest|longest|shortest)) "
     r"(?P<what>[a-z][\w -]*?(?: (?:of|for) (?:(?:an?|the|each|all) )?[\w. -]+?)?) is (?P<value>[^,;:()]+?)"
@@ -125,6 +126,7 @@ _DANGLING = re.compile(
     r"example|rest|not|only|exactly|simply|exact|matching|actual|specified|given|whatever|different|additional(?:ly)?|"
     r"some|similar|certain|various|several|hard|current|real|whole|entire|"
     r"perhaps|maybe|even|required|possible|allowed|supported|recommended|currently)\b|\bthat \w+$"
+    r"|\b[a-z]+ that (?:to|in|on|at|for|by|when|as|with)\b"
     r"|\b(?:or|and|but|before|after|by|when|while|if|as|than|because|of|for)$|,$|^\w+ly\b",
     re.IGNORECASE,
 )
@@ -263,7 +265,7 @@ def _meant(sentence: str, names: PageNames) -> tuple[str, str] | None:
     found = _MEANS.match(sentence)
     if not found or not is_clear(found["meant"]) or count_telling_words(found["meant"]) < MIN_TELLING + 1:
         return None
-    if not _NO_TERMS.isdisjoint(found["x"].split()) or re.search(r", (?:but|so|and it)\b", found["meant"]):
+    if not _NO_TERMS.isdisjoint(found["x"].split()) or _GOES_ON.search(found["meant"]):
         return None
     return f"what is the term for {found['meant']}", found["x"]
 
