@@ -12,19 +12,19 @@ PAGES=${PAGES:-400}                         # pages of the training world
 EVAL_PAGES=${EVAL_PAGES:-200}               # pages of the unseen world
 TYPES=${TYPES:-single_hop,multi_hop}        # questions written from both worlds
 ROUNDS=${ROUNDS:-1}                         # rewrites that make a question harder
-STYLE=${STYLE:-plain}                       # of the demonstrations' thoughts; nano was pretrained on none that plan
-DEMOS=${DEMOS:-60}                          # demonstrations for SFT: few, where questions for RL are many
-SFT_STEPS=${SFT_STEPS:-100}
+STYLE=${STYLE:-planned}                     # of the demonstrations' thoughts: they say which steps are left (or plain)
+DEMOS=${DEMOS:-100}                         # demonstrations for SFT: few, where questions for RL are many
+SFT_STEPS=${SFT_STEPS:-300}
 SFT_BATCH=${SFT_BATCH:-8}
 SFT_LR=${SFT_LR:-2e-3}
 RL_STEPS=${RL_STEPS:-45}
-RL_MINUTES=${RL_MINUTES:-7}                 # RL ends earlier on a machine that is slower
+RL_MINUTES=${RL_MINUTES:-15}                # RL ends earlier on a machine that is slower
 RL_QUESTIONS=${RL_QUESTIONS:-16}            # questions per step
 RL_GROUP=${RL_GROUP:-8}                     # rollouts per question
 RL_LR=${RL_LR:-2e-4}
 EVAL_QUESTIONS=${EVAL_QUESTIONS:-200}
 PORT=${PORT:-8765}                          # of both sites, one after the other: the model learns what a URL looks like
-EPISODE="--prompts compact --max-calls 8 --max-context-tokens 512 --max-turn-tokens 96"   # short: the model is tiny
+EPISODE="--prompts compact --max-calls 8 --max-context-tokens 768 --max-turn-tokens 96"   # three pages take up to 520
 
 mkdir -p "$WORK"
 server=
@@ -104,7 +104,7 @@ evaluate() {   # evaluate NAME MODEL: greedy, on the questions of the unseen wor
 }
 
 evaluate_closed_book() {   # what the model answers without a single page
-  webdancer eval --data "$WORK/test.jsonl" --model "$WORK/rl" --agent none --max-context-tokens 512 --max-turn-tokens 96 \
+  webdancer eval --data "$WORK/test.jsonl" --model "$WORK/rl" --agent none --max-context-tokens 768 --max-turn-tokens 96 \
     --resume --out "$WORK/eval-closed-book.jsonl"
 }
 
