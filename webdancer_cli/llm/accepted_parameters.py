@@ -13,7 +13,7 @@ from webdancer_cli.services.failures import Failure, name_positions
 
 FEWEST_TOKENS = 512
 """A reply is not asked to be shorter than this to make it fit."""
-NEEDED = frozenset(["model", "messages"])
+NEEDED = frozenset(["model", "messages", "input"])
 """What no request can do without."""
 LENGTHS = ("max_tokens", "max_completion_tokens", "max_new_tokens", "max_output_tokens")
 """The names under which servers take the length of a reply."""

@@ -23,14 +23,18 @@ GROWTH = 0.25
 """What one success adds to the limit."""
 
 
-def endpoint_url(base_url: str) -> httpx.URL:
-    """Where chat completions are asked for. Raises UsageError."""
+CHAT = "/chat/completions"
+EMBEDDINGS = "/embeddings"
+
+
+def endpoint_url(base_url: str, path: str = CHAT, flag: str = "--base-url") -> httpx.URL:
+    """Where a model is asked; ``flag`` is the one that named it. Raises UsageError."""
     try:
-        url = httpx.URL(base_url.rstrip("/") + "/chat/completions")
+        url = httpx.URL(base_url.rstrip("/") + path)
     except httpx.InvalidURL as error:
-        raise UsageError(f"--base-url {base_url}: {error}") from None
+        raise UsageError(f"{flag} {base_url}: {error}") from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise UsageError(f"--base-url {base_url}: needs the form http://HOST:PORT/v1")
+        raise UsageError(f"{flag} {base_url}: needs the form http://HOST:PORT/v1")
     return url
 
 
@@ -92,12 +96,21 @@ class Endpoint:
 class EndpointPool:
     """Deals out turns: at most ``jobs`` at once in all, each at the least busy endpoint, first come, first served.
 
-    ``tell`` is told, once, what is learnt of an endpoint that a user should know.
+    ``tell`` is told, once, what is learnt of an endpoint that a user should know; ``flag`` is the one that names them.
     """
 
-    def __init__(self, base_urls: Sequence[str], jobs: int, tell: Callable[[str], None] = lambda line: None):
+    def __init__(
+        self,
+        base_urls: Sequence[str],
+        jobs: int,
+        tell: Callable[[str], None] = lambda line: None,
+        *,
+        path: str = CHAT,
+        flag: str = "--base-url",
+    ):
         self.tell = tell
-        self.all = [Endpoint(endpoint_url(base_url), jobs) for base_url in dict.fromkeys(base_urls)]
+        self.flag = flag
+        self.all = [Endpoint(endpoint_url(base_url, path, flag), jobs) for base_url in dict.fromkeys(base_urls)]
         self._room = jobs
         self._waiting: deque[asyncio.Future[None]] = deque()
 
