@@ -33,6 +33,7 @@ FLOORS = (
     ("agent", "report"),
     ("training",),
     ("stages", "dry_run", "doctor"),
+    ("web_wiring",),
     ("wiring",),
     ("command_registry",),
     ("commands",),
@@ -160,7 +161,7 @@ def test_what_stands_behind_a_protocol_is_named_in_one_file() -> None:
         assert {name for name, brought in found if brought.startswith(module)} == doors
 
 
-LAZY = {"command_registry.py", "commands.py", "doctor_command.py", "wiring.py"}
+LAZY = {"command_registry.py", "commands.py", "doctor_command.py", "web_wiring.py", "wiring.py"}
 """Where imports may stand inside functions: ``--help`` must not wait for torch."""
 
 

@@ -11,7 +11,8 @@ from webdancer_cli.options import settings
 
 WORKERS = {"crawlqa": "author", "e2hqa": "rewriter", "sample": "policy", "eval": "policy"}
 """Who does the work of a stage, where it cannot be done without."""
-KEYWORDS = ["progress", "say", "web", "summariser", "judge", "judging", "others", "critic", "tape", "to_file", "engine"]
+KEYWORDS = ["progress", "say", "web", "embedder", "summariser", "judge", "judging", "others", "critic", "tape"]
+KEYWORDS += ["to_file", "engine"]
 """What a stage may be handed beside, each by its name alone, in this order."""
 
 

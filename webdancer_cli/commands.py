@@ -15,6 +15,7 @@ from webdancer_cli import __version__
 from webdancer_cli.command_registry import app, command
 from webdancer_cli.errors import EXIT_OK, EXIT_USAGE
 from webdancer_cli.options import config
+from webdancer_cli.web_wiring import open_index_embedder, open_web
 from webdancer_cli.wiring import (
     CommandRun,
     judged_options,
@@ -30,7 +31,6 @@ from webdancer_cli.wiring import (
     open_policy,
     open_rewriter,
     open_summariser,
-    open_web,
     report_failures,
     run_stage,
 )
@@ -100,10 +100,12 @@ def index(options: config.IndexOptions, run: CommandRun) -> int:
     webdancer index --pages pages.jsonl --out web.index
     webdancer index --pages crawl-1.jsonl crawl-2.jsonl.gz crawl-3.jsonl.zst --out web.index
     webdancer sample --data qa.jsonl --web web.index > trajectories.jsonl
+    webdancer index --pages pages.jsonl --out web.index --embed http://127.0.0.1:8000/v1 --embed-model MODEL
     """
     from webdancer_cli.stages import index as stage
 
-    return run.follow(stage.run, options)
+    chat_pool, embedder = open_index_embedder(options, run.say)
+    return run.follow(stage.run, options, chat_pool, embedder=embedder)
 
 
 @command
@@ -118,11 +120,11 @@ def e2hqa(options: config.E2hqaOptions, run: CommandRun) -> int:
     from webdancer_cli.stages import e2hqa as stage
 
     with open_chats(options, options.jobs, run) as chat_pool:
-        rewriter = open_rewriter(options, chat_pool, run)
+        rewriter, web = open_rewriter(options, chat_pool, run), open_web(options, chat_pool)
         if options.dry_run:
             return run.plan(options, chat_pool)
         with run.progress(chat_pool) as progress:
-            stats = run_stage(stage.run(options, rewriter, progress=progress), chat_pool)
+            stats = run_stage(stage.run(options, rewriter, progress=progress, web=web), chat_pool)
     return run.end(stats, chat_pool, options=options)
 
 
@@ -211,7 +213,7 @@ def rl(options: config.RlOptions, run: CommandRun) -> int:
     from webdancer_cli.stages import rl as stage
 
     with open_chats(options, RL_JUDGE_CALLS, run) as chat_pool:
-        web, judge = open_web(options, chat_pool.tape), open_judge(options, chat_pool)
+        web, judge = open_web(options, chat_pool), open_judge(options, chat_pool)
         if options.dry_run:
             run.tell_plan(stage.plan_memory(options))
             return run.plan(options, chat_pool)
@@ -258,7 +260,7 @@ def _play(
     """Open who plays, if anybody ``plays``, who helps and who judges; hand a stage what it needs ``beside``; play."""
     with open_chats(options, options.jobs, run) as chat_pool, run.progress(chat_pool) as progress:
         policy = open_policy(options, chat_pool, run) if plays else None
-        web = open_web(options, chat_pool.tape) if plays else None
+        web = open_web(options, chat_pool) if plays else None
         summariser, judge = open_summariser(options, chat_pool), open_judge(options, chat_pool)
         more = beside(chat_pool)
         if options.dry_run:

@@ -64,7 +64,7 @@ def checks_of(options: "Options") -> "list[Check]":
     from webdancer_cli.doctor import examination
 
     chat_pool = None
-    if isinstance(options, config.CallOptions):
+    if isinstance(options, config.BudgetOptions):
         from webdancer_cli.llm.chat_pool import ChatPool
 
         chat_pool = ChatPool(options, 1)

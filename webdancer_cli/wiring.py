@@ -15,6 +15,7 @@ from webdancer_cli.errors import EXIT_OK, UsageError
 from webdancer_cli.options import config
 from webdancer_cli.terminal.board import tell
 from webdancer_cli.terminal.exit_codes import is_first_rank
+from webdancer_cli.web_wiring import open_embedder
 
 if TYPE_CHECKING:
     from webdancer_cli.agent.episode import Policy
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from webdancer_cli.prompts import PromptSet
     from webdancer_cli.stages.map import Engine
     from webdancer_cli.synthesis.protocols import QuestionRewriter, QuestionWriter
-    from webdancer_cli.tape import Tape
-    from webdancer_cli.web.live.live_web import LiveWeb
-    from webdancer_cli.web.live.recorded_web import RecordedWeb
 
 SHOWN_CHARS = 300
 """What is shown of the last failure; all of it stands in the rejects."""
@@ -88,11 +86,13 @@ class CommandRun:
             within_seconds=None if minutes is None else 60 * minutes,
         )
 
-    def follow(self, stage: "Callable[..., RunStats]", options: "Options") -> int:
-        """Run a stage that needs nobody, under its progress, and sum up."""
-        with self.progress() as progress:
-            stats = stage(options, progress=progress)
-        return self.end(stats, options=options)
+    def follow(
+        self, stage: "Callable[..., RunStats]", options: "Options", chat_pool: "ChatPool | None" = None, **beside: Any
+    ) -> int:
+        """Run a stage that needs nobody, or what is handed to it ``beside``, under its progress, and sum up."""
+        with self.progress(chat_pool) as progress:
+            stats = stage(options, progress=progress, **beside)
+        return self.end(stats, chat_pool, options=options)
 
     def end(self, stats: "RunStats", chat_pool: "ChatPool | None" = None, *, options: "Options | None" = None) -> int:
         """Sum up: what was found, what became of the records, what the calls took, why the run stopped early; and, by
@@ -139,17 +139,6 @@ def run_stage(stage: Coroutine[Any, Any, Result], *players: object) -> Result:
                     await close()
 
     return asyncio.run(whole())
-
-
-def open_web(options: config.EpisodeOptions, tape: "Tape | None" = None) -> "LiveWeb | RecordedWeb | None":
-    """The live web, or None: then ``--web`` names a corpus."""
-    if options.web == config.LIVE:
-        from webdancer_cli.web.live.live_web import open_live
-        from webdancer_cli.web.live.recorded_web import RecordedWeb
-
-        live = open_live(options, asks=tape is None or tape.mode != "replay")
-        return RecordedWeb(live, tape) if tape else live
-    return None
 
 
 @contextmanager
@@ -356,8 +345,9 @@ def map_engine(options: config.MapOptions) -> "Engine | None":
     return None
 
 
-def open_all_chats(options: config.CallOptions, chat_pool: "ChatPool") -> None:
+def open_all_chats(options: config.BudgetOptions, chat_pool: "ChatPool") -> None:
     """Every chat that a run with these options would ask, and nothing else of it."""
+    open_embedder(options, chat_pool)
     if isinstance(options, config.WriterOptions):
         _writing_chat(options, "author" if isinstance(options, config.CrawlqaOptions) else "rewriter", chat_pool)
     if isinstance(options, config.SampleOptions | config.EvalOptions):

@@ -12,10 +12,10 @@ from webdancer_cli.web.protocols import Web
 def open_tools(
     options: config.EpisodeOptions, web: Web | None = None, summariser: Summariser | None = None
 ) -> tuple[PromptSet, Tools]:
-    """``web`` is the live one; without it, ``options.web`` names pages, or an index of them.
+    """``web`` is the live one, or an index that is searched by vectors; without it, ``options.web`` names pages.
 
     Raises UsageError for prompts, tools and a corpus that cannot work.
     """
     prompts, own_tools = load_for(options), load_tools(options.tool)
-    web = web or open_pages(options.web, snippet_chars=prompts.caps.snippet_chars)
+    web = web or open_pages(options.web, snippet_chars=prompts.caps.snippet_chars, rank=options.rank)
     return prompts, Tools(web, prompts, own_tools, summariser, options.page_tools)

@@ -79,8 +79,10 @@ def _web(options: Options) -> Iterator[Check]:
 def _asked(options: Options, chat_pool: ChatPool | None) -> Iterator[Check]:
     if isinstance(options, config.CallOptions):
         yield Check("tape", lambda: inputs.recorded(options))
-        if chat_pool and not _is_replayed(options):
-            yield Check("endpoint", lambda: services.together(services.models(chat_pool)))
+    if chat_pool and not _is_replayed(options):
+        yield Check("endpoint", lambda: services.together(services.models(chat_pool)))
+        if isinstance(options, services.Embedding) and options.embed:
+            yield Check("endpoint", lambda: services.together(services.embedders(options)))
 
 
 def _is_replayed(options: object) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,13 +11,20 @@ from webdancer_cli.doctor.findings import Finding, good, wrong
 from webdancer_cli.errors import ModelError, Outage, Reject, RunStopped, ToolError
 from webdancer_cli.llm.chat_pool import ChatPool
 from webdancer_cli.llm.client import ChatClient
+from webdancer_cli.llm.embeddings import EmbeddingClient
+from webdancer_cli.llm.endpoints import EMBEDDINGS, EndpointPool
 from webdancer_cli.options import config
 from webdancer_cli.services.proxies import Proxies
 from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.web.fetch.ssrf_guard import allowed_addresses
 from webdancer_cli.web.live.live_web import LiveWeb, open_live
+from webdancer_cli.web.page_index.embedding import probe_fault, probe_of
+from webdancer_cli.web.page_index.ranked_index import known_vectors
+from webdancer_cli.web.page_index.vectors import EmbeddingSpace, VectorCount, vectors_in
 from webdancer_cli.web.urls import DEFAULT_PORTS
 
+Embedding = config.IndexOptions | config.EpisodeOptions | config.E2hqaOptions
+"""Options that name who embeds."""
 ONE_CALL = RetryPolicy(attempts=1, attempt_seconds=6, total_seconds=7)
 """A server that takes longer for a few tokens, or for one page of results, is not ready."""
 ASKED = [Message("user", "Answer with the word ready.")]
@@ -47,6 +55,33 @@ async def _model(role: str, url: str, model: str) -> Finding:
     finally:
         await chat.aclose()
     return good("endpoint", f"{role}: {model} answers at {url}")
+
+
+def embedders(options: Embedding) -> list[Coroutine[Any, Any, Finding]]:
+    """A call to each endpoint of the model that embeds, for an index to be made or one to be searched."""
+    if isinstance(options, config.IndexOptions):
+        space = EmbeddingSpace(options.embed_model or "", options.embed_query_prefix, options.embed_passage_prefix)
+        return [_embedder(url, space, vectors_in(Path(options.out))) for url in options.embed]
+    about = known_vectors(options.web)
+    return [_embedder(url, about.space, about) for url in options.embed]
+
+
+async def _embedder(url: str, space: EmbeddingSpace, about: VectorCount | None) -> Finding:
+    """Whether it answers, and, for an index that has vectors, as the model that made them did."""
+    pool = EndpointPool([url], 1, path=EMBEDDINGS, flag="--embed")
+    client = EmbeddingClient(pool, space.model, retry=ONE_CALL)
+    try:
+        probe = await probe_of(client, space)
+    except RunStopped as refusal:
+        return wrong("endpoint", f"embedder: {str(refusal).removesuffix(GOES_ON)}")
+    except ModelError as error:
+        remedy = "" if str(error).endswith("?") else ": is the server up, and is this its address?"
+        return wrong("endpoint", f"embedder {space.model}: {error}{remedy}")
+    finally:
+        await client.aclose()
+    if about and (fault := probe_fault(about, probe)):
+        return wrong("endpoint", f"embedder: {url}: {fault}: name the endpoint of the model that made the vectors")
+    return good("endpoint", f"embedder: {space.model} answers at {url} with {len(probe)} numbers a vector")
 
 
 def searches(options: config.EpisodeOptions) -> list[Coroutine[Any, Any, Finding]]:

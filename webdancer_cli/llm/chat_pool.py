@@ -1,13 +1,16 @@
-"""The models that a run asks, a chat for each role: author, teacher, summariser, judge.
+"""The models that a run asks: a chat for each role (author, teacher, summariser, judge), and one that embeds.
 
 They share the run's budget, its tape, and its number of calls at once per endpoint.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from webdancer_cli.llm.budget import Budget, Ledger, find_price
 from webdancer_cli.llm.client import RETRY, ChatClient
-from webdancer_cli.llm.endpoints import EndpointPool
+from webdancer_cli.llm.embeddings import EmbeddingClient
+from webdancer_cli.llm.endpoints import EMBEDDINGS, EndpointPool
+from webdancer_cli.llm.model_client import ModelClient
 from webdancer_cli.options import config
 from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.tape import Tape
@@ -21,12 +24,13 @@ class ChatPool:
 
     def __init__(
         self,
-        options: config.CallOptions,
+        options: config.BudgetOptions,
         jobs: int,
         tape: Tape | None = None,
         tell: Callable[[str], None] = lambda line: None,
     ):
         self.chats: dict[str, ChatClient] = {}
+        self.embedder: EmbeddingClient | None = None
         self.base_urls: dict[str, tuple[str, ...]] = {}
         self._prices = options.prices
         self._budget = Budget(options.max_cost, options.max_tokens)
@@ -59,16 +63,35 @@ class ChatPool:
             max_tokens=max_tokens,
             repetition_penalty=repetition_penalty,
             retry=retry,
-            ledger=Ledger(model, price=find_price(model, self._prices), budget=self._budget),
+            ledger=self._ledger(model),
             tape=self.tape,
         )
         return self.chats[role]
 
+    def open_embedder(self, model: str, base_urls: Sequence[str], *, retry: RetryPolicy = RETRY) -> EmbeddingClient:
+        """The model that embeds; ``base_urls`` are what --embed names. Raises as ``chat`` does."""
+        self.embedder = EmbeddingClient(
+            EndpointPool(base_urls, self._jobs, self._tell, path=EMBEDDINGS, flag="--embed"),
+            model,
+            retry=retry,
+            ledger=self._ledger(model),
+            tape=self.tape,
+        )
+        return self.embedder
+
+    def _ledger(self, model: str) -> Ledger:
+        return Ledger(model, price=find_price(model, self._prices), budget=self._budget)
+
+    def _asked(self) -> dict[str, ModelClient[Any]]:
+        """All of them, by their roles."""
+        return {**self.chats, **({"embedder": self.embedder} if self.embedder else {})}
+
     def summaries(self) -> list[str]:
         """What each role has taken, for stderr."""
-        if len(self.chats) == 1:
-            return [chat.ledger.summary() for chat in self.chats.values()]
-        return [f"{role} {chat.model}: {chat.ledger.summary()}" for role, chat in self.chats.items()]
+        asked = self._asked()
+        if len(asked) == 1:
+            return [client.ledger.summary() for client in asked.values()]
+        return [f"{role} {client.model}: {client.ledger.summary()}" for role, client in asked.items()]
 
     def spent_text(self) -> str:
         """What all of them have taken so far: dollars, or tokens where none has a price."""
@@ -79,5 +102,5 @@ class ChatPool:
         return f"{tokens:,} tokens" if tokens else ""
 
     async def aclose(self) -> None:
-        for chat in self.chats.values():
-            await chat.aclose()
+        for client in self._asked().values():
+            await client.aclose()

@@ -157,9 +157,9 @@ class ModelClient(ABC, Generic[Answer]):
         if response.status_code != httpx.codes.OK:
             self._refuse(endpoint, sent, response)
         try:
-            said = self._body(self._redactor.content(response.content))
-            self.ledger.charge(usage_of(said), len(body), len(response.content))
-            return self._answer(said, sent)
+            found = self._body(self._redactor.content(response.content))
+            self.ledger.charge(usage_of(found), len(body), len(response.content))
+            return self._answer(found, sent)
         except ErrorInBody:
             self._refuse(endpoint, sent, response)
         except ContentFiltered as refusal:

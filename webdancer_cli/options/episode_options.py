@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from webdancer_cli.options.option_checks import Options, named_files, second_model
+from webdancer_cli.options.option_checks import named_files, second_model
 from webdancer_cli.options.shared_options import (
     LIVE,
     CallOptions,
@@ -21,6 +21,7 @@ from webdancer_cli.options.shared_options import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    RankOptions,
     RevealOptions,
 )
 
@@ -52,7 +53,7 @@ class PlayerOptions(ModelOptions, JudgeOptions):
 
 
 @dataclass(kw_only=True)
-class EpisodeOptions(Options):
+class EpisodeOptions(RankOptions):
     """Limits and wording of a ReAct episode: the same in ``sample``, ``rl`` and ``eval``."""
 
     web: str = "pages.jsonl"
@@ -106,6 +107,9 @@ class EpisodeOptions(Options):
         yield from super().contradictions()
         if self.search and self.web != LIVE:
             yield f"--search {self.search}: searches the live web; add --web live"
+        if self.web == LIVE and (self.embed or self.rank != "auto"):
+            given = f"--embed {self.embed[0]}" if self.embed else f"--rank {self.rank}"
+            yield f"{given}: the live web ranks its results itself; leave it out, or name an index with --web"
 
 
 @dataclass(kw_only=True)

@@ -16,6 +16,7 @@ from webdancer_cli.options.shared_options import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    RankOptions,
 )
 
 
@@ -124,7 +125,7 @@ class LintOptions(DataOptions, EncryptedOptions):
 
 
 @dataclass(kw_only=True)
-class E2hqaOptions(DataOptions, WriterOptions, EncryptedOptions):
+class E2hqaOptions(DataOptions, WriterOptions, RankOptions, EncryptedOptions):
     """Make questions harder: an entity gives way to a description found through search."""
 
     web: str = "pages.jsonl"

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from webdancer_cli.options.option_checks import Options, named_files, same_file
-from webdancer_cli.options.shared_options import PositiveInt
+from webdancer_cli.options.option_checks import Options, named_files, option, same_file
+from webdancer_cli.options.shared_options import BudgetOptions, PositiveInt
 
 Place = Annotated[
     str,
@@ -16,7 +16,7 @@ Place = Annotated[
 
 
 @dataclass(kw_only=True)
-class IndexOptions(Options):
+class IndexOptions(BudgetOptions):
     """Make an index on disk over files of pages."""
 
     pages: list[str] = field(default_factory=list)
@@ -29,6 +29,19 @@ class IndexOptions(Options):
     """Load the pages into OpenSearch or Elasticsearch instead: the URL of an index, as http://127.0.0.1:9200/pages."""
     rejects: str | None = None
     """File to add the lines to that are no pages, each with a reason code."""
+    embed: list[str] = field(default_factory=list)
+    """Also give every passage a vector, by the model at this OpenAI-compatible endpoint, e.g. http://127.0.0.1:8000/v1;
+    several are used side by side. The key comes from OPENAI_API_KEY."""
+    embed_model: str | None = None
+    """Name of the embedding model. An index keeps to it."""
+    embed_query_prefix: str = ""
+    """What the model needs before a query, such as "query: " for E5. An index keeps to it."""
+    embed_passage_prefix: str = ""
+    """What the model needs before a passage, such as "passage: " for E5. An index keeps to it."""
+    embed_batch: PositiveInt = 32
+    """Passages in one call at most."""
+    jobs: PositiveInt = 8
+    """Calls to the endpoint at once."""
 
     def outputs(self) -> list[str]:
         return named_files(self.rejects)
@@ -41,6 +54,13 @@ class IndexOptions(Options):
         yield from same_file(*self.pages, *self.files, *self.outputs())
         if "-" in (*self.pages, *self.files):
             yield "--pages -: the index refers to the pages where they lie; name a file"
+        if self.embed and not self.embed_model:
+            yield f"--embed {self.embed[0]}: which of its models? Name it with --embed-model"
+        about = ("embed_model", "embed_query_prefix", "embed_passage_prefix")
+        if (given := next((name for name in about if getattr(self, name)), "")) and not self.embed:
+            yield f"{option(given)} {getattr(self, given)}: at which endpoint? Name it with --embed URL"
+        if self.embed and self.to:
+            yield f"--to {self.to}: a search engine makes vectors of its own; leave out --embed"
 
 
 @dataclass(kw_only=True)

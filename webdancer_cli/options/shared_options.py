@@ -66,22 +66,45 @@ class DataOptions(Options):
 
 
 @dataclass(kw_only=True)
-class CallOptions(Options):
-    """What the calls of a run may cost, all its models together, and where they are recorded."""
+class BudgetOptions(Options):
+    """What the calls of a run may cost, all its models together."""
 
-    dry_run: bool = False
-    """Print how much there is to do and what it would take, about; ask and write nothing."""
     max_cost: PositiveFloat | None = None
     """Stop this run when its calls have cost so many US dollars; what is finished is kept, ``resume`` does the rest."""
     max_tokens: PositiveInt | None = None
     """Stop this run when its calls have taken so many tokens, in and out together; ``resume`` does the rest."""
     prices: str | None = None
     """TOML table of prices in US dollars per million tokens: ["MODEL"] with input, output, cached."""
+
+
+@dataclass(kw_only=True)
+class CallOptions(BudgetOptions):
+    """Also where the calls of a run are recorded, and whether any are made."""
+
+    dry_run: bool = False
+    """Print how much there is to do and what it would take, about; ask and write nothing."""
     tape: str | None = None
     """File that records what models and the web said, so that a run can be replayed."""
     tape_mode: Literal["auto", "record", "replay"] = "auto"
     """"auto": what is on the tape comes from it, the rest is recorded. "record": everything is asked anew. "replay":
     nothing is asked, and what is missing is an error."""
+
+
+@dataclass(kw_only=True)
+class RankOptions(Options):
+    """How the pages of an index are ranked."""
+
+    rank: Literal["auto", "bm25", "dense", "hybrid"] = "auto"
+    """How an index is searched: "bm25" by words, "dense" by vectors, "hybrid" by both, fused by reciprocal rank.
+    "auto": hybrid where the index has vectors, else bm25."""
+    embed: list[str] = field(default_factory=list)
+    """Endpoint of the model that made the vectors of ``web``, e.g. http://127.0.0.1:8000/v1; several are used side by
+    side. The key comes from OPENAI_API_KEY."""
+
+    def contradictions(self) -> Iterator[str]:
+        yield from super().contradictions()
+        if self.embed and self.rank == "bm25":
+            yield f"--embed {self.embed[0]}: --rank bm25 searches by words alone; leave one of them out"
 
 
 @dataclass(kw_only=True)

@@ -14,7 +14,7 @@ from webdancer_cli.data.records import QA
 from webdancer_cli.data.sealed import terms_of
 from webdancer_cli.data.shards import take_shard
 from webdancer_cli.data.totals import items_in
-from webdancer_cli.errors import ModelError, Reject
+from webdancer_cli.errors import ModelError, Outage, Reject
 from webdancer_cli.llm.budget import add_usage
 from webdancer_cli.llm.structured_output import Unreadable
 from webdancer_cli.options import config
@@ -29,10 +29,17 @@ UNCHANGED = "unchanged"
 
 
 async def run(
-    options: config.E2hqaOptions, rewriter: QuestionRewriter, *, progress: Progress | None = None
+    options: config.E2hqaOptions,
+    rewriter: QuestionRewriter,
+    *,
+    progress: Progress | None = None,
+    web: Web | None = None,
 ) -> RunStats:
-    """Rewrite every question up to ``rounds`` times. What cannot be made harder passes as it is, and is counted."""
-    web = open_pages(options.web)
+    """Rewrite every question up to ``rounds`` times. What cannot be made harder passes as it is, and is counted.
+
+    ``web`` is an index that is searched by vectors; without it, options.web names pages.
+    """
+    web = web or open_pages(options.web, rank=options.rank)
     with Repeats(config.LintOptions.similarity) as repeats, RewriteOutput(options, repeats) as output:
 
         async def work(qa: QA) -> list[QA]:
@@ -42,6 +49,8 @@ async def run(
                 raise Reject("unreadable_reply", str(error)) from None
             except ModelError as error:
                 raise Reject("model_error", str(error)) from None
+            except Outage as outage:
+                raise Reject("search_failed", str(outage)) from None
             _count(output.stats, chain, options.rounds)
             return chain if options.keep_chain else [_last(chain)]
 

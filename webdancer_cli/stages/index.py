@@ -1,15 +1,20 @@
-"""``webdancer index``: files of pages in, an index of them out: on disk, or in a search engine."""
+"""``webdancer index``: files of pages in, an index out: on disk, by words and by vectors, or in a search engine."""
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 from webdancer_cli.data.jsonl import BadLine, LineWriter
 from webdancer_cli.data.pipeline import Progress, RunStats
 from webdancer_cli.data.records import Rejected
-from webdancer_cli.errors import UsageError
+from webdancer_cli.errors import BudgetSpent, UsageError
+from webdancer_cli.llm.embeddings import EmbeddingClient
 from webdancer_cli.options import config
+from webdancer_cli.web.page_index.embedding import PassageEmbedder
+from webdancer_cli.web.page_index.reader import PageIndex
+from webdancer_cli.web.page_index.vectors import EmbeddingSpace, vectors_in
 from webdancer_cli.web.page_index.writer import PageIndexWriter
 from webdancer_cli.web.page_lines import read_pages
 from webdancer_cli.web.search.opensearch_loader import OpenSearchLoader
@@ -18,12 +23,17 @@ Tell = Callable[[int, int], None]
 """Is told how many pages are new, and how many there are."""
 
 
-def run(options: config.IndexOptions, *, progress: Progress | None = None) -> RunStats:
+def run(
+    options: config.IndexOptions, *, progress: Progress | None = None, embedder: EmbeddingClient | None = None
+) -> RunStats:
     """Counts the ``pages`` that are new, those ``already done`` and the ``repeated`` ones, whose URL was there before.
 
+    ``embedder`` gives all passages a vector, those of earlier runs too: the ``vectors`` that are new, and how many
+    passages were ``cut`` for it.
+
     What was read stays in the index however the run ends, unless it is killed: then the last seconds are lost.
-    Raises UsageError for files that cannot be read, and for a folder that holds something else; ServiceRefused and
-    WebdancerError if a search engine does not take the pages.
+    Raises UsageError for files that cannot be read, for a folder that holds something else, and for vectors that the
+    index cannot take; ServiceRefused and WebdancerError if a service does not take the pages.
     """
     paths = [*options.pages, *options.files]
     if not paths:
@@ -47,9 +57,47 @@ def run(options: config.IndexOptions, *, progress: Progress | None = None) -> Ru
 
         if options.to:
             stats.counts.update(asyncio.run(_load(options.to, paths, reject, tell)))
+        elif embedder:
+            asyncio.run(_build_and_embed(options, embedder, paths, stats, reject, progress, tell))
         else:
+            _refuse_without_vectors(options.out)
             stats.counts.update(_build(options.out, paths, reject, tell))
     return stats
+
+
+async def _build_and_embed(
+    options: config.IndexOptions,
+    client: EmbeddingClient,
+    paths: list[str],
+    stats: RunStats,
+    reject: BadLine,
+    progress: Progress | None,
+    tell: Tell,
+) -> None:
+    """The model is asked for one vector before anything is read, and for all others when the pages are in."""
+
+    def tell_vectors(done: int, all: int) -> None:
+        if progress:
+            progress.step(done, all, "pages with vectors")
+
+    space = EmbeddingSpace(client.model, options.embed_query_prefix, options.embed_passage_prefix)
+    embedder = PassageEmbedder(options.out, client, space, batch=options.embed_batch, jobs=options.jobs)
+    try:
+        await embedder.begin()
+        stats.counts.update(_build(options.out, paths, reject, tell))
+        await embedder.add(PageIndex.open(options.out), reject, tell_vectors)
+    except BudgetSpent as spent:
+        stats.stopped = str(spent)
+    finally:
+        await client.aclose()
+        stats.counts.update(embedder.counts)
+
+
+def _refuse_without_vectors(folder: str) -> None:
+    """Raises UsageError for an index whose new pages would have no vectors."""
+    if about := vectors_in(Path(folder)):
+        given = f"--embed URL --embed-model {about.space.model}"
+        raise UsageError(f"{folder}: its passages have vectors: give the new ones theirs with {given}")
 
 
 def _build(folder: str, paths: list[str], reject: BadLine, tell: Tell) -> Counter[str]:

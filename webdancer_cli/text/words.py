@@ -34,6 +34,13 @@ def raw_words(text: str) -> list[str]:
     return _WORD.findall(unaccented(text))
 
 
+def word_starts(text: str) -> list[int]:
+    """Where in the text each of its raw words begins."""
+    folded = [unaccented(char) for char in text]
+    places = [place for place, chars in enumerate(folded) for _ in chars]
+    return [places[word.start()] for word in _WORD.finditer("".join(folded))]
+
+
 def padded_words(text: str) -> str:
     """The raw words of a text with a space on either side of each, so that "in" finds whole words in a row."""
     return f" {' '.join(raw_words(text))} "

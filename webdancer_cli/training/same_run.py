@@ -25,6 +25,8 @@ _PLACES = (
     "judge_base_url",
     "reader",
     "search",
+    "rank",
+    "embed",
 )
 _ENDS_AND_SAVES = ("save_every", "keep", "resume", "async_save", "minutes", "max_cost", "max_tokens")
 _SHOWS = ("dry_run", "show_masks")

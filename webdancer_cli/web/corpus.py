@@ -92,7 +92,7 @@ class Corpus(FixedPages):
     def _row(self, url: str) -> int | None:
         return self._rows.get(urls.page_key(url))
 
-    def _best(self, query: str, results: int) -> list[int]:
+    def best(self, query: str, results: int) -> list[int]:
         wanted = self._vocabulary.query(query)
         if not wanted or self._ranking is None:
             return []

@@ -66,7 +66,7 @@ class FixedPages(ABC):
         """The row of the page at a URL, also when scheme, fragment, trailing slash or ``index.html`` differ."""
 
     @abstractmethod
-    def _best(self, query: str, results: int) -> list[int]:
+    def best(self, query: str, results: int) -> list[int]:
         """The rows of the best pages, best first; equal scores in the order of the pages. No shared word, no hit."""
 
     @abstractmethod
@@ -83,7 +83,7 @@ class FixedPages(ABC):
 
     def search_now(self, query: str, results: int) -> list[Hit]:
         """The best pages for a query, best first; equal scores in the order of the pages. No shared word, no hit."""
-        return [self._hit(row, query) for row in self._best(query, results)] if results > 0 else []
+        return [self.hit(row, query) for row in self.best(query, results)] if results > 0 else []
 
     async def search(self, query: str, results: int) -> list[Hit]:
         return self.search_now(query, results)
@@ -100,10 +100,16 @@ class FixedPages(ABC):
             raise UsageError(f"{page.detail}: the file was changed while it was read")
         return page
 
-    def _hit(self, row: int, query: str) -> Hit:
+    def entry(self, row: int) -> PageLine:
+        """What an index and a search result need of a page."""
         entry = parse_entry(self._line(row), self.path)
         if isinstance(entry, Rejected):
             raise UsageError(f"{entry.detail}: the file was changed while it was read")
+        return entry
+
+    def hit(self, row: int, query: str) -> Hit:
+        """A page as a search result."""
+        entry = self.entry(row)
         shown = snippet(_beginning(entry.text, SNIPPET_LOOK_CHARS), query, self.snippet_chars)
         return Hit(entry.title, entry.url, shown, entry.date)
 

@@ -9,6 +9,8 @@
     where the line of each page stands: ``ROW`` bytes a page, in the order of the pages.
 ``pages.zst``
     the lines of compressed files, which cannot be read at any place, as zstd frames. Other lines stay where they are.
+``vectors.*``
+    the vectors of the passages, if they have any: ``vectors.py``.
 """
 
 import hashlib

@@ -14,7 +14,7 @@ from webdancer_cli.errors import UsageError
 from webdancer_cli.web.fixed_pages import FixedPages, telling_words
 from webdancer_cli.web.page_index import layout
 from webdancer_cli.web.page_index.layout import COPY, ROW_NUMBER, TABLE, TERMS, URL_KEY, WORDS, Commit, IndexedFile
-from webdancer_cli.web.page_index.passage_words import stem
+from webdancer_cli.web.page_index.passages import stem
 from webdancer_cli.web.page_index.sources import copied_line
 from webdancer_cli.web.urls import page_hash
 
@@ -45,6 +45,7 @@ class PageIndex(FixedPages):
         if not commit.pages:
             raise UsageError(f"{folder}: holds no pages: add some with `webdancer index --pages FILE --out {folder}`")
         self._count = commit.pages
+        self.passages = commit.passages
         self._files = [str(_found(Path(folder), file)) for file in commit.files]
         self._copied = [file.copied for file in commit.files]
         self.name = f"index:{commit.digest[:16]}"
@@ -61,7 +62,7 @@ class PageIndex(FixedPages):
         first = self._searcher.search(asked, 1, count=False, order_by_field=ROW_NUMBER, order=tantivy.Order.Asc)
         return next((row for row, _ in first.hits), None)
 
-    def _best(self, query: str, results: int) -> list[int]:
+    def best(self, query: str, results: int) -> list[int]:
         """Of a page its best passage counts. More passages are looked at until every equal of the last page is seen."""
         terms = dict.fromkeys(map(stem, telling_words(query)))
         any_of = [(Occur.Should, Query.term_query(self._schema, WORDS, term, index_option="freq")) for term in terms]

@@ -31,7 +31,7 @@ from webdancer_cli.web.page_index.layout import (
     IndexedFile,
     Row,
 )
-from webdancer_cli.web.page_index.passage_words import passage_words
+from webdancer_cli.web.page_index.passages import passage_words
 from webdancer_cli.web.page_index.sources import CopiedLines, PageSource, open_source
 from webdancer_cli.web.urls import page_hash
 
