@@ -65,6 +65,7 @@ class EmbeddingServer:
         self.embed = embed
         self.spoil = spoil
         self.asked: list[list[str]] = []
+        self.url = ""
 
     def reply(self, request: Any, headers: object) -> tuple[int, Any]:
         self.asked.append(request["input"])
@@ -89,17 +90,17 @@ def vector_in(vector: Any, encoding: str | None) -> Any:
 
 
 @contextmanager
-def embedding(server: EmbeddingServer) -> Iterator[str]:
-    """The URL of an endpoint."""
-    with answering(server.reply) as url:
-        yield url
+def embedding(server: EmbeddingServer) -> Iterator[EmbeddingServer]:
+    """The server, at its ``url``."""
+    with answering(server.reply) as server.url:
+        yield server
 
 
 if __name__ == "__main__":
     model = static_model()
     if model is None:
         sys.exit("pip install wordllama tokenizers safetensors")
-    with embedding(EmbeddingServer(model)) as url:
-        print(url, flush=True)
+    with embedding(EmbeddingServer(model)) as served:
+        print(served.url, flush=True)
         while True:
             time.sleep(3600)

@@ -46,8 +46,8 @@ def passage_words(entry: PageLine) -> Iterator[str]:
 def passage_texts(entry: PageLine) -> Iterator[str]:
     """The text of each of these passages, below the title."""
     for passage in _passages(entry.text):
-        text = "\n".join(part.text for part in passage).strip()
-        yield f"{entry.title}\n{text}".strip()
+        text = "".join((" " if part.start else "\n") + part.text for part in passage)
+        yield f"{entry.title}\n{text.strip()}".strip()
 
 
 def _passages(text: str) -> Iterator[list[_Part]]:
