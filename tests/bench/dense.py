@@ -1,6 +1,7 @@
 """Search by words, by vectors and by both, over a fictional web: what is found, how fast, at which cost.
 
     python tests/bench/dense.py --things 8000 --folder big        # a Markdown table on stdout
+    python tests/bench/dense.py --things 8000 --folder big --others 40000      # among pages that nobody asks about
     python tests/bench/dense.py --things 8000 --folder big --embed http://127.0.0.1:8000/v1 --model NAME
 
 The world is one of `webdancer world --style varied`. A question counts as answered by a search if the page where its
@@ -23,6 +24,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bm25 import world
+
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA
 from webdancer_cli.llm.embeddings import EmbeddingClient
@@ -38,18 +41,19 @@ SITE = "http://127.0.0.1:8000"
 RANKS = ("bm25", "dense", "hybrid")
 AT = (1, 5, 10)
 OTHER_WORDS = """
-ship vessel, film movie, sequel follow-up, home residence, mentor tutor, capital seat-of-government, estate manor,
-town municipality, agent representative, habitat natural-surroundings, province region, director film-maker,
-harbour dock, birth being-born, mate officer, secretary clerk, debut first-appearance, speaker chairperson,
-animal creature, mother mom, father dad, repealed abolished, act law, warden guardian, river stream, sailor seaman,
-shipyard boatyard, wedding marriage, sponsor backer, assistant aide, siblings brothers-and-sisters, street road,
-predecessor forerunner, neighbour adjoining-one, heir successor, founder creator, patron benefactor, source spring,
-architect building-designer, port haven, predator hunter, captain skipper, premiere first-showing, employer boss,
-teacher instructor, composer music-writer, headquarters main-office, discoverer finder, emblem badge,
-mayor burgomaster, company firm, owner proprietor, naturalist wildlife-scientist, twin partner,
-builder constructor, birthplace native-place, spouse partner-in-marriage, children offspring, population number-of-people,
-inhabitants residents, village hamlet, employees staff, profession occupation, weight heaviness, tributaries side-streams, actor performer,
-prey quarry
+ship vessel, film movie, sequel follow-up, home residence, mentor tutor, capital seat-of-government,
+estate manor, town municipality, agent representative, habitat natural-surroundings, province region,
+director film-maker, harbour dock, birth being-born, mate officer, secretary clerk, debut first-appearance,
+speaker chairperson, animal creature, mother mom, father dad, repealed abolished, act law, warden guardian,
+river stream, sailor seaman, shipyard boatyard, wedding marriage, sponsor backer, assistant aide,
+siblings brothers-and-sisters, street road, predecessor forerunner, neighbour adjoining-one, heir successor,
+founder creator, patron benefactor, source spring, architect building-designer, port haven, predator hunter,
+captain skipper, premiere first-showing, employer boss, teacher instructor, composer music-writer,
+headquarters main-office, discoverer finder, emblem badge, mayor burgomaster, company firm, owner proprietor,
+naturalist wildlife-scientist, twin partner, builder constructor, birthplace native-place,
+spouse partner-in-marriage, children offspring, population number-of-people, inhabitants residents,
+village hamlet, employees staff, profession occupation, weight heaviness, tributaries side-streams,
+actor performer, prey quarry
 """
 HEADER = "| pages | questions | search | " + " | ".join(f"recall@{at}" for at in AT) + " | median, ms | alone, ms |\n"
 HEADER += "|---" * 8 + "|"
@@ -63,18 +67,22 @@ def main() -> int:
     folder = Path(given.folder)
     folder.mkdir(parents=True, exist_ok=True)
     pages, questions = (folder / f"{kind}-{given.things}.jsonl" for kind in ("pages", "questions"))
+    others = folder / f"others-{given.others}.jsonl"
     if not questions.exists():
-        world = VariedWorld(given.things, 0, "train", Axes(), held_out_values([]))
-        varied = VariedPages(world)
+        made = VariedWorld(given.things, 0, "train", Axes(), held_out_values([]))
+        varied = VariedPages(made)
         jsonl.write_records(str(pages), world_pages(varied, SITE))
-        jsonl.write_records(str(questions), VariedQuestions(world, varied, SITE).write(given.questions))
+        jsonl.write_records(str(questions), VariedQuestions(made, varied, SITE).write(given.questions))
+    if given.others and not others.exists():
+        jsonl.write_records(str(others), world(given.others, "rich"))
     with endpoint(given.embed) as url:
-        return report(given, folder, pages, questions, url)
+        return report(given, [pages, others] if given.others else [pages], questions, url)
 
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--things", type=int, default=8000, help="of which the world has pages, and registers beside")
+    parser.add_argument("--others", type=int, default=0, help="pages of the rich style beside")
     parser.add_argument("--questions", type=int, default=1000)
     parser.add_argument("--folder", default="bench-dense")
     parser.add_argument("--embed", help="an endpoint of your own")
@@ -97,8 +105,8 @@ def endpoint(url: str | None) -> Iterator[str]:
         process.kill()
 
 
-def report(given: argparse.Namespace, folder: Path, pages: Path, questions: Path, url: str) -> int:
-    index = folder / f"web.index-{given.things}"
+def report(given: argparse.Namespace, pages: list[Path], questions: Path, url: str) -> int:
+    index = Path(given.folder) / f"web.index-{given.things}-{given.others}"
     built = [build(pages, index), build(pages, index, "--embed", url, "--embed-model", given.model)]
     vectors = (index / "vectors.f32").stat().st_size / 1e6
     command = [sys.executable, __file__, "--embed", url, "--model", given.model, "--folder", str(questions)]
@@ -114,11 +122,21 @@ def report(given: argparse.Namespace, folder: Path, pages: Path, questions: Path
     return 0
 
 
-def build(pages: Path, index: Path, *more: str) -> float:
+def build(pages: list[Path], index: Path, *more: str) -> float:
     """Seconds; what an earlier run made is made no more."""
     start = time.monotonic()
     if more or not index.exists():
-        command = [sys.executable, "-m", "webdancer_cli", "index", "--pages", str(pages), "--out", str(index), *more]
+        command = [
+            sys.executable,
+            "-m",
+            "webdancer_cli",
+            "index",
+            "--pages",
+            *map(str, pages),
+            "--out",
+            str(index),
+            *more,
+        ]
         subprocess.run(command, check=True)
     return time.monotonic() - start
 
