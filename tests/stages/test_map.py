@@ -89,8 +89,14 @@ def test_another_stage_other_options_and_other_parts_are_refused(tmp_path: Path)
         mapped(parts, "lint", "--similarity", "0.5", resume=True)
     with pytest.raises(UsageError, match=r"command is another \(lint before\)"):
         mapped(parts, "filter", resume=True)
-    with open(parts / "part-0.jsonl", "ab") as file:
-        file.write(b"\n")
+    part = parts / "part-0.jsonl"
+    text = part.read_bytes()
+    part.write_bytes(text.replace(b"mill", b"hill"))
+    with pytest.raises(UsageError, match=r"part-0\.jsonl was changed since the part was begun"):
+        mapped(parts, "lint", resume=True)
+    part.write_bytes(text)
+    assert mapped(parts, "lint", resume=True)["parts done before"] == 2
+    part.write_bytes(text + b"\n")
     with pytest.raises(UsageError, match="inputs is another"):
         mapped(parts, "lint", resume=True)
 

@@ -6,8 +6,8 @@
     what is mapped over what: a run that goes on, or another job of it, must be the same.
 ``done/.map/part-07.jsonl.manifest.json``
     what became of the part, written last, by one rename: with it the part is done, without it it is not.
-``done/.map/part-07.jsonl.{partial,rejects,log,lock}``
-    its output so far, its rejects, what the stage said on stderr, and who works on it.
+``done/.map/part-07.jsonl.{partial,rejects,log,lock,input}``
+    its output so far, its rejects, what the stage said on stderr, who works on it, and the digest of its input.
 """
 
 import hashlib
@@ -41,6 +41,8 @@ class FileDigest(msgspec.Struct):
     bytes: int
     lines: int
     sha256: str
+    modified_ns: int = 0
+    """Of an input: when it was changed last."""
 
 
 class StageSummary(msgspec.Struct):
@@ -115,6 +117,22 @@ class MapFolder:
 
     def is_done(self, part: str) -> bool:
         return self.manifest(part) is not None and self.output(part).is_file()
+
+    def changed(self, part: str, part_input: Path) -> bool:
+        """Whether the input of a part is another than when the part was begun, which is now if it was not before.
+
+        It is read, unless the part is done and the file has the size and the time that it had then.
+        """
+        told = self.beside(part, "input")
+        known = msgspec.json.decode(told.read_bytes(), type=FileDigest) if told.is_file() else None
+        status = part_input.stat()
+        if known and self.is_done(part) and (known.bytes, known.modified_ns) == (status.st_size, status.st_mtime_ns):
+            return False
+        now = digest_of(part_input)
+        if known is None:
+            now.modified_ns = status.st_mtime_ns
+            write_whole(told, msgspec.json.encode(now) + b"\n")
+        return known is not None and known.sha256 != now.sha256
 
     def begin(self, part: str) -> None:
         """Make a part ready to be gone on with: a run may have been killed after its output had its name."""

@@ -58,6 +58,9 @@ def run_part(task: PartTask, stop: threading.Event | None = None, *, lock_second
     folder = MapFolder(task.out)
     folder.aside.mkdir(parents=True, exist_ok=True)
     with _held(folder.beside(task.part, "lock"), lock_seconds):
+        if folder.changed(task.part, Path(task.input)):
+            said = f"{task.input} was changed since the part was begun: give the same, or another --out"
+            return PartOutcome(task.part, failure=said, is_usage=True)
         if folder.is_done(task.part):
             return PartOutcome(task.part, folder.manifest(task.part), already=True)
         folder.begin(task.part)
