@@ -164,6 +164,14 @@ async def test_calls_are_counted_and_bounded() -> None:
             await client.embed(["four"])
 
 
+async def test_where_a_server_does_not_count_the_texts_are_estimated_and_vectors_are_no_tokens() -> None:
+    ledger = Ledger("m")
+    uncounted: Spoil = lambda request: (200, {"data": [{"embedding": [1.0] * 500}]})  # noqa: E731
+    async with asking(uncounted, ledger=ledger) as (client, _):
+        await client.embed(["x" * 400])
+    assert 100 < ledger.total.input_tokens < 130 and ledger.total.output_tokens == 0  # 4 bytes a token
+
+
 async def test_a_query_is_asked_for_once_on_tape_and_a_failure_is_never_there(tmp_path: Path) -> None:
     path = str(tmp_path / "tape")
     broken = (200, {"data": [{"embedding": [None] * 8}]})

@@ -48,6 +48,8 @@ class Embedded:
 class EmbeddingClient(ModelClient[Vectors]):
     """One embedding model; ``tape`` keeps the vectors of queries."""
 
+    answers_in_tokens = False
+
     def __init__(
         self,
         endpoints: EndpointPool,

@@ -70,6 +70,9 @@ class ModelClient(ABC, Generic[Answer]):
     with a hundred of them costs more than the request.
     """
 
+    answers_in_tokens = True
+    """Whether the length of an answer is an estimate of what a server, which does not count, has written."""
+
     def __init__(self, endpoints: EndpointPool, model: str, retry: RetryPolicy, ledger: Ledger | None):
         self.model = model
         self.retry = retry
@@ -158,7 +161,7 @@ class ModelClient(ABC, Generic[Answer]):
             self._refuse(endpoint, sent, response)
         try:
             found = self._body(self._redactor.content(response.content))
-            self.ledger.charge(usage_of(found), len(body), len(response.content))
+            self.ledger.charge(usage_of(found), len(body), len(response.content) if self.answers_in_tokens else 0)
             return self._answer(found, sent)
         except ErrorInBody:
             self._refuse(endpoint, sent, response)
