@@ -223,7 +223,9 @@ def test_a_budget_stops_the_vectors_and_the_same_command_goes_on(
     one, folder, whole = write(tmp_path / "1", 0, 60), tmp_path / "i", tmp_path / "w"
     command = ["index", "--pages", one, "--out", str(folder), *_named(server), "--embed-batch", "4", "--jobs", "1"]
     assert cli.run_command([*command, "--max-tokens", "1000"]) == 1
-    assert "--max-tokens 1000 are spent" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "--max-tokens 1000 are spent" in said and "the same command goes on from there" in said
+    assert "--resume" not in said
     about = vectors_in(folder)
     assert about and 0 < about.pages < 60
     assert cli.run_command(["sample", "--data", one, "--web", str(folder), "--embed", server.url]) == 2

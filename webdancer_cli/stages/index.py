@@ -9,7 +9,7 @@ from pathlib import Path
 from webdancer_cli.data.jsonl import BadLine, LineWriter
 from webdancer_cli.data.pipeline import Progress, RunStats
 from webdancer_cli.data.records import Rejected
-from webdancer_cli.errors import BudgetSpent, UsageError
+from webdancer_cli.errors import RunStopped, ServiceRefused, UsageError
 from webdancer_cli.llm.embeddings import EmbeddingClient
 from webdancer_cli.options import config
 from webdancer_cli.web.page_index.embedding import PassageEmbedder
@@ -86,8 +86,11 @@ async def _build_and_embed(
         await embedder.begin()
         stats.counts.update(_build(options.out, paths, reject, tell))
         await embedder.add(PageIndex.open(options.out), reject, tell_vectors)
-    except BudgetSpent as spent:
-        stats.stopped = str(spent)
+    except RunStopped as stop:
+        said = f"{str(stop).partition('; --resume')[0]}; the same command goes on from there"
+        if isinstance(stop, ServiceRefused):
+            raise ServiceRefused(said) from None
+        stats.stopped = said
     finally:
         await client.aclose()
         stats.counts.update(embedder.counts)
