@@ -130,6 +130,16 @@ def test_format_calls_and_endings_speak_of_all_runs() -> None:
     assert scores.endings == {"answered": 3, "call_limit": 1}
 
 
+def test_those_who_were_told_to_answer_are_counted_by_the_budget_that_was_spent() -> None:
+    attempts = [attempt("a"), attempt("b"), attempt("c", outcome="wrong"), attempt("d", outcome="unjudged")]
+    for item, spent in zip(attempts, (None, "token_limit", "token_limit", "call_limit"), strict=True):
+        item.last_call = spent
+    scores = from_attempts(attempts)
+    assert scores.conduct.hurried == {"token_limit": (2, 1), "call_limit": (1, 0)}
+    assert "told to answer before they were done: token limit 2 (1 right), call limit 1 (0 right)" in scores.table()
+    assert "told to answer" not in from_attempts(attempts[:1]).table()
+
+
 def test_the_order_of_attempts_makes_no_difference() -> None:
     draw = random.Random(5)
     attempts = [

@@ -10,6 +10,8 @@ from webdancer_cli.training.alarms import WINDOW, alarms
 WELL = {
     "entropy": 0.5,
     "accuracy": 0.4,
+    "accuracy_by_level": {"1": 0.6, "3": 0.1},
+    "short_of_tokens": 0.02,
     "right_logprob": -0.4,
     "tool_calls": 3.0,
     "format": 0.9,
@@ -19,7 +21,7 @@ WELL = {
 }
 
 
-def run(**last: float | None) -> list[dict[str, Any]]:
+def run(**last: Any) -> list[dict[str, Any]]:
     """A run that begins well, and whose last steps are ``last``."""
     return [dict(WELL)] * WINDOW + [{**WELL, **last}] * WINDOW
 
@@ -36,6 +38,11 @@ def run(**last: float | None) -> list[dict[str, Any]]:
             {"clip_low_fraction": 0.03, "clip_high_fraction": 0.001},
             "one-sided clipping: 97% .*from below: widen --clip-low",
         ),
+        ({"short_of_tokens": 0.2}, "too little room: 20% of the episodes .*--max-context-tokens"),
+        (
+            {"accuracy": 0.6, "accuracy_by_level": {"1": 0.9, "3": 0.02}},
+            "questions over 3 pages are unlearned: 2% right, from 10%.*sft",
+        ),
         ({"clip_high_fraction": 0.03}, "one-sided clipping: 97% .*from above: widen --clip-high"),
     ],
 )
@@ -51,13 +58,15 @@ def test_each_fault_has_its_alarm_with_a_remedy(last: dict[str, float], words: s
         {"accuracy": 0.99, "entropy": 0.01},  # sure of what is right
         {"accuracy": 0.6, "format": 1.0},
         {"right_logprob": -0.3},
+        {"accuracy_by_level": {"1": 0.9}},  # no question over three pages was drawn of late
+        {"accuracy_by_level": {"1": 0.5, "3": 0.06}},
         {"tool_calls": 1.6},
         {"repeating": 0.05},
         {"clip_low_fraction": 0.03, "clip_high_fraction": 0.03},
         {"entropy": None, "right_logprob": None, "clip_low_fraction": None},  # steps without an update
     ],
 )
-def test_a_run_that_goes_well_has_none(last: dict[str, float | None]):
+def test_a_run_that_goes_well_has_none(last: dict[str, Any]):
     assert alarms(run(**last)) == []
 
 

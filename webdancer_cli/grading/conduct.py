@@ -62,14 +62,16 @@ class Searching(NamedTuple):
 class Conduct:
     """The means over all ``attempts`` (of those that can tell), and counts.
 
-    ``failures`` counts wrong episodes by why they failed, ``bases`` by what that was told from, and ``leaks`` those in
-    which a page gave the question away. Costs are of all
-    attempts together, in US dollars, None where no price is known.
+    ``hurried`` counts episodes that were told to answer at once, by the budget that was nearly spent, and how many of
+    them were right. ``failures`` counts wrong episodes by why they failed, ``bases`` by what that was told from, and
+    ``leaks`` those in which a page gave the question away. Costs are of all attempts together, in US dollars, None where
+    no price is known.
     """
 
     attempts: int
     means: dict[str, float]
     endings: dict[str, int]
+    hurried: dict[str, tuple[int, int]]
     failures: dict[str, int]
     bases: dict[str, int]
     leaks: int
@@ -100,6 +102,9 @@ class Conduct:
 
     def _found(self) -> list[str]:
         lines = []
+        if self.hurried:
+            counts = (f"{name.replace('_', ' ')} {n} ({right} right)" for name, (n, right) in self.hurried.items())
+            lines.append(f"told to answer before they were done: {', '.join(counts)}")
         if "gold listed" in self.means:
             shares = ", ".join(
                 f"{name} {percent(self.means[f'gold {name}'])}" for name in ("listed", "opened", "shown")
@@ -124,6 +129,8 @@ class ConductTotals:
         self._asked = KeySet()
         self._values = {name: array("d") for name in MEASURES}
         self._endings: Counter[str] = Counter()
+        self._hurried: Counter[str] = Counter()
+        self._hurried_right: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
         self._bases: Counter[str] = Counter()
         self._costs, self._judge_costs, self._recalls = array("d"), array("d"), array("d")
@@ -132,6 +139,9 @@ class ConductTotals:
     def add(self, attempt: Attempt) -> None:
         self._attempts += 1
         self._endings[attempt.ending] += 1
+        if attempt.last_call:
+            self._hurried[attempt.last_call] += 1
+            self._hurried_right[attempt.last_call] += attempt.verdict.outcome == "correct"
         self._leaks += bool(attempt.leaks)
         for name, measure in MEASURES.items():
             if (value := measure(attempt)) is not None:
@@ -163,6 +173,7 @@ class ConductTotals:
             attempts=self._attempts,
             means={name: math.fsum(values) / len(values) for name, values in self._values.items() if values},
             endings=ranked(self._endings),
+            hurried={name: (count, self._hurried_right[name]) for name, count in ranked(self._hurried).items()},
             failures=ranked(self._failures),
             bases=ranked(self._bases),
             leaks=self._leaks,

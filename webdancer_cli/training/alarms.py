@@ -12,9 +12,13 @@ WINDOW = 5
 MASTERED = 0.95
 """From this accuracy on a policy may be as sure of itself as it likes."""
 
+MOST_LEVEL = 9
+"""Questions over more pages than these have no alarm of their own."""
+
 Metrics = dict[str, Any]
 Means = Callable[[str], tuple[float, float] | None]
-"""The mean of a measure in the first steps and in the last; None where too few steps tell."""
+"""The mean of a measure in the first steps and in the last; None where too few steps tell. "accuracy_by_level.3" is
+that of questions over three pages."""
 
 
 def _entropy_collapse(means: Means) -> str:
@@ -81,7 +85,30 @@ def _one_sided_clipping(means: Means) -> str:
     )
 
 
+def _a_level_is_unlearned(means: Means) -> str:
+    for level in range(1, MOST_LEVEL + 1):
+        accuracy = means(f"accuracy_by_level.{level}")
+        if accuracy and accuracy[0] >= 0.05 and accuracy[1] < 0.5 * accuracy[0]:
+            return (
+                f"questions over {level} page{'s' if level > 1 else ''} are unlearned: {accuracy[1]:.0%} right, from "
+                f"{accuracy[0]:.0%}: train longer by sft first, until more of their rollouts are right"
+            )
+    return ""
+
+
+def _too_little_room(means: Means) -> str:
+    hurried = means("short_of_tokens")
+    if hurried and hurried[1] >= 0.1:
+        return (
+            f"too little room: {hurried[1]:.0%} of the episodes were told to answer because their context was full: "
+            "raise --max-context-tokens"
+        )
+    return ""
+
+
 ALARMS = (
+    _a_level_is_unlearned,
+    _too_little_room,
     _entropy_collapse,
     _less_likely_right_answers,
     _tool_use_dies_out,
@@ -95,7 +122,9 @@ def alarms(steps: Sequence[Metrics]) -> list[str]:
     """What is wrong in the last of these steps, which are all those of a run, in lines with a remedy."""
 
     def means(name: str) -> tuple[float, float] | None:
-        told = [step[name] for step in steps if step.get(name) is not None]
+        outer, _, inner = name.partition(".")
+        values = [step.get(outer) for step in steps]
+        told = [value for value in ([(of or {}).get(inner) for of in values] if inner else values) if value is not None]
         if len(told) < 2 * WINDOW:
             return None
         return sum(told[:WINDOW]) / WINDOW, sum(told[-WINDOW:]) / WINDOW

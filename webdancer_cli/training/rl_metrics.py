@@ -60,6 +60,7 @@ def rollout_metrics(collected: RolloutBatch) -> Metrics:
         "right_logprob": mean(right),
         "repeating": mean([_repeats(rollout) for rollout in rollouts]),
         "accuracy_by_level": _by_level(judged),
+        "short_of_tokens": mean([rollout.trajectory.last_call == "token_limit" for rollout in rollouts]),
         "endings": dict(Counter(rollout.trajectory.ending for rollout in rollouts).most_common()),
     }
 
