@@ -143,6 +143,8 @@ OTHERS_WORDS = {
     "judge_confidence.md": {"question", "gold", "answer"},
     "judge_chinese.md": {"question", "gold", "answer"},
     "judge_set.md": {"question", "gold", "answer"},
+    "judge_table_cells.md": {"question", "criterion", "pairs"},
+    "judge_table_names.md": {"question", "known", "given"},
     "answer_from_pages.md": {"pages"},
     "critic.md": {"record"},
 }

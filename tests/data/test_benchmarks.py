@@ -17,6 +17,7 @@ from webdancer_cli.data.benchmarks import BENCHMARKS, Loader, is_set_answer, tol
 from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA, Rejected, to_object
 from webdancer_cli.data.sealed import SealTerms
+from webdancer_cli.data.table_questions import table_rules
 from webdancer_cli.errors import Reject, UsageError
 from webdancer_cli.grading.groups import groups_of
 
@@ -292,10 +293,71 @@ def test_answers_that_were_kept_back_are_refused() -> None:
         list(Loader().questions([hidden]))
 
 
-def test_tables_as_answers_are_refused() -> None:
-    wide = QA(question="List them.", answer="", extra={"instance_id": "w", "evaluation": {}})
-    with pytest.raises(UsageError, match="widesearch: its answers are tables"):
-        list(Loader().questions([wide]))
+# ---- WideSearch: gold tables in a folder beside the file -------------------------------------------------------------
+
+RULES = {
+    "required": ["town", "people"],
+    "unique_columns": ["town"],
+    "eval_pipeline": {"people": {"preprocess": ["extract_number"], "metric": ["number_near"], "criterion": 0.1}},
+}
+TABLE = b'Town,People,Remark\r\nVelmora,"1,000",x\r\n"Kemlo | Orrin",250,y\r\n'
+
+
+def widesearch(folder: Path, rules: Any = RULES, table: bytes = TABLE, kind: str = "jsonl") -> Path:
+    """The set as it is published: the rules are JSON in a text."""
+    rows = [
+        {"instance_id": f"ws_{at}", "query": question, "evaluation": json.dumps(rules), "language": language}
+        for at, (question, language) in enumerate(zip(ASKED, ["en", "en", "zh"], strict=True))
+    ]
+    (folder / "widesearch_gold").mkdir()
+    for row in rows:
+        (folder / "widesearch_gold" / f"{row['instance_id']}.csv").write_bytes(table)
+    path = folder / f"widesearch.{kind}"
+    path.write_bytes({"jsonl": lines, "csv": delimited, "parquet": parquet}[kind](rows))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16"])
+def test_gold_tables_beside_the_file_are_the_answers(kind: str, codec: str, tmp_path: Path) -> None:
+    path = widesearch(tmp_path, table=TABLE.decode().encode(codec), kind=kind)
+    found, left_out, loader = load(path, CASES[0], "widesearch")
+    assert [qa.question for qa in found] == ASKED and not left_out and loader.benchmark == told_by(found[0])
+    assert found[0].answer == "| Town | People |\n| --- | --- |\n| Velmora | 1,000 |\n| Kemlo \\| Orrin | 250 |"
+    assert [groups_of(qa)["language"] for qa in found] == ["en", "en", "zh"]
+    rules = table_rules(found[0])
+    assert rules and rules.of("people").tolerance == 0.1
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"table": TABLE[:-20]}, "row 3 has not the 3 cells of its header"),
+        ({"table": b"Town,Remark\nVelmora,x\n"}, "lacks the columns people"),
+        ({"table": "Town,People\nKröll,1\n".encode("latin-1")}, "its gold table cannot be read"),
+        ({"table": b""}, "lacks the columns people, town"),
+        ({"rules": {**RULES, "unique_columns": ["site"]}}, "required lacks site"),
+        ({"rules": {**RULES, "unique_columns": []}}, "unique_columns is empty"),
+        ({"rules": {**RULES, "eval_pipeline": {"people": {"metric": ["about"]}}}}, "names about, which is none of"),
+        ({"rules": {"required": "town"}}, "evaluation: "),
+    ],
+)
+def test_a_gold_table_or_a_rule_that_is_broken_is_told_in_a_line_for_each_question(
+    broken: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    path = widesearch(tmp_path, **broken)
+    told = told_of(path, TERMS)
+    assert len(told) == 3 and all(line.startswith(str(path)) and said in line and "\n" not in line for line in told)
+
+
+def test_gold_tables_that_are_not_there_are_told_in_one_line(tmp_path: Path) -> None:
+    path = widesearch(tmp_path)
+    (tmp_path / "widesearch_gold" / "ws_1.csv").unlink()
+    (line,) = told_of(path, TERMS)
+    assert "ws_1.csv" in line and "\n" not in line
+    (tmp_path / "widesearch_gold").rename(tmp_path / "elsewhere")
+    (line,) = told_of(path, TERMS)
+    assert "widesearch_gold" in line and "\n" not in line
 
 
 def test_the_file_of_another_set_is_refused_and_so_is_an_unknown_name() -> None:

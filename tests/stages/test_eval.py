@@ -512,3 +512,46 @@ def test_a_verdict_is_kept_when_a_further_judge_stops_the_run(folder: Path) -> N
     (kept,) = attempts(folder)
     assert (kept.verdict.outcome, [more.outcome for more in kept.verdicts]) == ("correct", ["unjudged"])
     assert stats.stopped == "--max-cost 1 is spent" and scores.agreement is None
+
+
+# ---- tables
+
+
+def test_responses_of_widesearch_are_graded_by_its_tables_and_graded_anew_the_same(tmp_path: Path) -> None:
+    rules = {"required": ["town", "people"], "unique_columns": ["town"], "eval_pipeline": {}}
+    row = {"instance_id": "ws_1", "query": "List them.", "evaluation": json.dumps(rules), "language": "en"}
+    (tmp_path / "set.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "widesearch_gold").mkdir()
+    (tmp_path / "widesearch_gold" / "ws_1.csv").write_text("Town,People\nKemlo,1\nVelmora,2\n")
+    table = "Final answer:\n```markdown\n| Town | People |\n|---|---|\n| Kemlo | 1 |\n| Velmora | {} |\n```"
+    said = [
+        {"instance_id": "ws_1", "response": table.format(people), "trial_idx": at} for at, people in enumerate("23")
+    ]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(line) + "\n" for line in said))
+    gold = str(tmp_path / "set.jsonl")
+    _, scores = grade(tmp_path, data=str(tmp_path / "r.jsonl"), gold=gold, benchmark="widesearch")
+    row_all, (english,) = scores.overall, scores.groups["language"]
+    # the second run has 3 of 4 cells and 1 of 2 rows: means of (1, 0.75) and (1, 0.5)
+    assert (row_all.correct, row_all.judged, row_all.f1, row_all.row_f1) == (1, 2, 0.875, 0.75)
+    assert english.name == "language: en" and english.f1 == 0.875
+    first = (tmp_path / "graded").read_bytes()
+    (tmp_path / "graded").rename(tmp_path / "earlier")
+    assert grade(tmp_path, data=str(tmp_path / "earlier"))[1] == scores and (tmp_path / "graded").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("shown", "failure"), [("Kemlo is a town.", "never_surfaced"), ("Orrin is a town, too.", "not_used")]
+)
+def test_of_a_set_what_the_answer_lacks_is_looked_for(shown: str, failure: str) -> None:
+    messages = [
+        Message("user", "Which towns?"),
+        Message("assistant", render_turn(Turn(call=ToolCall("search", {"query": ["towns"]})))),
+        Message("user", render_response(shown)),
+        Message("assistant", render_turn(Turn(answer="Kemlo"))),
+    ]
+    attempt = Attempt(
+        id="1", qa_id="1", run=0, model="m", question="Which towns?", gold="Kemlo; Orrin", answer="Kemlo",
+        verdict=Verdict(outcome="wrong", method="match"), format_ok=True, ending="answered", messages=messages,
+        extra={"answer_type": "Set Answer"},
+    )  # fmt: skip
+    assert stage.anatomy_of(attempt).failure == failure

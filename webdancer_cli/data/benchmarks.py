@@ -12,12 +12,14 @@ from typing import Any
 import msgspec
 
 from webdancer_cli.data.records import QA, Evidence
+from webdancer_cli.data.table_questions import INSTANCE, RULES
 from webdancer_cli.errors import Reject, UsageError
 from webdancer_cli.text.encoding import decode_file
 
 JUDGE, JUDGE_WITH_CONFIDENCE, JUDGE_CHINESE, JUDGE_SET = (
     "judge.md", "judge_confidence.md", "judge_chinese.md", "judge_set.md",
 )  # fmt: skip
+JUDGE_TABLE_CELLS, JUDGE_TABLE_NAMES = "judge_table_cells.md", "judge_table_names.md"
 """Prompts of the judge."""
 NAME = "benchmark"
 """The field of an attempt that names its set."""
@@ -28,8 +30,8 @@ class Benchmark:
     """A set, told by the ``columns`` that its questions have beside question and answer; without any, by name alone.
 
     ``files`` names a column that holds a picture or a file: a question with one cannot be played with text alone.
-    ``gold_pages`` names the column of the pages that prove the answer. ``refused`` says why a set cannot be graded,
-    ``kept_back`` what stands for an answer in a split whose answers are not published.
+    ``gold_pages`` names the column of the pages that prove the answer, ``kept_back`` says what stands for an answer in
+    a split whose answers are not published.
     """
 
     name: str
@@ -37,14 +39,11 @@ class Benchmark:
     judge: str = JUDGE
     files: str = ""
     gold_pages: str = ""
-    refused: str = ""
     kept_back: str = ""
 
     def prepared(self, qa: QA) -> QA:
         """The question with its gold pages. Raises Reject for one that text alone cannot answer, and UsageError for one
         whose answer was kept back."""
-        if self.refused:
-            raise UsageError(f"{self.name}: {self.refused}")
         if self.kept_back and qa.answer.strip() == self.kept_back:
             raise UsageError(
                 f"{self.name}: the answers of this file are kept back (the test split): take the validation split"
@@ -87,7 +86,7 @@ BENCHMARKS: dict[str, Benchmark] = dict(
         _set("hotpotqa", "supporting_facts", "context"),
         _set("simpleqa", "metadata"),
         _set("seal"),
-        _set("widesearch", "instance_id", "evaluation", refused="its answers are tables, which are not graded here"),
+        _set("widesearch", INSTANCE, RULES, judge=JUDGE_TABLE_CELLS),
     ]
 )
 """By name; where the columns of several fit, the first is meant."""
@@ -128,7 +127,7 @@ class Loader:
         self, questions: Iterable[QA], reject: Callable[[Reject, QA, str], None] = lambda reject, qa, id: None
     ) -> Iterator[QA]:
         """Hands on what can be played, and tells ``reject`` of the rest. Raises UsageError for a file of another set
-        than the one that is named, and for one that cannot be graded."""
+        than the one that is named, and for one whose answers were kept back."""
         first = True
         for qa in questions:
             if first:

@@ -21,6 +21,7 @@ from webdancer_cli.data.jsonl import BadLine, report_bad_line
 from webdancer_cli.data.records import QA, Rejected, WrongShape, from_object
 from webdancer_cli.data.rows import RowReader, column, spelled
 from webdancer_cli.data.sealed import NO_SEAL_TERMS, SealTerms
+from webdancer_cli.data.table_questions import with_gold_table
 from webdancer_cli.errors import UsageError
 from webdancer_cli.text.lenient_json import parse_list
 
@@ -61,7 +62,7 @@ def read_questions(
         first = True
         for place, value in ROWS.read(name, stream, on_bad):
             try:
-                qa = as_question(value, terms, answered=answered)
+                qa = as_question(with_gold_table(value, source), terms, answered=answered)
             except EncryptedQuestion as error:
                 if first:
                     raise UsageError(f"{place}: {error}") from None

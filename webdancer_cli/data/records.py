@@ -136,7 +136,8 @@ class Message(msgspec.Struct):
 class Verdict(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A judge's word. ``unjudged`` is neither right nor wrong: it enters no accuracy, no SFT set and no advantage.
 
-    ``f1`` is there for an answer that is a set, and ``confidence``, from 0 to 1, where the judge read one.
+    ``f1`` over its items is there for an answer that is a set or a table, ``row_f1`` for a table, and ``confidence``,
+    from 0 to 1, where the judge read one.
     """
 
     outcome: Outcome
@@ -144,6 +145,7 @@ class Verdict(msgspec.Struct, kw_only=True, omit_defaults=True):
     detail: str = ""
     usage: Usage | None = None
     f1: float | None = None
+    row_f1: float | None = None
     confidence: float | None = None
 
 

@@ -1,7 +1,8 @@
 """The judge that reads: a model compares an answer with the gold answer where no rule sees that they are the same.
 
 What the model does not decide, or says in a form that cannot be read, is ``unjudged``: nothing is guessed. Evaluation
-sets have prompts of their own (``benchmarks``), and one whose answers are sets is graded item by item.
+sets have prompts of their own (``benchmarks``); those whose answers are sets are graded item by item, tables
+cell by cell.
 """
 
 import asyncio
@@ -9,12 +10,23 @@ from typing import Annotated
 
 import msgspec
 
-from webdancer_cli.data.benchmarks import JUDGE, JUDGE_SET, JUDGE_WITH_CONFIDENCE, is_set_answer, told_by
+from webdancer_cli.data.benchmarks import (
+    JUDGE,
+    JUDGE_SET,
+    JUDGE_TABLE_CELLS,
+    JUDGE_TABLE_NAMES,
+    JUDGE_WITH_CONFIDENCE,
+    is_set_answer,
+    told_by,
+)
 from webdancer_cli.data.records import QA, Usage, Verdict, content_id
+from webdancer_cli.data.table_questions import table_rules
 from webdancer_cli.errors import ModelError, UsageError
 from webdancer_cli.grading import exact_match
 from webdancer_cli.grading.judge_view import head_and_tail, neutralise
 from webdancer_cli.grading.set_answers import Found, found_by_rule, items
+from webdancer_cli.grading.table_answers import TableGrade, grade_by_rule
+from webdancer_cli.grading.table_judge import TableJudge
 from webdancer_cli.grading.verdict_lines import Decision, confidence_in_lines, verdict_in_lines
 from webdancer_cli.grading.verdict_reply import VerdictReply
 from webdancer_cli.llm.structured_output import Aside, ChatModel, Unreadable, ask
@@ -88,7 +100,8 @@ class ModelJudge:
 
     def _method(self, prompt: str) -> str:
         """Who judges, and by which words: a score depends on both."""
-        return f"{self.name} {prompt.removesuffix('.md')} {self._prompts.id_of(prompt)}"
+        also = (JUDGE_TABLE_NAMES,) if prompt == JUDGE_TABLE_CELLS else ()
+        return f"{self.name} {prompt.removesuffix('.md')} {self._prompts.id_of(prompt, *also)}"
 
     async def judge(self, qa: QA, answer: str | None) -> Verdict:
         """Raises RunStopped. A model that fails gives ``unjudged``, with the kind of failure as its detail."""
@@ -118,6 +131,9 @@ class ModelJudge:
         try:
             if prompt == JUDGE_SET:
                 return await self._set_verdict(qa, answer)
+            if prompt == JUDGE_TABLE_CELLS and (rules := table_rules(qa)):
+                grade, usage = await TableJudge(self._chat, self._prompts).grade(rules, qa, answer)
+                return table_verdict(grade, self._method(prompt), usage)
             judgement, usage = await self._ask(qa, answer, prompt)
         except Unreadable as failure:
             return self._unjudged(prompt, "unreadable_reply", str(failure))
@@ -128,6 +144,8 @@ class ModelJudge:
     def _prompt_for(self, qa: QA) -> str:
         if is_set_answer(qa):
             return JUDGE_SET
+        if table_rules(qa):
+            return JUDGE_TABLE_CELLS
         benchmark = told_by(qa)
         return benchmark.judge if benchmark else PROMPT
 
@@ -195,9 +213,13 @@ CHECKS: list[tuple[str, Decision]] = [("The capital of France is Paris.", "corre
 
 
 def judge_by_rule(qa: QA, answer: str | None) -> Verdict:
-    """The verdict by normalised match; of a set item by item."""
+    """The verdict by normalised match; of a set item by item, of a table cell by cell."""
     verdict = exact_match.match_answer(answer, qa.answer, qa.aliases)
-    if verdict.outcome == "unjudged" or not is_set_answer(qa):
+    if verdict.outcome == "unjudged":
+        return verdict
+    if rules := table_rules(qa):
+        return table_verdict(grade_by_rule(rules, qa.answer, answer or ""), exact_match.METHOD)
+    if not is_set_answer(qa):
         return verdict
     return set_verdict(found_by_rule(answer or "", items(qa.answer)), exact_match.METHOD)
 
@@ -219,6 +241,18 @@ def set_verdict(found: Found, method: str, usage: Usage | None = None) -> Verdic
         detail=f"{found.named} of {found.known} named, {found.others} others",
         usage=usage,
         f1=round(found.f1, 6),
+    )
+
+
+def table_verdict(grade: TableGrade, method: str, usage: Usage | None = None) -> Verdict:
+    """Correct only if all rows are there, right, and nothing else."""
+    return Verdict(
+        outcome="correct" if grade.is_right else "wrong",
+        method=method,
+        detail=str(grade),
+        usage=usage,
+        f1=round(grade.item_f1, 6),
+        row_f1=round(grade.row_f1, 6),
     )
 
 

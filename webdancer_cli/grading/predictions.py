@@ -29,6 +29,7 @@ from webdancer_cli.data.records import (
 )
 from webdancer_cli.data.rows import RowReader, column
 from webdancer_cli.data.sealed import NO_SEAL_TERMS, SEALED, SealTerms, refuse_taping
+from webdancer_cli.data.table_questions import table_rules
 from webdancer_cli.errors import UsageError
 from webdancer_cli.text.spacing import fold
 
@@ -38,7 +39,7 @@ ANSWER_COLUMNS = (
 )  # fmt: skip
 """Where a given answer stands, the best name first; "_" and "-" count as spaces."""
 ID_COLUMNS = ("qa id", "question id", "task id", "query id", "instance id", "doc id", "id")
-RUN_COLUMNS = ("run", "rollout", "rollout id", "rollout idx", "epoch", "attempt")
+RUN_COLUMNS = ("run", "rollout", "rollout id", "rollout idx", "epoch", "attempt", "trial idx")
 MODEL_COLUMNS = ("model", "model name", "model id")
 NESTED = ("doc", "metadata")
 """Where a harness keeps the question's own columns."""
@@ -218,6 +219,8 @@ def _of_row(value: dict[str, Any], place: str, gold: Questions | None, terms: Se
     ids = [*_ids(row), place.rpartition(": ")[2].strip("'")]
     qa = _known(gold, ids, _question_in(row)) if gold else _question(row, name, terms)
     answer, confidence = read_answer(given)
+    if table_rules(qa):
+        answer = read_table_answer(given)
     run, model = _number(row, RUN_COLUMNS), _text(row.get(column(row, MODEL_COLUMNS) or "", ""))
     made = _attempt(
         qa,
@@ -239,6 +242,12 @@ def read_answer(text: str) -> tuple[str, float | None]:
         if found := mark.findall(text):
             return found[-1].strip(), confidence
     return text.strip(), confidence
+
+
+def read_table_answer(text: str) -> str:
+    """The final answer of a text that asks for a table: what stands in answer tags, else all of it."""
+    found = _ANSWER_TAG.findall(text)
+    return (found[-1] if found else text).strip()
 
 
 def _inner(row: dict[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class Question:
     unanswered: int = 0
     answers: list[tuple[int, str, bool]] = field(default_factory=list)
     f1s: list[float] = field(default_factory=list)
+    row_f1s: list[float] = field(default_factory=list)
 
     def majority_is_correct(self) -> bool:
         """None at all is an answer too; the earlier run's wins a tie."""
@@ -45,8 +46,8 @@ class Question:
 class ScoreRow:
     """The scores of a group of questions. ``k`` is the greatest number of judged runs that every question has.
 
-    ``unanswered`` runs are among the ``judged`` ones, ``unjudged`` runs are not. ``f1`` is the mean over questions
-    whose answers are sets.
+    ``unanswered`` runs are among the ``judged`` ones, ``unjudged`` runs are not. ``f1``, over items, is the mean over
+    the questions whose answers are sets or tables, ``row_f1`` over those whose answers are tables.
     """
 
     name: str
@@ -63,6 +64,9 @@ class ScoreRow:
     best: float | None
     majority: float | None
     f1: float | None = None
+    f1_interval: Interval | None = None
+    row_f1: float | None = None
+    row_f1_interval: Interval | None = None
 
 
 @dataclass
@@ -181,6 +185,8 @@ class Scoreboard:
         self._runs.setdefault(attempt.run, []).append(correct)
         if attempt.verdict.f1 is not None:
             question.f1s.append(attempt.verdict.f1)
+        if attempt.verdict.row_f1 is not None:
+            question.row_f1s.append(attempt.verdict.row_f1)
         if attempt.verdicts:
             panel = [attempt.verdict, *attempt.verdicts]
             self._panels[attempt.id] = [(verdict.method, verdict.outcome) for verdict in panel]
@@ -277,6 +283,8 @@ def _row(name: str, questions: Sequence[Question], seed: int) -> ScoreRow:
     k = min((question.judged for question in judged), default=0)
     shares = [question.correct / question.judged for question in judged]
     chances = [pass_at_k(question.judged, question.correct, k) for question in judged]
+    f1s = [fmean(question.f1s) for question in judged if question.f1s]
+    row_f1s = [fmean(question.row_f1s) for question in judged if question.row_f1s]
     return ScoreRow(
         name=name,
         questions=len(questions),
@@ -291,7 +299,10 @@ def _row(name: str, questions: Sequence[Question], seed: int) -> ScoreRow:
         pass_k_interval=interval_of_shares(chances, seed),
         best=fmean(question.correct > 0 for question in judged) if judged else None,
         majority=fmean(question.majority_is_correct() for question in judged) if judged else None,
-        f1=fmean(f1s) if (f1s := [fmean(question.f1s) for question in judged if question.f1s]) else None,
+        f1=fmean(f1s) if f1s else None,
+        f1_interval=interval_of_shares(f1s, seed) if f1s else None,
+        row_f1=fmean(row_f1s) if row_f1s else None,
+        row_f1_interval=interval_of_shares(row_f1s, seed) if row_f1s else None,
     )
 
 
@@ -303,7 +314,10 @@ def score_table(rows: Sequence[ScoreRow]) -> list[str]:
     k = max(row.k for row in rows)
     head = ["", "questions", "correct", "pass@1", "95 %", "no answer", "unjudged"]
     cells = [_cells(row) for row in rows]
-    if any(row.f1 is not None for row in rows):
+    if any(row.row_f1 is not None for row in rows):
+        head += ["item F1", "row F1"]
+        cells = [[*row_cells, percent(row.f1), percent(row.row_f1)] for row_cells, row in zip(cells, rows, strict=True)]
+    elif any(row.f1 is not None for row in rows):
         head.append("F1")
         cells = [[*row_cells, percent(row.f1)] for row_cells, row in zip(cells, rows, strict=True)]
     if k > 1:

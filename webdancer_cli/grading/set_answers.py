@@ -35,3 +35,10 @@ def found_by_rule(answer: str, gold: Sequence[str]) -> Found:
     given = {normalise_answer(part) for part in items(answer)}
     known = {normalise_answer(part) for part in gold}
     return Found(len(given & known), len(known), len(given - known))
+
+
+def unnamed_items(gold: str, answer: str) -> list[str]:
+    """The known items that an answer does not name, by normalised match; all of them if it names them all."""
+    given = {normalise_answer(part) for part in items(answer)}
+    known = items(gold)
+    return [part for part in known if normalise_answer(part) not in given] or known

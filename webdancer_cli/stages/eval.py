@@ -13,6 +13,7 @@ them again.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -39,6 +40,7 @@ from webdancer_cli.data.questions import read_questions
 from webdancer_cli.data.records import QA, Anatomy, Attempt, Trajectory, Verdict, content_id, trajectory_id
 from webdancer_cli.data.sealed import SealTerms, seal_marks, terms_of
 from webdancer_cli.data.shards import take_shard
+from webdancer_cli.data.table_questions import RULES, table_rules
 from webdancer_cli.data.totals import items_in
 from webdancer_cli.errors import Outage, Reject
 from webdancer_cli.grading import unjudged
@@ -52,9 +54,12 @@ from webdancer_cli.grading.predictions import (
     Questions,
     attempt_of,
     no_attempt,
+    question_of,
     read_predictions,
 )
 from webdancer_cli.grading.scores import Scoreboard, Scores
+from webdancer_cli.grading.set_answers import unnamed_items
+from webdancer_cli.grading.table_answers import unnamed_keys
 from webdancer_cli.options import config
 from webdancer_cli.prompts import load_for
 from webdancer_cli.report import card, json_file
@@ -172,10 +177,13 @@ class Grader:
         return [attempt]
 
 
-def _set_of(qa: QA) -> dict[str, str]:
+def _set_of(qa: QA) -> dict[str, Any]:
     """What a judge has to know of the question's set when it grades the attempt anew."""
     benchmark = told_by(qa)
-    return ({NAME: benchmark.name} if benchmark else {}) | ({"answer_type": "Set Answer"} if is_set_answer(qa) else {})
+    known: dict[str, Any] = {NAME: benchmark.name} if benchmark else {}
+    if is_set_answer(qa):
+        known["answer_type"] = "Set Answer"
+    return known | ({RULES: qa.extra[RULES]} if table_rules(qa) else {})
 
 
 def _can_be_dissected(attempt: Attempt) -> bool:
@@ -190,11 +198,20 @@ def anatomy_of(attempt: Attempt) -> Anatomy:
         attempt.messages,
         attempt.ending,
         attempt.question,
-        [attempt.gold, *attempt.aliases],
+        _looked_for(question_of(attempt), attempt.answer or ""),
         attempt.evidence,
         is_wrong=attempt.verdict.outcome == "wrong",
         retrieved=attempt.agent == "rag",
     )
+
+
+def _looked_for(qa: QA, answer: str) -> list[str]:
+    """What an episode had to find: the gold answer, or of one that is a set or a table the parts that it lacks."""
+    if rules := table_rules(qa):
+        return unnamed_keys(rules, qa.answer, answer)
+    if is_set_answer(qa):
+        return unnamed_items(qa.answer, answer)
+    return [qa.answer, *qa.aliases]
 
 
 # ---- playing -------------------------------------------------------------------------------------------------------
