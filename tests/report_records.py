@@ -42,3 +42,10 @@ def attempt(number: int, outcome: str, **fields: Any) -> dict[str, Any]:
         "level": 1 + number % 2,
     }
     return whole | {"format_ok": True, "ending": "answered", "messages": messages("Jane Austen")} | fields
+
+
+def from_ascii(text: bytes) -> bytes:
+    """The bytes of a chunk, as the page's script reads them: one character after the other."""
+    codes = iter(text)
+    bits = "".join(f"{next(codes) ^ 0x40 if code == 0x5C else code:07b}" for code in codes)
+    return bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits) - 7, 8))

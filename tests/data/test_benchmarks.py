@@ -270,6 +270,15 @@ def test_a_file_in_utf_16_is_read_and_one_in_another_encoding_is_told(case: Case
     assert told and all(line.startswith(str(path)) and "\n" not in line for line in told)
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\n"])
+@pytest.mark.parametrize("case", [case for case in CASES if case.file.endswith((".csv", ".tsv"))],
+                         ids=lambda case: case.name)  # fmt: skip
+def test_a_table_is_read_whichever_way_its_lines_end(case: Case, end: str, tmp_path: Path) -> None:
+    path, text = tmp_path / case.file, case.made().decode("utf-8-sig")
+    path.write_bytes(text.replace("\r\n", end).encode())
+    assert [qa.question for qa in read_questions(str(path), terms=terms_of(case))] == ASKED
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if case.name.startswith(("browsecomp", "xbench"))],
                          ids=lambda case: case.name)  # fmt: skip
 def test_a_wrong_canary_is_told_in_one_line(case: Case, tmp_path: Path) -> None:

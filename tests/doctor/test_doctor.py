@@ -1,5 +1,6 @@
 """``webdancer doctor``: what would go wrong is told in a line with its remedy, before the run that it would end."""
 
+import asyncio
 import json
 import os
 import socket
@@ -17,6 +18,7 @@ from webdancer_cli import cli
 from webdancer_cli.doctor import machine, versions
 from webdancer_cli.doctor.findings import Check, Finding, good, run_checks
 from webdancer_cli.options import config
+from webdancer_cli.tape import Tape
 
 PAGE = {"url": "http://a.test/", "title": "A", "text": "The tower stands in Velmora."}
 QUESTION = {"question": "Where does the tower stand?", "answer": "Velmora"}
@@ -42,9 +44,12 @@ def endpoint() -> Iterator[str]:
     def reply(request: Any, headers: Message) -> tuple[int, object]:
         if headers["Authorization"] != f"Bearer {KEY}":
             return 401, {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}
-        if request["model"] != "qwen":
+        if request["model"] not in ("qwen", "prose"):
             return 404, {"error": {"message": f"The model {request['model']} does not exist"}}
-        choice = {"message": {"role": "assistant", "content": "ready"}, "finish_reason": "stop"}
+        asked = request["messages"][-1]["content"]
+        verdict = json.dumps({"reason": "", "verdict": "wrong" if "It is Rome." in asked else "correct"})
+        said = verdict if request["model"] == "qwen" and "given_answer" in asked else "What a good question!"
+        choice = {"message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
         return 200, {"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 1}}
 
     with answering(reply) as url:
@@ -128,6 +133,28 @@ def bad_settings(_: pytest.MonkeyPatch) -> None:
     Path("webdancer.toml").write_text("jbos = 3\n")
 
 
+def saved_page(_: pytest.MonkeyPatch) -> None:
+    Path("pages.jsonl").write_text("<!doctype html>\n")
+
+
+def damaged_index(_: pytest.MonkeyPatch) -> None:
+    assert cli.run_command(["index", "--pages", "pages.jsonl", "--out", "web.index", "--quiet"]) == 0
+    next(Path("web.index").rglob("meta.json")).write_text("{")
+
+
+def tape_of_another_model(_: pytest.MonkeyPatch) -> None:
+    with Tape("t.tape") as tape:
+        asyncio.run(tape.record_or_replay("llm", ["?"], "llama", str, said_once))
+
+
+async def said_once() -> str:
+    return "ready"
+
+
+def ranks_without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1000000")
+
+
 def untouched(_: pytest.MonkeyPatch) -> None:
     pass
 
@@ -151,6 +178,18 @@ BROKEN: list[tuple[str, Callable[[pytest.MonkeyPatch], None], str, str]] = [
     (f"{EVAL} --tool tools.py:find", untouched, "prompts", "tools.py"),
     (f"{EVAL} --tape t.tape --tape-mode replay", untouched, "tape", "no such tape"),
     (f"{EVAL} --card card.json".replace(" --out a.jsonl", ""), untouched, "options", "needs --out FILE"),
+    (f"{EVAL} --judge-model prose --judge-base-url ENDPOINT", untouched, "judge", "cannot judge: asked"),
+    (f"{EVAL} --benchmark gaia", untouched, "data", "the file lacks its columns level, task_id"),
+    (EVAL, saved_page, "web", "it is HTML or XML; `webdancer crawlqa` reads saved pages"),
+    (EVAL.replace("pages.jsonl", "web.index"), damaged_index, "web", "web.index: cannot be opened"),
+    (
+        f"{EVAL} --model qwen --base-url ENDPOINT --tape t.tape --tape-mode replay",
+        tape_of_another_model,
+        "tape",
+        "no call of qwen, but of llama",
+    ),
+    (EVAL, ranks_without_memory, "shared", "a larger --shm-size"),
+    (f"{EVAL} --grade-only --gold pages.jsonl".replace(" --web pages.jsonl", ""), saved_page, "files", "it is HTML"),
     ("crawlqa http://127.0.0.1:9/", untouched, "root", "--allow-private opens it"),
     ("crawlqa CLOSED --allow-private", untouched, "root", "is the site served, and is this its address?"),
     ("", bad_settings, "settings", "did you mean 'jobs'?"),

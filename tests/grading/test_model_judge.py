@@ -208,7 +208,7 @@ async def test_a_refused_key_passes_through() -> None:
 
 
 async def test_an_unreadable_reply_is_asked_for_once_more() -> None:
-    verdict, _, chat = await judged("It is correct.", said("correct"))
+    verdict, _, chat = await judged("It may be.", said("correct"))
     assert (verdict.outcome, verdict.usage.calls) == ("correct", 2)
     assert "cannot be read" in chat.asked[1]
 

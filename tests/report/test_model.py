@@ -1,13 +1,12 @@
 """What a report holds: entries for lists, threads for readers, evaluations, pairs and curves."""
 
-import base64
 import json
 import zlib
 from math import isclose
 from typing import Any
 
 import pytest
-from report_records import QUOTE, attempt, question, trajectory
+from report_records import QUOTE, attempt, from_ascii, question, trajectory
 
 from webdancer_cli.data.records import WrongShape
 from webdancer_cli.data.sealed import CANARY, KEYS, SEALED, Seal
@@ -26,7 +25,7 @@ def report(*files: list[Any]) -> Report:
 def unpacked(made: Report, address: tuple[int, int]) -> Any:
     """As the page's script reads it."""
     chunk, place = address
-    return json.loads(zlib.decompress(base64.b64decode(made.chunks[chunk]), -zlib.MAX_WBITS))[place]
+    return json.loads(zlib.decompress(from_ascii(made.chunks[chunk]), -zlib.MAX_WBITS))[place]
 
 
 def test_an_episode_becomes_an_entry_and_a_thread() -> None:

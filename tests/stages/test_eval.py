@@ -514,6 +514,13 @@ def test_a_verdict_is_kept_when_a_further_judge_stops_the_run(folder: Path) -> N
     assert stats.stopped == "--max-cost 1 is spent" and scores.agreement is None
 
 
+def test_that_nothing_was_scored_is_said(folder: Path) -> None:
+    (folder / "none.csv").write_text("problem,answer\n")
+    stats, _ = run(folder, data=str(folder / "none.csv"))
+    assert "holds no question" in stats.remark
+    assert not run(folder)[0].remark
+
+
 # ---- tables
 
 

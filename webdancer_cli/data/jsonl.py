@@ -66,10 +66,18 @@ def stream_values(stream: Lines, name: str, on_bad: BadLine | None = None) -> It
         except EOFError:
             return
         except (jsonlines.InvalidLineError, _TooLong) as error:
-            detail = f"{name}:{lines.number}: not valid JSON: {error.__cause__ or error}"
+            why = why_not_json(lines.text(), error.__cause__ or error)
+            detail = f"{name}:{lines.number}: not valid JSON: {why}"
             report_bad_line(on_bad, Rejected(reason="broken_line", detail=detail, record=lines.text()))
             continue
         yield Line(f"{name}:{lines.number}", lines.offset, value)
+
+
+def why_not_json(line: str, error: BaseException) -> str:
+    """What is wrong with a line, for whoever has to act on it."""
+    if line.lstrip("\ufeff \t").startswith("<"):
+        return "it is HTML or XML; `webdancer crawlqa` reads saved pages and writes them as JSON lines"
+    return str(error)
 
 
 class _TooLong(ValueError):

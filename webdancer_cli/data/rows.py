@@ -4,6 +4,7 @@ A row is an object that has one of certain columns (a question, a prediction). A
 case; "_" and "-" count as spaces.
 """
 
+import io
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -183,6 +184,8 @@ class RowReader:
 
     def _table(self, stream: "_Begun", name: str, delimiter: str, on_bad: BadLine | None) -> Iterator[Row]:
         """The rows under a header, each with its place: the line where it begins."""
+        if b"\r" in stream.first_line.rstrip(b"\r\n"):
+            stream = _with_newlines(stream, name)
 
         def readline() -> str:
             """Text; bytes that are no UTF-8 become surrogates, which the row is refused for."""
@@ -211,6 +214,18 @@ class RowReader:
         """A row with those cells decoded that hold no text; an empty one of them is not there."""
         texts = {name: cell for name, cell in cells.items() if name not in self._decoded}
         return texts | {name: _decoded(cell) for name, cell in cells.items() if name in self._decoded and cell.strip()}
+
+
+def _with_newlines(stream: "_Begun", name: str) -> "_Begun":
+    """A table whose lines end in CR alone, as spreadsheets on a Mac write them: it is one line to whoever reads lines.
+
+    Raises UsageError for one that is too long to be read whole.
+    """
+    lines, is_whole = stream.read_all(MOST_DOCUMENT_BYTES)
+    if not is_whole:
+        raise UsageError(f"{name}: its lines end in CR alone, and it is too long to be mended here: save it with LF")
+    content = b"".join(lines).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return _Begun(io.BytesIO(b""), content.splitlines(keepends=True))
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

@@ -34,6 +34,7 @@ def of_run(options: Options, chat_pool: ChatPool | None, look_at_model: LookAtMo
     """What a run with these options stands on."""
     needed = versions.extras_of(options)
     checks = [Check("versions", lambda: versions.versions(needed)), Check("processor", machine.processor)]
+    checks.append(Check("shared", machine.shared_memory))
     checks.append(Check("versions", lambda: versions.tracker(options)))
     if versions.opens_model(options):
         checks.append(Check("model", lambda: _model(options, look_at_model)))
@@ -78,11 +79,14 @@ def _web(options: Options) -> Iterator[Check]:
 
 def _asked(options: Options, chat_pool: ChatPool | None) -> Iterator[Check]:
     if isinstance(options, config.CallOptions):
-        yield Check("tape", lambda: inputs.recorded(options))
+        models = [chat.model for chat in chat_pool.chats.values()] if chat_pool else []
+        yield Check("tape", lambda: inputs.recorded(options, models))
     if chat_pool and not _is_replayed(options):
         yield Check("endpoint", lambda: services.together(services.models(chat_pool)))
         if isinstance(options, services.Embedding) and options.embed:
             yield Check("endpoint", lambda: services.together(services.embedders(options)))
+        if isinstance(options, config.JudgeOptions) and not isinstance(options, config.WriterOptions):
+            yield Check("judge", lambda: services.together(services.judges(chat_pool)))
 
 
 def _is_replayed(options: object) -> bool:

@@ -65,7 +65,8 @@ def _reading(options: object, source: str) -> Reading | None:
     if isinstance(options, config.EvalOptions) and options.grade_only:
         return lambda bad: read_predictions(source, None, bad, SealTerms(canary=options.canary))
     if isinstance(options, config.EncryptedOptions):
-        return lambda bad: read_questions(source, bad, terms_of(options))
+        loader = Loader(options.benchmark, options.ids) if isinstance(options, config.EvalOptions) else Loader()
+        return lambda bad: loader.questions(read_questions(source, bad, terms_of(options)))
     return None
 
 
@@ -76,6 +77,9 @@ def beside(options: object) -> Iterator[Finding]:
         for path in [given] if isinstance(given, str) else given:
             if not Path(path).is_file():
                 yield wrong("files", f"--{name.replace('_', '-')} {path}: no such file: name one that is there")
+    if isinstance(options, config.EvalOptions) and options.gold and Path(options.gold).is_file():
+        gold, terms = options.gold, SealTerms(canary=options.canary)
+        yield from first_records("files", f"--gold {gold}", lambda bad: read_questions(gold, bad, terms))
     if isinstance(options, config.CompareOptions):
         for path in options.files:
             yield from first_records("files", path, _attempts(path))
@@ -115,8 +119,17 @@ def wording(options: object) -> Iterator[Finding]:
         yield good("tools", ", ".join(tool.name for tool in tools))
 
 
-def recorded(options: config.CallOptions) -> Iterator[Finding]:
-    """A tape that is there already, or has to be. Raises UsageError for a file that is none."""
-    if options.tape and (options.tape_mode == "replay" or Path(options.tape).is_file()):
-        with Tape(options.tape, "replay") as opened:
+def recorded(options: config.CallOptions, models: Iterable[str]) -> Iterator[Finding]:
+    """A tape that is there already, or has to be; a replay needs calls of all its ``models``. Raises UsageError for a
+    file that is no tape."""
+    if not options.tape or (options.tape_mode != "replay" and not Path(options.tape).is_file()):
+        return
+    with Tape(options.tape, "replay") as opened:
+        known = {exchange.label for exchange in opened.exchanges() if exchange.kind == "llm"}
+        if options.tape_mode == "replay" and (lacking := sorted(set(models) - known)):
+            told = (
+                f"{options.tape}: has no call of {', '.join(lacking)}, but of {', '.join(sorted(known)) or 'no model'}"
+            )
+            yield wrong("tape", f"{told}: replay the tape of a run with these models, or add to it by --tape-mode auto")
+        else:
             yield good("tape", f"{options.tape}: recorded from {opened.date} on")

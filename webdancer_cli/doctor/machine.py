@@ -12,6 +12,9 @@ from webdancer_cli.doctor.findings import Finding, good, wrong
 GB = 1e9
 LEAST_FREE_BYTES = 200_000_000
 """Room that every run should find where it writes: records of some thousand episodes, or what sorting them takes."""
+SHARED_MEMORY = "/dev/shm"
+SHARED_BYTES_PER_RANK = 64_000_000
+"""A container has 64 MB in all where nobody asks for more, and NCCL fails on that with several ranks."""
 INSTRUCTIONS = {"AVX2": ("avx2",), "AVX-512": ("avx512f",), "bfloat16": ("avx512_bf16", "amx_bf16", "bf16")}
 """What models profit from, and the flags by which the kernel tells of it."""
 FLAGS = ("flags", "features")
@@ -26,6 +29,19 @@ def processor() -> Iterator[Finding]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield good("processor", f"{platform.machine()}, {cores} cores, {told if flags else 'instructions unknown'}")
     yield good("memory", f"{available_bytes() / GB:.1f} GB can be had")
+
+
+def shared_memory() -> Iterator[Finding]:
+    """What the ranks of a run on one machine hand each other goes through it. Looked at where there are several."""
+    ranks, place = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), Path(SHARED_MEMORY)
+    if ranks < 2 or not place.is_dir():
+        return
+    free, needed = shutil.disk_usage(place).free, ranks * SHARED_BYTES_PER_RANK
+    told = f"{place}: {free / GB:.2f} GB free, for {ranks} ranks"
+    if free < needed:
+        yield wrong("shared", f"{told} about {needed / GB:.2f} GB needed: start the container with a larger --shm-size")
+    else:
+        yield good("shared", told)
 
 
 def _cpu_flags() -> set[str]:

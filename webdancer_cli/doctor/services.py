@@ -8,12 +8,14 @@ from urllib.parse import urlsplit
 
 from webdancer_cli.data.records import Message
 from webdancer_cli.doctor.findings import Finding, good, wrong
-from webdancer_cli.errors import ModelError, Outage, Reject, RunStopped, ToolError
+from webdancer_cli.errors import ModelError, Outage, Reject, RunStopped, ToolError, UsageError
+from webdancer_cli.grading.model_judge import ModelJudge
 from webdancer_cli.llm.chat_pool import ChatPool
 from webdancer_cli.llm.client import ChatClient
 from webdancer_cli.llm.embeddings import EmbeddingClient
 from webdancer_cli.llm.endpoints import EMBEDDINGS, EndpointPool
 from webdancer_cli.options import config
+from webdancer_cli.prompts import load
 from webdancer_cli.services.proxies import Proxies
 from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.web.fetch.ssrf_guard import allowed_addresses
@@ -27,6 +29,8 @@ Embedding = config.IndexOptions | config.EpisodeOptions | config.E2hqaOptions
 """Options that name who embeds."""
 ONE_CALL = RetryPolicy(attempts=1, attempt_seconds=6, total_seconds=7)
 """A server that takes longer for a few tokens, or for one page of results, is not ready."""
+TWO_VERDICTS = RetryPolicy(attempts=1, attempt_seconds=30, total_seconds=30)
+"""A judge that thinks first may take its time; ``doctor`` does not wait for it longer than it was told to."""
 ASKED = [Message("user", "Answer with the word ready.")]
 ASKED_TOKENS = 16
 """The fewest that all servers take."""
@@ -84,6 +88,28 @@ async def _embedder(url: str, space: EmbeddingSpace, about: VectorCount | None) 
     return good("endpoint", f"embedder: {space.model} answers at {url} with {len(probe)} numbers a vector")
 
 
+def judges(chat_pool: ChatPool) -> list[Coroutine[Any, Any, Finding]]:
+    """Whether each judge of answers tells a right one from a wrong one, as an evaluation tries before it plays."""
+    roles = [role for role in chat_pool.chats if role.startswith("judge")]
+    return [_judge(role, chat_pool.base_urls[role][0], chat_pool.chats[role].model) for role in roles]
+
+
+async def _judge(role: str, url: str, model: str) -> Finding:
+    chat = ChatClient(url, model, temperature=0, retry=TWO_VERDICTS)
+    judge = ModelJudge(chat, load("default"))
+    try:
+        await judge.check()
+    except UsageError as refusal:
+        return wrong("judge", str(refusal))
+    except RunStopped:
+        return Finding("judge", "unknown", f"{role}: {model} could not be asked")
+    finally:
+        await chat.aclose()
+    if judge.last_failure:
+        return Finding("judge", "unknown", f"{role}: {model} could not be asked")
+    return good("judge", f"{role}: {model} tells a right answer from a wrong one")
+
+
 def searches(options: config.EpisodeOptions) -> list[Coroutine[Any, Any, Finding]]:
     """One search of the live web. Raises UsageError for a service that lacks its key, and for one that is unknown."""
     return [_search(open_live(options), options.search or "")]
@@ -98,7 +124,8 @@ async def _search(web: LiveWeb, name: str) -> Finding:
     except (Outage, ToolError) as error:
         return wrong("search", f"--search {error}: is the service up, and is this its address?")
     except TimeoutError:
-        return wrong("search", f"--search {name}: no answer within {ONE_CALL.total_seconds:g} seconds: is it up?")
+        told = f"--search {name}: no answer within {ONE_CALL.total_seconds:g} seconds"
+        return wrong("search", f"{told}: is the service up, and is this its address?")
     finally:
         await web.aclose()
     return good("search", f"{name} answers")

@@ -80,8 +80,8 @@ class ModelJudge:
 
     The same answer to the same question is asked about once. ``failures`` counts the answers for which no verdict came
     about, ``last_failure`` says why for the latest: what a server says about itself belongs into no record.
-    ``prompt`` is the file of the prompt set that words the question; without it, the evaluation set that a question
-    comes from has one.
+    ``prompt`` is the file of the prompt set that words the question of an answer that is one thing; without it, the
+    evaluation set that a question comes from has one.
     """
 
     def __init__(self, chat: ChatModel, prompts: PromptSet, prompt: str | None = None):
@@ -127,7 +127,7 @@ class ModelJudge:
         return verdict
 
     async def _verdict(self, qa: QA, answer: str) -> Verdict:
-        prompt = self._prompt or self._prompt_for(qa)
+        prompt = self._prompt_for(qa)
         try:
             if prompt == JUDGE_SET:
                 return await self._set_verdict(qa, answer)
@@ -142,12 +142,13 @@ class ModelJudge:
         return self._to_verdict(prompt, judgement, usage)
 
     def _prompt_for(self, qa: QA) -> str:
+        """What is graded part by part has a prompt for that, whichever is named for the others."""
         if is_set_answer(qa):
             return JUDGE_SET
         if table_rules(qa):
             return JUDGE_TABLE_CELLS
         benchmark = told_by(qa)
-        return benchmark.judge if benchmark else PROMPT
+        return self._prompt or (benchmark.judge if benchmark else PROMPT)
 
     async def _ask(self, qa: QA, answer: str, prompt: str) -> tuple[JudgeReply | ConfidentJudgement, Usage]:
         gold = "\nor: ".join([qa.answer, *filter(str.strip, qa.aliases)])

@@ -1,4 +1,5 @@
-"""Verdicts that come as lines of text: "correct: yes", "Verdict: **Incorrect**", "结论: 正确", or the word alone.
+"""Verdicts that come as lines of text: "correct: yes", "Verdict: **Incorrect**", "结论: 正确", "The answer is not
+correct.", or the word alone; in the languages in which models answer.
 
 The last line that has the form of a verdict counts, and it has to say exactly one thing: what hedges, denies or repeats
 the choices ("yes/no") is no verdict. Words count as whole words: "incorrect: yes" says the opposite of "correct: yes".
@@ -15,16 +16,24 @@ Meaning = TypeVar("Meaning")
 YES = frozenset(["yes", "true", "y", "ja", "oui", "sí", "si", "да", "是", "对", "はい", "예"])
 NO = frozenset(["no", "false", "n", "nein", "non", "нет", "否", "不是", "いいえ", "아니요"])
 
-_DECORATION = re.compile(r"[*_`\"'“”‘’#>\[\]{}()|]+")
+_DECORATION = re.compile(r"[*_`\"“”‘#>\[\]{}()|]+|(?<!\w)['’]|['’](?!\w)")
 _BULLET = re.compile(r"^\s*(?:[-•+]|\d+[.)])\s+")
-_ABOUT_CORRECT = re.compile(
-    r"(?:(?:is|are|was)\s+)?(?:(?:the|this|given|final|model|models|response|answer)\s+)*(?:is\s+)?"
-    r"(?P<not>not\s+)?(?P<in>in)?correct\s*[:：=?？]+\s*(?P<value>.*)"
+_TAG = re.compile(r"</?[a-z_]+>", re.IGNORECASE)
+_SUBJECT = (
+    r"(?:(?:the|this|that|it|given|final|model|models|their|response|answer|prediction|die|diese|la|antwort|réponse"
+    r"|respuesta|risposta|resposta|ответ)\s+)*(?:(?:该|这个|最终)?(?:回答|答案))?"
 )
+_IS = r"(?:(?:is|are|was|ist|est|es|è|é)\s+)"
+_NOT = r"(?P<not>(?:not|nicht|pas|no es|non|не)\s+|不)?"
+_LABEL = re.compile(rf"{_IS}?{_SUBJECT}{_IS}?{_NOT}(?P<word>[^\W\d]+)\s*[:：=?？]+\s*(?P<value>.*)")
+"""A word of the verdict as a question, and what was answered to it: "is it correct? no", "falsch: ja"."""
+_STATEMENT = re.compile(rf"{_SUBJECT}(?:{_IS}{_NOT}|(?P<isnt>(?:is|are|was)n['’]t\s+))(?P<word>[^\W\d]+)")
 _VERDICT = re.compile(
-    r"(?:(?:the|my|final|overall)\s+)*"
-    r"(?:verdict|judg[e]?ment|grade|grading|evaluation|assessment|conclusion|decision|result|结论|判断|判定|评判|裁定)"
-    r"\s*(?:is\s+|[:：=]+)\s*(?P<value>.*)"
+    r"(?:.*[.;!。；]\s+)?(?:(?:the|my|final|overall|das|mein|le|el|il)\s+)*"
+    r"(?:verdict|judg[e]?ment|grade|grading|evaluation|assessment|conclusion|decision|result|urteil|bewertung|jugement"
+    r"|veredicto|giudizio|veredito|вердикт|оценка|结论|判断|判定|评判|裁定|評価|평가|판정"
+    r"|correct\s*(?:/|\bor\b)\s*(?:incorrect|wrong))"
+    r"\s*(?:is\s+|lautet\s*[:：]?\s*|[:：=?？]+)\s*(?P<value>.*)"
 )
 _FIRST = re.compile(r"(?P<word>[^\s.,;:!。，；！—–-]+(?:\s+(?:correct|right))?)(?P<rest>.*)", re.DOTALL)
 _HEDGES = re.compile(
@@ -36,27 +45,47 @@ _END = " \t.,;:!。，；！"
 
 def verdict_in_lines(text: str, words: Mapping[str, Decision]) -> Decision | None:
     """The verdict of a reply without its thought, by a table of ``words``; None if there is none, or a hedge."""
+    said = text.rpartition("</think>")[2].partition("<think>")[0]
+    lines = [line for line in map(_plain, said.splitlines()) if line]
+    verdicts = [verdict for line in lines for verdict in _verdicts(line, words)]
+    return _stated(lines[-1], words) or (verdicts[-1] if verdicts else None) if lines else None
+
+
+def _plain(line: str) -> str:
+    """A line without tags, marks and bullets, in small letters."""
+    words = _BULLET.sub("", _DECORATION.sub(" ", _TAG.sub(" ", line).replace("_", " "))).casefold().split()
+    return re.sub(r"\s+([:：=?？])", r"\1", " ".join(words))
+
+
+def _verdicts(line: str, words: Mapping[str, Decision]) -> list[Decision | None]:
+    """What a line says that has the form of a verdict: a decision, or None for a hedge; [] if it has not."""
     known = {**words, **_DENIED}
-    found: Decision | None = None
-    for line in text.rpartition("</think>")[2].splitlines():
-        plain = " ".join(_BULLET.sub("", _DECORATION.sub(" ", line.replace("_", " "))).casefold().split())
-        plain = re.sub(r"\s+([:：=?？])", r"\1", plain)
-        if match := _ABOUT_CORRECT.fullmatch(plain):
-            said = _only(match["value"], _YES_OR_NO)
-            turned = bool(match["not"]) != bool(match["in"])
-            found = None if said is None else "correct" if said != turned else "wrong"
-        elif match := _VERDICT.fullmatch(plain):
-            found = _only(match["value"], known)
-        elif (bare := plain.strip(_END)) in known:
-            found = known[bare]
-    return found
+    if (match := _LABEL.fullmatch(line)) and match["word"] in words:
+        said = only_outcome(match["value"], _YES_OR_NO)
+        return [None if said is None else _turned(words[match["word"]], bool(match["not"]) == said)]
+    if match := _VERDICT.fullmatch(line):
+        return [only_outcome(match["value"], known)]
+    bare = line.strip(_END)
+    return [known[bare]] if bare in known else []
+
+
+def _stated(line: str, words: Mapping[str, Decision]) -> Decision | None:
+    """What the last line says as a sentence; further up, one may speak of anything."""
+    match = _STATEMENT.fullmatch(line.strip(_END))
+    if not match or match["word"] not in words:
+        return None
+    return _turned(words[match["word"]], bool(match["not"] or match["isnt"]))
+
+
+def _turned(decision: Decision, is_denied: bool) -> Decision:
+    return decision if not is_denied else "wrong" if decision == "correct" else "correct"
 
 
 _DENIED: dict[str, Decision] = {"not correct": "wrong", "not right": "wrong"}
 _YES_OR_NO = dict.fromkeys(YES, True) | dict.fromkeys(NO, False)
 
 
-def _only(value: str, words: Mapping[str, Meaning]) -> Meaning | None:
+def only_outcome(value: str, words: Mapping[str, Meaning]) -> Meaning | None:
     """What a value says if it begins with one of the words, and what follows takes nothing back."""
     value = value.strip(_END)
     if value in words:

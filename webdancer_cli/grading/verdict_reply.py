@@ -6,6 +6,7 @@ from typing import Self, TypeVar
 
 import msgspec
 
+from webdancer_cli.grading.verdict_lines import only_outcome
 from webdancer_cli.llm.structured_output import Aside
 
 REASON_CHARS = 300
@@ -54,7 +55,7 @@ class VerdictReply(msgspec.Struct):
         if (framed := _FRAME.sub("", plain)) in words:
             return words[framed]
         *_, last = [0, *(match.end() for match in _MAY_TAKE_BACK.finditer(said))]
-        return _single_outcome(said[last:], words) if last else None
+        return _single_outcome(said[last:], words) if last else only_outcome(said, words)
 
     def corrected(self, after: str) -> Self:
         """The verdict with what the words after it take back of it."""

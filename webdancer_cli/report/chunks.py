@@ -1,10 +1,9 @@
 """Values packed for a browser to unpack on demand: JSON in compressed chunks, long texts once each.
 
-A chunk is a JSON array, compressed by raw DEFLATE (RFC 1951, what browsers call "deflate-raw") and written in base64.
+A chunk is a JSON array, compressed by raw DEFLATE (RFC 1951, what browsers call "deflate-raw") and written in ASCII.
 The address of a value is the number of its chunk and its place in it.
 """
 
-import base64
 import hashlib
 import zlib
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 
 from webdancer_cli.data.jsonl import encode
+from webdancer_cli.report.ascii_bytes import to_ascii
 
 CHUNK_BYTES = 1 << 19
 """JSON per chunk, before it is compressed: a browser unpacks that much to show one episode."""
@@ -73,7 +73,7 @@ class Chunks:
         return place
 
     def finish(self) -> list[bytes]:
-        """All chunks in base64, by number."""
+        """All chunks as ``to_ascii`` writes them, by number."""
         for chunk in (self._values, self._texts):
             self._pack(chunk)
             chunk.parts = []
@@ -96,4 +96,4 @@ class Chunks:
     def _pack(self, chunk: _Open) -> None:
         squeezer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
         raw = b"[" + b",".join(chunk.parts) + b"]"
-        self._packed[chunk.number] = base64.b64encode(squeezer.compress(raw) + squeezer.flush())
+        self._packed[chunk.number] = to_ascii(squeezer.compress(raw) + squeezer.flush())

@@ -114,6 +114,8 @@ async def run(
         else:
             stats = await _grade(options, grader, output, progress, loader)
     scores = grader.board.scores(options.seed)
+    if not (scores.attempts or any(stats.counts.values())):
+        stats.remark = f"{options.data}: holds no question: nothing was scored"
     told = report(options, scores, stats)
     json_file.write_json(options.report, told)
     tracked.log(tracked_line(options.model, scores))

@@ -44,7 +44,8 @@ def parse_page(line: bytes, name: str) -> Page | Rejected:
     try:
         value = _decode_line(line)
     except (ValueError, RecursionError) as error:
-        return Rejected(reason="broken_line", detail=f"{name}: not valid JSON: {error}", record=_readable(line))
+        why = jsonl.why_not_json(_readable(line), error)
+        return Rejected(reason="broken_line", detail=f"{name}: not valid JSON: {why}", record=_readable(line))
     try:
         return _page(value)
     except WrongShape as error:
