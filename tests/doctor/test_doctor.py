@@ -135,6 +135,7 @@ def bad_settings(_: pytest.MonkeyPatch) -> None:
 
 def saved_page(_: pytest.MonkeyPatch) -> None:
     Path("pages.jsonl").write_text("<!doctype html>\n")
+    Path("p.jsonl").write_text(json.dumps({**QUESTION, "prediction": "Velmora"}) + "\n")
 
 
 def damaged_index(_: pytest.MonkeyPatch) -> None:
@@ -181,7 +182,7 @@ BROKEN: list[tuple[str, Callable[[pytest.MonkeyPatch], None], str, str]] = [
     (f"{EVAL} --judge-model prose --judge-base-url ENDPOINT", untouched, "judge", "cannot judge: asked"),
     (f"{EVAL} --benchmark gaia", untouched, "data", "the file lacks its columns level, task_id"),
     (EVAL, saved_page, "web", "it is HTML or XML; `webdancer crawlqa` reads saved pages"),
-    (EVAL.replace("pages.jsonl", "web.index"), damaged_index, "web", "web.index: cannot be opened"),
+    (EVAL.replace("pages.jsonl", "web.index"), damaged_index, "web", "web.index: Data corrupted"),
     (
         f"{EVAL} --model qwen --base-url ENDPOINT --tape t.tape --tape-mode replay",
         tape_of_another_model,
@@ -189,7 +190,7 @@ BROKEN: list[tuple[str, Callable[[pytest.MonkeyPatch], None], str, str]] = [
         "no call of qwen, but of llama",
     ),
     (EVAL, ranks_without_memory, "shared", "a larger --shm-size"),
-    (f"{EVAL} --grade-only --gold pages.jsonl".replace(" --web pages.jsonl", ""), saved_page, "files", "it is HTML"),
+    ("eval --grade-only --data p.jsonl --gold pages.jsonl --out a.jsonl", saved_page, "files", "it is HTML"),
     ("crawlqa http://127.0.0.1:9/", untouched, "root", "--allow-private opens it"),
     ("crawlqa CLOSED --allow-private", untouched, "root", "is the site served, and is this its address?"),
     ("", bad_settings, "settings", "did you mean 'jobs'?"),
