@@ -142,3 +142,11 @@ def test_what_is_sealed_stays_sealed_unless_it_is_revealed() -> None:
 def test_a_line_that_is_nearly_a_record_is_refused_by_the_name_of_its_field() -> None:
     with pytest.raises(WrongShape, match="ending"):
         report([trajectory(ending="bored")])
+
+
+def test_f1_stands_beside_the_share_and_a_group_is_named_once() -> None:
+    verdict = {"outcome": "wrong", "method": "match", "f1": 0.9, "row_f1": 0.5}
+    lines = [attempt(number, "wrong", verdict=verdict, groups={"language": name}) for number, name in enumerate("ab")]
+    [evaluation] = report(lines).evaluations
+    assert (evaluation.overall.f1, evaluation.overall.row_f1) == (0.9, 0.5)
+    assert [bar.name for bar in evaluation.groups["language"]] == ["a", "b"]

@@ -13,7 +13,7 @@ from webdancer_cli.grading.statistics import mcnemar_exact
 
 
 class Bar(msgspec.Struct, kw_only=True):
-    """A share with its 95 % interval, out of ``judged`` runs of ``questions``."""
+    """A share with its 95 % interval, out of ``judged`` runs of ``questions``; F1 where answers are sets or tables."""
 
     name: str
     share: float | None
@@ -23,6 +23,8 @@ class Bar(msgspec.Struct, kw_only=True):
     judged: int
     unjudged: int
     questions: int
+    f1: float | None
+    row_f1: float | None
 
 
 class EvaluationView(msgspec.Struct, kw_only=True):
@@ -80,7 +82,7 @@ class EvaluationTotals:
             source=source,
             model=model,
             overall=_bar(scores.overall),
-            groups={title: list(map(_bar, rows)) for title, rows in groups.items() if len(rows) > 1},
+            groups={title: [_bar(row, title) for row in rows] for title, rows in groups.items() if len(rows) > 1},
             attempts=scores.attempts,
             format_share=scores.format_share,
             mean_calls=scores.mean_calls,
@@ -91,10 +93,11 @@ class EvaluationTotals:
         )
 
 
-def _bar(row: ScoreRow) -> Bar:
+def _bar(row: ScoreRow, group: str = "") -> Bar:
+    """Under the heading of its ``group``, "language: en" is "en"."""
     low, high = row.pass_1_interval
     return Bar(
-        name=row.name,
+        name=row.name.removeprefix(f"{group}: "),
         share=row.pass_1,
         low=low,
         high=high,
@@ -102,6 +105,8 @@ def _bar(row: ScoreRow) -> Bar:
         judged=row.judged,
         unjudged=row.unjudged,
         questions=row.questions,
+        f1=row.f1,
+        row_f1=row.row_f1,
     )
 
 

@@ -241,12 +241,15 @@ const stepsView = (entry, value) => {
   return h("ol.thread", {}, value.steps.map((step) => stepView(step, entry, needles)));
 };
 
+/** An answer: in bold what is a name or a number, plain what is a list or a table. */
+const given = (text) => (text.includes("\n") ? h("div.text", {}, text) : h("b", {}, text));
+
 function answers(entry, value) {
   return h("div.answers", {},
     h(`div.answer.${entry.verdict || "none"}`, {}, h("span.label", {}, "answer"),
-      h("b", {}, entry.answer ?? "none"), entry.verdict && h("small", {}, sign(entry.verdict), ` ${entry.verdict}`,
+      given(entry.answer ?? "none"), entry.verdict && h("small", {}, sign(entry.verdict), ` ${entry.verdict}`,
         value.method && ` · ${value.method}`, value.detail && ` · ${value.detail}`)),
-    h("div.answer", {}, h("span.label", {}, "gold"), h("b", {}, entry.gold || "–"),
+    h("div.answer", {}, h("span.label", {}, "gold"), given(entry.gold || "–"),
       value.aliases?.length ? h("small", {}, `also ${value.aliases.join(" · ")}`) : null));
 }
 
@@ -336,7 +339,7 @@ async function questionView(entry) {
     h("div.chips", {}, entry.reason && chip(`left out: ${spaced(entry.reason)}`, "bad"),
       entry.level ? chip(`level ${entry.level}`) : null, entry.type && chip(spaced(entry.type)),
       entry.rewrites ? chip(plural(entry.rewrites, "rewrite")) : null, chip(sourceName(entry), "quiet")),
-    h("div.answers", {}, h("div.answer", {}, h("span.label", {}, "answer"), h("b", {}, entry.answer),
+    h("div.answers", {}, h("div.answer", {}, h("span.label", {}, "answer"), given(entry.answer),
       origin.aliases?.length ? h("small", {}, `also ${origin.aliases.join(" · ")}`) : null)),
     origin.chain?.length ? section("How it became harder", chainView(origin.chain)) : null,
     origin.evidence?.length ? section("Pages to read, in order", evidenceView(origin.evidence, entry.answer)) : null,
@@ -636,17 +639,21 @@ function bar({share, low, high, judged}, number) {
   return h("div.bar", {role: "img", "aria-label": label, title: label}, fill, judged ? whisker : null);
 }
 
+const F1 = [["f1", "item F1"], ["row_f1", "row F1"]];
+
 function scoresTable() {
+  const f1s = F1.filter(([name]) => EVALUATIONS.some(({overall}) => overall[name] !== null));
   const rows = EVALUATIONS.map((evaluation, number) => {
     const {overall} = evaluation;
     return h("tr", {}, h("th", {scope: "row"}, swatch(number), evaluation.name), h("td.wide", {}, bar(overall, number)),
       h("td.number.strong", {}, percent(overall.share)),
       h("td.number", {}, `${percent(overall.low)} – ${percent(overall.high)}`),
       h("td.number", {}, `${overall.correct.toLocaleString("en")} / ${overall.judged.toLocaleString("en")}`),
+      f1s.map(([name]) => h("td.number", {}, overall[name] === null ? "–" : percent(overall[name]))),
       h("td.number", {}, overall.unjudged ? String(overall.unjudged) : "–"),
       h("td.number", {}, percent(evaluation.format_share)), h("td.number", {}, (evaluation.mean_calls ?? 0).toFixed(1)));
   });
-  const heads = ["", "correct", "", "95 % interval", "k / n", "unjudged", "well-formed", "calls"];
+  const heads = ["", "correct", "", "95 % interval", "k / n", ...f1s.map(([, head]) => head), "unjudged", "well-formed", "calls"];
   return h("div.scroll", {}, h("table", {}, h("thead", {}, h("tr", {}, heads.map((head) => h("th", {scope: "col"}, head)))),
     h("tbody", {}, rows)));
 }
