@@ -28,6 +28,7 @@ def stats(failed: int = 0, **counts: int) -> RunStats:
         (config.SftOptions(out="ck"), stats(), "a checkpoint in ck; next: webdancer eval"),
         (config.WorldOptions(out="w", pages=50), stats(pages=50), "50 pages in w/site; serve them with"),
         (config.IndexOptions(out="web.index"), stats(pages=9), "9 pages in web.index; next: webdancer sample"),
+        (config.LintOptions(out="/dev/null"), stats(out=5), ""),
         (config.LintOptions(), stats(out=5), ""),  # it went to a screen, or to the next stage
     ],
 )

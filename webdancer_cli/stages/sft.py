@@ -110,7 +110,8 @@ def read_dataset(options: SftOptions, renderer: Renderer, max_length: int, at_mo
                 break
     stats.counts["trained on"] = len(examples)
     if not examples:
-        raise UsageError(f"{_named(options.data)}: nothing to learn from: {stats.summary()}")
+        remedy = f": {_SHORTER.format(tokens=max_length)}" if stats.reasons["too_long"] else ""
+        raise UsageError(f"{_named(options.data)}: nothing to learn from: {stats.summary()}{remedy}")
     return Dataset(examples, digest.hexdigest(), stats)
 
 
@@ -119,6 +120,12 @@ def read_held_out(options: SftOptions, renderer: Renderer, max_length: int) -> l
     if options.eval_data is None:
         return []
     return read_dataset(replace(options, data=options.eval_data, limit=None), renderer, max_length).examples
+
+
+_SHORTER = (
+    "what is too long has more than {tokens} tokens: take a model that reads more, or for a small one sample with "
+    "--prompts compact --max-context-tokens {tokens}"
+)
 
 
 def _named(data: str) -> str:

@@ -80,9 +80,10 @@ def _records(options: Any, stats: RunStats, place: str) -> str:
 
 
 def written_to(out: str) -> str:
-    """Where records went: the file that was named, or to which the shell has led stdout; "" for a pipe or a screen."""
+    """Where records went: the file that was named, or to which the shell has led stdout; "" for what keeps none: a
+    pipe, a screen, /dev/null."""
     if out != STDIN:
-        return out
+        return out if Path(out).is_file() or not Path(out).exists() else ""
     try:
         descriptor = sys.stdout.fileno()
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
