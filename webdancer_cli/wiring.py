@@ -185,13 +185,18 @@ def open_author(options: config.CrawlqaOptions, chat_pool: "ChatPool", run: Comm
         return author(options, chat, _prompts(options.prompts))
     if options.ask == "sentences":
         raise UsageError("--ask sentences: needs a model to ask; name one with --model and --base-url")
+    if options.ask == "nothing":
+        from webdancer_cli.synthesis.page_blocks import NoQuestions
+
+        return NoQuestions()
     run.say(
         "--model builtin: questions are written by rules, several about a page of facts, one about one to three "
         "pages of a manual, hardly any about tutorials and essays; a model writes more: --model NAME --base-url URL"
     )
     from webdancer_cli.synthesis.builtin.author import BuiltinAuthor
+    from webdancer_cli.synthesis.page_blocks import InBlocks
 
-    return BuiltinAuthor(options)
+    return InBlocks(lambda: BuiltinAuthor(options))
 
 
 def open_rewriter(options: config.E2hqaOptions, chat_pool: "ChatPool", run: CommandRun) -> "QuestionRewriter":

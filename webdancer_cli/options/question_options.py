@@ -79,9 +79,10 @@ class CrawlqaOptions(DataOptions, WriterOptions):
     """Ask the judge each question without any page, and leave out what it answers: that needs no search."""
     per_page: PositiveInt = 3
     """Questions written from one page at most, per type."""
-    ask: Literal["pages", "sentences"] = "pages"
+    ask: Literal["pages", "sentences", "nothing"] = "pages"
     """What a model is asked. "pages": to find in linked pages what is worth asking, and to quote it. "sentences", for
-    small models (up to about 3B): to ask about one sentence that rules chose; writes single_hop only."""
+    small models (up to about 3B): to ask about one sentence that rules chose; writes single_hop only. "nothing": only
+    pages are kept, no question is written, by rules neither."""
     limit: PositiveInt | None = None
     """Stop after this many questions."""
 
@@ -91,6 +92,8 @@ class CrawlqaOptions(DataOptions, WriterOptions):
             yield f"--pages {self.pages}: already used for something else; name another file"
         if self.pages in self.roots and len(self.roots) > 1:
             yield f"--pages {self.pages}: is one of several roots, and would be overwritten; name another file"
+        if self.ask == "nothing" and (self.base_url or self.closed_book or self.verify or self.mix or self.types):
+            yield "--ask nothing: no question is written; leave out what is said about questions, and the model"
         if self.judge_model and not (self.closed_book or self.verify):
             yield (
                 f"--judge-model {self.judge_model}: is asked nothing; say what about with --closed-book or --verify, "

@@ -20,7 +20,7 @@ from webdancer_cli.synthesis.repeated_questions import Repeats
 from webdancer_cli.synthesis.resume import Earlier
 from webdancer_cli.synthesis.screening import Screen
 from webdancer_cli.tape import Tape
-from webdancer_cli.web.crawl.roots import pages_of_roots
+from webdancer_cli.web.crawl.roots import RootPages
 
 PAGES_PER_QUESTION = 5
 """A run with fewer questions than one on so many pages says what to do."""
@@ -48,14 +48,17 @@ async def run(
                 Screen(repeats, earlier, mixing, checks, options.jobs),
                 QuestionOutlet(output, mixing, options.limit),
             )
+            source = RootPages(options, output, progress, tape)
             try:
                 async with (
-                    aclosing(pages_of_roots(options, output, progress, tape)) as pages,
+                    aclosing(source.stream()) as pages,
                     aclosing(author.write(pages, earlier)) as groups,
                     aclosing(screen.let_through(groups)) as screened,
                 ):
                     while not outlet.is_full and (group := await anext(screened, None)):
                         outlet.put(group)
+                        if group.pages_done:
+                            source.note_asked(group.pages_done)
                         if progress:
                             progress.step(output.stats.counts["pages"], None, output.stats.brief())
             except RunStopped as stop:
@@ -134,7 +137,12 @@ class QuestionOutlet:
 def _remark(options: config.CrawlqaOptions, author: QuestionWriter, outlet: QuestionOutlet) -> str:
     """What to say about a site of which rules understand too little, or a model for which pages are too much."""
     questions, pages = outlet.questions, outlet.output.stats.counts["pages"]
-    if outlet.is_full or outlet.output.stats.exit_code or questions * PAGES_PER_QUESTION >= pages:
+    if (
+        options.ask == "nothing"
+        or outlet.is_full
+        or outlet.output.stats.exit_code
+        or questions * PAGES_PER_QUESTION >= pages
+    ):
         return ""
     if author.name != config.BUILTIN:
         is_small = options.ask == "pages" and pages >= PAGES_PER_QUESTION and not questions

@@ -39,12 +39,14 @@ class QuestionGroup:
 
     ``key`` names what was asked about, where asking again costs something: the records carry it, and a resumed run
     leaves out what is all there. It is "" where nothing is saved by that. ``already`` counts the questions of the group
-    that are not among the ``outcomes``, since an earlier run wrote them.
+    that are not among the ``outcomes``, since an earlier run wrote them. ``pages_done`` says that no later question
+    will be about the first so many pages alone.
     """
 
     outcomes: Sequence[Outcome]
     key: str = ""
     already: int = 0
+    pages_done: int = 0
 
 
 class QuestionWriter(Protocol):

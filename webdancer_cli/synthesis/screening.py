@@ -38,6 +38,7 @@ class _Candidates:
 
     key: str
     members: list[_Candidate]
+    pages_done: int = 0
 
 
 class Screen:
@@ -74,7 +75,8 @@ class Screen:
                 yield task.result()
 
     def _enter(self, group: QuestionGroup) -> _Candidates:
-        return _Candidates(group.key, [self._candidate(outcome) for outcome in group.outcomes])
+        members = [self._candidate(outcome) for outcome in group.outcomes]
+        return _Candidates(group.key, members, group.pages_done)
 
     def _candidate(self, outcome: Outcome) -> _Candidate:
         place, is_asked = self._repeats.next_place(), False
@@ -120,7 +122,7 @@ class Screen:
         failed = any(isinstance(outcome, RefusedQuestion) and outcome.reject.failed for outcome in outcomes)
         if key and not failed:
             mark_group(sound, key, self._earlier.count(key) + len(sound))
-        return QuestionGroup(outcomes, key, already), stop
+        return QuestionGroup(outcomes, key, already, candidates.pages_done), stop
 
     async def _decided(self, member: _Candidate) -> Outcome | None:
         """The question, why it is not to be written, or None if an earlier run wrote it. Raises RunStopped."""

@@ -15,6 +15,7 @@ from warcio.warcwriter import WARCWriter
 from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Reject, UsageError
 from webdancer_cli.web.crawl import local_files, warc
+from webdancer_cli.web.crawl.near_duplicates import KeptTexts
 from webdancer_cli.web.extract.page_filter import PageCriteria
 
 
@@ -45,7 +46,10 @@ def archive(path: Path, *answers: tuple[str, str, str, str]) -> str:
 async def read(*paths: str) -> tuple[list[Page], list[str]]:
     refused: list[Reject] = []
     pages = [
-        page async for page in local_files.read_local_pages(paths, PageCriteria(min_chars=20), 0.9, refused.append)
+        page
+        async for page in local_files.read_local_pages(
+            paths, PageCriteria(min_chars=20), KeptTexts(0.9), refused.append
+        )
     ]
     return pages, [reject.reason for reject in refused]
 
@@ -283,7 +287,7 @@ async def test_saved_pages_are_read_by_the_rules_for_charsets(tmp_path: Path, co
 async def test_whoever_has_enough_pages_leaves_no_document_behind(tmp_path: Path) -> None:
     for number in range(50):
         (tmp_path / f"{number:02}.html").write_text(f"<title>P{number}</title><main><p>{f'Page {number}. ' * 30}</p>")
-    found = local_files.read_local_pages([str(tmp_path)], PageCriteria(), 1.0, lambda reject: None)
+    found = local_files.read_local_pages([str(tmp_path)], PageCriteria(), KeptTexts(1.0), lambda reject: None)
     assert (await anext(found)).title == "P0"
     await found.aclose()
     assert asyncio.all_tasks() == {asyncio.current_task()}

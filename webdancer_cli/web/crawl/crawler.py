@@ -3,7 +3,7 @@
 Pages are fetched and extracted side by side, but leave in the order of the frontier, and only a page that has left
 adds its links to the frontier. So ``pages.jsonl`` *is* the state of a crawl: with the pages of an interrupted run as
 ``known``, the frontier is rebuilt from their links, nothing known is fetched again, and the crawl goes on where it
-stopped.
+stopped. A large crawl has its database beside the pages instead (``crawl_database``): then nothing is rebuilt.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, S
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from rensa import RMinHash
+import msgspec
 
 from webdancer_cli.data.ordered_map import TasksInOrder
 from webdancer_cli.data.records import Page
@@ -20,12 +20,13 @@ from webdancer_cli.errors import Reject
 from webdancer_cli.options import config
 from webdancer_cli.tape import Tape
 from webdancer_cli.web import urls
+from webdancer_cli.web.crawl.crawl_database import CrawlDatabase, key_of
 from webdancer_cli.web.crawl.frontier import CrawlTarget, FileNames, Frontier, host_of
-from webdancer_cli.web.crawl.near_duplicates import NearDuplicates, minhash_signature
+from webdancer_cli.web.crawl.near_duplicates import KeptTexts, minhash_signature
 from webdancer_cli.web.crawl.sitemaps import sitemap_addresses
 from webdancer_cli.web.extract.page_extractor import PageExtractor
 from webdancer_cli.web.extract.page_filter import FilteredPage, PageCriteria, PageRefusal
-from webdancer_cli.web.fetch.fetcher import Fetcher
+from webdancer_cli.web.fetch.fetcher import Fetcher, may_pass
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class KnownPage:
     requested_url: str
     links: tuple[str, ...]
     sha256: str
-    signature: RMinHash
+    signature: bytes
     crawl_delay: float
 
     @classmethod
@@ -62,6 +63,15 @@ class KnownPage:
         links = tuple(link.url for link in page.links)
         return cls(page.url, requested, links, page.sha256, minhash_signature(page.text), _crawl_delay(page))
 
+    def remember(self, database: CrawlDatabase) -> None:
+        """Let a crawl know the page, until it meets it."""
+        row = (key_of(self.requested_url), msgspec.msgpack.encode(self))
+        database.execute("INSERT OR REPLACE INTO known VALUES (?, ?)", row)
+
+
+def _drop_page(page: Page) -> None:
+    """Keeps nothing."""
+
 
 async def crawl(
     roots: Sequence[str],
@@ -69,25 +79,34 @@ async def crawl(
     *,
     known: Iterable[KnownPage] = (),
     skipped: Callable[[SkippedUrl], None] = lambda skip: None,
+    keep: Callable[[Page], None] = _drop_page,
+    database: CrawlDatabase | None = None,
     fetcher: Fetcher | None = None,
     tape: Tape | None = None,
 ) -> AsyncGenerator[Page, None]:
     """The pages of the roots' sites, breadth first, at most ``max_pages`` of them, links followed to ``max_depth``.
 
-    ``known`` pages are not given again, but count. ``skipped`` is told of every URL that gave no page; its reasons are
+    ``known`` pages are not given again, but count. ``keep`` is told of each page before it is given, and before the
+    ``database`` of the crawl is committed: what it notes there stays with the page. A database that an earlier run
+    saved is gone on with; what failed in it for a reason that may pass is tried again. ``skipped`` is told of every URL
+    that gave no page; its reasons are
     those of ``Fetcher.get``, those of the gate, and: off_site (a redirect left the sites), denied (by the user's
     patterns), trap (an endless URL space), host_silent (the host stopped answering), duplicate (the text, or the URL
     after redirects, was there before), near_duplicate, extraction_failed. Nothing is raised for a single URL. Wrap it
     in ``contextlib.aclosing`` to stop early without delay.
     """
     async with AsyncExitStack() as stack:
+        if database is None:
+            database = stack.enter_context(CrawlDatabase())
+        for page in known:
+            page.remember(database)
         if fetcher is None:
             fetcher = await stack.enter_async_context(_fetcher(options, tape))
         extraction = stack.enter_context(PageExtractor(options.timeout_seconds))
-        run = _Crawl(options, fetcher, extraction, known, skipped)
+        run = _Crawl(options, fetcher, extraction, database, skipped, keep)
         stack.push_async_callback(run.under_way.cancel)
-        async for page in run.pages(roots):
-            yield page
+        async for new in run.pages(roots):
+            yield new
 
 
 def _fetcher(options: config.CrawlqaOptions, tape: Tape | None) -> Fetcher:
@@ -109,42 +128,65 @@ class _Crawl:
         options: config.CrawlqaOptions,
         fetcher: Fetcher,
         extraction: PageExtractor,
-        known: Iterable[KnownPage],
+        database: CrawlDatabase,
         skipped: Callable[[SkippedUrl], None],
+        keep: Callable[[Page], None],
     ):
         self._options = options
         self._fetcher = fetcher
         self._extraction = extraction
-        self._known = {page.requested_url: page for page in known}
+        self._database = database
         self._skipped = skipped
-        self._frontier = Frontier(options.max_depth, options.allow, options.deny, options.per_host)
+        self._keep = keep
+        self._frontier = Frontier(options.max_depth, options.allow, options.deny, options.per_host, database)
         self.under_way: TasksInOrder[CrawlTarget, FilteredPage | KnownPage] = TasksInOrder()
-        self._texts: set[str] = set()
         self._silent: Counter[str] = Counter()
-        self._files = FileNames()
-        self._similar = NearDuplicates(options.similarity)
+        self._files = FileNames(database)
+        self._texts = KeptTexts(options.similarity, database)
         self._terms = PageCriteria(options.min_chars, tuple(options.lang))
+        self._kept = int(database.noted("kept", 0))
 
     async def pages(self, roots: Sequence[str]) -> AsyncIterator[Page]:
+        await self._begin(roots)
+        while self._kept < self._options.max_pages and self._start_more():
+            target, visit = await anext(self.under_way)
+            page = self._left(target, visit)
+            self._kept += page is not None
+            if isinstance(page, Page):
+                self._keep(page)
+            self._commit()
+            if isinstance(page, Page):
+                yield page
+
+    async def _begin(self, roots: Sequence[str]) -> None:
+        if self._database.noted("begun", False):
+            for target in self._frontier.taken_before():
+                self.under_way.begin(target, self._visit(target))
+            self._frontier.try_again()
+            return
         for root in roots:
             self._add_root(root)
         if self._options.sitemap:
             for root in roots:
                 await self._add_sitemaps(root)
-        kept = 0
-        while kept < self._options.max_pages and self._start_more():
-            target, visit = await anext(self.under_way)
-            try:
-                page = self._accepted(target, self._arrived(target, visit))
-            except Reject as reject:
-                self._skip(target, reject)
-                self._count_silence(target, reject)
-                continue
-            finally:
-                self._frontier.arrived(target)
-            kept += 1
-            if isinstance(page, Page):
-                yield page
+        self._database.note("begun", True)
+
+    def _left(self, target: CrawlTarget, visit: "asyncio.Task[FilteredPage | KnownPage]") -> Page | KnownPage | None:
+        """The page of a URL that has been visited; None if it has none to keep."""
+        try:
+            return self._accepted(target, self._arrived(target, visit))
+        except Reject as reject:
+            self._skip(target, reject)
+            self._count_silence(target, reject)
+            return None
+        finally:
+            self._frontier.arrived(target)
+            self._database.execute("DELETE FROM known WHERE key = ?", (key_of(target.url),))
+
+    def _commit(self) -> None:
+        self._frontier.save()
+        self._database.note("kept", self._kept)
+        self._database.commit(self._kept)
 
     def _add_root(self, root: str) -> None:
         url = urls.canonical_url(root)
@@ -173,8 +215,8 @@ class _Crawl:
         return bool(self.under_way)
 
     async def _visit(self, target: CrawlTarget) -> FilteredPage | KnownPage:
-        if target.url in self._known:
-            return self._known[target.url]
+        if row := self._database.execute("SELECT page FROM known WHERE key = ?", (key_of(target.url),)).fetchone():
+            return msgspec.msgpack.decode(row[0], type=KnownPage)
         self._files.check(target.url)
         fetched = await self._fetcher.get(target.url)
         reading = await self._extraction.read(fetched, self._terms)
@@ -209,11 +251,10 @@ class _Crawl:
         self._check_redirect(target, page)
         if isinstance(arrived, FilteredPage) and arrived.refusal:
             raise self._refused(target, arrived.page, arrived.refusal)
-        if page.sha256 in self._texts:
+        if not self._texts.add(page.sha256):
             raise Reject("duplicate", f"{page.url}: the same text as an earlier page")
-        self._texts.add(page.sha256)
         self._follow(_targets(page), target)
-        if self._options.similarity < 1 and not self._similar.add(_signature(page)) and isinstance(page, Page):
+        if self._options.similarity < 1 and not self._texts.add_signature(_signature(page)) and isinstance(page, Page):
             raise Reject("near_duplicate", f"{page.url}: nearly the same text as an earlier page")
         return page
 
@@ -253,12 +294,14 @@ class _Crawl:
 
     def _skip(self, target: CrawlTarget, reject: Reject) -> None:
         followed = not reject.failed
+        if may_pass(reject) or reject.reason == "host_silent":
+            self._frontier.note_failed(target)
         self._skipped(
             SkippedUrl(target.url, reject.reason, reject.detail, target.root, target.depth, followed=followed)
         )
 
 
-def _signature(page: Page | KnownPage) -> RMinHash:
+def _signature(page: Page | KnownPage) -> bytes:
     return page.signature if isinstance(page, KnownPage) else minhash_signature(page.text)
 
 

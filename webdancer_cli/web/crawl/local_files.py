@@ -11,7 +11,7 @@ from webdancer_cli.data.ordered_map import ordered_map
 from webdancer_cli.data.records import Page
 from webdancer_cli.errors import Reject
 from webdancer_cli.web.crawl import warc
-from webdancer_cli.web.crawl.near_duplicates import NearDuplicates, minhash_signature
+from webdancer_cli.web.crawl.near_duplicates import KeptTexts, minhash_signature
 from webdancer_cli.web.extract.page_extractor import PageExtractor
 from webdancer_cli.web.extract.page_filter import PageCriteria
 from webdancer_cli.web.fetch import media_types
@@ -26,10 +26,9 @@ AHEAD = 32
 
 
 async def read_local_pages(
-    paths: Iterable[str], terms: PageCriteria, similarity: float, refused: Callable[[Reject], None]
+    paths: Iterable[str], terms: PageCriteria, kept: KeptTexts, refused: Callable[[Reject], None]
 ) -> AsyncGenerator[Page, None]:
     """The pages of folders and WARC files, each text once; ``refused`` is told of every document that is none."""
-    kept = _Kept(similarity)
     with PageExtractor() as extraction:
 
         async def read(source: FetchedDocument | Reject) -> Page:
@@ -46,7 +45,7 @@ async def read_local_pages(
             async for _, reading in documents:
                 try:
                     page = reading.result()
-                    kept.add(page)
+                    _keep(page, kept)
                 except Reject as reject:
                     refused(reject)
                 else:
@@ -100,17 +99,9 @@ def _read_document(file: Path, url: str) -> FetchedDocument:
     return FetchedDocument(url=url, requested_url=url, content_type="text/html", body=body, fetched_at="")
 
 
-class _Kept:
-    """The texts kept so far."""
-
-    def __init__(self, similarity: float):
-        self._texts: set[str] = set()
-        self._similar = NearDuplicates(similarity) if similarity < 1 else None
-
-    def add(self, page: Page) -> None:
-        """Remember a page's text. Raises Reject ``duplicate`` or ``near_duplicate``."""
-        if page.sha256 in self._texts:
-            raise Reject("duplicate", f"{page.url}: the same text as an earlier page")
-        self._texts.add(page.sha256)
-        if self._similar and not self._similar.add(minhash_signature(page.text)):
-            raise Reject("near_duplicate", f"{page.url}: nearly the same text as an earlier page")
+def _keep(page: Page, kept: KeptTexts) -> None:
+    """Remember a page's text. Raises Reject ``duplicate`` or ``near_duplicate``."""
+    if not kept.add(page.sha256):
+        raise Reject("duplicate", f"{page.url}: the same text as an earlier page")
+    if kept.similarity < 1 and not kept.add_signature(minhash_signature(page.text)):
+        raise Reject("near_duplicate", f"{page.url}: nearly the same text as an earlier page")

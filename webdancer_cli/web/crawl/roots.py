@@ -1,11 +1,11 @@
 """From roots to pages: crawled from URLs, read from folders, archives and files of pages; kept in one corpus."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from pathlib import Path
 
 from webdancer_cli.data import jsonl
-from webdancer_cli.data.jsonl import BadLine, LineWriter
+from webdancer_cli.data.jsonl import LineWriter
 from webdancer_cli.data.pipeline import Progress, RecordWriter
 from webdancer_cli.data.records import Page, Record, Rejected
 from webdancer_cli.data.shards import take_shard
@@ -15,7 +15,10 @@ from webdancer_cli.options import config
 from webdancer_cli.tape import Tape
 from webdancer_cli.web import urls
 from webdancer_cli.web.crawl import local_files, warc
+from webdancer_cli.web.crawl.crawl_database import CrawlDatabase
 from webdancer_cli.web.crawl.crawler import KnownPage, SkippedUrl, crawl
+from webdancer_cli.web.crawl.near_duplicates import KeptTexts
+from webdancer_cli.web.crawl.page_file import open_page_file
 from webdancer_cli.web.extract.page_filter import PageCriteria
 from webdancer_cli.web.page_lines import read_pages
 
@@ -31,36 +34,131 @@ def writes_pages(options: config.CrawlqaOptions) -> bool:
     return not options.roots or not all(map(_is_corpus, options.roots))
 
 
-async def pages_of_roots(
-    options: config.CrawlqaOptions, output: RecordWriter, progress: Progress | None = None, tape: Tape | None = None
-) -> AsyncGenerator[Page, None]:
-    """The pages of the roots, counted; new ones are written to ``options.pages`` before they are given.
+class RootPages:
+    """The pages of the roots, counted; new ones are written to ``options.pages`` before they are given."""
 
-    In a pipe they are given when all of them are written, from there. A shard without roots has no pages: its file is
-    empty, unless it is a corpus that was given. Raises UsageError.
-    """
-    roots = options.roots or [root.url for root in jsonl.read_records(options.data, Root, output.reject_line)]
-    if not roots:
-        raise UsageError('no roots: name URLs, or pipe lines like {"url": "https://…"} in')
-    stored_here = are_paths(roots)
-    mine = list(take_shard(roots, options.shard, None, lambda root: urls.site_of(root) or root))
-    if not mine and not any(map(_is_corpus, roots)):
-        LineWriter(options.pages, append=options.resume).close()
-    if not mine:
-        return
-    held = jsonl.goes_to_a_pipe(options.out) and not any(map(_is_corpus, mine))
-    total = _pages_in(mine) if progress else None
-    source = _stored(mine, options, output) if stored_here else _crawled(mine, options, output, tape)
-    async with aclosing(source):
-        async for page in source:
-            output.stats.counts["pages"] += 1
-            if progress:
-                progress.step(output.stats.counts["pages"], total, output.stats.brief())
-            if not held:
+    def __init__(
+        self, options: config.CrawlqaOptions, output: RecordWriter, progress: Progress | None, tape: Tape | None
+    ):
+        self._options = options
+        self._output = output
+        self._progress = progress
+        self._tape = tape
+        self._database: CrawlDatabase | None = None
+        self._asked = 0
+        """Pages at the beginning that need not be given."""
+
+    async def stream(self) -> AsyncGenerator[Page, None]:
+        """In a pipe they are given when all of them are written, from there. A shard without roots has no pages: its
+        file is empty, unless it is a corpus that was given. Those of an earlier run are given again, but for the first
+        ones that ``note_asked`` was told of. Raises UsageError.
+        """
+        options, stats = self._options, self._output.stats
+        roots = options.roots or [root.url for root in jsonl.read_records(options.data, Root, self._output.reject_line)]
+        if not roots:
+            raise UsageError('no roots: name URLs, or pipe lines like {"url": "https://…"} in')
+        stored_here = are_paths(roots)
+        mine = list(take_shard(roots, options.shard, None, lambda root: urls.site_of(root) or root))
+        if not mine and not any(map(_is_corpus, roots)):
+            LineWriter(options.pages, append=options.resume).close()
+        if not mine:
+            return
+        held = jsonl.goes_to_a_pipe(options.out) and not any(map(_is_corpus, mine))
+        total = _pages_in(mine) if self._progress else None
+        async with aclosing(self._stored(mine) if stored_here else self._crawled(mine)) as source:
+            async for page in source:
+                stats.counts["pages"] += 1
+                if self._progress:
+                    self._progress.step(stats.counts["pages"], total, self._output.stats.brief())
+                if not held and stats.counts["pages"] > self._asked:
+                    yield page
+        if held and stats.counts["pages"]:
+            for page in read_pages(options.pages, _told_already):
                 yield page
-    if held and output.stats.counts["pages"]:
-        for page in read_pages(options.pages, _told_already):
-            yield page
+
+    def note_asked(self, pages: int) -> None:
+        """All questions about the first so many pages that were given are written: a resumed run need not read them
+        again."""
+        if self._database:
+            self._database.note("asked_pages", self._asked + pages)
+
+    async def _crawled(self, roots: list[str]) -> AsyncGenerator[Page, None]:
+        """With ``resume``, the pages of the earlier crawl come first, from their file."""
+        options = self._options
+        asked = [roots, *(getattr(options, name) for name in _DECIDE_THE_ORDER)]
+        with open_page_file(options.pages, asked, resume=options.resume) as file:
+            self._opened(file.database)
+            for page in file.earlier(self._output.reject_line):
+                if not file.database.is_resumed:
+                    KnownPage.of(page).remember(file.database)
+                yield page
+            file.open(append=options.resume)
+            pages = crawl(
+                roots,
+                options,
+                skipped=_teller(self._output),
+                keep=file.write,
+                database=file.database,
+                tape=self._tape,
+            )
+            async with aclosing(pages):
+                async for page in pages:
+                    yield page
+
+    async def _stored(self, paths: list[str]) -> AsyncGenerator[Page, None]:
+        """The pages of files of pages, which are a corpus already, and of folders and WARC files, which become one."""
+        corpora = [path for path in paths if _is_corpus(path)]
+        for path in corpora:
+            for page in read_pages(path, self._output.reject_line):
+                yield page
+        if others := [path for path in paths if path not in corpora]:
+            async with aclosing(self._unpacked(others)) as pages:
+                async for page in pages:
+                    yield page
+
+    async def _unpacked(self, paths: list[str]) -> AsyncGenerator[Page, None]:
+        """The pages of folders and archives. With ``resume``, those that were read to their end are not read again."""
+        options = self._options
+        criteria = PageCriteria(options.min_chars, tuple(options.lang))
+        asked = [paths, options.min_chars, options.lang, options.similarity]
+        with open_page_file(options.pages, asked, resume=options.resume) as file:
+            database = file.database
+            self._opened(database)
+            for page in file.earlier(self._output.reject_line) if database.is_resumed else ():
+                yield page
+            file.open(append=database.is_resumed)
+            kept, pages = KeptTexts(options.similarity, database), database.noted("kept", 0)
+            for path in paths:
+                if database.execute("SELECT 1 FROM archives WHERE name = ?", (path,)).fetchone():
+                    continue
+                found = local_files.read_local_pages([path], criteria, kept, _counter(self._output))
+                async with aclosing(found):
+                    async for page in found:
+                        file.write(page)
+                        pages += 1
+                        yield page
+                database.execute("INSERT INTO archives VALUES (?)", (path,))
+                database.note("kept", pages)
+                database.commit(pages)
+
+    def _opened(self, database: CrawlDatabase) -> None:
+        if not self._output.stats.counts["pages"]:  # behind files of pages its numbers mean nothing
+            self._database = database
+            self._asked = database.noted("asked_pages", 0)
+
+
+_DECIDE_THE_ORDER = (
+    "max_depth",
+    "per_host",
+    "delay_seconds",
+    "allow",
+    "deny",
+    "sitemap",
+    "similarity",
+    "min_chars",
+    "lang",
+)
+"""Options of a crawl: with other ones it is rebuilt from its pages."""
 
 
 def _pages_in(roots: list[str]) -> int | None:
@@ -78,58 +176,8 @@ def are_paths(roots: list[str]) -> bool:
     return all(local)
 
 
-async def _crawled(
-    roots: list[str], options: config.CrawlqaOptions, output: RecordWriter, tape: Tape | None
-) -> AsyncGenerator[Page, None]:
-    """With ``resume``, the pages of the earlier crawl come first, from their file."""
-    known: list[KnownPage] = []
-    for page in _earlier(options, output.reject_line):
-        known.append(KnownPage.of(page))
-        yield page
-    with _corpus(options.pages, append=options.resume) as writer:
-        pages = crawl(roots, options, known=known, skipped=_teller(output), tape=tape)
-        async with aclosing(pages):
-            async for page in pages:
-                writer.write(page)
-                yield page
-
-
-def _earlier(options: config.CrawlqaOptions, on_bad: BadLine) -> Iterator[Page]:
-    """What an interrupted run left in ``options.pages``, which is mended; nothing unless it is to be resumed."""
-    if options.resume and Path(options.pages).exists():
-        jsonl.cut_torn_line(options.pages)
-        yield from read_pages(options.pages, on_bad)
-
-
-async def _stored(paths: list[str], options: config.CrawlqaOptions, output: RecordWriter) -> AsyncGenerator[Page, None]:
-    """The pages of files of pages, which are a corpus already, and of folders and WARC files, which become one."""
-    corpora = [path for path in paths if _is_corpus(path)]
-    for path in corpora:
-        for page in read_pages(path, output.reject_line):
-            yield page
-    if others := [path for path in paths if path not in corpora]:
-        found = local_files.read_local_pages(
-            others, PageCriteria(options.min_chars, tuple(options.lang)), options.similarity, _counter(output)
-        )
-        with _corpus(options.pages) as writer:
-            async with aclosing(found):
-                async for page in found:
-                    writer.write(page)
-                    yield page
-
-
 def _is_corpus(path: str) -> bool:
     return Path(path).is_file() and not warc.is_warc(path)
-
-
-@contextmanager
-def _corpus(path: str, *, append: bool = False) -> Iterator[LineWriter]:
-    """Where pages go. A run that keeps none leaves what another wrote: a mistyped root must not cost a corpus."""
-    writer = LineWriter(path, append=append)
-    try:
-        yield writer
-    finally:
-        writer.close(failed=not writer.count)
 
 
 def _teller(output: RecordWriter) -> Callable[[SkippedUrl], None]:
