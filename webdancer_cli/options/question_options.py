@@ -35,10 +35,15 @@ class CrawlqaOptions(DataOptions, WriterOptions):
     """Crawl from roots and write questions from what was read."""
 
     roots: list[str] = field(default_factory=list)
-    """URLs to start from, or files of pages, folders of HTML and WARC files; if none, JSON lines {"url": …} are read
-    from ``data``."""
+    """URLs to start from, or files of pages, folders of HTML, WARC and WET files, here or at a URL, and lists of such
+    files (``warc.paths.gz``); if none, JSON lines {"url": …} are read from ``data``."""
+    base: str | None = None
+    """Where the files stand that a list of paths names: a URL such as https://data.commoncrawl.org/, or a folder."""
     pages: str = "pages.jsonl"
     """Where the crawled pages go: the corpus that ``--web`` reads."""
+    warc: str | None = None
+    """File to keep what is fetched in: a WARC file, NAME.warc.gz; from 1 GB on NAME-00001.warc.gz and so on follow. It
+    can be given as a root later. Cookies are left out."""
     max_pages: PositiveInt = 200
     """Stop crawling after this many pages were kept."""
     max_depth: NonNegativeInt = 20
@@ -86,8 +91,15 @@ class CrawlqaOptions(DataOptions, WriterOptions):
     limit: PositiveInt | None = None
     """Stop after this many questions."""
 
+    def outputs(self) -> list[str]:
+        return [*super().outputs(), *named_files(self.warc)]
+
     def contradictions(self) -> Iterator[str]:
         yield from super().contradictions()
+        if self.warc and not self.warc.endswith(".warc.gz"):
+            yield f"--warc {self.warc}: name a file that ends in .warc.gz"
+        if self.warc and self.tape:
+            yield f"--warc {self.warc}: what comes from --tape is not fetched; leave one of them out"
         if self.pages in (self.out, self.rejects, self.data):
             yield f"--pages {self.pages}: already used for something else; name another file"
         if self.pages in self.roots and len(self.roots) > 1:

@@ -42,13 +42,15 @@ class CrawlDatabase:
     """The tables of one crawl. To be used in the thread that made it.
 
     ``path`` is where it is put when it has grown. With ``resume`` a file that is there already is gone on with if it
-    is about the same (``identity``): then ``is_resumed``. Raises WebdancerError when the disk is full.
+    is about the same (``identity``): then ``is_resumed``. ``at_once``: it is put there by the first
+    commit. Raises WebdancerError when the disk is full.
     """
 
-    def __init__(self, path: Path | None = None, identity: str = "", *, resume: bool = False):
+    def __init__(self, path: Path | None = None, identity: str = "", *, resume: bool = False, at_once: bool = False):
         earlier = _earlier(path, identity) if path and resume else None
         self.is_resumed = self.is_saved = earlier is not None
         self._path = path
+        self._at_once = at_once
         self._connection = earlier or _fresh()
         self._connection.execute("BEGIN")
         self.note("identity", identity)
@@ -81,7 +83,7 @@ class CrawlDatabase:
 
     def commit(self, pages: int) -> None:
         """All that was noted so far stays, whatever becomes of this process, if there are ``pages`` enough."""
-        if pages >= SAVE_AFTER_PAGES:
+        if self._at_once or pages >= SAVE_AFTER_PAGES:
             self._save()
         with _telling():
             self._connection.execute("COMMIT")

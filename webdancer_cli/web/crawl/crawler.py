@@ -24,8 +24,10 @@ from webdancer_cli.web.crawl.crawl_database import CrawlDatabase, key_of
 from webdancer_cli.web.crawl.frontier import CrawlTarget, FileNames, Frontier, host_of
 from webdancer_cli.web.crawl.near_duplicates import KeptTexts, minhash_signature
 from webdancer_cli.web.crawl.sitemaps import sitemap_addresses
+from webdancer_cli.web.crawl.warc_file import WarcFile, packed
 from webdancer_cli.web.extract.page_extractor import PageExtractor
 from webdancer_cli.web.extract.page_filter import FilteredPage, PageCriteria, PageRefusal
+from webdancer_cli.web.fetch.exchanges import listening
 from webdancer_cli.web.fetch.fetcher import Fetcher, may_pass
 
 
@@ -81,6 +83,7 @@ async def crawl(
     skipped: Callable[[SkippedUrl], None] = lambda skip: None,
     keep: Callable[[Page], None] = _drop_page,
     database: CrawlDatabase | None = None,
+    archive: WarcFile | None = None,
     fetcher: Fetcher | None = None,
     tape: Tape | None = None,
 ) -> AsyncGenerator[Page, None]:
@@ -88,8 +91,8 @@ async def crawl(
 
     ``known`` pages are not given again, but count. ``keep`` is told of each page before it is given, and before the
     ``database`` of the crawl is committed: what it notes there stays with the page. A database that an earlier run
-    saved is gone on with; what failed in it for a reason that may pass is tried again. ``skipped`` is told of every URL
-    that gave no page; its reasons are
+    saved is gone on with; what failed in it for a reason that may pass is tried again. The ``archive`` gets what was
+    fetched for each URL, in the order of the pages. ``skipped`` is told of every URL that gave no page; its reasons are
     those of ``Fetcher.get``, those of the gate, and: off_site (a redirect left the sites), denied (by the user's
     patterns), trap (an endless URL space), host_silent (the host stopped answering), duplicate (the text, or the URL
     after redirects, was there before), near_duplicate, extraction_failed. Nothing is raised for a single URL. Wrap it
@@ -103,7 +106,7 @@ async def crawl(
         if fetcher is None:
             fetcher = await stack.enter_async_context(_fetcher(options, tape))
         extraction = stack.enter_context(PageExtractor(options.timeout_seconds))
-        run = _Crawl(options, fetcher, extraction, database, skipped, keep)
+        run = _Crawl(options, fetcher, extraction, database, skipped, keep, archive)
         stack.push_async_callback(run.under_way.cancel)
         async for new in run.pages(roots):
             yield new
@@ -131,6 +134,7 @@ class _Crawl:
         database: CrawlDatabase,
         skipped: Callable[[SkippedUrl], None],
         keep: Callable[[Page], None],
+        archive: WarcFile | None,
     ):
         self._options = options
         self._fetcher = fetcher
@@ -138,6 +142,9 @@ class _Crawl:
         self._database = database
         self._skipped = skipped
         self._keep = keep
+        self._archive = archive
+        self._records: dict[str, bytes] = {}
+        """For the archive, of what is under way or about to leave, by the URL."""
         self._frontier = Frontier(options.max_depth, options.allow, options.deny, options.per_host, database)
         self.under_way: TasksInOrder[CrawlTarget, FilteredPage | KnownPage] = TasksInOrder()
         self._silent: Counter[str] = Counter()
@@ -168,7 +175,10 @@ class _Crawl:
             self._add_root(root)
         if self._options.sitemap:
             for root in roots:
-                await self._add_sitemaps(root)
+                with listening() as heard:
+                    await self._add_sitemaps(root)
+                if self._archive:
+                    self._archive.append(packed(heard))
         self._database.note("begun", True)
 
     def _left(self, target: CrawlTarget, visit: "asyncio.Task[FilteredPage | KnownPage]") -> Page | KnownPage | None:
@@ -182,10 +192,14 @@ class _Crawl:
         finally:
             self._frontier.arrived(target)
             self._database.execute("DELETE FROM known WHERE key = ?", (key_of(target.url),))
+            if self._archive:
+                self._archive.append(self._records.pop(target.url, b""))
 
     def _commit(self) -> None:
         self._frontier.save()
         self._database.note("kept", self._kept)
+        if self._archive:
+            self._archive.note()
         self._database.commit(self._kept)
 
     def _add_root(self, root: str) -> None:
@@ -217,6 +231,15 @@ class _Crawl:
     async def _visit(self, target: CrawlTarget) -> FilteredPage | KnownPage:
         if row := self._database.execute("SELECT page FROM known WHERE key = ?", (key_of(target.url),)).fetchone():
             return msgspec.msgpack.decode(row[0], type=KnownPage)
+        if self._archive is None:
+            return await self._read(target)
+        with listening() as heard:
+            try:
+                return await self._read(target)
+            finally:
+                self._records[target.url] = packed(heard)
+
+    async def _read(self, target: CrawlTarget) -> FilteredPage:
         self._files.check(target.url)
         fetched = await self._fetcher.get(target.url)
         reading = await self._extraction.read(fetched, self._terms)

@@ -1,5 +1,6 @@
 """Pages of what was fetched earlier, in folders of saved pages and WARC files, through the gate of the crawl."""
 
+import asyncio
 import mimetypes
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
@@ -8,15 +9,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 from webdancer_cli.data.ordered_map import ordered_map
+from webdancer_cli.data.pipeline import iterate_in_thread
 from webdancer_cli.data.records import Page
-from webdancer_cli.errors import Reject
+from webdancer_cli.errors import Reject, UsageError
 from webdancer_cli.web.crawl import warc
+from webdancer_cli.web.crawl.byte_source import open_url
 from webdancer_cli.web.crawl.near_duplicates import KeptTexts, minhash_signature
+from webdancer_cli.web.crawl.warc import Found
 from webdancer_cli.web.extract.page_extractor import PageExtractor
 from webdancer_cli.web.extract.page_filter import PageCriteria
 from webdancer_cli.web.fetch import media_types
 from webdancer_cli.web.fetch.decompression import decompress
 from webdancer_cli.web.fetch.fetcher import MAX_BYTES, FetchedDocument
+from webdancer_cli.web.fetch.file_stream import FileStreams
 
 FOLDER_URL = "http://localhost/"
 """Where the files of a folder are said to be: their links need a base to resolve against."""
@@ -26,12 +31,19 @@ AHEAD = 32
 
 
 async def read_local_pages(
-    paths: Iterable[str], terms: PageCriteria, kept: KeptTexts, refused: Callable[[Reject], None]
+    paths: Iterable[str],
+    terms: PageCriteria,
+    kept: KeptTexts,
+    refused: Callable[[Reject], None],
+    streams: FileStreams | None = None,
 ) -> AsyncGenerator[Page, None]:
-    """The pages of folders and WARC files, each text once; ``refused`` is told of every document that is none."""
+    """The pages of folders and WARC files, each text once; ``refused`` is told of every document that is none.
+
+    WARC files may be URLs where there are ``streams``. Raises UsageError for a file here that is no WARC file.
+    """
     with PageExtractor() as extraction:
 
-        async def read(source: FetchedDocument | Reject) -> Page:
+        async def read(source: Found) -> Page:
             """Raises Reject."""
             if isinstance(source, Reject):
                 raise source
@@ -41,7 +53,7 @@ async def read_local_pages(
             reading.page.fetched_at = source.fetched_at
             return reading.page
 
-        async with aclosing(ordered_map(_sources(paths), read, AHEAD, held_per_job=1)) as documents:
+        async with aclosing(ordered_map(_sources(paths, streams), read, AHEAD, held_per_job=1)) as documents:
             async for _, reading in documents:
                 try:
                     page = reading.result()
@@ -52,14 +64,30 @@ async def read_local_pages(
                     yield page
 
 
-async def _sources(paths: Iterable[str]) -> AsyncIterator[FetchedDocument | Reject]:
+async def _sources(paths: Iterable[str], streams: FileStreams | None) -> AsyncIterator[Found]:
     """What the paths hold, and why the rest of it is no page."""
     for path in paths:
-        for source in warc.read_warc(path) if warc.is_warc(path) else _folder(Path(path)):
+        if streams and warc.is_warc_url(path):
+            async with aclosing(_remote(path, streams)) as documents:
+                async for document in documents:
+                    yield document
+            continue
+        for source in warc.read_warc(path) if not Path(path).is_dir() else _folder(Path(path)):
             yield source
 
 
-def _folder(folder: Path) -> Iterator[FetchedDocument | Reject]:
+async def _remote(url: str, streams: FileStreams) -> AsyncGenerator[Found, None]:
+    """What a WARC file elsewhere holds; it is read in a thread, which waits for its bytes."""
+    source = open_url(url, streams, asyncio.get_running_loop())
+    try:
+        async with aclosing(iterate_in_thread(warc.read_source(source))) as documents:
+            async for document in documents:
+                yield document
+    except UsageError as error:
+        yield warc.LostFile(url, Reject("no_archive", str(error)))
+
+
+def _folder(folder: Path) -> Iterator[Found]:
     """The pages and archives below a folder, whatever their names, in the order of their paths."""
     for file in sorted(folder.rglob("*")):
         if warc.is_warc(str(file)):

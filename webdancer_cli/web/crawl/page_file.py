@@ -19,9 +19,10 @@ LAST_BYTES = 1 << 12
 
 
 @contextmanager
-def open_page_file(path: str, asked: object, *, resume: bool) -> Iterator["PageFile"]:
-    """The file of pages of a run, with its database. ``asked`` is what has to be the same to go on with that."""
-    file = PageFile(path, msgspec.json.encode(asked).decode(), resume)
+def open_page_file(path: str, asked: object, *, resume: bool, at_once: bool = False) -> Iterator["PageFile"]:
+    """The file of pages of a run, with its database. ``asked`` is what has to be the same to go on with
+    that; ``at_once`` it stands beside the pages from the beginning."""
+    file = PageFile(path, msgspec.json.encode(asked).decode(), resume, at_once)
     try:
         yield file
     finally:
@@ -32,15 +33,15 @@ class PageFile:
     """Pages of an earlier run come from ``earlier``, new ones go through ``write``. ``database`` remembers what else
     the run has to know; where that is not there, or about another file, it begins anew."""
 
-    def __init__(self, path: str, identity: str, resume: bool):
+    def __init__(self, path: str, identity: str, resume: bool, at_once: bool):
         self.path = path
         self._resume = self._append = resume
         self._place = Path(path + SUFFIX) if Path(path).is_file() or not Path(path).exists() else None
         self._writer: LineWriter | None = None
-        self.database = CrawlDatabase(self._place, identity, resume=resume)
+        self.database = CrawlDatabase(self._place, identity, resume=resume, at_once=at_once)
         if self.database.is_resumed and not self._is_as_it_was():
             self.database.close()
-            self.database = CrawlDatabase(self._place, identity)
+            self.database = CrawlDatabase(self._place, identity, at_once=at_once)
 
     def _is_as_it_was(self) -> bool:
         size = self.database.noted("pages_bytes", 0)

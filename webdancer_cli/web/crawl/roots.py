@@ -1,7 +1,7 @@
 """From roots to pages: crawled from URLs, read from folders, archives and files of pages; kept in one corpus."""
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, ExitStack, aclosing
 from pathlib import Path
 
 from webdancer_cli.data import jsonl
@@ -19,7 +19,10 @@ from webdancer_cli.web.crawl.crawl_database import CrawlDatabase
 from webdancer_cli.web.crawl.crawler import KnownPage, SkippedUrl, crawl
 from webdancer_cli.web.crawl.near_duplicates import KeptTexts
 from webdancer_cli.web.crawl.page_file import open_page_file
+from webdancer_cli.web.crawl.path_lists import is_path_list, without_lists
+from webdancer_cli.web.crawl.warc_file import WarcFile
 from webdancer_cli.web.extract.page_filter import PageCriteria
+from webdancer_cli.web.fetch.file_stream import FileStreams
 from webdancer_cli.web.page_lines import read_pages
 
 
@@ -58,7 +61,12 @@ class RootPages:
         if not roots:
             raise UsageError('no roots: name URLs, or pipe lines like {"url": "https://…"} in')
         stored_here = are_paths(roots)
-        mine = list(take_shard(roots, options.shard, None, lambda root: urls.site_of(root) or root))
+        if options.base and not any(map(is_path_list, roots)):
+            raise UsageError(f"--base {options.base}: no root is a list of paths, NAME.paths or NAME.paths.gz")
+        roots = without_lists(roots, options.base)
+        if stored_here and options.warc:
+            raise UsageError(f"--warc {options.warc}: what is read from files is not fetched; leave it out")
+        mine = list(take_shard(roots, options.shard, None, lambda root: root if stored_here else urls.site_of(root)))
         if not mine and not any(map(_is_corpus, roots)):
             LineWriter(options.pages, append=options.resume).close()
         if not mine:
@@ -86,19 +94,27 @@ class RootPages:
         """With ``resume``, the pages of the earlier crawl come first, from their file."""
         options = self._options
         asked = [roots, *(getattr(options, name) for name in _DECIDE_THE_ORDER)]
-        with open_page_file(options.pages, asked, resume=options.resume) as file:
+        with ExitStack() as stack:
+            file = stack.enter_context(
+                open_page_file(options.pages, asked, resume=options.resume, at_once=options.warc is not None)
+            )
             self._opened(file.database)
             for page in file.earlier(self._output.reject_line):
                 if not file.database.is_resumed:
                     KnownPage.of(page).remember(file.database)
                 yield page
             file.open(append=options.resume)
+            archive = None
+            if options.warc:
+                archive = WarcFile(options.warc, file.database, resume=options.resume)
+                stack.callback(archive.close)
             pages = crawl(
                 roots,
                 options,
                 skipped=_teller(self._output),
                 keep=file.write,
                 database=file.database,
+                archive=archive,
                 tape=self._tape,
             )
             async with aclosing(pages):
@@ -128,18 +144,24 @@ class RootPages:
                 yield page
             file.open(append=database.is_resumed)
             kept, pages = KeptTexts(options.similarity, database), database.noted("kept", 0)
-            for path in paths:
-                if database.execute("SELECT 1 FROM archives WHERE name = ?", (path,)).fetchone():
-                    continue
-                found = local_files.read_local_pages([path], criteria, kept, _counter(self._output))
-                async with aclosing(found):
-                    async for page in found:
-                        file.write(page)
-                        pages += 1
-                        yield page
-                database.execute("INSERT INTO archives VALUES (?)", (path,))
-                database.note("kept", pages)
-                database.commit(pages)
+            async with AsyncExitStack() as stack:
+                elsewhere = any(map(warc.is_warc_url, paths))
+                streams = await stack.enter_async_context(_streams(options)) if elsewhere else None
+                for path in paths:
+                    if database.execute("SELECT 1 FROM archives WHERE name = ?", (path,)).fetchone():
+                        continue
+                    lost: list[Reject] = []
+                    tell = _counter(self._output, lost)
+                    found = local_files.read_local_pages([path], criteria, kept, tell, streams)
+                    async with aclosing(found):
+                        async for page in found:
+                            file.write(page)
+                            pages += 1
+                            yield page
+                    if not lost:
+                        database.execute("INSERT INTO archives VALUES (?)", (path,))
+                    database.note("kept", pages)
+                    database.commit(pages)
 
     def _opened(self, database: CrawlDatabase) -> None:
         if not self._output.stats.counts["pages"]:  # behind files of pages its numbers mean nothing
@@ -167,8 +189,9 @@ def _pages_in(roots: list[str]) -> int | None:
 
 
 def are_paths(roots: list[str]) -> bool:
-    """Whether the roots are files and folders, or else URLs. Raises UsageError for a mixture."""
-    local = [Path(root).exists() for root in roots]
+    """Whether the roots are files, archives elsewhere among them, and folders, or else sites. Raises UsageError for a
+    mixture."""
+    local = [Path(root).exists() or warc.is_warc_url(root) for root in roots]
     if not any(local) and not any("://" in root for root in roots):
         raise UsageError(f"{roots[0]}: no such file or folder; a URL begins with http:// or https://")
     if any(local) and not all(local):
@@ -177,7 +200,7 @@ def are_paths(roots: list[str]) -> bool:
 
 
 def _is_corpus(path: str) -> bool:
-    return Path(path).is_file() and not warc.is_warc(path)
+    return Path(path).is_file() and not warc.is_warc(path) and not is_path_list(path)
 
 
 def _teller(output: RecordWriter) -> Callable[[SkippedUrl], None]:
@@ -193,17 +216,26 @@ def _teller(output: RecordWriter) -> Callable[[SkippedUrl], None]:
     return tell
 
 
-def _counter(output: RecordWriter) -> Callable[[Reject], None]:
-    """Documents that are no pages are counted by their reasons; what is lost of an archive is a failure."""
+def _counter(output: RecordWriter, lost: list[Reject]) -> Callable[[Reject], None]:
+    """Documents that are no pages are counted by their reasons; what is lost of an archive is a failure. Of a file that
+    may be had another time ``lost`` is told, too."""
 
     def count(reject: Reject) -> None:
-        if isinstance(reject, warc.LostBytes):
+        if isinstance(reject, warc.LostBytes | warc.LostFile):
             output.reject_line(Rejected(reason=reject.reason, detail=reject.detail, record={"path": reject.path}))
+            if isinstance(reject, warc.LostFile):
+                lost.append(reject)
             return
         output.stats.counts["skipped"] += 1
         output.stats.reasons[reject.reason] += 1
 
     return count
+
+
+def _streams(options: config.CrawlqaOptions) -> FileStreams:
+    return FileStreams(
+        allow_private=options.allow_private, timeout_seconds=options.timeout_seconds, contact=options.contact
+    )
 
 
 def _told_already(rejected: Rejected) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from webdancer_cli.data.records import Page, text_sha256
 from webdancer_cli.text.surrogates import mend_surrogates
 from webdancer_cli.web.extract import page_filter
-from webdancer_cli.web.extract.page_filter import FilteredPage, HtmlDocument, PageCriteria
+from webdancer_cli.web.extract.page_filter import ConvertedText, FilteredPage, HtmlDocument, PageCriteria
 from webdancer_cli.web.extract.pdf import pdf_text
 from webdancer_cli.web.fetch.fetcher import HTML_TYPES, FetchedDocument
 
@@ -24,8 +24,10 @@ def is_html(fetched: FetchedDocument) -> bool:
     return fetched.content_type in HTML_TYPES or (not fetched.content_type and not _is_pdf(fetched))
 
 
-def read_document(document: FetchedDocument | HtmlDocument, terms: PageCriteria) -> FilteredPage:
+def read_document(document: FetchedDocument | HtmlDocument | ConvertedText, terms: PageCriteria) -> FilteredPage:
     """The page of a document, judged if it is HTML. Raises Reject ``unreadable_pdf`` or ``encrypted_pdf``, and more."""
+    if isinstance(document, ConvertedText):
+        return page_filter.filter_converted(document, terms)
     if isinstance(document, HtmlDocument):
         return page_filter.read_and_filter(document, terms)
     if is_html(document):

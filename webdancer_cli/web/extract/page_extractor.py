@@ -1,7 +1,7 @@
 """From what a server sent to a page, beside the event loop and within bounds: for visits and for crawls alike."""
 
 from webdancer_cli.web.extract import documents
-from webdancer_cli.web.extract.page_filter import FilteredPage, HtmlDocument, PageCriteria
+from webdancer_cli.web.extract.page_filter import ConvertedText, FilteredPage, HtmlDocument, PageCriteria
 from webdancer_cli.web.fetch.fetcher import FetchedDocument
 from webdancer_cli.web.workers import Workers
 
@@ -15,7 +15,7 @@ class PageExtractor:
     def __init__(self, seconds: float = 20.0):
         self._workers = Workers(seconds)
 
-    async def read(self, document: FetchedDocument | HtmlDocument, terms: PageCriteria) -> FilteredPage:
+    async def read(self, document: FetchedDocument | HtmlDocument | ConvertedText, terms: PageCriteria) -> FilteredPage:
         """The page of a document, judged if it is HTML.
 
         Raises Reject ``unreadable_pdf``, ``encrypted_pdf``, and those of ``Workers.run``: ``extraction_failed`` when a

@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from webdancer_cli.data.records import Link, Page
+from webdancer_cli.data.records import Link, Page, text_sha256
 from webdancer_cli.text.language import language_of
+from webdancer_cli.text.spacing import squeeze
+from webdancer_cli.text.surrogates import mend_surrogates
 from webdancer_cli.text.words import sentences
 from webdancer_cli.web.extract.html_page import extract_page
 from webdancer_cli.web.fetch import block_pages, markup_redirects
 
 LITTLE_CHARS = 300
 """With less text than this, what the markup says counts more: a password field, a challenge, a plea for JavaScript."""
+MOST_TITLE_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,23 @@ class HtmlDocument:
     html: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ConvertedText:
+    """What somebody else made of a document: its text, which begins with its title."""
+
+    url: str
+    text: str
+    fetched_at: str
+
+
+def filter_converted(document: ConvertedText, terms: PageCriteria) -> FilteredPage:
+    """A text as a page without links, judged by what can be told of a text alone."""
+    text = mend_surrogates(document.text).strip()
+    title = squeeze(text.partition("\n")[0])[:MOST_TITLE_CHARS]
+    page = Page(url=document.url, title=title, text=text, sha256=text_sha256(text))
+    return FilteredPage(page, text_refusal(title, text) or _too_little(page, terms) or _wrong_language(page, terms))
 
 
 def read_and_filter(document: HtmlDocument, terms: PageCriteria) -> FilteredPage:

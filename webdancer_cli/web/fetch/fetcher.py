@@ -9,7 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple, NoReturn, TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import httpcore
@@ -26,6 +26,7 @@ from webdancer_cli.user_functions import describe_error
 from webdancer_cli.web import urls
 from webdancer_cli.web.fetch import block_pages, cookies, markup_redirects, media_types, robots
 from webdancer_cli.web.fetch.decompression import Decompressor
+from webdancer_cli.web.fetch.exchanges import PERSONAL_HEADERS, overheard
 from webdancer_cli.web.fetch.host_queue import HostQueue
 from webdancer_cli.web.fetch.media_types import HTML_TYPES
 from webdancer_cli.web.fetch.ssrf_guard import GuardedTransport
@@ -47,9 +48,6 @@ _TRANSIENT = frozenset(["http_429", "http_500", "http_502", "http_503", "http_50
 _MAY_PASS = frozenset(["http_408", "http_425", "http_429"]) | frozenset(
     ["timeout", "dns_failure", "connection_failed", "connection_broken", "proxy_failure", "robots_unreachable"]
 )
-
-_PERSONAL_HEADERS = frozenset(["set-cookie", "set-cookie2", "www-authenticate", "proxy-authenticate"])
-"""What no tape keeps."""
 
 
 class FetchedDocument(msgspec.Struct, kw_only=True):
@@ -234,7 +232,7 @@ class Fetcher:
     async def _impersonal(self, url: str, wanted: Wanted) -> FetchedDocument:
         """The document without the headers that no tape keeps."""
         fetched = await self._follow(url, wanted)
-        fetched.headers = {name: value for name, value in fetched.headers.items() if name not in _PERSONAL_HEADERS}
+        fetched.headers = {name: value for name, value in fetched.headers.items() if name not in PERSONAL_HEADERS}
         return fetched
 
     async def _robots_txt(self, url: str) -> str:
@@ -303,11 +301,12 @@ class Fetcher:
             response = await self._client.send(request, stream=True)
             try:
                 jar.take(url, response)
-                return await self._answer(url, response, wanted)
+                with overheard(url, response):
+                    return await self._answer(url, response, wanted)
             finally:
                 await response.aclose()
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpx.InvalidURL) as error:
-            _reject(url, error)
+            raise reject_of(url, error) from None
 
     async def _answer(self, url: str, response: httpx.Response, wanted: Wanted) -> FetchedDocument | str:
         status = response.status_code
@@ -347,14 +346,15 @@ def canonical_or_reject(url: str, base: str = "") -> str:
     return target
 
 
-def _reject(url: str, error: Exception) -> NoReturn:
+def reject_of(url: str, error: Exception) -> Reject:
+    """What an error of the libraries means for a URL."""
     if isinstance(error, httpcore.TimeoutException):
-        raise Reject("timeout", f"{url}: {type(error).__name__}") from None
+        return Reject("timeout", f"{url}: {type(error).__name__}")
     if isinstance(error, httpcore.ConnectError):
-        raise Reject("connection_failed", f"{url}: cannot connect ({error}): is the server up?") from None
+        return Reject("connection_failed", f"{url}: cannot connect ({error}): is the server up?")
     if isinstance(error, httpx.InvalidURL):
-        raise Reject("bad_url", f"{url}: {error}") from None
-    raise Reject("connection_broken", f"{url}: {error or type(error).__name__}") from None
+        return Reject("bad_url", f"{url}: {error}")
+    return Reject("connection_broken", f"{url}: {error or type(error).__name__}")
 
 
 async def _read(url: str, response: httpx.Response, wanted: Wanted, check: Callable[[bytes], None]) -> bytes:

@@ -162,7 +162,9 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         if proxy and response.status == PROXY_AUTHENTICATION_REQUIRED:
             await response.aclose()
             raise Reject("proxy_failure", f"{url}: the proxy {proxy.shown} asks for a name and a password")
-        return httpx.Response(response.status, headers=response.headers, stream=_Stream(response))
+        return httpx.Response(
+            response.status, headers=response.headers, stream=_Stream(response), extensions=response.extensions
+        )
 
     def _pool(self, proxy: Proxy | None) -> httpcore.AsyncConnectionPool:
         if proxy not in self._pools:
