@@ -203,6 +203,7 @@ def main() -> int:
     if given.serve:
         serve(given.pages, given.seed, given.serve)
     given.out.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it would be ignored, by children too
     with served(given.pages, given.seed, given.out) as root:
         run_slice(root, given, time.monotonic() + given.seconds)
     return judge(given)
