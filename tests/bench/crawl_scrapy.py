@@ -10,6 +10,7 @@ delay, no throttling; robots.txt is obeyed.
 import sys
 from urllib.parse import urlsplit
 
+import peak  # noqa: F401  (tells how much memory this took)
 import scrapy
 import trafilatura
 from scrapy.crawler import CrawlerProcess

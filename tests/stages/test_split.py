@@ -1,5 +1,6 @@
 """The command that splits a file of records into parts."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webdancer_cli.data.records import QA
+from webdancer_cli.data import jsonl
+from webdancer_cli.data.records import QA, Page
 from webdancer_cli.data.shards import Shard
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
+from webdancer_cli.stages import crawlqa
 from webdancer_cli.stages import split as stage
+from webdancer_cli.synthesis.page_blocks import NoQuestions
 
 
 def split(data: Path, out: Path, by: str = "id", parts: int = 4) -> list[list[bytes]]:
@@ -95,3 +99,59 @@ def test_a_folder_that_holds_something_is_refused_and_what_a_killed_split_left_g
     assert sum(map(len, split(data, tmp_path / "parts"))) == 1
     with pytest.raises(UsageError, match=r"holds part-0\.jsonl"):
         split(data, tmp_path / "parts")
+
+
+TOWN = " ".join(f"Street {n} of the town was laid out in {1700 + n} by a guild of masons." for n in range(40))
+
+
+def page(name: str, *roads: int) -> str:
+    """The text of the town, some of whose streets have become roads; so few make it nearly the same."""
+    text = f"{name}. {TOWN}"
+    for road in roads:
+        text = text.replace(f"Street {road} ", f"Road {road} ")
+    return text
+
+
+def test_pages_that_are_nearly_the_same_are_left_out_and_nothing_else(tmp_path: Path) -> None:
+    texts = [page("A"), page("A"), page("A", 7), page("A", *range(40)), "", "short"]
+    lines = [{"url": f"http://e.org/{n}", "text": text} for n, text in enumerate(texts)]
+    data = write(tmp_path / "data", *lines, {"id": "no page"}, {"text": 5}, {"text": 5})
+    options = config.SplitOptions(data=str(data), out=str(tmp_path / "parts"), parts=1, similarity=0.9)
+    stats = stage.run(options)
+    kept = [json.loads(line) for line in (tmp_path / "parts" / "part-0.jsonl").read_text().splitlines()]
+    assert kept == [lines[0], *lines[3:], {"id": "no page"}, {"text": 5}, {"text": 5}]
+    assert (stats.counts["left out"], stats.reasons) == (2, {"duplicate": 1, "near_duplicate": 1})
+    assert (stats.counts["lines"], stats.exit_code) == (9, 0)
+
+
+def crawled(out: Path, similarity: float, *folders: Path) -> list[str]:
+    """The URLs of the pages of some folders, read by one process."""
+    options = config.CrawlqaOptions(
+        roots=[str(folder) for folder in folders], pages=str(out), out=f"{out}.qa", similarity=similarity, ask="nothing"
+    )
+    asyncio.run(crawlqa.run(options, NoQuestions()))
+    return titles(out)
+
+
+def titles(*files: Path) -> list[str]:
+    return sorted(page.title for file in files for page in jsonl.read_records(str(file), Page))
+
+
+def test_pages_of_parts_are_in_the_end_those_that_one_process_keeps(tmp_path: Path) -> None:
+    chain = [(), (3,), (3, 9, 14, 20, 27, 31, 36), (9, 14, 20, 27, 31, 36), (5,), range(40)]
+    folders = [tmp_path / name for name in "abc"]
+    for number, roads in enumerate(chain):
+        folder = folders[number % 3]
+        folder.mkdir(exist_ok=True)
+        text = f"<title>P{number}</title><main><p>{page('Town', *roads)}</p></main>"
+        (folder / f"{number}.html").write_text(text)
+    whole = crawled(tmp_path / "whole", 0.9, *folders)
+    for folder in folders:
+        crawled(tmp_path / f"{folder.name}.jsonl", 1.0, folder)
+    together = b"".join((tmp_path / f"{folder.name}.jsonl").read_bytes() for folder in folders)
+    (tmp_path / "together").write_bytes(together)
+    options = config.SplitOptions(
+        data=str(tmp_path / "together"), out=str(tmp_path / "parts"), by="host", parts=2, similarity=0.9
+    )
+    stage.run(options)
+    assert titles(*(tmp_path / "parts").iterdir()) == whole and 1 < len(whole) < 6

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from webdancer_cli.options.option_checks import Options, named_files, option, same_file
-from webdancer_cli.options.shared_options import BudgetOptions, PositiveInt
+from webdancer_cli.options.shared_options import BudgetOptions, Fraction, PositiveInt
 
 Place = Annotated[
     str,
@@ -75,6 +75,9 @@ class SplitOptions(Options):
     answer, so near-duplicates, too. "place": lines that follow one another; needs a file."""
     parts: PositiveInt = 8
     """Number of parts."""
+    similarity: Fraction | None = None
+    """Leave out pages whose text was there before: from this share of common runs of three words on, as in
+    ``crawlqa``; 1 leaves out equal texts only."""
     out: str = "parts"
     """Folder for the parts; new or empty."""
 

@@ -8,11 +8,13 @@ import msgspec
 from webdancer_cli.data.input_streams import STDIN, Lines, open_input
 from webdancer_cli.data.locks import FOLDER_LOCK
 from webdancer_cli.data.pipeline import Progress, RunStats
+from webdancer_cli.data.records import text_sha256
 from webdancer_cli.data.shards import part_number
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
 from webdancer_cli.synthesis.repeated_questions import question_wording
 from webdancer_cli.text.spacing import fold
+from webdancer_cli.web.crawl.near_duplicates import KeptTexts, minhash_signature
 from webdancer_cli.web.urls import site_of
 
 HELD_BYTES = 1 << 16
@@ -23,6 +25,12 @@ class QuestionKeys(msgspec.Struct):
     """What of the question in a trajectory or an attempt tells its part."""
 
     id: str = ""
+
+
+class TextOfPage(msgspec.Struct):
+    """What of a page tells whether it was there before."""
+
+    text: str = ""
 
 
 class RecordKeys(msgspec.Struct):
@@ -46,7 +54,8 @@ KEYS: dict[str, Callable[[RecordKeys], str]] = {
 
 def run(options: config.SplitOptions, *, progress: Progress | None = None) -> RunStats:
     """Counts the ``lines`` and the ``parts``. Every line goes somewhere, as it is: what is wrong with it is for the
-    stage to say that reads the part. The parts have their names when all of them are whole.
+    stage to say that reads the part. Only pages may be left out, by ``similarity``: ``left out``, with the reasons
+    ``duplicate`` and ``near_duplicate``. The parts have their names when all of them are whole.
 
     Raises UsageError for data that cannot be read, and for a folder that holds something.
     """
@@ -54,11 +63,15 @@ def run(options: config.SplitOptions, *, progress: Progress | None = None) -> Ru
     _refuse_used(folder)
     names = [f"part-{number:0{len(str(options.parts - 1))}}.jsonl" for number in range(options.parts)]
     writers = [PartWriter(folder / f".{name}") for name in names]
-    stats = RunStats()
+    stats, once = RunStats(), _Once(options.similarity)
     with open_input(options.data) as (_, lines):
         for number, line in _numbered(lines, options):
-            writers[number].write(line)
             stats.counts["lines"] += 1
+            if repeats := once.fault(line):
+                stats.counts["left out"] += 1
+                stats.reasons[repeats] += 1
+            else:
+                writers[number].write(line)
             if progress and stats.counts["lines"] % 1000 == 0:
                 progress.step(stats.counts["lines"], None, f"{options.parts} parts")
     for writer, name in zip(writers, names, strict=True):
@@ -66,6 +79,29 @@ def run(options: config.SplitOptions, *, progress: Progress | None = None) -> Ru
         writer.path.replace(folder / name)
     stats.counts["parts"] = options.parts
     return stats
+
+
+class _Once:
+    """Tells of each line whether it is a page whose text was there before, or nearly (``similarity``)."""
+
+    def __init__(self, similarity: float | None):
+        self._texts = None if similarity is None else KeptTexts(similarity)
+        self._decoder = msgspec.json.Decoder(TextOfPage)
+
+    def fault(self, line: bytes) -> str:
+        """``duplicate``, ``near_duplicate``, or "" for what is to stay."""
+        if self._texts is None:
+            return ""
+        try:
+            text = self._decoder.decode(line).text
+        except (ValueError, RecursionError):
+            return ""
+        if not text:
+            return ""
+        if not self._texts.add(text_sha256(text)):
+            return "duplicate"
+        is_new = self._texts.similarity == 1 or self._texts.add_signature(minhash_signature(text))
+        return "" if is_new else "near_duplicate"
 
 
 def _refuse_used(folder: Path) -> None:
