@@ -21,6 +21,7 @@ def stats(failed: int = 0, **counts: int) -> RunStats:
     ("options", "found", "told"),
     [
         (config.CrawlqaOptions(out="qa.jsonl"), stats(out=12), "12 questions in qa.jsonl; next: webdancer e2hqa"),
+        (config.CrawlqaOptions(ask="nothing"), stats(pages=7), "7 pages in pages.jsonl; next: webdancer index --pages"),
         (config.SampleOptions(out="t.jsonl"), stats(out=1200), "1,200 trajectories in t.jsonl; next: webdancer filter"),
         (config.SampleOptions(out="t.jsonl"), stats(1, out=3), "3 trajectories in t.jsonl; next: mend what failed"),
         (config.FilterOptions(out="s.jsonl"), stats(out=0), "0 good trajectories in s.jsonl; --rejects FILE keeps"),

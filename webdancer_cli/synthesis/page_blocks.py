@@ -9,7 +9,7 @@ from webdancer_cli.options import config
 from webdancer_cli.synthesis.protocols import QuestionGroup, QuestionWriter
 from webdancer_cli.synthesis.resume import Earlier
 
-BLOCK_PAGES = 10_000
+BLOCK_PAGES = 5_000
 """A site of so many pages is asked about as a whole; of a larger one, pages that stand together in the order of the
 crawl."""
 

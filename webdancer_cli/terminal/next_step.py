@@ -21,6 +21,9 @@ def next_step(options: object, stats: RunStats) -> str:
     if isinstance(options, config.IndexOptions) and not options.to:
         sampled = f"webdancer sample --data qa.jsonl --web {options.out} > trajectories.jsonl"
         return f"{stats.counts['pages']:,} pages in {options.out}; next: {sampled}"
+    if isinstance(options, config.CrawlqaOptions) and options.ask == "nothing":
+        indexed = f"webdancer index --pages {options.pages} --out web.index"
+        return f"{stats.counts['pages']:,} pages in {options.pages}; next: {indexed}"
     if isinstance(options, config.DataOptions | config.CompareOptions | config.VerifyOptions):
         place = written_to(options.out)
         return _records(options, stats, place) if place else ""

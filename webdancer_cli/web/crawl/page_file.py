@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from webdancer_cli.data import jsonl
+from webdancer_cli.data.input_streams import STDIN
 from webdancer_cli.data.jsonl import BadLine, LineWriter
 from webdancer_cli.data.records import Page
 from webdancer_cli.web.crawl.crawl_database import SUFFIX, CrawlDatabase, discard
@@ -36,7 +37,8 @@ class PageFile:
     def __init__(self, path: str, identity: str, resume: bool, at_once: bool):
         self.path = path
         self._resume = self._append = resume
-        self._place = Path(path + SUFFIX) if Path(path).is_file() or not Path(path).exists() else None
+        is_file = path != STDIN and (Path(path).is_file() or not Path(path).exists())
+        self._place = Path(path + SUFFIX) if is_file else None
         self._writer: LineWriter | None = None
         self.database = CrawlDatabase(self._place, identity, resume=resume, at_once=at_once)
         if self.database.is_resumed and not self._is_as_it_was():
