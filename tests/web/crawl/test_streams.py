@@ -20,7 +20,11 @@ from webdancer_cli.errors import UsageError
 from webdancer_cli.options import config
 from webdancer_cli.web.crawl import byte_source, crawl_database
 from webdancer_cli.web.crawl.byte_source import ByteSource
+from webdancer_cli.web.crawl.local_files import read_local_pages
+from webdancer_cli.web.crawl.near_duplicates import KeptTexts
 from webdancer_cli.web.crawl.roots import RootPages
+from webdancer_cli.web.extract.page_filter import PageCriteria
+from webdancer_cli.web.fetch.file_stream import FileStreams
 
 
 def text_of(name: str) -> str:
@@ -165,6 +169,18 @@ async def test_files_that_were_read_are_not_read_again_and_those_begun_are(
     assert titles == EVERY and [name for name, _ in server.asked] == ["b.warc.wet.gz", "c.warc.gz"]
     kept = [page.title for page in jsonl.read_records(str(killed / "pages.jsonl"), Page)]
     assert kept == EVERY
+
+
+async def test_whoever_has_enough_of_a_stream_leaves_nothing_behind(crawl: Path) -> None:
+    (crawl / "crawl/long.warc.gz").write_bytes(b"".join(response(f"long{number}") for number in range(400)))
+    async with (
+        served(crawl / "crawl") as (url, _),
+        FileStreams(allow_private=True, timeout_seconds=9, contact=None) as s,
+    ):
+        found = read_local_pages([f"{url}long.warc.gz"], PageCriteria(), KeptTexts(1.0), lambda reject: None, s)
+        assert (await anext(found)).title == "long0"
+        await found.aclose()
+    assert [task for task in asyncio.all_tasks() if task.get_coro().__qualname__.startswith("_Remote")] == []
 
 
 async def test_a_text_that_is_no_page_is_counted_by_its_reason(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ class Frontier:
         self._waiting: Counter[str] = Counter()
         self._turns: list[tuple[float, int, str]] = []
         """As a heap: when a host's turn is, a number that keeps the order, and the host."""
-        self._has_turn: set[str] = set()
+        self._turn_of: dict[str, tuple[float, int]] = {}
         self._changed: set[str] = set()
         """Hosts whose turn or pace has changed since the last ``save``."""
         self.under_way: Counter[str] = Counter()
@@ -120,15 +120,14 @@ class Frontier:
                 self._paces[host] = pace
             if turn is not None:
                 self._turns.append((turn, given, host))
-                self._has_turn.add(host)
+                self._turn_of[host] = turn, given
         heapq.heapify(self._turns)
 
     def save(self) -> None:
         """Let the database have what is in memory only; to be called before each commit."""
         for name, value in (("now", self._now), ("given", self._given), ("numbered", self._numbered)):
             self._database.note(name, value)
-        turns = {host: (turn, given) for turn, given, host in self._turns if host in self._changed}
-        rows = [(host, self._paces.get(host), *turns.get(host, (None, None))) for host in self._changed]
+        rows = [(host, self._paces.get(host), *self._turn_of.get(host, (None, None))) for host in self._changed]
         self._database.executemany("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?, ?)", rows)
         self._changed.clear()
 
@@ -213,12 +212,12 @@ class Frontier:
 
     def _give_turn(self, host: str) -> None:
         """Unless it has one, or has nothing waiting."""
-        if host in self._has_turn or not self._waiting[host]:
+        if host in self._turn_of or not self._waiting[host]:
             return
-        self._has_turn.add(host)
         self._changed.add(host)
         self._given += 1
         turn = self._now + max(self._paces.get(host, 0.0), TURN_SECONDS)
+        self._turn_of[host] = turn, self._given
         heapq.heappush(self._turns, (turn, self._given, host))
 
     def _is_full(self, host: str) -> bool:
@@ -234,7 +233,7 @@ class Frontier:
         if not self._turns or self._is_full(self._turns[0][2]):
             return None
         self._now, _, host = heapq.heappop(self._turns)
-        self._has_turn.remove(host)
+        del self._turn_of[host]
         self._changed.add(host)
         self.under_way[host] += 1
         target = self._pop(host)
@@ -253,7 +252,7 @@ class Frontier:
         """Ask no more for what waits for a host: each is forgotten as it is given."""
         self._turns = [turn for turn in self._turns if turn[2] != host]
         heapq.heapify(self._turns)
-        self._has_turn.discard(host)
+        self._turn_of.pop(host, None)
         self._changed.add(host)
         while self._waiting[host]:
             yield self._pop(host)
@@ -265,7 +264,7 @@ class Frontier:
 
     def try_again(self) -> None:
         """Queue what has failed in an earlier run."""
-        for url, depth, root in self._database.execute("SELECT url, depth, root FROM failed").fetchall():
+        for url, depth, root in self._database.execute("SELECT url, depth, root FROM failed ORDER BY rowid"):
             self._put(CrawlTarget(url, depth, bool(root)))
         self._database.execute("DELETE FROM failed")
 
