@@ -2,6 +2,7 @@
 
 python tests/bench/days.py --pages 20000 --out DIR              # five interruptions: SIGINT and kill -9 in turn
 python tests/bench/days.py --pages 200000 --out DIR --seconds 420     # so long a slice; the same command goes on
+python tests/bench/days.py --pages 200000 --out DIR --known           # what a crawl remembers alone: nothing is fetched
 
 The site is the fictional world of ``webdancer world``, its pages computed as they are asked for by a server of its own:
 it costs no disk. Lists that ask not to be kept (noindex) lead to all pages. Between interruptions a run is left alone
@@ -11,22 +12,29 @@ across all runs. Exits with 1 if a page or a text stands twice in the file, or i
 """
 
 import argparse
+import asyncio
 import json
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
+from webdancer_cli.options import config
+from webdancer_cli.web.crawl.crawl_database import CrawlDatabase
+from webdancer_cli.web.crawl.crawler import KnownPage, crawl
+from webdancer_cli.web.crawl.near_duplicates import PERMUTATIONS
 from webdancer_cli.world.almanac import Almanac
 from webdancer_cli.world.atlas import Atlas
 from webdancer_cli.world.rich_pages import RichPages
@@ -129,7 +137,7 @@ def run_slice(root: str, given: argparse.Namespace, ends: float) -> None:
         while process.poll() is None and time.monotonic() < ends and (written < until or until == given.pages):
             time.sleep(1.0)
             written = lines_in(pages)
-            told["peaks"].append([written, *peak_of(folder, process.pid)])
+            told["peaks"].append([written, *peak_of(process.pid)])
         how = end(process, done)
         told["is_over"] = process.returncode in (0, 1)
         if written >= until and until < given.pages and not told["is_over"]:
@@ -145,7 +153,7 @@ def command_of(root: str, given: argparse.Namespace) -> list[str]:
     return [*command, "--max-pages", str(given.pages), "--max-depth", "100", *given.options.split()]
 
 
-def peak_of(folder: Path, pid: int) -> tuple[int, int]:
+def peak_of(pid: int) -> tuple[int, int]:
     """VmHWM and VmRSS of a process, in kB."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
@@ -191,6 +199,43 @@ def judge(given: argparse.Namespace) -> int:
     return 0 if once and not (told["is_over"] and missing) else 1
 
 
+def known_pages(pages: int, seed: int, told: Callable[[int], None]) -> Iterator[KnownPage]:
+    """Pages that an earlier run has fetched: each links to the next ten by number, and to ten that have been met."""
+    for number in range(pages):
+        draw = random.Random(f"{seed} {number}")
+        targets = [*range(10 * number + 1, 10 * number + 11), *(draw.randrange(number + 1) for _ in range(10))]
+        links = tuple(f"http://known.invalid/page/{target}" for target in targets if target < pages)
+        url = f"http://known.invalid/page/{number}"
+        yield KnownPage(url, url, links, sha256(url.encode()).hexdigest(), draw.randbytes(4 * PERMUTATIONS), 0.0)
+        told(number + 1)
+
+
+async def remember(given: argparse.Namespace) -> int:
+    """Rebuild a crawl from its pages: all that it does but requests and extraction. Rows of memory in MB."""
+    tenth = given.pages // 10
+    print("| | pages | seconds | peak | now | database |\n|---|---|---|---|---|---|")
+    start, place = time.perf_counter(), given.out / "known.crawl"
+
+    def tell(what: str, count: int) -> None:
+        if count % tenth == 0 and (count == tenth or count == given.pages):
+            peak, now = (kilobytes / 1024 for kilobytes in peak_of(os.getpid()))
+            size = place.stat().st_size / 1e6 if place.exists() else 0.0
+            seconds = time.perf_counter() - start
+            print(f"| {what} | {count:,} | {seconds:.0f} | {peak:.0f} | {now:.0f} | {size:.0f} |", flush=True)
+
+    class Database(CrawlDatabase):
+        def commit(self, pages: int) -> None:
+            super().commit(pages)
+            tell("crawled", pages)
+
+    with Database(place) as database:
+        known = known_pages(given.pages, given.seed, lambda count: tell("read", count))
+        options = config.CrawlqaOptions(max_pages=given.pages, max_depth=100)
+        async for _ in crawl(["http://known.invalid/page/0"], options, known=known, database=database):
+            pass
+        return 0 if database.noted("kept", 0) == given.pages else 1
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--pages", type=int, default=20_000)
@@ -198,12 +243,15 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--seconds", type=float, default=1e9)
     parser.add_argument("--options", default="", help="further options of crawlqa, such as '--ask nothing'")
+    parser.add_argument("--known", action="store_true", help="rebuild a crawl from its pages")
     parser.add_argument("--serve", type=Path)
     given = parser.parse_args()
     if given.serve:
         serve(given.pages, given.seed, given.serve)
     given.out.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it would be ignored, by children too
+    if given.known:
+        return asyncio.run(remember(given))
     with served(given.pages, given.seed, given.out) as root:
         run_slice(root, given, time.monotonic() + given.seconds)
     return judge(given)

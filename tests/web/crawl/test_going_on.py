@@ -139,6 +139,20 @@ async def test_a_crawl_that_begins_anew_forgets_the_one_before(serve, tmp_path: 
     assert len(set(urls_in(tmp_path))) == len(urls_in(tmp_path)) == 9
 
 
+@pytest.mark.usefixtures("early")
+async def test_pages_that_were_crawled_with_other_options_are_not_cut_off(
+    serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = await serve(tree(8))
+    await gathered(options(tmp_path, f"{site.url}/", max_pages=4))
+    monkeypatch.setattr(crawl_database, "SAVE_AFTER_PAGES", 100)  # the next run does not come so far
+    await gathered(options(tmp_path, f"{site.url}/", max_pages=6, resume=True, min_chars=10))
+    have = urls_in(tmp_path)
+    site.requests.clear()
+    await gathered(options(tmp_path, f"{site.url}/", resume=True))
+    assert len(have) == 6 and urls_in(tmp_path)[:6] == have and not asked_for(have) & set(site.paths)
+
+
 async def test_a_small_crawl_leaves_its_pages_alone(serve, tmp_path: Path) -> None:
     site = await serve(tree(8))
     await gathered(options(tmp_path, f"{site.url}/"))

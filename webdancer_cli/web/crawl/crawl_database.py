@@ -18,6 +18,8 @@ CACHE_KIB = 16384
 SAVE_AFTER_PAGES = 1000
 SUFFIX = ".crawl"
 """What is added to the name of a file of pages."""
+VERSION = 1
+"""Of what follows; a database that another version wrote is made anew."""
 
 _SCHEMA = """
     CREATE TABLE said (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -47,6 +49,7 @@ class CrawlDatabase:
     """
 
     def __init__(self, path: Path | None = None, identity: str = "", *, resume: bool = False, at_once: bool = False):
+        identity = f"{VERSION} {identity}"
         earlier = _earlier(path, identity) if path and resume else None
         self.is_resumed = self.is_saved = earlier is not None
         self._path = path

@@ -36,7 +36,7 @@ class PageFile:
 
     def __init__(self, path: str, identity: str, resume: bool, at_once: bool):
         self.path = path
-        self._resume = self._append = resume
+        self._resume = resume
         is_file = path != STDIN and (Path(path).is_file() or not Path(path).exists())
         self._place = Path(path + SUFFIX) if is_file else None
         self._writer: LineWriter | None = None
@@ -62,14 +62,13 @@ class PageFile:
 
     def open(self, *, append: bool) -> None:
         """To be called when the earlier pages were read. Without ``append`` the first new one takes their place."""
-        self._append = append
         self._writer = LineWriter(self.path, append=append)
 
     def write(self, page: Page) -> None:
         """Write a page, and note in the database how far the file goes."""
         assert self._writer
-        if self._place and not (self._writer.count or self._append):
-            discard(self._place)  # about the pages that go with this line
+        if self._place and not (self._writer.count or self.database.is_saved):
+            discard(self._place)  # about other pages than those that the file has from now on
         self._writer.write(page)
         if self._place:
             self._note_size()
