@@ -48,7 +48,7 @@ class LostFile(Reject):
     """A file that cannot be had, or not to its end; another time it may be."""
 
     def __init__(self, path: str, reject: Reject):
-        super().__init__(reject.reason, f"{path}: cannot be read to its end: {reject.detail}")
+        super().__init__(reject.reason, f"{reject.detail}; the rest of the file was not read")
         self.path = path
 
 
