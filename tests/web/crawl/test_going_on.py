@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from contextlib import aclosing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,19 @@ async def test_pages_that_were_crawled_with_other_options_are_not_cut_off(
     site.requests.clear()
     await gathered(options(tmp_path, f"{site.url}/", resume=True))
     assert len(have) == 6 and urls_in(tmp_path)[:6] == have and not asked_for(have) & set(site.paths)
+
+
+@pytest.mark.usefixtures("early")
+@pytest.mark.virtual_clock
+async def test_a_crawl_that_goes_on_keeps_its_pace_and_to_what_it_may(serve, tmp_path: Path) -> None:
+    site = await serve(tree(8) | {"/robots.txt": "User-agent: *\nCrawl-delay: 7\nDisallow: /6"})
+    for most in (4, 200):
+        site.requests.clear()
+        await gathered(options(tmp_path, f"{site.url}/", max_pages=most, resume=most > 4))
+        starts = [request.at for request in site.requests if request.path != "/robots.txt"]
+        assert len(starts) >= 4 and min(after - before for before, after in pairwise(starts)) >= 7 - 1e-6
+        assert site.paths[0] == "/robots.txt" and "/6" not in site.paths
+    assert len(urls_in(tmp_path)) == 8
 
 
 async def test_a_small_crawl_leaves_its_pages_alone(serve, tmp_path: Path) -> None:
