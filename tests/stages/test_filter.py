@@ -11,10 +11,10 @@ import pytest
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.pipeline import RunStats
 from webdancer_cli.data.records import QA, Ending, Message, Opinion, Rejected, Trajectory, Verdict, to_object
-from webdancer_cli.errors import BudgetSpent, ModelError, UsageError
+from webdancer_cli.errors import BudgetSpent, ModelError, Reject, UsageError
 from webdancer_cli.grading.critic import Critic
 from webdancer_cli.grading.exact_match import Judge
-from webdancer_cli.grading.funnel import Funnel
+from webdancer_cli.grading.funnel import Funnel, FunnelStep
 from webdancer_cli.options import config
 from webdancer_cli.stages import filter as stage
 from webdancer_cli.transcript import released_format
@@ -617,3 +617,9 @@ def test_a_choice_under_a_budget_needs_a_tape(folder: Folder, budget: dict[str, 
     folder.run(trajectory(), judge=Asked(), per_question=1, tape=folder.file("tape"), **judging)
     folder.run(trajectory(), per_question=1, **budget)  # by rule nothing is paid for
     assert len(folder.kept()) == 1
+
+
+def test_what_passed_all_stages_and_cannot_be_written_is_told_by_the_last() -> None:
+    funnel = Funnel([FunnelStep("validity"), FunnelStep("quality")])
+    funnel.count(2, Reject("encrypted", "no place for a canary"))
+    assert [(step.entered, step.kept) for step in funnel.steps] == [(1, 1), (1, 0)]

@@ -35,7 +35,10 @@ class Funnel:
         return next(step for step in self.steps if step.name == name)
 
     def count(self, passed: int, reject: Reject | None = None) -> None:
-        """Count a trajectory that passed so many stages; the next one dropped it if there is a ``reject``."""
+        """Count a trajectory that passed so many stages; the next one dropped it if there is a ``reject``, and the last
+        one if it passed them all: it cannot be written."""
+        if reject:
+            passed = min(passed, len(self.steps) - 1)
         for step in self.steps[:passed]:
             step.take()
         if reject:
