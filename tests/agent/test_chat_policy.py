@@ -17,6 +17,7 @@ from webdancer_cli.grading.format import well_formed
 from webdancer_cli.llm.client import ChatClient
 from webdancer_cli.options import config
 from webdancer_cli.prompts import PromptSet, load
+from webdancer_cli.transcript.contexts import seen_contexts
 from webdancer_cli.transcript.grammar import parse_turn
 from webdancer_cli.web.corpus import Corpus
 
@@ -250,3 +251,25 @@ async def test_before_the_context_is_full_the_model_is_told_to_answer(corpus: Co
     shown = "1. [Dolvek](http://127.0.0.1:8765/Dolvek.html) ...\n\nAnswer now."
     assert trajectory.messages[2].content == f"<tool_response>\n{shown}\n</tool_response>"
     assert requests[1]["max_tokens"] == 800 - 605 - len(trajectory.messages[2].content)
+
+
+@pytest.mark.parametrize("cot", ["short", "long"])
+@pytest.mark.parametrize("rule", ["keep:1", "fold:1"])
+async def test_an_endpoint_is_shown_what_the_record_says_of_a_context_that_is_rewritten(
+    rule: str, cot: str, tools: Tools, compact: PromptSet
+) -> None:
+    """Of a reasoning model's earlier turns only the action, as under every context policy."""
+    thoughtful = f"<think>\nSearch.\n</think>\n{CALL}"
+    turns = [thoughtful, thoughtful, f"<think>\nDone.\n</think>\n{ANSWER}"]
+    if rule == "fold:1":  # before the second result, when something can be freed
+        turns.insert(2, "Found nothing so far.")
+    with endpoint(*(say(turn, tokens=100) for turn in turns)) as (url, requests):
+        policy = teacher(url, cot=cot, context=rule, prompts="compact")
+        trajectory = await play(QUESTION, policy, tools, compact, Limits(context=rule))
+        await policy.chat.aclose()
+    assert trajectory.ending == "answered" and well_formed(trajectory)
+    contexts = seen_contexts(trajectory.messages, trajectory.context)
+    assert len(contexts) == 2
+    sent = [message["content"] for message in requests[-1]["messages"]]
+    shown = [message.content for message in contexts[-1].messages[:-1]]
+    assert sent[1:] == [CALL if cot == "long" and text == thoughtful else text for text in shown[1:]]

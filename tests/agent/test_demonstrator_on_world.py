@@ -36,7 +36,7 @@ def demonstrated(folder: Path, style: str, **options: object) -> list[Trajectory
     return list(jsonl.read_records(playing.out, Trajectory))
 
 
-def demonstrated_on_varied(folder: Path, **changes: Any) -> list[Trajectory]:
+def demonstrated_on_varied(folder: Path, *, context: str = "append", **changes: Any) -> list[Trajectory]:
     made = config.WorldOptions(
         **{"out": str(folder), "pages": 170, "seed": 5, "style": "varied", "questions": 60, **changes}
     )
@@ -46,6 +46,7 @@ def demonstrated_on_varied(folder: Path, **changes: Any) -> list[Trajectory]:
         web=str(folder / "pages.jsonl"),
         out=str(folder / "played.jsonl"),
         prompts="small",
+        context=context,
     )
     asyncio.run(sample.run(playing, Demonstrator(playing)))
     return list(jsonl.read_records(playing.out, Trajectory))
@@ -59,8 +60,9 @@ def assert_all_answered_well(played: list[Trajectory], folder: Path) -> None:
     assert len(list(jsonl.read_records(str(folder / "kept.jsonl"), Trajectory))) == len(played)
 
 
-def test_every_question_over_a_varied_world_is_answered_and_passes_the_funnel(tmp_path: Path) -> None:
-    assert_all_answered_well(demonstrated_on_varied(tmp_path), tmp_path)
+@pytest.mark.parametrize("context", ["append", "keep:1", "fold:600"])
+def test_every_question_over_a_varied_world_is_answered_and_passes_the_funnel(context: str, tmp_path: Path) -> None:
+    assert_all_answered_well(demonstrated_on_varied(tmp_path, context=context), tmp_path)
 
 
 @pytest.mark.slow

@@ -91,7 +91,7 @@ def test_the_released_trajectories_render_exactly() -> None:
     renderer = Renderer(load_tokenizer("nano"))
     dataset = sft.read_dataset(config.SftOptions(data=str(RELEASED), limit=20), renderer, 10**6)
     lines = [json.loads(line) for line in RELEASED.read_bytes().splitlines()[:20]]
-    for example, line in zip(dataset.examples, lines, strict=True):
+    for (example,), line in zip(dataset.examples, lines, strict=True):
         said = [token for token, trainable in zip(example.ids, example.trainable, strict=True) if trainable]
         turns = [m["content"] + "<|im_end|>" for m in line["messages"] if m["role"] == "assistant"]
         assert renderer._whole.decode(said, skip_special_tokens=False) == "".join(turns)
@@ -115,7 +115,7 @@ def test_what_is_too_long_may_be_cut_and_is_counted(data: Path) -> None:
     renderer = Renderer(load_tokenizer("nano"))
     dataset = sft.read_dataset(options(data, overlong="truncate"), renderer, 200)
     assert dataset.stats.summary() == "2 in, 1 truncated, 2 trained on"
-    assert list(dataset.examples[1].ids) == renderer.encode(long.messages[:2]).ids
+    assert list(dataset.examples[1][0].ids) == renderer.encode(long.messages[:2]).ids
     assert sft.read_dataset(options(data), renderer, 200).stats.summary() == "2 in, 1 trained on (too_long 1)"
 
 

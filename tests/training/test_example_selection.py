@@ -5,7 +5,7 @@ from transformers import PreTrainedTokenizerBase
 
 from webdancer_cli.data.records import Message
 from webdancer_cli.training.batches import Example
-from webdancer_cli.training.example_selection import NothingToLearn, Overlong, TrainOn, select_tokens
+from webdancer_cli.training.example_selection import NothingToLearn, Overlong, TrainOn, select_examples
 from webdancer_cli.training.renderer import Renderer
 
 CALL = "<think>\nI look for <answer>.\n</think>\n<tool_call>{}</tool_call>"
@@ -35,7 +35,8 @@ def selected(
     overlong: Overlong = "drop",
     max_length: int = LONG,
 ) -> tuple[Example, bool]:
-    return select_tokens(renderer, messages, train_on=train_on, overlong=overlong, max_length=max_length)
+    (example,), cut = select_examples(renderer, messages, train_on=train_on, overlong=overlong, max_length=max_length)
+    return example, cut
 
 
 def trained(renderer: Renderer, example: Example) -> str:

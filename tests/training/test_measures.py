@@ -50,7 +50,7 @@ def test_held_out_loss_is_that_of_the_checkpoint_on_what_it_has_not_seen(trained
     assert ["held_out_loss" in line for line in lines] == [False, True, False, True]
     model, renderer = load_model(str(trained / "out"), "float32"), Renderer(load_tokenizer(str(trained / "out")))
     total, count = 0.0, 0
-    for example in sft.read_dataset(SftOptions(data=str(trained / "held.jsonl")), renderer, 4096).examples:
+    for (example,) in sft.read_dataset(SftOptions(data=str(trained / "held.jsonl")), renderer, 4096).examples:
         logits_TV = model(torch.tensor([list(example.ids)])).logits[0]
         logprobs_TV = torch.log_softmax(logits_TV.detach(), dim=-1)
         sampled = [at for at, on in enumerate(example.trainable) if on]

@@ -560,5 +560,4 @@ def test_too_many_episodes_without_a_verdict_end_the_run_and_some_more_may_be_al
     ],
 )
 def test_what_the_overlong_punishment_counts(changes: dict[str, object], ids: int, own: int, penalty: float):
-    tokens = Tokens([1] * ids, [at < own for at in range(ids)])
-    assert OverlongPunishment.of(options(**changes), 100).penalty(tokens) == pytest.approx(penalty)
+    assert OverlongPunishment.of(options(**changes), 100).penalty(ids, own) == pytest.approx(penalty)

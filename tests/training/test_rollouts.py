@@ -183,7 +183,7 @@ async def test_long_episodes_lose_reward_in_the_last_stretch_of_the_context(
 ):
     right = [SEARCH, answer("red")]
     free, _ = await played(tools, tiny_tokenizer, right, right)
-    length = len(free.tokens.ids)
+    length = free.length
     # zone 40 of a context of length + 10: 30 tokens into the zone cost 30 / 40
     late, _ = await played(tools, tiny_tokenizer, right, right, max_context_tokens=length + 10, overlong_tokens=40)
     assert late.reward == pytest.approx(1.0 - 0.75)
@@ -193,10 +193,11 @@ async def test_long_episodes_lose_reward_in_the_last_stretch_of_the_context(
 async def test_what_is_trained_is_what_was_sampled(tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast):
     renderer = Renderer(tiny_tokenizer)
     rollout, _ = await played(tools, tiny_tokenizer, [SEARCH, answer("red")], [SEARCH, answer("red")])
-    sampled = [id for id, yes in zip(rollout.tokens.ids, rollout.tokens.trainable, strict=True) if yes]
+    (tokens,) = (sample.tokens for sample in rollout.samples)
+    sampled = [id for id, yes in zip(tokens.ids, tokens.trainable, strict=True) if yes]
     assert sampled == renderer.turn(SEARCH) + renderer.turn(answer("red"))
     assert len(rollout.logprobs) == len(sampled)
-    assert rollout.tokens.ids == renderer.encode(rollout.trajectory.messages).ids
+    assert tokens.ids == renderer.encode(rollout.trajectory.messages).ids
 
 
 async def test_a_shown_rollout_is_a_trajectory_with_its_reward(tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast):

@@ -30,7 +30,9 @@ ROWS = [
 
 def run(options: SftOptions, examples: list[Example], out: Path) -> list[dict[str, float]]:
     options = replace(options, out=str(out))
-    train_sft(options, examples, set_up(options, ProcessGroup(), say_nothing), {"id": "test"})
+    train_sft(
+        options, [[example] for example in examples], set_up(options, ProcessGroup(), say_nothing), {"id": "test"}
+    )
     return [json.loads(line) for line in (out / METRICS).read_text().splitlines()]
 
 

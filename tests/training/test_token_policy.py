@@ -85,10 +85,10 @@ async def test_trainable_ids_are_exactly_the_sampled_ones_and_each_has_its_logpr
     await session.act()
     session.observe("more")
     await session.act()
-    tokens = session.tokens
+    tokens = session.context.tokens
     marked = [id for id, trainable in zip(tokens.ids, tokens.trainable, strict=True) if trainable]
     assert marked == turns[0] + turns[1]
-    assert session.logprobs == [-0.5 - at for turn in turns for at in range(len(turn))]
+    assert session.context.logprobs == [-0.5 - at for turn in turns for at in range(len(turn))]
     messages = [*OPENING, Message("assistant", "first"), Message("user", "more"), Message("assistant", "second")]
     assert (tokens.ids, tokens.trainable) == (renderer.encode(messages).ids, renderer.encode(messages).trainable)
 
@@ -102,7 +102,7 @@ async def test_a_turn_that_was_cut_off_is_closed_before_the_observation_and_that
     await session.act()
     assert completion.finish == "length"
     assert engine.prompts[1] == engine.prompts[0] + long[:5] + renderer.observation("go on", closed=False)
-    assert sum(session.tokens.trainable[: len(engine.prompts[1])]) == 5
+    assert sum(session.context.tokens.trainable[: len(engine.prompts[1])]) == 5
 
 
 async def test_a_full_context_is_a_token_limit(renderer: Renderer):

@@ -31,6 +31,7 @@ from webdancer_cli.training.vllm_api import (
     server_environment,
 )
 from webdancer_cli.training.vllm_engine import VllmEngine
+from webdancer_cli.transcript.contexts import SeenExchange
 
 LORA = {"lora_rank": 4, "lr": 2e-2}
 KINDS = [pytest.param({}, id="full"), pytest.param(LORA, id="lora")]
@@ -139,13 +140,40 @@ async def test_an_episode_stays_with_one_server_and_its_ids_come_back_as_they_we
                 session.observe(f"{turn}: go on")
         await engine.aclose()
     assert [len(drawn(server)) for server in servers] == [6, 6]
-    seen = [session.tokens.ids for session in sessions]
+    seen = [session.context.tokens.ids for session in sessions]
     for server in servers:
         prompts = [asked["prompt"] for asked in drawn(server)]
         # How many of its prompts are the beginning of an episode: all three of each that is its own.
         turns = [sum(ids[: len(prompt)] == prompt for prompt in prompts) for ids in seen]
         assert sorted(turns) == [0, 0, 3, 3]
-    assert all(session.tokens.trainable.count(True) == len(session.logprobs) for session in sessions)
+    assert all(session.context.tokens.trainable.count(True) == len(session.context.logprobs) for session in sessions)
+
+
+async def test_where_its_context_is_rewritten_an_episode_stays_there_too(
+    undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    renderer, opening = Renderer(tiny_tokenizer), [Message("user", "Colour?")]
+    with standing_in(2, undecided, tiny_tokenizer, max_length=256) as servers:
+        urls = [VllmServer(server.url) for server in servers]
+        engine = VllmEngine(urls, "policy", None, max_length=256, lora=False, world=ProcessGroup(), say=print)
+        policy = TokenPolicy("tiny", engine, renderer, max_context_tokens=256, max_turn_tokens=8)
+        session = policy.begin(opening, QA(question="Colour?", answer="x"))
+        for turn in range(3):
+            await session.act()
+            if turn == 1:  # what was answered to the first turn is a line from now on
+                session.rewrite([SeenExchange(0, "out")])
+            session.observe(f"{turn}: go on")
+        await engine.aclose()
+    asked, idle = sorted((drawn(server) for server in servers), key=len, reverse=True)
+    before, after = (sample.tokens.ids for sample in session.samples)
+    first, second, third = (list(each["prompt"]) for each in asked)
+    assert idle == [] and (first, second) == (before[: len(first)], before[: len(second)])
+    turns = before[len(first) : len(first) + 8], before[len(second) : len(second) + 8]
+
+    def answered(turn: list[int], content: str) -> list[int]:
+        return [*turn, *renderer.observation(content, closed=turn[-1] in renderer.closing_ids)]
+
+    assert third == after[: len(third)] == [*first, *answered(turns[0], "out"), *answered(turns[1], "1: go on")]
 
 
 def test_without_any_server_left_the_run_ends_with_what_it_has(

@@ -14,6 +14,7 @@ import msgspec
 from webdancer_cli.agent.episode import Limits, Policy, play
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.agent.truncation import estimate_tokens, truncate
+from webdancer_cli.data.context import APPEND
 from webdancer_cli.data.pipeline import gather_or_cancel
 from webdancer_cli.data.records import QA, Message, Page, Trajectory, trajectory_id
 from webdancer_cli.errors import Outage, ToolError
@@ -51,7 +52,7 @@ class Baseline:
         self._policy = policy
         self._tools = tools
         self._prompts = prompts
-        self._limits = msgspec.structs.replace(limits, max_calls=1)
+        self._limits = msgspec.structs.replace(limits, max_calls=1, context=APPEND)
 
     async def play(self, qa: QA, rollout: int = 0, *, timings: bool = False) -> Trajectory:
         """Raises Outage when the search or a page that it lists cannot be had for now."""

@@ -16,6 +16,7 @@ from webdancer_cli.data.records import QA, Message, content_id
 from webdancer_cli.llm.client import ChatClient, ContextFull, Reply
 from webdancer_cli.options import config
 from webdancer_cli.prompts import ACTIONS_ONLY, load_for
+from webdancer_cli.transcript.contexts import SeenExchange, shown_messages
 from webdancer_cli.transcript.grammar import STOP_STRINGS
 
 
@@ -45,6 +46,8 @@ class ChatSession:
 
     def __init__(self, policy: ChatPolicy, messages: list[Message], seed: str, rollout: int):
         self._policy = policy
+        self._opening = list(messages)
+        self._turns: list[Message] = []
         self._shown = messages
         self._seed = seed
         self._rollout = rollout
@@ -64,6 +67,14 @@ class ChatSession:
         self._shown.append(Message("user", content))
         self._tokens += self.count(content)
 
+    def rewrite(self, exchanges: Sequence[SeenExchange]) -> None:
+        """Its length is estimated until the endpoint counts again."""
+        self._shown = [*shown_messages(self._opening, self._turns, exchanges), self._turns[-1]]
+        self._tokens = self._estimate(self._shown)
+
+    async def summarise(self) -> Completion:
+        return await self.act()
+
     async def act(self) -> Completion:
         if self.remaining_tokens < 1:
             raise TokenLimit
@@ -74,7 +85,9 @@ class ChatSession:
         self._turn += 1
         if reply.thought.strip() and self._policy.options.cot == "auto" and not self._is_long:
             self._is_long = True
-            self._shown = [_without_thought(message) for message in self._shown]
+            self._shown, self._turns = (
+                [_without_thought(message) for message in messages] for messages in (self._shown, self._turns)
+            )
         turn = Completion(
             text=reply.text,
             thought=reply.thought,
@@ -103,6 +116,7 @@ class ChatSession:
         if self._is_long:
             message = _without_thought(message)
             own = min(own, self.count(message.content))
+        self._turns.append(message)
         self._shown.append(message)
         self._tokens += own
 

@@ -4,17 +4,19 @@ A question's provenance names the pages to read, in order, with the quotes that 
 really calls the tools and reads what comes back. It asks only for what a person could know at that moment (the words of
 the question, and of pages read so far), opens a page only if it turned up, believes a quote only if it was shown, and
 answers only then. Otherwise it gives up: an empty answer, which ends the episode as ``no_answer``. How it puts its
-thoughts in words is its thinker's; now and then it takes a wrong turn on purpose, and shows how to come back.
+thoughts in words is its thinker's; now and then it takes a wrong turn on purpose, and shows how to come back. Where its
+context is rewritten it goes by what is left to see: a result that it no longer sees it looks for again.
 """
 
 import math
 import random
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from typing import Literal
 
+from webdancer_cli.agent.context_keeper import in_words
 from webdancer_cli.agent.episode import Completion
-from webdancer_cli.agent.plan import DERIVED, search_words, shared_words, subject_of_title
+from webdancer_cli.agent.plan import DERIVED, left_after, search_words, shared_words, steps_of, subject_of_title
 from webdancer_cli.agent.recovery import WrongTurn, draw_wrong_turn, is_namesake, is_old, misleading_result
 from webdancer_cli.agent.thoughts import PlainThinker, PlannedThinker, Setback, Thinker
 from webdancer_cli.agent.truncation import estimate_tokens
@@ -25,6 +27,7 @@ from webdancer_cli.prompts.thoughts import load_thoughts
 from webdancer_cli.synthesis.checks import years_passed
 from webdancer_cli.text.names import mentions
 from webdancer_cli.text.words import content_stems, sentences
+from webdancer_cli.transcript.contexts import SeenExchange
 from webdancer_cli.transcript.grammar import ToolCall, Turn, escape_tags, render_turn, response_text
 
 Script = Generator[Turn, str, None]
@@ -32,6 +35,9 @@ Script = Generator[Turn, str, None]
 
 Step = Generator[Turn, str, bool]
 """Part of a script: whether it found what it was after."""
+
+NOTES = ""
+"""Among the pages that were read, in place of an address: the expert's own words."""
 
 GROUPS = ("count", "temporal")
 """Question types that may be about all things of a kind: how many, or which came first."""
@@ -44,38 +50,65 @@ class Demonstrator:
 
     def __init__(self, options: config.SampleOptions | config.EvalOptions):
         self._options = options
-        self._wording = load(options.prompts).settings.demonstrator
+        prompts = load(options.prompts)
+        self._wording, self._summary = prompts.settings.demonstrator, prompts.context.summary
         self._thoughts = load_thoughts(options.prompts)
         self._recovery = options.recovery if isinstance(options, config.SampleOptions) else 0.0
 
     def begin(self, messages: list[Message], qa: QA, rollout: int = 0) -> "ScriptedSession":
         choice = random.Random(f"{self._options.seed}:{qa.id}:{rollout}")
         if self._options.style == "plain":
-            plain = PlainThinker(qa, self._wording, choice)
-            return ScriptedSession(Expert(qa, plain, self._wording.goal).script())
+            return self._session(Expert(qa, PlainThinker(qa, self._wording, choice), self._wording.goal), messages)
         turn = draw_wrong_turn(qa, self._recovery, self._options.max_calls, choice)
         planned = PlannedThinker(qa, self._thoughts, "long" if self._options.cot == "long" else "short", choice)
-        return ScriptedSession(Expert(qa, planned, self._wording.goal, turn).script())
+        return self._session(Expert(qa, planned, self._wording.goal, turn), messages)
+
+    def _session(self, expert: "Expert", messages: Sequence[Message]) -> "ScriptedSession":
+        folds = self._options.context.startswith("fold")
+        room = self._options.max_context_tokens if folds else math.inf
+        return ScriptedSession(expert, self._summary, room - sum(estimate_tokens(each.content) for each in messages))
 
 
 class ScriptedSession:
-    """A script as a session: each turn is written strictly. No context bounds it."""
+    """An expert's script as a session: each turn is written strictly. ``room`` bounds its context, in tokens; only who
+    is to fold it has to know of a bound."""
 
-    remaining_tokens = math.inf
-
-    def __init__(self, script: Script):
-        self._script = script
+    def __init__(self, expert: "Expert", summary: str, room: float):
+        self._expert = expert
+        self._script = expert.script()
+        self._summary = summary
+        self._room = room
+        self._turns: list[str] = []
+        self._tokens = 0
         self._heard: str | None = None
 
+    @property
+    def remaining_tokens(self) -> float:
+        return self._room - self._tokens
+
     async def act(self) -> Completion:
-        turn = next(self._script) if self._heard is None else self._script.send(self._heard)
-        return Completion(text=render_turn(turn), finish="stop")
+        return self._said(render_turn(next(self._script) if self._heard is None else self._script.send(self._heard)))
+
+    async def summarise(self) -> Completion:
+        return self._said(self._expert.summary(self._summary))
 
     def count(self, content: str) -> int:
         return estimate_tokens(content)
 
     def observe(self, content: str) -> None:
         self._heard = response_text(content) or ""
+        self._tokens += self.count(content)
+
+    def rewrite(self, exchanges: Sequence[SeenExchange]) -> None:
+        shown = [exchange.answered for exchange in exchanges]
+        self._expert.forget_all_but({response_text(content) or "" for content in shown})
+        texts = [self._turns[exchange.turn] for exchange in exchanges] + self._turns[-1:] + shown
+        self._tokens = sum(map(self.count, texts))
+
+    def _said(self, text: str) -> Completion:
+        self._turns.append(text)
+        self._tokens += self.count(text)
+        return Completion(text=text, finish="stop")
 
 
 class Expert:
@@ -92,8 +125,22 @@ class Expert:
         self._asked: dict[str, str] = {}
         self._pages: dict[str, str] = {}
         self._facts: list[str] = []
+        self._notes: list[str] = []
         self._told = 0
         self._done = 0
+        self._call = ToolCall("search", {})
+
+    def summary(self, wording: str) -> str:
+        """What it goes on from when the rest is taken away: its notes, what is left, and its latest call."""
+        left = ", ".join(left_after(steps_of(self._qa), self._done)) or self._question
+        return fill(wording, facts=" ".join(self._notes) or "-", left=left, call=in_words(self._call))
+
+    def forget_all_but(self, shown: Collection[str]) -> None:
+        """Only these observations are still to be seen, beside what it noted, which its own words hold."""
+        self._results = self._results if self._results in shown else ""
+        self._asked = {query: results for query, results in self._asked.items() if results in shown}
+        self._pages = {url: text for url, text in self._pages.items() if text in shown}
+        self._pages[NOTES] = " ".join(self._notes)
 
     def script(self) -> Script:
         found = yield from self._follow() if self._qa.evidence else self._look_around()
@@ -129,6 +176,8 @@ class Expert:
         if evidence.url not in self._pages and not (yield from self._reach(evidence)):
             return False
         yield from self._read_another(evidence)
+        if not self._sees(evidence.url) and not (yield from self._reach(evidence)):
+            return False
         goals = [self._goal(evidence), self._question]
         if self._turns_wrong("view"):
             goals.insert(0, f"{subject_of_title(evidence)} in general")
@@ -138,6 +187,10 @@ class Expert:
                 return True
             self._setback = Setback("not_shown", subject_of_title(evidence))
         return False
+
+    def _sees(self, url: str) -> bool:
+        """Whether an address is still to be seen: it was among results, or read."""
+        return url in self._pages or any(title_in_results(shown, url) is not None for shown in self._asked.values())
 
     def _turns_wrong(self, kind: str) -> bool:
         """Whether the wrong turn is to be taken here; it is taken once."""
@@ -204,23 +257,27 @@ class Expert:
         about = content_stems(self._question)
         telling = (text for text in sentences(self._pages[page.url]) if mentions(text, escape_tags(self._qa.answer)))
         self._facts += [text for text in telling if about & content_stems(text)][:1]
+        self._notes += self._facts
         return bool(self._facts)
 
     def _search(self, query: str) -> Turn:
-        first = not self._told and not self._results
+        first = not self._told and not self._results and NOTES not in self._pages
         thought = self._thinker.search(query, self._take_news(), self._done, self._take_setback(), first=first)
-        return Turn(thought=thought, call=ToolCall("search", {"query": [query]}))
+        self._call = ToolCall("search", {"query": [query]})
+        return Turn(thought=thought, call=self._call)
 
     def _read(self, evidence: Evidence, goal: str, *, again: bool = False) -> Generator[Turn, str, None]:
         title = title_in_results(self._results, evidence.url) or subject_of_title(evidence)
         thought = self._thinker.read(title, self._take_news(), self._done, self._take_setback(), again=again)
-        call = ToolCall("visit", {"url": [evidence.url], "goal": goal})
-        self._pages[evidence.url] = yield Turn(thought=thought, call=call)
+        self._call = ToolCall("visit", {"url": [evidence.url], "goal": goal})
+        self._pages[evidence.url] = yield Turn(thought=thought, call=self._call)
 
     def _note(self, evidence: Evidence, key: str) -> bool:
         fact = shown_excerpt(self._pages.get(evidence.url, ""), escape_tags(evidence.quote), key)
         if fact and (not self._facts or self._facts[-1] != fact):
             self._facts.append(fact)
+            name = subject_of_title(evidence)
+            self._notes.append(fact if mentions(fact, name) else f"{name}: {fact}")
         return bool(fact)
 
     @property

@@ -1,26 +1,31 @@
 """The ReAct episode: ask the policy, read its turn, run its tool, show it the observation, until it ends.
 
 Calls, tokens and time are bounded. When one of them is nearly spent, the policy is told to answer with what it has, in
-one last turn; if it does not, the episode ends by the name of that bound.
+one last turn; if it does not, the episode ends by the name of that bound. Under the context policy "fold" it is asked
+for a summary before its tokens are spent, and goes on from that.
 
 Deviations from the authors' runtime: an unreadable turn is answered by a reminder (a bounded number of times) before
 the episode is given up; a policy may abstain by an empty answer, which ends as ``no_answer``.
 """
 
 import asyncio
+import math
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
+from webdancer_cli.agent.context_keeper import ContextKeeper, summary_faults
 from webdancer_cli.agent.tools import ToolCache, Tools
 from webdancer_cli.agent.truncation import truncate
+from webdancer_cli.data.context import APPEND
 from webdancer_cli.data.records import QA, Ending, Message, ModelCall, Trajectory, Usage
-from webdancer_cli.errors import ModelError, Outage, ToolError
+from webdancer_cli.errors import ModelError, Outage, ToolError, UsageError
 from webdancer_cli.llm.budget import add_usage
 from webdancer_cli.options import config
 from webdancer_cli.prompts import PromptSet, fill, opening_messages
+from webdancer_cli.transcript.contexts import SeenExchange
 from webdancer_cli.transcript.grammar import (
     STOP_STRINGS,
     ToolCall,
@@ -75,7 +80,7 @@ class Completion(msgspec.Struct, kw_only=True):
 
 
 class Session(Protocol):
-    """One episode's side of the policy: it keeps the history, and only ever appends to it."""
+    """One episode's side of the policy: it keeps the history, and appends to it unless it is told to rewrite it."""
 
     @property
     def remaining_tokens(self) -> float:
@@ -94,6 +99,18 @@ class Session(Protocol):
         """Append a user message."""
         ...
 
+    async def summarise(self) -> Completion:
+        """The next turn, which is to be a summary: it was asked for in the last user message. Raises as ``act`` does.
+
+        Called, as ``rewrite`` is, under a context policy other than "append" alone.
+        """
+        ...
+
+    def rewrite(self, exchanges: Sequence[SeenExchange]) -> None:
+        """The history is now the first messages, these exchanges, and the latest turn, to which nothing was answered
+        yet. The policy's own turns stand in it as they were written."""
+        ...
+
 
 class Policy(Protocol):
     """Whoever plays: a chat endpoint, a checkpoint, the demonstrator."""
@@ -109,7 +126,7 @@ class Policy(Protocol):
 
 
 class Limits(msgspec.Struct, kw_only=True, frozen=True):
-    """Bounds of one episode.
+    """Bounds of one episode, and what the policy sees of it.
 
     ``answer_tokens`` are kept free for the last turn (an eighth of the context at most); ``reminders`` is how many
     unreadable turns are answered before the episode is given up.
@@ -121,6 +138,7 @@ class Limits(msgspec.Struct, kw_only=True, frozen=True):
     turn_seconds: float = config.EpisodeOptions.turn_seconds
     episode_seconds: float = config.EpisodeOptions.episode_seconds
     reminders: int = 2
+    context: str = APPEND
 
     @classmethod
     def of(cls, options: config.EpisodeOptions) -> "Limits":
@@ -130,6 +148,7 @@ class Limits(msgspec.Struct, kw_only=True, frozen=True):
             tool_seconds=options.tool_seconds,
             turn_seconds=options.turn_seconds,
             episode_seconds=options.episode_seconds,
+            context=options.context,
         )
 
 
@@ -177,6 +196,7 @@ async def play(
         tools=dict(episode.tool_counts),
         usage=episode.usage,
         calls=episode.calls if timings else [_without_timings(call) for call in episode.calls],
+        context=episode.context,
         cot=episode.cot,
         last_call=episode.last_call,
         extra={"error": episode.error} if episode.error else {},
@@ -204,9 +224,15 @@ class Episode:
         self._tools = tools
         self._wording = prompts.settings.episode
         self._limits = limits
-        self._reserve = min(limits.answer_tokens, session.remaining_tokens / 8)
+        self._room = session.remaining_tokens
+        self._reserve = min(limits.answer_tokens, self._room / 8)
         self._reminders = 0
         self._memory: ToolCache = {}
+        self._contexts = ContextKeeper(limits.context, prompts.context)
+        if self._contexts.folds and math.isinf(self._room):
+            raise UsageError(f"context {limits.context}: the policy knows no bound of its context, so when to fold it?")
+        self._request = render_response(prompts.context.request)
+        self.context = self._contexts.context
 
     async def run(self) -> Ending:
         self._started = _now()
@@ -227,8 +253,7 @@ class Episode:
         while True:
             turn = await self._act()
             if turn.answer is not None:
-                self.answer = turn.answer or None
-                return "answered" if self.answer else "no_answer"
+                return self._answered(turn.answer)
             if turn.call is None and self.calls[-1].finish == "length":
                 return "token_limit"
             if self.last_call:
@@ -237,16 +262,28 @@ class Episode:
                 return "call_limit"
             if turn.call is None and self._reminders >= self._limits.reminders:
                 return "format_error"
-            self._observe(await self._response(turn))
+            text = await self._response(turn)
+            if self._is_to_fold(text):
+                summary = await self._fold(turn)
+                if summary.answer is not None:
+                    return self._answered(summary.answer)
+            self._observe(text, turn.call)
+
+    def _answered(self, answer: str) -> Ending:
+        self.answer = answer or None
+        return "answered" if self.answer else "no_answer"
 
     async def _act(self) -> Turn:
-        began = _now()
-        completion = await _in_time(self._session.act(), self._limits.turn_seconds)
-        turn = parse_turn(completion.written)
-        self.messages.append(Message("assistant", completion.kept))
-        self._note(completion, _now() - began)
+        turn = await self._turn(self._session.act)
         self.repairs += [f"{self.usage.calls}:{repair}" for repair in turn.repairs]
         return turn
+
+    async def _turn(self, ask: Callable[[], Awaitable[Completion]]) -> Turn:
+        began = _now()
+        completion = await _in_time(ask(), self._limits.turn_seconds)
+        self.messages.append(Message("assistant", completion.kept))
+        self._note(completion, _now() - began)
+        return parse_turn(completion.written)
 
     def _note(self, completion: Completion, seconds: float) -> None:
         usage = completion.usage
@@ -288,14 +325,44 @@ class Episode:
         cap = self._tools.cap_tokens(call.name)
         return truncate(text, lambda part: self._size(part) <= cap, self._wording.cut)
 
-    def _observe(self, text: str) -> None:
-        """Show a response; if a budget is nearly spent, say so, and leave room for the answer."""
+    async def _fold(self, turn: Turn) -> Turn:
+        """Have all up to this turn summed up before its response is shown; the turn that does so.
+
+        An answer in its place ends the episode as any other does.
+        """
+        self._show(self._request, turn.call)
+        summary = await self._turn(self._session.summarise)
+        if summary.answer is not None:
+            faults = summary.repairs
+        else:
+            faults = summary_faults(summary, self.messages[-1].content, self.calls[-1])
+            self._contexts.fold()
+        self.repairs += [f"{self.usage.calls}:{fault}" for fault in faults]
+        return summary
+
+    def _is_to_fold(self, text: str) -> bool:
+        """Whether the policy is to sum up before this text is shown: as long as its next turn leaves room for that."""
+        if not self._contexts.can_fold or self._nearly_spent(text) in ("call_limit", "time_limit"):
+            return False
+        size, left = self._size(text), self._session.remaining_tokens - self._session.count(self._request)
+        most, grown = self._contexts.fold_tokens, self._room - self._session.remaining_tokens + size
+        return left > 0 and (left - size < 2 * self._reserve or (most is not None and grown > most))
+
+    def _observe(self, text: str, call: ToolCall | None) -> None:
+        """Show the response to a turn, in a context as its policy has it; if a budget is nearly spent, say so, and
+        leave room for the answer."""
+        if (exchanges := self._contexts.rewritten()) is not None:
+            self._session.rewrite(exchanges)
+            self._room = self._session.remaining_tokens
         self.last_call = self._nearly_spent(text)
         if self.last_call:
             ending = "\n\n" + self._wording.last_call
             text = truncate(text, lambda part: self._leaves_room(part + ending), self._wording.cut) + ending
-        content = render_response(text)
+        self._show(render_response(text), call)
+
+    def _show(self, content: str, call: ToolCall | None) -> None:
         self.messages.append(Message("user", content))
+        self._contexts.answered(content, call)
         self._session.observe(content)
 
     def _nearly_spent(self, text: str) -> Ending | None:

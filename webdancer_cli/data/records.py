@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from webdancer_cli.data import sealed
+from webdancer_cli.data.context import APPEND, Context
 from webdancer_cli.errors import WebdancerError
 
 Role = Literal["system", "user", "assistant"]
@@ -179,8 +180,9 @@ class ModelCall(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Trajectory(Record, kw_only=True):
     """One episode, exactly as the policy saw it.
 
-    ``messages`` is the linear history from the system prompt to the last turn; ``answer`` is the policy's final answer
-    (None if it gave none); ``repairs`` names what the tolerant parser had to mend. The gold answer is ``qa.answer``.
+    ``messages`` is the linear history from the system prompt to the last turn; of it the policy saw at each turn what
+    ``context`` says, and all if that is None. ``answer`` is the policy's final answer (None if it gave none);
+    ``repairs`` names what the tolerant parser had to mend. The gold answer is ``qa.answer``.
     ``cot`` is "long" when the policy was shown its own earlier turns without their thoughts. ``last_call`` names the
     budget that was nearly spent when the policy was told to answer with what it had. ``prompts``, ``web`` and
     ``summariser`` name what it was played with: each of them can move a score.
@@ -200,6 +202,7 @@ class Trajectory(Record, kw_only=True):
     tools: dict[str, int] = {}
     usage: Usage = msgspec.field(default_factory=Usage)
     calls: list[ModelCall] = []
+    context: Context | None = None
     cot: Literal["short", "long"] = "short"
     last_call: Ending | None = None
     verdict: Verdict | None = None
@@ -207,12 +210,13 @@ class Trajectory(Record, kw_only=True):
 
     def __post_init__(self) -> None:
         if not self.id:
-            self.id = trajectory_id(self.qa.id, self.rollout, self.model, self.prompts)
+            rule = self.context.rule if self.context else APPEND
+            self.id = trajectory_id(self.qa.id, self.rollout, self.model, self.prompts, rule)
 
 
-def trajectory_id(qa_id: str, rollout: int, model: str, prompts: str) -> str:
-    """The id of a rollout, known before it is played: ``--resume`` skips by it."""
-    return content_id(qa_id, rollout, model, prompts)
+def trajectory_id(qa_id: str, rollout: int, model: str, prompts: str, context: str = APPEND) -> str:
+    """The id of a rollout, known before it is played: ``--resume`` skips by it. ``context`` is the context policy."""
+    return content_id(qa_id, rollout, model, prompts, *([] if context == APPEND else [context]))
 
 
 Failure = Literal["never_surfaced", "not_opened", "not_shown", "not_used", "answered_wrong", "no_answer", "cut_off"]
@@ -275,6 +279,7 @@ class Attempt(Record, kw_only=True):
     calls: list[ModelCall] = []
     last_call: Ending | None = None
     messages: list[Message] = []
+    context: Context | None = None
     agent: str = "react"
     aliases: list[str] = []
     groups: dict[str, str] = {}

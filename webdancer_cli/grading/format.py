@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from webdancer_cli.data.records import Message, Trajectory
+from webdancer_cli.transcript.contexts import without_summaries
 from webdancer_cli.transcript.grammar import Turn, declared_tools, parse_turn, response_text
 from webdancer_cli.transcript.tool_schemas import STANDARD_TOOLS, Schema, call_fault
 
@@ -30,9 +31,10 @@ def trajectory_fault(
 ) -> FormatFault | None:
     """The first fault of an episode's messages, or else what the agent had to mend or refuse while it was played.
 
-    Not all of that stands in the messages: an observation that the policy invented is cut off there.
+    Not all of that stands in the messages: an observation that the policy invented is cut off there. Summaries have a
+    form of their own, without tags; what is amiss with one is among the repairs.
     """
-    return format_fault(trajectory.messages, tools, turns) or _repair_fault(trajectory.repairs)
+    return format_fault(without_summaries(trajectory), tools, turns) or _repair_fault(trajectory.repairs)
 
 
 def _repair_fault(repairs: Sequence[str]) -> FormatFault | None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from webdancer_cli.data.records import Message, Trajectory
 from webdancer_cli.text.passages import passages
+from webdancer_cli.transcript.contexts import without_summaries
 from webdancer_cli.transcript.grammar import ToolCall, escape_tags, parse_turn, response_text
 
 RECORD_CHARS = 48_000
@@ -48,7 +49,7 @@ def render_episode(trajectory: Trajectory, chars: int = RECORD_CHARS) -> str:
     If it is longer than ``chars``, the longest observations are shortened to the sentences that matter for the thought
     that follows, and the longest thoughts only where the agent's own words alone are too long. Gaps are marked.
     """
-    parts = list(_parts(trajectory.messages, trajectory.qa.question))
+    parts = list(_parts(without_summaries(trajectory), trajectory.qa.question))
     own = sum(len(part.text) for part in parts if part.own)
     room = min(own, int(OWN_SHARE * chars))
     caps = {

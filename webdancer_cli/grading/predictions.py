@@ -187,6 +187,7 @@ def attempt_of(played: Trajectory, *, well_formed: bool | None = None, agent: st
         calls=played.calls,
         last_call=played.last_call,
         messages=played.messages,
+        context=played.context,
         agent=agent,
         evidence=qa.evidence,
     )

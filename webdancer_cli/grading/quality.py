@@ -14,23 +14,28 @@ from webdancer_cli.transcript.grammar import Turn
 NGRAM_WORDS = 10
 
 
-def quality_fault(messages: Sequence[Message], turns: Sequence[Turn], limits: FilterOptions) -> FormatFault | None:
-    """The first fault by rule, or None; ``turns`` are the assistant turns as read, ``limits`` what may be set."""
+def quality_fault(
+    messages: Sequence[Message], turns: Sequence[Turn], limits: FilterOptions, *, forgets: bool = False
+) -> FormatFault | None:
+    """The first fault by rule, or None; ``turns`` are the assistant turns as read, ``limits`` what may be set.
+
+    A policy that ``forgets``, since its context is rewritten, may make a call again.
+    """
     return (
-        _action_fault(turns, limits)
+        _action_fault(turns, limits, forgets=forgets)
         or _evidence_fault(messages, turns, limits.min_support)
         or next(_thought_faults(turns, limits), None)
         or _repetition_fault(messages, limits.max_ngram_repeats)
     )
 
 
-def _action_fault(turns: Sequence[Turn], limits: FilterOptions) -> FormatFault | None:
+def _action_fault(turns: Sequence[Turn], limits: FilterOptions, *, forgets: bool) -> FormatFault | None:
     actions = [json.dumps([turn.call.name, turn.call.arguments], sort_keys=True) for turn in turns if turn.call]
     if len(actions) < limits.min_actions:
         return FormatFault("too_few_actions", f"{len(actions)} tool calls, fewer than {limits.min_actions}")
     if limits.max_actions is not None and len(actions) > limits.max_actions:
         return FormatFault("too_many_actions", f"{len(actions)} tool calls, more than {limits.max_actions}")
-    if len(set(actions)) < len(actions):
+    if not forgets and len(set(actions)) < len(actions):
         return FormatFault("repeated_call", next(action for at, action in enumerate(actions) if action in actions[:at]))
     return None
 

@@ -13,6 +13,7 @@ import msgspec
 from webdancer_cli.data.records import Trajectory, content_id
 from webdancer_cli.grading.exact_match import normalise_answer
 from webdancer_cli.text.words import raw_words
+from webdancer_cli.transcript.contexts import without_summaries
 from webdancer_cli.transcript.grammar import Turn, parse_turn
 
 
@@ -27,7 +28,7 @@ class SelectionEntry(NamedTuple):
 
 
 def selection_entry(trajectory: Trajectory, at: int) -> SelectionEntry:
-    own = [message.content for message in trajectory.messages if message.role == "assistant"]
+    own = [message.content for message in without_summaries(trajectory) if message.role == "assistant"]
     calls = (turn.call for turn in map(parse_turn, own) if turn.call)
     asked = frozenset(word for call in calls for word in [call.name, *raw_words(_json(call.arguments))])
     wrong = trajectory.verdict is not None and trajectory.verdict.outcome != "correct"

@@ -25,6 +25,14 @@ from webdancer_cli.options.shared_options import (
     RevealOptions,
 )
 
+ContextRule = Annotated[
+    str,
+    Meta(
+        pattern=r"^(append|keep:[1-9]\d*|fold(:[1-9]\d*)?)$",
+        description="give append, keep:K (the last K observations in full), fold, or fold:TOKENS",
+    ),
+]
+
 
 @dataclass(kw_only=True)
 class PlayerOptions(ModelOptions, JudgeOptions):
@@ -79,6 +87,10 @@ class EpisodeOptions(RankOptions):
     is told to answer. Counted by a checkpoint's tokenizer, else by what the endpoint reports, else estimated."""
     max_turn_tokens: PositiveInt = 2048
     """Tokens that the policy may write in one turn."""
+    context: ContextRule = "append"
+    """What the policy sees of its own history. "append": all of it (the paper's). "keep:K": of all observations but the
+    last K a line. "fold": before the context is full, it writes a summary of what it found and what is left, and goes
+    on from the question and that; "fold:TOKENS" asks for one each time that so many have come in."""
     tool: list[str] = field(default_factory=list)
     """Tools of your own beside search and visit, as "module:function" or "file.py:function"."""
     page_tools: list[Literal["find", "start"]] = field(default_factory=list)
@@ -245,5 +257,7 @@ class EvalOptions(DataOptions, PlayerOptions, EpisodeOptions, EncryptedOptions):
         yield from super().contradictions()
         if self.gold and not self.grade_only:
             yield f"--gold {self.gold}: has the gold answers of predictions; add --grade-only"
+        if self.agent != "react" and self.context != "append":
+            yield f"--context {self.context}: rewrites a history; --agent {self.agent} has none, but a single call"
         if self.card and self.out == "-":
             yield f"--card {self.card}: needs --out FILE: the attempts are what it is verified by"

@@ -15,16 +15,18 @@ from functools import lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from webdancer_cli.data.context import APPEND
 from webdancer_cli.data.records import Message
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import EpisodeOptions
 from webdancer_cli.text.encoding import decode_file
 
 SETTINGS = "settings.toml"
+CONTEXT = "context.toml"
 BUILT_IN = ("default", "compact", "small")
 ACTIONS_ONLY = "user_actions.md"
 """The first user message for a reasoning model, which thinks before it writes and is to write actions only."""
@@ -105,14 +107,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     demonstrator: DemonstratorWording
 
 
-class PromptSet:
-    """The wording of all that is asked of models. ``sha256`` covers what words an episode, caps set by hand too."""
+class ContextWording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The shape of ``context.toml``: what a policy reads, and the demonstrator writes, where contexts are rewritten."""
 
-    def __init__(self, name: str, files: Mapping[str, str], settings: Settings):
+    left_out: str
+    request: str
+    summary: str
+
+
+class PromptSet:
+    """The wording of all that is asked of models. ``sha256`` covers what words an episode, caps set by hand too; and
+    ``context.toml`` where contexts are rewritten, since elsewhere no policy sees it."""
+
+    def __init__(
+        self,
+        name: str,
+        files: Mapping[str, str],
+        settings: Settings,
+        context: ContextWording,
+        *,
+        rewrites: bool = False,
+    ):
         self.name = name
         self.files = dict(files)
         self.settings = settings
-        self.sha256 = _digest({**self._some(EPISODE), SETTINGS: msgspec.to_builtins(settings)})
+        self.context = context
+        self._rewrites = rewrites
+        shown = {CONTEXT: msgspec.to_builtins(context)} if rewrites else {}
+        self.sha256 = _digest({**self._some(EPISODE), SETTINGS: msgspec.to_builtins(settings), **shown})
 
     @property
     def caps(self) -> ObservationCaps:
@@ -154,7 +176,12 @@ class PromptSet:
             own = msgspec.convert({**msgspec.to_builtins(self.caps), **changed}, ObservationCaps)
         except msgspec.ValidationError as error:
             raise UsageError(f"observation caps {changed}: {error}") from None
-        return PromptSet(self.name, self.files, msgspec.structs.replace(self.settings, caps=own))
+        settings = msgspec.structs.replace(self.settings, caps=own)
+        return PromptSet(self.name, self.files, settings, self.context, rewrites=self._rewrites)
+
+    def for_context(self, rule: str) -> "PromptSet":
+        """The same set under a context policy."""
+        return PromptSet(self.name, self.files, self.settings, self.context, rewrites=rule != APPEND)
 
 
 def opening_messages(
@@ -193,25 +220,35 @@ def _tags(template: str) -> re.Pattern[str] | None:
 
 
 def load_for(options: EpisodeOptions) -> PromptSet:
-    """The prompt set of an episode, with the caps that were set by hand."""
+    """The prompt set of an episode, with the caps that were set by hand, under its context policy."""
     own = {name: getattr(options, name, None) for name in ObservationCaps.__struct_fields__}
-    return load(options.prompts).capped(**own)
+    return load(options.prompts).capped(**own).for_context(options.context)
 
 
 def load(name_or_dir: str) -> PromptSet:
     """Open a prompt set. Raises UsageError for an unknown name, an unknown file, or settings that cannot be read."""
     files, tables = _read_set("default", built_in_folder("default"))
+    context = read_tables("default", built_in_folder("default") / CONTEXT)
     if name_or_dir != "default":
         own_files, own_tables = _read_set(name_or_dir, prompt_folder(name_or_dir))
         _refuse_unknown(name_or_dir, "prompt", own_files, files)
         _refuse_unknown(name_or_dir, f"table of {SETTINGS}", own_tables, tables)
         files |= own_files
         tables = {table: merged(values, own_tables.get(table, {})) for table, values in tables.items()}
+        context |= read_tables(name_or_dir, prompt_folder(name_or_dir) / CONTEXT)
+    settings = _shaped(name_or_dir, SETTINGS, tables, Settings)
+    wording = _shaped(name_or_dir, CONTEXT, context, ContextWording)
+    return PromptSet(Path(name_or_dir).resolve().name, files, settings, wording)
+
+
+Shape = TypeVar("Shape", Settings, ContextWording)
+
+
+def _shaped(name: str, file: str, tables: Mapping[str, Any], shape: type[Shape]) -> Shape:
     try:
-        settings = msgspec.convert(tables, Settings)
+        return msgspec.convert(tables, shape)
     except msgspec.ValidationError as error:
-        raise UsageError(f"--prompts {name_or_dir}: {SETTINGS}: {error}") from None
-    return PromptSet(Path(name_or_dir).resolve().name, files, settings)
+        raise UsageError(f"--prompts {name}: {file}: {error}") from None
 
 
 def merged(values: dict[str, Any], own: Any) -> Any:

@@ -5,18 +5,8 @@ from typing import Any
 
 import msgspec
 
-from webdancer_cli.data.records import (
-    Anatomy,
-    Attempt,
-    Evidence,
-    Message,
-    ModelCall,
-    Opinion,
-    Rejected,
-    Rewrite,
-    Trajectory,
-    Usage,
-)
+from webdancer_cli.data.context import Context
+from webdancer_cli.data.records import Anatomy, Attempt, Evidence, Opinion, Rejected, Rewrite, Trajectory, Usage
 from webdancer_cli.report.chunks import Address, Text
 from webdancer_cli.transcript.grammar import parse_turn, response_text
 
@@ -134,19 +124,23 @@ def reject(entry: EpisodeEntry, thread: Thread, rejected: Rejected) -> None:
 def _thread(record: Trajectory | Attempt, keep: Keep) -> Thread:
     verdict = record.verdict
     return Thread(
-        steps=_steps(record.messages, record.calls, keep),
+        steps=_steps(record, keep),
         method=verdict.method if verdict else "",
         detail=verdict.detail if verdict else "",
         facts=_facts(record),
     )
 
 
-def _steps(messages: list[Message], calls: list[ModelCall], keep: Keep) -> list[ShownTurn]:
+def _steps(record: Trajectory | Attempt, keep: Keep) -> list[ShownTurn]:
     turn, steps = 0, []
-    for message in messages:
+    folds = record.context.folds if record.context else []
+    for message in record.messages:
         if message.role == "assistant":
-            tokens = calls[turn].output_tokens if turn < len(calls) else 0
-            steps.append(_turn(message.content, tokens, keep))
+            tokens = record.calls[turn].output_tokens if turn < len(record.calls) else 0
+            if turn in folds:
+                steps.append(ShownTurn(role="assistant", thought=keep(message.content), tokens=tokens))
+            else:
+                steps.append(_turn(message.content, tokens, keep))
             turn += 1
         elif (observed := response_text(message.content)) is not None:
             steps.append(ShownTurn(role="tool", text=keep(observed)))
@@ -175,6 +169,7 @@ def _facts(record: Trajectory | Attempt) -> list[tuple[str, str]]:
         ("tools", tools),
         ("tokens", _usage(record.usage)),
         ("last call because of", (record.last_call or "").replace("_", " ")),
+        ("context", context_in_words(record.context)),
         ("model", record.model),
         ("prompts", record.prompts),
         ("web", record.web),
@@ -183,6 +178,17 @@ def _facts(record: Trajectory | Attempt) -> list[tuple[str, str]]:
     ]
     others = [(name, str(value)) for name, value in record.extra.items() if isinstance(value, str | int | float)]
     return [(name, text) for name, text in [*named, *others] if text]
+
+
+def context_in_words(context: Context | None) -> str:
+    """What the policy saw of its own history; nothing where that was all."""
+    if context is None:
+        return ""
+    summaries = [f"turn {turn + 1}" for turn in context.folds]
+    lines = sum(map(bool, context.lines))
+    told = [f"{lines} observations became lines"] if lines else []
+    told += [f"it went on from its summary in {', '.join(summaries)}"] if summaries else []
+    return ": ".join([context.rule, *["; ".join(told)] * bool(told)])
 
 
 def _usage(usage: Usage) -> str:

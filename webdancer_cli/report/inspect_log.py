@@ -218,6 +218,7 @@ def _metadata(record: Attempt | Trajectory) -> dict[str, Any]:
     """What else is known of an episode, by the names of our records."""
     known: dict[str, Any] = {"ending": record.ending, "prompts": record.prompts, "web": record.web}
     known |= {"tools": record.tools, "usage_calls": record.usage.calls}
+    known |= {"context": record.context.rule} if record.context else {}
     if isinstance(record, Attempt):
         known |= {"level": record.level, "type": record.type, "agent": record.agent, "format_ok": record.format_ok}
         known |= {**record.groups, "verdict": record.verdict.outcome, "leaks": record.leaks}

@@ -19,8 +19,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from webdancer_cli.data.records import QA, Attempt, Evidence, Message, Page, Trajectory, WrongShape
+from webdancer_cli.data.records import QA, Attempt, Evidence, Page, Trajectory, WrongShape
 from webdancer_cli.errors import ClosedPipe
+from webdancer_cli.report.episodes import context_in_words
 from webdancer_cli.report.shapes import record_of, rejected_of, shape_of
 from webdancer_cli.report.training_runs import numbers
 from webdancer_cli.transcript.grammar import parse_turn, response_text
@@ -145,14 +146,14 @@ def _trajectory(record: Trajectory) -> Lines:
     for repair in record.repairs:
         yield _named("repair", repair, "yellow")
     yield from _evidence(record.qa.evidence)
-    yield from _messages(record.messages)
+    yield from _messages(record)
 
 
 def _attempt(record: Attempt) -> Lines:
     yield _line(record.question, "bold")
     yield from _result(record, record.gold)
     yield from _evidence(record.evidence)
-    yield from _messages(record.messages)
+    yield from _messages(record)
 
 
 def _result(record: Trajectory | Attempt, gold: str) -> Lines:
@@ -163,6 +164,8 @@ def _result(record: Trajectory | Attempt, gold: str) -> Lines:
     yield _named("verdict", outcome + said, _OUTCOMES.get(outcome, ""))
     yield _named("ending", record.ending)
     yield _named("model", record.model)
+    if record.context:
+        yield _named("context", context_in_words(record.context))
 
 
 def _evidence(evidence: list[Evidence]) -> Lines:
@@ -171,15 +174,22 @@ def _evidence(evidence: list[Evidence]) -> Lines:
         yield from _indented(f"“{proof.quote}”")
 
 
-def _messages(messages: list[Message]) -> Lines:
-    for message in messages:
+def _messages(record: Trajectory | Attempt) -> Lines:
+    folds, turn = record.context.folds if record.context else [], 0
+    for message in record.messages:
         yield Text()
         if message.role == "assistant":
-            yield from _turn(message.content)
+            yield from _summary(message.content) if turn in folds else _turn(message.content)
+            turn += 1
         else:
             observed = response_text(message.content)
             yield _line("observation" if observed is not None else message.role, "dim")
             yield from _indented(message.content if observed is None else observed)
+
+
+def _summary(content: str) -> Lines:
+    yield _line("summary", "dim")
+    yield from _indented(content, "italic")
 
 
 def _turn(content: str) -> Lines:

@@ -25,6 +25,7 @@ from webdancer_cli.agent.toolbox import open_tools
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.benchmarks import NAME, Loader, is_set_answer, told_by
+from webdancer_cli.data.context import APPEND
 from webdancer_cli.data.ordered_map import Stopped
 from webdancer_cli.data.pipeline import (
     Progress,
@@ -65,6 +66,7 @@ from webdancer_cli.prompts import load_for
 from webdancer_cli.report import card, json_file
 from webdancer_cli.tape import Tape
 from webdancer_cli.training.tracking import Tracked
+from webdancer_cli.transcript.contexts import without_summaries
 from webdancer_cli.web.corpus import report_rejected
 from webdancer_cli.web.protocols import Web
 
@@ -197,7 +199,7 @@ def _can_be_dissected(attempt: Attempt) -> bool:
 
 def anatomy_of(attempt: Attempt) -> Anatomy:
     return dissect(
-        attempt.messages,
+        without_summaries(attempt),
         attempt.ending,
         attempt.question,
         _looked_for(question_of(attempt), attempt.answer or ""),
@@ -235,7 +237,8 @@ class Player:
         self._is_guarded = options.leak_guard
 
     def key(self, item: QuestionRun) -> str:
-        return trajectory_id(item.qa.id, item.index, self.policy.name, prompts_id(self.agent, self.prompts))
+        rule = self._limits.context if self.agent == "react" else APPEND
+        return trajectory_id(item.qa.id, item.index, self.policy.name, prompts_id(self.agent, self.prompts), rule)
 
     async def play(self, item: QuestionRun) -> Prediction:
         """Raises Reject for an episode that failed for reasons of its servers."""

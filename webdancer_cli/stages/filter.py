@@ -46,6 +46,7 @@ from webdancer_cli.grading.selection import duplicate_key
 from webdancer_cli.grading.spool import QuestionLog, TrajectorySpool
 from webdancer_cli.options import config
 from webdancer_cli.transcript import released_format
+from webdancer_cli.transcript.contexts import without_summaries
 from webdancer_cli.transcript.grammar import Turn
 from webdancer_cli.transcript.tool_schemas import Schema
 
@@ -92,7 +93,7 @@ async def run(
         outlet = FilterOutput(options, funnel, questions, TrajectorySpool(spool))
 
         async def work(trajectory: Trajectory) -> list[Examined]:
-            candidate = Candidate(trajectory, own_turns(trajectory.messages))
+            candidate = Candidate(trajectory, own_turns(without_summaries(trajectory)))
             return [await examine(candidate, checks.values(), passes=outlet.has(trajectory))]
 
         with outlet:
@@ -193,7 +194,9 @@ class FunnelChecks:
         _decide(trajectory_fault(trajectory, tools, candidate.turns))
 
     async def quality(self, candidate: Candidate) -> None:
-        _decide(quality_fault(candidate.trajectory.messages, candidate.turns, self._options))
+        trajectory = candidate.trajectory
+        messages, forgets = without_summaries(trajectory), trajectory.context is not None
+        _decide(quality_fault(messages, candidate.turns, self._options, forgets=forgets))
 
     async def correctness(self, candidate: Candidate) -> None:
         """A judge that was asked in vain is a failure: the exit code tells of it."""
@@ -226,6 +229,15 @@ class FunnelChecks:
         for opinion in trajectory.opinions:
             if not opinion.good:
                 raise Reject(opinion.criterion, opinion.reason, failed=False)
+
+
+def _no_place(trajectory: Trajectory) -> Reject | None:
+    """Why the authors' form cannot hold a trajectory."""
+    if SEALED in trajectory.qa.extra:
+        return Reject("encrypted", "the authors' form has no place for a canary: write it with --reveal")
+    if trajectory.context:
+        return Reject("context", f"the authors' form cannot say what the policy saw: {trajectory.context.rule}")
+    return None
 
 
 def _decide(fault: FormatFault | None) -> None:
@@ -262,8 +274,8 @@ class FilterOutput(RecordWriter):
         if self._options.dedup and reject is None:
             reject = None if self.has(trajectory) else self._duplicate(examined.candidate)
             passed += reject is None
-        if reject is None and self._options.format == "webdancer" and SEALED in trajectory.qa.extra:
-            reject = Reject("encrypted", "the authors' form has no place for a canary: write it with --reveal")
+        if reject is None and self._options.format == "webdancer":
+            reject = _no_place(trajectory)
         self._funnel.count(passed, reject)
         if reject:
             self.reject(reject, trajectory, trajectory.id)
@@ -280,7 +292,7 @@ class FilterOutput(RecordWriter):
     def _standing(self) -> Iterator[str]:
         """The keys of what an earlier run has written."""
         for trajectory in released_format.read_trajectories(self._options.out):
-            yield self._same_key(trajectory, own_turns(trajectory.messages))
+            yield self._same_key(trajectory, own_turns(without_summaries(trajectory)))
 
     def _same_key(self, trajectory: Trajectory, turns: list[Turn]) -> str:
         """The authors' lines keep the question and not its id."""

@@ -144,7 +144,7 @@ class Sampler:
         return self._id(task.qa, task.rollouts[-1])
 
     def _id(self, qa: QA, index: int) -> str:
-        return trajectory_id(qa.id, index, self._policy.name, self._prompts.id)
+        return trajectory_id(qa.id, index, self._policy.name, self._prompts.id, self._options.context)
 
     async def _play(self, qa: QA, index: int) -> Trajectory:
         return await play(

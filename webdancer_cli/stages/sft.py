@@ -3,7 +3,7 @@
 import hashlib
 import os
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 
 import msgspec
 
@@ -15,7 +15,7 @@ from webdancer_cli.training import checkpoint
 from webdancer_cli.training.batches import Example
 from webdancer_cli.training.chat_templates import UnknownTurnOrder
 from webdancer_cli.training.distributed import process_group
-from webdancer_cli.training.example_selection import NothingToLearn, select_tokens
+from webdancer_cli.training.example_selection import NothingToLearn, select_examples
 from webdancer_cli.training.mask_view import mask_view
 from webdancer_cli.training.memory import plans
 from webdancer_cli.training.models import describe, load_tokenizer, outline
@@ -23,14 +23,16 @@ from webdancer_cli.training.renderer import Renderer
 from webdancer_cli.training.same_run import identity, is_done
 from webdancer_cli.training.setup import longest, set_up
 from webdancer_cli.training.sft import train_sft
+from webdancer_cli.transcript.contexts import BrokenContext
 from webdancer_cli.transcript.released_format import read_trajectories
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What there is to learn from; ``sha256`` is over the records as read, ``stats`` says what was left out and why."""
+    """What there is to learn from, by trajectory; ``sha256`` is over the records as read, ``stats`` says what was left
+    out and why."""
 
-    examples: list[Example]
+    examples: list[list[Example]]
     sha256: str
     stats: RunStats
 
@@ -55,14 +57,14 @@ def run(options: SftOptions, *, progress: Progress | None = None, say: Say = say
 
 
 def masks(options: SftOptions, *, coloured: bool) -> tuple[str, RunStats]:
-    """The first ``options.show_masks`` examples as people read them, rendered as for training; nothing is written.
+    """The first ``options.show_masks`` trajectories as people read them, rendered as for training; nothing is written.
 
     Raises UsageError as ``run`` does, for the tokenizer and the data.
     """
     renderer = Renderer(load_tokenizer(options.model))
     dataset = read_dataset(options, renderer, longest(options, describe(options.model)), at_most=options.show_masks)
     dataset.stats.counts["shown"] = dataset.stats.counts.pop("trained on")
-    return mask_view(dataset.examples, renderer, coloured=coloured), dataset.stats
+    return mask_view(list(chain.from_iterable(dataset.examples)), renderer, coloured=coloured), dataset.stats
 
 
 def plan_memory(options: SftOptions) -> str:
@@ -75,8 +77,8 @@ def read_dataset(options: SftOptions, renderer: Renderer, max_length: int, at_mo
     """Render the trajectories of ``options.data``: this toolkit's records, or the authors' ChatML lines.
 
     Left out and counted: lines that cannot be read, trajectories longer than ``max_length`` tokens (unless they are
-    cut), those without anything that bears loss, and those whose turns the family has no form for. Stops at ``at_most``
-    examples.
+    cut), those without anything that bears loss, those whose turns the family has no form for, and those of which it
+    cannot be told what the policy saw. Stops at ``at_most`` trajectories.
     """
     stats = RunStats()
     stats.counts["in"] = 0
@@ -85,15 +87,16 @@ def read_dataset(options: SftOptions, renderer: Renderer, max_length: int, at_mo
         stats.failed += 1
         stats.reasons[rejected.reason] += 1
 
-    examples: list[Example] = []
+    examples: list[list[Example]] = []
     digest = hashlib.sha256()
     for trajectory in islice(read_trajectories(options.data, broken), options.limit):
         stats.counts["in"] += 1
         digest.update(msgspec.json.encode(to_object(trajectory)))
         try:
-            example, cut = select_tokens(
+            found, cut = select_examples(
                 renderer,
                 trajectory.messages,
+                trajectory.context,
                 train_on=options.train_on,
                 overlong=options.overlong,
                 max_length=max_length,
@@ -102,13 +105,19 @@ def read_dataset(options: SftOptions, renderer: Renderer, max_length: int, at_mo
             stats.reasons[str(reason)] += 1
         except UnknownTurnOrder:
             stats.reasons["turn_order"] += 1
+        except BrokenContext:
+            stats.reasons["context"] += 1
         else:
-            examples.append(example)
+            examples.append(found)
+            if trajectory.context:
+                stats.counts[trajectory.context.rule] += 1
             if cut:
                 stats.counts["truncated"] += 1
             if len(examples) == at_most:
                 break
     stats.counts["trained on"] = len(examples)
+    if (contexts := sum(map(len, examples))) > len(examples):
+        stats.counts["contexts"] = contexts
     if not examples:
         remedy = f": {_SHORTER.format(tokens=max_length)}" if stats.reasons["too_long"] else ""
         raise UsageError(f"{_named(options.data)}: nothing to learn from: {stats.summary()}{remedy}")
@@ -119,7 +128,8 @@ def read_held_out(options: SftOptions, renderer: Renderer, max_length: int) -> l
     """The trajectories of ``options.eval_data``, if there is one. Raises UsageError when none of them bears loss."""
     if options.eval_data is None:
         return []
-    return read_dataset(replace(options, data=options.eval_data, limit=None), renderer, max_length).examples
+    read = read_dataset(replace(options, data=options.eval_data, limit=None), renderer, max_length)
+    return list(chain.from_iterable(read.examples))
 
 
 _SHORTER = (

@@ -19,6 +19,7 @@ from webdancer_cli.training.layout import Plan
 from webdancer_cli.training.rollout_batches import RolloutBatch
 from webdancer_cli.training.rollouts import Rollout, rollout_record
 from webdancer_cli.training.run_log import METRICS, ROLLOUTS, open_log
+from webdancer_cli.transcript.contexts import without_summaries
 
 SHOWN = 4
 """How many rollouts of a step go there, each of another question."""
@@ -42,6 +43,7 @@ def rollout_metrics(collected: RolloutBatch) -> Metrics:
     judged = [rollout for rollout in rollouts if rollout.correct is not None]
     right = [logprob for rollout in judged if rollout.correct for logprob in rollout.logprobs]
     anatomies = [(rollout, _anatomy(rollout)) for rollout in rollouts]
+    contexts = [len(rollout.samples) for rollout in rollouts if rollout.trajectory.context]
     return {
         "reward": mean([rollout.reward for rollout in judged if rollout.reward is not None]),
         "accuracy": mean([bool(rollout.correct) for rollout in judged]),
@@ -51,8 +53,9 @@ def rollout_metrics(collected: RolloutBatch) -> Metrics:
         "kept": len(collected.kept),
         "rollouts": len(rollouts),
         "unjudged": len(rollouts) - len(judged),
-        "length": mean([len(rollout.tokens.ids) for rollout in rollouts]),
+        "length": mean([rollout.length for rollout in rollouts]),
         "sampled": mean([len(rollout.logprobs) for rollout in rollouts]),
+        **({"samples": mean(contexts)} if contexts else {}),
         "calls": mean([rollout.trajectory.usage.calls for rollout in rollouts]),
         "tool_calls": mean([sum(rollout.trajectory.tools.values()) for rollout in rollouts]),
         "pages": mean([anatomy.pages for _, anatomy in anatomies]),
@@ -67,7 +70,8 @@ def rollout_metrics(collected: RolloutBatch) -> Metrics:
 
 def _anatomy(rollout: Rollout) -> Anatomy:
     played, qa = rollout.trajectory, rollout.trajectory.qa
-    return dissect(played.messages, played.ending, qa.question, [qa.answer, *qa.aliases], qa.evidence, is_wrong=False)
+    messages = without_summaries(played)
+    return dissect(messages, played.ending, qa.question, [qa.answer, *qa.aliases], qa.evidence, is_wrong=False)
 
 
 def _is_unseen(anatomy: Anatomy) -> bool:
@@ -78,7 +82,7 @@ def _is_unseen(anatomy: Anatomy) -> bool:
 def _repeats(rollout: Rollout) -> bool:
     """Whether it would not pass the filter for saying one thing over and over."""
     most = FilterOptions.max_ngram_repeats
-    return max_repeats(policy_words(rollout.trajectory.messages), NGRAM_WORDS, least=most + 1) > most
+    return max_repeats(policy_words(without_summaries(rollout.trajectory)), NGRAM_WORDS, least=most + 1) > most
 
 
 def _by_level(judged: Sequence[Rollout]) -> dict[str, float]:

@@ -25,7 +25,7 @@ from webdancer_cli.options.config import RlOptions
 from webdancer_cli.prompts import PromptSet
 from webdancer_cli.training.dapo import group_advantages, is_learnable, overlong_penalty
 from webdancer_cli.training.renderer import Tokens
-from webdancer_cli.training.token_policy import TokenPolicy, TokenSession
+from webdancer_cli.training.token_policy import SampledContext, TokenPolicy, TokenSession
 from webdancer_cli.user_functions import UserFunction, describe_error, load_function
 from webdancer_cli.web.protocols import Hit, Web
 
@@ -35,11 +35,11 @@ MACHINERY = frozenset({"model_error", "time_limit", "tool_abort"})
 
 @dataclass(frozen=True)
 class Rollout:
-    """A graded episode. ``logprobs`` are those of the trainable tokens, as sampled; ``reward`` is None if unjudged."""
+    """A graded episode of so many tokens in all, and its training samples; ``reward`` is None if unjudged."""
 
     trajectory: Trajectory
-    tokens: Tokens
-    logprobs: list[float]
+    samples: list[SampledContext]
+    length: int
     format_ok: bool
     reward: float | None
     compared: float | None
@@ -51,10 +51,16 @@ class Rollout:
         verdict = self.trajectory.verdict
         return None if verdict is None or verdict.outcome == "unjudged" else verdict.outcome == "correct"
 
+    @property
+    def logprobs(self) -> list[float]:
+        """Those of all that the policy wrote, as it was sampled."""
+        return [logprob for sample in self.samples for logprob in sample.logprobs]
+
 
 @dataclass(frozen=True)
 class TrainingSample:
-    """What the loss needs of a rollout: ids, the log-probs of its trainable tokens as sampled, and its advantage."""
+    """What the loss needs of one context of a rollout: ids, the log-probs of the trainable ones as sampled, and the
+    rollout's advantage."""
 
     tokens: Tokens
     logprobs: list[float]
@@ -84,8 +90,9 @@ class OverlongPunishment:
         limit = options.overlong_at or context_tokens
         return cls(limit, options.overlong_tokens, options.overlong_counts == "own")
 
-    def penalty(self, tokens: Tokens) -> float:
-        return overlong_penalty(sum(tokens.trainable) if self.own else len(tokens.ids), self.limit, self.zone)
+    def penalty(self, length: int, sampled: int) -> float:
+        """For an episode of so many tokens, of which so many were sampled, whatever of them the policy still saw."""
+        return overlong_penalty(sampled if self.own else length, self.limit, self.zone)
 
 
 class OwnReward:
@@ -169,12 +176,12 @@ class RolloutCollector:
             trajectory.verdict = await self._grade(trajectory, ends)
         finally:
             del self._under_way[name]
-        session = seat.session
+        samples, length = seat.session.samples, seat.session.length
         format_ok = well_formed(trajectory, self._tools.schemas)
         score, compared = await self._score(trajectory, format_ok)
         if score is not None:
-            score += self._overlong.penalty(session.tokens)
-        return Rollout(trajectory, session.tokens, session.logprobs, format_ok, score, compared)
+            score += self._overlong.penalty(length, sum(len(sample.logprobs) for sample in samples))
+        return Rollout(trajectory, samples, length, format_ok, score, compared)
 
     async def _score(self, trajectory: Trajectory, format_ok: bool) -> tuple[float | None, float | None]:
         """The reward, and by what of it the group is compared; both None if unjudged."""
@@ -263,12 +270,13 @@ def learnable(group: Group) -> bool:
 
 
 def training_samples(group: Group) -> list[TrainingSample]:
-    """The judged rollouts of a group with their advantages."""
+    """The samples of a group's judged rollouts; all of a rollout's bear its advantage."""
     judged = [rollout for rollout in group if rollout.reward is not None]
     advantages = group_advantages([rollout.reward for rollout in judged if rollout.reward is not None])
     return [
-        TrainingSample(rollout.tokens, rollout.logprobs, advantage)
+        TrainingSample(sample.tokens, sample.logprobs, advantage)
         for rollout, advantage in zip(judged, advantages, strict=True)
+        for sample in rollout.samples
     ]
 
 

@@ -44,12 +44,15 @@ class SftUpdate:
 
 def train_sft(
     options: SftOptions,
-    examples: Sequence[Example],
+    examples: Sequence[Sequence[Example]],
     setup: TrainingSetup,
     about: dict[str, Any],
     held_out: Sequence[Example] = (),
 ) -> None:
-    """Train on ``examples``; into ``setup.out`` go ``metrics.jsonl`` line by line, and checkpoints with ``about``."""
+    """Train on ``examples``, those of a trajectory together.
+
+    Into ``setup.out`` go ``metrics.jsonl`` line by line, and checkpoints with ``about``.
+    """
     run = begin(options, setup, about)
     with closing(run.saver):
         take_steps(run, options, examples, setup, about, held_out)
@@ -58,7 +61,7 @@ def train_sft(
 def take_steps(
     run: TrainingRun,
     options: SftOptions,
-    examples: Sequence[Example],
+    examples: Sequence[Sequence[Example]],
     setup: TrainingSetup,
     about: dict[str, Any],
     held_out: Sequence[Example],
@@ -75,7 +78,7 @@ def take_steps(
         started = time.perf_counter()
         state.step += 1
         lr = options.peak_lr * lr_factor(state.step, steps, round(options.warmup * steps), COSINE_FLOOR)
-        rows = [examples[index] for index in indices]
+        rows = [example for index in indices for example in examples[index]]
         lengths, loss_tokens = [len(row.ids) for row in rows], sum(row.loss_tokens for row in rows)
         plan = run.layout.plan(rows, world.size)
         batches = (batch for _, batch in run.layout.batches(rows, plan, world.rank))
@@ -150,7 +153,7 @@ def train_step(
 
 
 def total_steps(options: SftOptions, examples: int) -> int:
-    """``steps`` if given, else as many as ``epochs`` passes take."""
+    """``steps`` if given, else as many as ``epochs`` passes over so many trajectories take."""
     if options.steps is not None:
         return options.steps
     return max(1, math.ceil(options.epochs * examples / min(options.batch_size, examples)))

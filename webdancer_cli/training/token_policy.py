@@ -1,10 +1,13 @@
 """Checkpoints as policies: episodes kept as token ids, from the first prompt to the last sampled id.
 
-What was sampled is never decoded and encoded again. The text goes to the parser and into the trajectory; the ids go on.
+What was sampled is never decoded and encoded again. The text goes to the parser and into the trajectory; the ids go on,
+also into a context that was rewritten: an episode yields a training sample for each context in which something was
+sampled, and every sampled id bears loss in one of them, the one in which it was sampled.
 """
 
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 
@@ -18,6 +21,7 @@ from webdancer_cli.training.engines import open_engine
 from webdancer_cli.training.models import describe, load_tokenizer, missing_rows
 from webdancer_cli.training.renderer import Renderer, Tokens
 from webdancer_cli.training.template_derivation import difference
+from webdancer_cli.transcript.contexts import SeenExchange
 
 
 class TokenPolicy:
@@ -63,44 +67,82 @@ class TokenPolicy:
         )
 
 
+@dataclass
+class SampledContext:
+    """A context as ids. Trainable are those that were sampled in it; ``logprobs`` holds theirs, in order."""
+
+    tokens: Tokens = field(default_factory=Tokens)
+    logprobs: list[float] = field(default_factory=list)
+
+
 class TokenSession:
-    """One episode as ids. ``tokens`` marks the sampled ones trainable, and ``logprobs`` holds theirs, in order."""
+    """One episode as ids: the ``context`` that it goes on in, and the training samples that it has yielded."""
 
     def __init__(self, policy: TokenPolicy, messages: Sequence[Message], row: str, seed: str):
-        self.tokens = Tokens()
-        self.logprobs: list[float] = []
         self._policy = policy
         self._row = row
         self._seed = seed
-        self._turn = 0
-        self._closed = True
-        self.tokens.extend(policy.renderer.prompt(messages), False)
+        self._opening = policy.renderer.prompt(messages)
+        self._turns: list[list[int]] = []
+        self._contexts = [SampledContext()]
+        self.context.tokens.extend(self._opening, False)
+        self.length = len(self._opening)
+        """Tokens of the whole episode, those that are no more in the context too."""
+
+    @property
+    def context(self) -> SampledContext:
+        return self._contexts[-1]
+
+    @property
+    def samples(self) -> list[SampledContext]:
+        """A sample for each context in which something was sampled; one for an episode without any turn."""
+        return [context for context in self._contexts if context.logprobs] or self._contexts[:1]
 
     @property
     def remaining_tokens(self) -> int:
         """Tokens that still fit into the context."""
-        return self._policy.max_context_tokens - len(self.tokens.ids)
+        return self._policy.max_context_tokens - len(self.context.tokens.ids)
 
     async def act(self) -> Completion:
         """Sample a turn. Raises TokenLimit when the episode so far fills the context, and ModelError."""
         if self.remaining_tokens < 1:
             raise TokenLimit
-        sampling = self._policy.sampling(self._seed, self._turn, self.remaining_tokens)
-        sample = await self._policy.engine.generate(self.tokens.ids, sampling, self._row)
-        read = len(self.tokens.ids)
-        self.tokens.extend(sample.ids, True)
-        self.logprobs += sample.logprobs
-        self._closed = sample.ids[-1] in self._policy.renderer.closing_ids
-        self._turn += 1
+        context, sampling = self.context, self._policy.sampling(self._seed, len(self._turns), self.remaining_tokens)
+        sample = await self._policy.engine.generate(context.tokens.ids, sampling, self._row)
+        read = len(context.tokens.ids)
+        context.tokens.extend(sample.ids, True)
+        context.logprobs += sample.logprobs
+        self._turns.append(sample.ids)
+        self.length += len(sample.ids)
         usage = Usage(calls=1, input_tokens=read, output_tokens=len(sample.ids), cached_tokens=sample.cached)
         return Completion(text=self._policy.renderer.text(sample.ids), finish=sample.finish, usage=usage)
 
+    async def summarise(self) -> Completion:
+        return await self.act()
+
     def count(self, content: str) -> int:
         """The tokens that observing this user message would take."""
-        return len(self._policy.renderer.observation(content, closed=self._closed))
+        return len(self._answer(content))
 
     def observe(self, content: str) -> None:
-        self.tokens.extend(self._policy.renderer.observation(content, closed=self._closed), False)
+        ids = self._answer(content)
+        self.context.tokens.extend(ids, False)
+        self.length += len(ids)
+
+    def rewrite(self, exchanges: Sequence[SeenExchange]) -> None:
+        """Begin another context, of the ids that the turns were sampled as: none of them bears loss in it again."""
+        tokens = Tokens()
+        tokens.extend(self._opening, False)
+        for exchange in exchanges:
+            tokens.extend(self._turns[exchange.turn], False)
+            tokens.extend(self._answer(exchange.answered, exchange.turn), False)
+        tokens.extend(self._turns[-1], False)
+        self._contexts.append(SampledContext(tokens))
+
+    def _answer(self, content: str, turn: int = -1) -> list[int]:
+        """What stands after a turn, by default the latest, to which this is answered."""
+        closed = not self._turns or self._turns[turn][-1] in self._policy.renderer.closing_ids
+        return self._policy.renderer.observation(content, closed=closed)
 
 
 def open_token_policy(options: config.SampleOptions | config.EvalOptions, say: Say = say_nothing) -> TokenPolicy:
