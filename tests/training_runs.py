@@ -1,5 +1,6 @@
 """Runs for the tests of training: some short episodes, a checkpoint that says either of two answers, and torchrun."""
 
+import json
 import os
 import signal
 import socket
@@ -98,6 +99,19 @@ def save_undecided(folder: Path, tokenizer: PreTrainedTokenizerFast, **options: 
         optimizer.step()
         optimizer.zero_grad()
     model.save_pretrained(folder)
+
+
+def attempts(folder: Path) -> str:
+    """A curriculum for these questions: the last is sometimes right, the others never, and the first was not asked."""
+    graded = {QUESTIONS[1]: "bbbb", QUESTIONS[2]: "bbbb", QUESTIONS[3]: "rbrb"}
+    lines = [
+        {"question": question, "answer": "red", "prediction": {"r": "red", "b": "blue"}[given]}
+        for question, all_given in graded.items()
+        for given in all_given
+    ]
+    path = folder / "attempts.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(path)
 
 
 def toy(folder: Path, undecided: Path, **changes: object) -> RlOptions:

@@ -51,3 +51,15 @@ def test_what_cannot_work_is_refused_in_one_line(tmp_path: Path):
         rl.run(options(tmp_path, model="./no-such-checkpoint"))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out" / "config.json").exists()
+
+
+def test_a_curriculum_is_of_these_questions_and_is_counted(tmp_path: Path):
+    jsonl.write_records(str(tmp_path / "qa.jsonl"), [QA(question="A?", answer="one"), QA(question="B?", answer="two")])
+    attempts = tmp_path / "attempts.jsonl"
+    attempts.write_text('{"question": "B?", "answer": "two", "prediction": "two"}\n' * 3)
+    questions = rl.read_question_set(options(tmp_path, curriculum=str(attempts)))
+    assert questions.measured == {questions.items[1].id: (3, 3)} and questions.measured_sha256
+    assert questions.stats.counts["with a pass rate"] == 1
+    attempts.write_text('{"question": "C?", "answer": "two", "prediction": "two"}\n')
+    with pytest.raises(UsageError, match=r"no judged attempt at a question of --data \(unknown_question 1\)"):
+        rl.read_question_set(options(tmp_path, curriculum=str(attempts)))

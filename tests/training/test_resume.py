@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import nn
-from training_runs import killed_ranks, ranks, toy, trajectories
+from training_runs import attempts, killed_ranks, ranks, toy, trajectories
 
 from webdancer_cli.data.records import QA
 from webdancer_cli.errors import UsageError
@@ -25,7 +25,7 @@ from webdancer_cli.training import checkpoint
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.models import load_model
 from webdancer_cli.training.optimizer import adamw
-from webdancer_cli.training.rollout_batches import QuestionStream
+from webdancer_cli.training.question_stream import QuestionStream
 from webdancer_cli.training.run_log import cut
 from webdancer_cli.training.state import TrainingState, random_state, restore_random_state, seed_everything
 
@@ -221,11 +221,13 @@ def test_a_restored_state_changes_no_weight_by_making_room_for_moments(tmp_path:
 
 
 @pytest.mark.slow
-def test_rl_goes_on_bit_for_bit(tmp_path: Path, undecided: Path) -> None:
+@pytest.mark.parametrize("ordered", [False, True])
+def test_rl_goes_on_bit_for_bit(tmp_path: Path, undecided: Path, ordered: bool) -> None:
     """Killed in step 4 of 5: rollouts, questions, weights and metrics are those of a run that was not."""
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
     more = {"steps": 5, "save_every": 2, "questions": 3, "max_rounds": 2, "lr": 1e-3}
+    more |= {"rest": 1, "group": 4, "curriculum": attempts(tmp_path)} if ordered else {}
     rl.run(toy(tmp_path / "whole", undecided, **more))
     parts = toy(tmp_path / "parts", undecided, **more)
     killed(parts, 4)
@@ -235,8 +237,12 @@ def test_rl_goes_on_bit_for_bit(tmp_path: Path, undecided: Path) -> None:
     assert (out / "rollouts.jsonl").read_bytes() == (whole_out / "rollouts.jsonl").read_bytes()
     one, two = (load_file(folder / "model.safetensors") for folder in (whole_out, out))
     assert all(torch.equal(one[name], two[name]) for name in one)
-    with pytest.raises(UsageError, match="--group 16, not 8"):
+    with pytest.raises(UsageError, match=r"--group \d+, not 8"):
         rl.run(replace(parts, resume=True, group=8))
+    if ordered:
+        assert any(line["resting"] for line in lines(out)[:2]), "nothing rested when it was killed"
+        with pytest.raises(UsageError, match="another curriculum"):
+            rl.run(replace(parts, resume=True, curriculum=None))
 
 
 KILLS = """

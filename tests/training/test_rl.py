@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_runs import QUESTIONS, environment, toy
+from training_runs import QUESTIONS, attempts, environment, toy
 
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA, Verdict
@@ -25,9 +25,10 @@ from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.layout import Kind, Layout, pad
 from webdancer_cli.training.logprobs import Scorer, token_logprobs
 from webdancer_cli.training.models import load_trainable
+from webdancer_cli.training.question_stream import QuestionStream
 from webdancer_cli.training.renderer import Tokens
 from webdancer_cli.training.rl_metrics import PolicyUpdate
-from webdancer_cli.training.rollout_batches import QuestionStream, RolloutBatch, round_size
+from webdancer_cli.training.rollout_batches import RolloutBatch, round_size
 from webdancer_cli.training.rollouts import OverlongPunishment, TrainingSample
 
 ROOT = Path(__file__).parent.parent.parent
@@ -168,12 +169,14 @@ def flags(given: RlOptions) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("staleness", [0, 1])
 def test_torchrun_goes_as_a_plain_run_and_speaks_once(tmp_path: Path, undecided: Path, staleness: int):
-    """Two steps, each with an update; the questions come on the stdin that all ranks share."""
+    """Two steps, each with an update; the questions come on the stdin that all ranks share. The second run has a
+    curriculum, too, and questions that rest."""
+    ordered = {"rest": 1, "curriculum": attempts(tmp_path)} if staleness else {}
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-    plain = toy(tmp_path / "one", undecided, steps=2, save_every=1, max_staleness=staleness)
+    plain = toy(tmp_path / "one", undecided, steps=2, save_every=1, max_staleness=staleness, **ordered)
     stage.run(plain)
-    given = toy(tmp_path / "two", undecided, steps=2, save_every=1, max_staleness=staleness, data="-")
+    given = toy(tmp_path / "two", undecided, steps=2, save_every=1, max_staleness=staleness, data="-", **ordered)
     done = torchrun("-m", "webdancer_cli", "rl", *flags(given), stdin=Path(plain.data).read_text())
     assert done.stdout == ""
     assert done.stderr.count("webdancer rl: 4 in, 4 trained on") == 1, done.stderr

@@ -24,7 +24,7 @@ from webdancer_cli.web.page_lines import read_pages
 
 LOOKED_AT = 200
 """Records of a file that are read."""
-BESIDE = ("gold", "ids", "skip_solved", "eval_data", "prices", "against", "merge")
+BESIDE = ("gold", "ids", "skip_solved", "eval_data", "curriculum", "prices", "against", "merge")
 """Options that name files to read beside the data."""
 
 Reading = Callable[[BadLine], Iterable[object]]

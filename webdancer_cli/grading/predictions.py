@@ -88,18 +88,23 @@ class Questions:
 
 
 def read_predictions(
-    source: str, gold: Questions | None = None, on_bad: BadLine | None = None, terms: SealTerms = NO_SEAL_TERMS
+    source: str,
+    gold: Questions | None = None,
+    on_bad: BadLine | None = None,
+    terms: SealTerms = NO_SEAL_TERMS,
+    *,
+    with_verdicts: bool = False,
 ) -> Iterator[Prediction]:
     """Stream the predictions of a file or of stdin ("-"). Further answers to a question are its further runs.
 
     What cannot be read goes to ``on_bad`` as ``broken_line`` or ``wrong_shape``, and what answers none of the ``gold``
-    questions as ``unknown_question``.
+    questions as ``unknown_question``. ``with_verdicts``: what was judged already keeps its verdict.
     """
     counts: Counter[str] = Counter()
     with open_input(source) as (name, stream):
         for place, value in ROWS.read(name, stream, on_bad):
             try:
-                prediction = _prediction(value, place, gold, terms)
+                prediction = _prediction(value, place, gold, terms, with_verdicts)
             except WrongShape as error:
                 report_bad_line(on_bad, Rejected(reason="wrong_shape", detail=f"{place}: {error}", record=value))
                 continue
@@ -126,16 +131,23 @@ class _UnknownQuestion(Exception):
     pass
 
 
-def _prediction(value: object, place: str, gold: Questions | None, terms: SealTerms) -> Prediction:
+def _prediction(value: object, place: str, gold: Questions | None, terms: SealTerms, with_verdict: bool) -> Prediction:
     if not isinstance(value, dict):
         raise WrongShape(f"expected a JSON object, got {type(value).__name__}")
     if "verdict" in value and "qa_id" in value:
-        return _of_attempt(_revealed(from_object(Attempt, value), terms), gold)
+        judged = _revealed(from_object(Attempt, value), terms)
+        return _with_verdict(_of_attempt(judged, gold), judged.verdict if with_verdict else None)
     if isinstance(value.get("qa"), dict) and "messages" in value:
         played = from_object(Trajectory, value)
         _revealed(played.qa, terms)
-        return _of_trajectory(played, gold)
+        return _with_verdict(_of_trajectory(played, gold), played.verdict if with_verdict else None)
     return _of_row(value, place, gold, terms)
+
+
+def _with_verdict(prediction: Prediction, verdict: Verdict | None) -> Prediction:
+    if verdict is None:
+        return prediction
+    return Prediction(prediction.qa, msgspec.structs.replace(prediction.attempt, verdict=verdict))
 
 
 def _revealed(record: AnyRecord, terms: SealTerms) -> AnyRecord:

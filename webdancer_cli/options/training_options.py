@@ -154,6 +154,12 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
     """Rollouts per question (paper: 16)."""
     max_rounds: PositiveInt = 4
     """Dynamic sampling: rounds of fresh questions per step at most, until ``questions`` groups have both outcomes."""
+    rest: NonNegativeInt = 0
+    """A question whose rollouts were all right, or all wrong, is left out of the next so many passes over the
+    questions; 0 plays all of them in every pass."""
+    curriculum: str | None = None
+    """File of attempts at these questions, several each, from ``eval --runs`` or ``sample -n``: a pass begins with the
+    questions that there is most to learn from, whose pass rate is near one half."""
     minibatches: PositiveInt = 1
     """Optimizer updates per batch of rollouts; with 1 the first ratio is exactly 1."""
     max_staleness: Annotated[int, Meta(ge=0, le=1, description="give 0 or 1")] = 0

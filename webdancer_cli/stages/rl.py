@@ -16,12 +16,15 @@ from webdancer_cli.data.records import QA, Rejected, to_object
 from webdancer_cli.data.sealed import terms_of
 from webdancer_cli.errors import UsageError
 from webdancer_cli.grading.exact_match import METHOD, Judge, is_placeholder
+from webdancer_cli.grading.pass_rates import PassCount, read_pass_counts
+from webdancer_cli.grading.predictions import Questions
 from webdancer_cli.options.config import RlOptions
 from webdancer_cli.training import checkpoint
 from webdancer_cli.training.distributed import process_group
 from webdancer_cli.training.engines import open_rollout_engine, rollout_engine_bytes
 from webdancer_cli.training.memory import plans
 from webdancer_cli.training.models import outline
+from webdancer_cli.training.question_stream import QuestionStream
 from webdancer_cli.training.rl import train_rl
 from webdancer_cli.training.rollouts import OwnReward, RolloutCollector
 from webdancer_cli.training.same_run import identity, is_done
@@ -38,6 +41,15 @@ class QuestionSet:
     items: list[QA]
     sha256: str
     stats: RunStats
+    measured: dict[str, PassCount] | None = None
+    """Of a curriculum: how often each question was answered rightly before."""
+
+    @property
+    def measured_sha256(self) -> str:
+        """Of what the curriculum goes by; "" without one."""
+        if self.measured is None:
+            return ""
+        return hashlib.sha256(msgspec.json.encode(sorted(self.measured.items()))).hexdigest()
 
     def reject_line(self, rejected: Rejected) -> None:
         """A line of the corpus that cannot be taken is counted like one of the questions."""
@@ -67,6 +79,7 @@ def run(
         report_rejected(tools.web, questions.reject_line)
         about = checkpoint.provenance("rl", options, questions.sha256)
         about |= {"records": {**questions.stats.counts, **questions.stats.reasons}}
+        about |= {"curriculum": questions.measured_sha256}
         about |= {"prompts": prompts.id, "web": tools.web.name, "judge": judge.name if judge else METHOD}
         about["run"] = identity(options, about, setup.plain)
         if is_done(setup, about["run"]):
@@ -82,7 +95,10 @@ def run(
             seed=options.seed,
         )
         collector = RolloutCollector(policy, tools, prompts, options, judge, own_reward)
-        questions.stats.stopped = train_rl(options, questions.items, collector, engine, setup, about)
+        stream = QuestionStream(
+            questions.items, options.seed, least=options.questions, rest=options.rest, measured=questions.measured
+        )
+        questions.stats.stopped = train_rl(options, stream, collector, engine, setup, about)
     return questions.stats
 
 
@@ -114,7 +130,27 @@ def read_question_set(options: RlOptions) -> QuestionSet:
     if not items:
         named = "stdin" if options.data == jsonl.STDIN else options.data
         raise UsageError(f"{named}: nothing to practise on: {stats.summary()}: give questions with answers")
-    return QuestionSet(list(items.values()), digest.hexdigest(), stats)
+    questions = list(items.values())
+    return QuestionSet(questions, digest.hexdigest(), stats, measured_before(options, questions, stats))
+
+
+def measured_before(options: RlOptions, questions: list[QA], stats: RunStats) -> dict[str, PassCount] | None:
+    """The pass rates that ``options.curriculum`` tells, if it is given; ``stats`` says of how many questions.
+
+    Raises UsageError for a file that tells of none of them.
+    """
+    if options.curriculum is None:
+        return None
+    asked = Questions(options.data, questions)
+    counts, left_out = read_pass_counts(options.curriculum, asked, terms_of(options))
+    if not counts:
+        why = ", ".join(f"{reason} {count}" for reason, count in left_out.most_common()) or "it is empty"
+        raise UsageError(
+            f"--curriculum {options.curriculum}: holds no judged attempt at a question of --data ({why}): "
+            "play them first: webdancer sample -n 8 --temperature 1"
+        )
+    stats.counts["with a pass rate"] = len(counts)
+    return counts
 
 
 def _count(stats: RunStats, rejected: Rejected) -> None:

@@ -25,12 +25,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from webdancer_cli.data.records import QA
 from webdancer_cli.errors import WebdancerError
 from webdancer_cli.options.config import RlOptions
 from webdancer_cli.training.canary import Canary
@@ -41,9 +40,10 @@ from webdancer_cli.training.engine import Engine
 from webdancer_cli.training.layout import Batch, Layout
 from webdancer_cli.training.measures import peak_memory_gb
 from webdancer_cli.training.optimizer import lr_factor, optimizer_step
+from webdancer_cli.training.question_stream import QuestionStream
 from webdancer_cli.training.reference import Reference, open_reference
 from webdancer_cli.training.rl_metrics import Log, Metrics, PolicyUpdate, note, rollout_metrics, update_metrics
-from webdancer_cli.training.rollout_batches import QuestionStream, RolloutSource, UnjudgedShare
+from webdancer_cli.training.rollout_batches import RolloutSource, UnjudgedShare
 from webdancer_cli.training.rollout_loop import RolloutLoop
 from webdancer_cli.training.rollouts import Group, RolloutCollector, TrainingSample, training_samples
 from webdancer_cli.training.run import TrainingRun, begin
@@ -59,24 +59,23 @@ SYNC = "the new weights on their way to those who play"
 
 def train_rl(
     options: RlOptions,
-    questions: Sequence[QA],
+    stream: QuestionStream,
     collector: RolloutCollector,
     engine: Engine,
     setup: TrainingSetup,
     about: dict[str, Any],
 ) -> str:
-    """Train on ``questions``, played in ``collector`` through ``engine``; why it ended early, if it did.
+    """Train on the questions of ``stream``, played in ``collector`` through ``engine``; why it ended early, if it did.
 
     Writes metrics and some rollouts as it goes, and checkpoints with ``about`` in them, into ``setup.out``.
     """
     world = setup.world
     tracked = Tracked(options.track if world.is_main else "none", setup.out, about, setup.say)
     with played(collector, engine, RolloutLoop(world.device)) as loop:
-        run = begin(options, setup, about, QuestionStream(questions, options.seed), deterministic=True)
+        run = begin(options, setup, about, stream, deterministic=True)
         state, scorer = run.state, run.trainable.scorer
         canary = Canary.of(setup.renderer, engine.max_length, run.trainable.compute, options.canary_gap)
         watchdog = Watchdog(setup.out / STUCK, collector.under_way, lambda: newest_state(setup.out) is not None)
-        stream = cast(QuestionStream, state.data)
         source = RolloutSource(loop, collector, engine, stream, options, world, watchdog)
         log = Log(setup.out, state.step, setup.say) if world.is_main else None
         unjudged = UnjudgedShare(options.max_unjudged)

@@ -1,18 +1,16 @@
-"""Dynamic sampling: the rollouts of one step, in rounds of fresh questions, and where a run is in its questions."""
+"""Dynamic sampling: the rollouts of one step, in rounds of fresh questions."""
 
 import asyncio
 import math
-import random
 from collections import Counter, deque
-from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
 
-from webdancer_cli.data.records import QA
+from webdancer_cli.grading.pass_rates import PassCount
 from webdancer_cli.options.config import RlOptions
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.engine import Engine
+from webdancer_cli.training.question_stream import GroupOutcome, QuestionStream
 from webdancer_cli.training.rollout_loop import RolloutLoop, wait_for
 from webdancer_cli.training.rollouts import Group, Rollout, RolloutCollector, learnable
 from webdancer_cli.training.watchdog import Watchdog
@@ -32,6 +30,10 @@ class RolloutBatch:
     """Of the weights that it was played with."""
     groups: list[Group] = field(default_factory=list)
     rounds: int = 0
+    epoch: int = 0
+    """The pass over the questions that the last of them is of."""
+    resting: int = 0
+    """Questions that rest after it."""
     stopped: str = ""
     """Why a rank can play or judge no more, if one cannot."""
 
@@ -70,69 +72,6 @@ class UnjudgedShare:
         )
 
 
-class QuestionStream:
-    """Questions (with different ids) without end: pass after pass over all of them, each in an order of its own.
-
-    A part of the training state: it can say where it is, and go on from there.
-    """
-
-    def __init__(self, questions: Sequence[QA], seed: int):
-        self._questions = {qa.id: qa for qa in questions}
-        self._seed = seed
-        self._epoch = 0
-        self._position = 0
-        self._order = self._shuffled()
-        self._waiting: deque[QA] = deque()
-        self._held: dict[str, Any] | None = None
-
-    def take(self, count: int) -> list[QA]:
-        """The questions of a round: ``count``, or all there are, none of them twice.
-
-        What is drawn in an episode depends on the question and the round, so a question that stood twice in a round
-        would be played twice alike. One that comes again too soon, at the start of a pass, waits for the next round.
-        """
-        taken: dict[str, QA] = {}
-        again: list[QA] = []
-        while len(taken) < min(count, len(self._questions)):
-            qa = self._waiting.popleft() if self._waiting else self._next()
-            if qa.id in taken:
-                again.append(qa)
-            taken.setdefault(qa.id, qa)
-        self._waiting.extendleft(reversed(again))
-        return list(taken.values())
-
-    def hold(self) -> None:
-        """What is taken from now on is only under way: a run that goes on from here takes it again."""
-        self._held = self._now()
-
-    def let_go(self) -> None:
-        """What was taken is about to be trained on."""
-        self._held = None
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where the stream is, as JSON."""
-        return self._held or self._now()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._epoch, self._position = state["epoch"], state["position"]
-        self._order = self._shuffled()
-        self._waiting = deque(self._questions[id] for id in state["waiting"])
-
-    def _now(self) -> dict[str, Any]:
-        return {"epoch": self._epoch, "position": self._position, "waiting": [qa.id for qa in self._waiting]}
-
-    def _next(self) -> QA:
-        if self._position == len(self._order):
-            self._epoch, self._position = self._epoch + 1, 0
-            self._order = self._shuffled()
-        self._position += 1
-        return self._order[self._position - 1]
-
-    def _shuffled(self) -> list[QA]:
-        questions = list(self._questions.values())
-        return random.Random(f"{self._seed}:{self._epoch}").sample(questions, len(questions))
-
-
 async def collect(
     collector: RolloutCollector,
     stream: QuestionStream,
@@ -159,9 +98,20 @@ async def collect(
         told = world.gather((mine, collector.stopped, loop.time() >= ends))
         parts, reasons, clocks = zip(*told, strict=True)
         collected.stopped, late = next(filter(None, reasons), ""), any(clocks)
-        collected.groups += [parts[at % world.size][at // world.size] for at in range(len(questions))]
+        groups = [parts[at % world.size][at // world.size] for at in range(len(questions))]
+        stream.hear(map(outcome_of, groups))
+        collected.groups += groups
         collected.rounds += 1
+    collected.epoch, collected.resting = stream.epoch, stream.resting
     return collected
+
+
+def outcome_of(group: Group) -> GroupOutcome:
+    """What a question's rollouts tell of it."""
+    right = [rollout.correct for rollout in group if rollout.correct is not None]
+    compared = {rollout.compared for rollout in group}
+    alike = len(compared) == 1 and None not in compared
+    return GroupOutcome(group[0].trajectory.qa.id, PassCount(sum(right), len(right)), alike)
 
 
 def round_size(collected: RolloutBatch, wanted: int) -> int:

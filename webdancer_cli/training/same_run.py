@@ -27,6 +27,7 @@ _PLACES = (
     "search",
     "rank",
     "embed",
+    "curriculum",
 )
 _ENDS_AND_SAVES = ("save_every", "keep", "resume", "async_save", "minutes", "max_cost", "max_tokens")
 _SHOWS = ("dry_run", "show_masks")
@@ -41,7 +42,7 @@ HEAD_BYTES = 1 << 20
 """How much of each file of weights is read to know it again: beginning and end, beside its size."""
 
 _MODEL_FILES = ("config.json", "adapter_config.json", "tokenizer.json", "*.safetensors", "*.bin", "*.gguf")
-_MADE_OF = ("data_sha256", "prompts", "web", "judge")
+_MADE_OF = ("data_sha256", "prompts", "web", "judge", "curriculum")
 
 
 def is_done(setup: TrainingSetup, run: dict[str, Any]) -> bool:
