@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from loopback import Handler
 from safetensors.torch import load_file
@@ -34,13 +35,18 @@ class StandIn:
         self.lora_rank = lora_rank
         self.version = "0.32.0"
         self.routes = {"/v1/completions", "/v1/load_lora_adapter", "/v1/unload_lora_adapter"}
-        self.routes |= {"/collective_rpc", "/reset_prefix_cache", "/update_weight_version"}
+        self.routes |= {"/collective_rpc", "/reset_prefix_cache", "/update_weight_version", "/sleep", "/wake_up"}
         self.keeps_weights = False
         """Says that it has taken new weights, and has not."""
         self.refuses_weights = False
         self.dies_at: int | None = None
         """Gone for good when so many completions are asked for."""
         self.completions: list[dict[str, Any]] = []
+        self.asleep: set[str] = set()
+        self.sleepless = False
+        """Refuses to sleep."""
+        self.diary: list[str] = []
+        """What became of it: slept, woke, took weights, was asked; each once in a row."""
         self.adapters: dict[str, str] = {}
         self.weight_version = "default"
         self.loop = asyncio.new_event_loop()
@@ -76,9 +82,13 @@ class StandIn:
         return (200, known[path]) if path in known else (404, {"detail": "Not Found"})
 
     def post(self, path: str, body: Any) -> tuple[int, Any]:
+        path, _, query = path.partition("?")
         if path not in self.routes:
             return 404, {"detail": "Not Found"}
+        if path in ("/sleep", "/wake_up"):
+            return self._sleep_or_wake(path, parse_qs(query))
         if path == "/v1/completions":
+            self._note("is asked")
             return self._completion(body)
         if self.refuses_weights:
             message = "Call to collective_rpc method failed: Worker failed with error 'no such file'"
@@ -99,7 +109,29 @@ class StandIn:
             return 200, {"success": True, "new_version": body["new_version"]}
         return 200, {"success": True}
 
+    def _sleep_or_wake(self, path: str, asked: dict[str, list[str]]) -> tuple[int, Any]:
+        """Level 2 forgets the weights. Awake is who has all memory again."""
+        if path == "/wake_up":
+            self._note(f"wakes {', '.join(asked['tags'])}")
+            self.asleep -= set(asked["tags"])
+            return 200, {"status": "sleeping" if self.asleep else "awake", "tags": asked["tags"]}
+        (level,) = asked["level"]
+        self._note(f"sleeps {level}")
+        if self.sleepless:
+            return 500, {"error": {"message": "Sleep mode is not enabled in the model config", "code": 500}}
+        self.asleep = {"weights", "kv_cache"}
+        if level == "2":
+            for parameter in self.engine.model.parameters():
+                parameter.data.zero_()
+        return 200, {"status": "sleeping", "level": int(level)}
+
+    def _note(self, line: str) -> None:
+        if self.diary[-1:] != [line]:
+            self.diary.append(line)
+
     def _take(self, file: Path) -> None:
+        assert "weights" not in self.asleep
+        self._note("takes weights")
         weights = {_own_name(name): tensor for name, tensor in load_file(file).items()}
         if not self.lora_rank:
             weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
@@ -107,6 +139,7 @@ class StandIn:
             self._within(self.engine.load_weights(_each(weights), 0))
 
     def _completion(self, body: Any) -> tuple[int, Any]:
+        assert not self.asleep
         self.completions.append(body)
         if body["model"] not in {BASE, *self.adapters}:
             return 404, {"error": {"message": f"The model `{body['model']}` does not exist.", "code": 404}}

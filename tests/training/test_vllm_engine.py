@@ -19,6 +19,8 @@ from webdancer_cli.stages import rl as stage
 from webdancer_cli.training.canary import MOVED, Canary, StaleWeights
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.engine import SamplingParams
+from webdancer_cli.training.engines import memory_share, servers_sleep
+from webdancer_cli.training.models import describe
 from webdancer_cli.training.renderer import Renderer, Tokens
 from webdancer_cli.training.token_policy import TokenPolicy
 from webdancer_cli.training.vllm_api import (
@@ -186,6 +188,85 @@ def test_without_any_server_left_the_run_ends_with_what_it_has(
     assert (tmp_path / "out" / "step-1" / "model.safetensors").exists()
 
 
+# ---- servers that sleep while the trainer works ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_servers_sleep_once_a_step_and_play_with_new_weights_when_they_wake(
+    tmp_path: Path, undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast, kind: dict[str, Any]
+):
+    with standing_in(2, undecided, tiny_tokenizer, kind.get("lora_rank", 0)) as servers:
+        stats = stage.run(by_servers(tmp_path, undecided, servers, vllm_sleep="on", **kind))
+    assert stats.exit_code == 0
+    assert [(line["copies"], line["unjudged"]) for line in metrics(tmp_path)] == [(2, 0), (2, 0)]
+    waking = ["wakes weights, kv_cache", "takes weights"]
+    if not kind:  # all weights: they come before there is memory for keys and values
+        waking = ["wakes weights", "takes weights", "wakes kv_cache"]
+    step = [*waking, "is asked", "sleeps 1"]
+    for server in servers:
+        assert server.diary == ["sleeps 1", *step, *step, "wakes weights, kv_cache"] and not server.asleep
+
+
+def test_a_server_that_does_not_sleep_ends_the_run_before_the_trainer_needs_its_memory(
+    tmp_path: Path, undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    with standing_in(2, undecided, tiny_tokenizer) as servers:
+        servers[1].sleepless = True
+        with pytest.raises(WebdancerError, match=rf"{servers[1].url}/sleep.*Sleep mode is not enabled"):
+            stage.run(by_servers(tmp_path, undecided, servers, vllm_sleep="on"))
+        servers[1].routes.remove("/wake_up")
+        with pytest.raises(UsageError, match="--enable-sleep-mode, or give --vllm-sleep off"):
+            stage.run(by_servers(tmp_path, undecided, servers, vllm_sleep="on"))
+        assert not any(map(drawn, servers))
+
+
+async def test_weights_that_were_forgotten_in_sleep_are_read_again(
+    tmp_path: Path, undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    with standing_in(1, undecided, tiny_tokenizer) as (stand_in,):
+        server = VllmServer(stand_in.url)
+        before = await server.score("policy", [1, 2, 3])
+        await server.sleep(keep_weights=False)
+        await server.load_weights(undecided, "1", asleep=True)
+        assert await server.score("policy", [1, 2, 3]) == before
+        await server.aclose()
+    assert stand_in.diary[1:] == ["sleeps 2", "wakes weights", "takes weights", "wakes kv_cache", "is asked"]
+
+
+@pytest.mark.parametrize(
+    ("places", "ranks", "sleep"),
+    [
+        (["0"], [("a", "0")], True),
+        (["1"], [("a", "0")], False),
+        (["2+3"], [("a", "0"), ("a", "3")], True),
+        (["1"], [("a", "0"), ("b", "1")], False),  # of another machine
+        (["cpu"], [("a", None)], False),
+    ],
+)
+def test_servers_sleep_by_themselves_where_they_share_a_gpu(
+    places: list[str], ranks: list[tuple[str, str | None]], sleep: bool
+):
+    assert servers_sleep(RlOptions(engine="vllm", vllm_gpus=places), ranks) is sleep
+    assert servers_sleep(RlOptions(engine="vllm", vllm_gpus=places, vllm_sleep="off"), ranks) is False
+    stale = RlOptions(engine="vllm", vllm_gpus=places, max_staleness=1)
+    if sleep:
+        with pytest.raises(UsageError, match="--max-staleness 1 plays meanwhile"):
+            servers_sleep(stale, ranks)
+    else:
+        assert not servers_sleep(stale, ranks)
+
+
+def test_a_server_gets_what_the_trainer_leaves_of_a_gpu(undecided: Path):
+    """All weights: 4 bytes of weight and 8 of moments are kept for each parameter; adapters leave nearly all."""
+    plain = describe(str(undecided))
+    gpu = 40 * plain.parameters  # 12 of 40 bytes a parameter are 30 %, and a tenth is spare
+    full = RlOptions(model=str(undecided), engine="vllm", vllm_gpus=["0"], dtype="bfloat16")
+    assert memory_share(plain, full, 1, gpu) == pytest.approx(0.6, abs=0.001)
+    assert memory_share(plain, full, 2, gpu) == pytest.approx(0.75, abs=0.001)
+    with pytest.raises(UsageError, match="use --lora-rank"):
+        memory_share(plain, full, 1, 15 * plain.parameters)  # 12 and a spare 1.5: 1.5 bytes are left, and 2 are needed
+
+
 # ---- the canary, by itself ------------------------------------------------------------------------------------------
 
 OWN = [-1.0, -2.0, -3.0]
@@ -282,6 +363,9 @@ async def test_a_server_that_takes_no_new_weights_is_refused_with_the_remedy(
         ({"vllm_gpus": ["0"]}, "--engine vllm"),
         ({"engine": "vllm", "vllm_url": ["http://a"], "temperature": 0.7}, "temperature 1 alone"),
         ({"engine": "vllm", "vllm_gpus": ["0-3"]}, r"0\+1 is one on two GPUs"),
+        ({"vllm_sleep": "on"}, "--engine vllm"),
+        ({"engine": "vllm", "vllm_gpus": ["cpu"], "vllm_sleep": "on"}, "on the CPU cannot sleep"),
+        ({"engine": "vllm", "vllm_gpus": ["0"], "vllm_sleep": "on", "max_staleness": 1}, "--max-staleness 1"),
     ],
 )
 def test_servers_and_engine_have_to_fit_together(changes: dict[str, Any], words: str):
@@ -305,3 +389,9 @@ def test_a_server_of_our_own_is_told_nothing_of_torchrun(monkeypatch: pytest.Mon
     command = server_command("py", "m", 1, "0+1", max_length=9, dtype="bfloat16", lora_rank=9, seed=0)
     pairs = set(pairwise(command))
     assert {("--tensor-parallel-size", "2"), ("--max-lora-rank", "16"), ("--max-model-len", "9")} <= pairs
+    assert "--enable-sleep-mode" not in command
+    command = server_command("py", "m", 1, "0", max_length=9, dtype="bfloat16", lora_rank=9, seed=0, memory_share=0.5)
+    assert {("--enable-sleep-mode", "--gpu-memory-utilization"), ("--gpu-memory-utilization", "0.500")} <= set(
+        pairwise(command)
+    )
+    assert server_environment("0", 8, sleeps=True)["VLLM_SERVER_DEV_MODE"] == "1"

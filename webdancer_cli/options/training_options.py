@@ -178,6 +178,9 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
     vllm_gpus: list[ServerPlace] = field(default_factory=list)
     """Start one vLLM server for each of these, and stop it at the end: "4,5" are two servers with a GPU each, "4+5" is
     one that has both; "cpu" needs none."""
+    vllm_sleep: Literal["auto", "on", "off"] = "auto"
+    """Whether vLLM servers give back their GPUs' memory while the trainer works: "auto" where ``vllm_gpus`` names one
+    that is trained on."""
     sync_folder: str | None = None
     """Folder through which vLLM servers get new weights, under the same path for all; by default it is in ``out``."""
     canary_gap: PositiveFloat | None = None
@@ -221,6 +224,8 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
         named = [flag for flag, value in (("--vllm-url", self.vllm_url), ("--vllm-gpus", self.vllm_gpus)) if value]
         if self.engine != "vllm":
             yield from (f"{flag}: names vLLM servers; add --engine vllm" for flag in named)
+            if self.vllm_sleep == "on":
+                yield "--vllm-sleep on: is about vLLM servers; add --engine vllm"
         elif len(named) != 1:
             yield (
                 "--engine vllm: name either servers that stand already, by --vllm-url, or where to start some, by "
@@ -231,6 +236,10 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
                 f"--temperature {self.temperature}: vLLM tells the log-probs of the model itself, which are those of "
                 "the draw at temperature 1 alone; leave it out, or use --engine inprocess"
             )
+        elif self.vllm_sleep == "on" and "cpu" in self.vllm_gpus:
+            yield "--vllm-sleep on: a server on the CPU cannot sleep: vLLM has that for GPUs alone"
+        elif self.vllm_sleep == "on" and self.max_staleness:
+            yield "--vllm-sleep on: with --max-staleness 1 servers play while the trainer works; leave one of them out"
 
     @property
     def default_lr(self) -> float:

@@ -78,6 +78,11 @@ class Engine(Protocol):
         """
         ...
 
+    async def pause(self) -> None:
+        """Nothing is drawn until ``load_weights``, and nothing is under way: what shares the trainer's device may give
+        back what it holds there. All ranks call it together."""
+        ...
+
     async def score(self, ids: Sequence[int]) -> dict[str, list[float]]:
         """log p of each of ``ids`` but the first, given those before it: by every copy of the model that plays.
 

@@ -2,6 +2,9 @@
 
 import asyncio
 import math
+import os
+import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,6 +15,7 @@ from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import RlOptions
 from webdancer_cli.training.engine import Engine
 from webdancer_cli.training.engine_check import check_engine
+from webdancer_cli.training.memory import GB, estimate
 from webdancer_cli.training.models import ModelDescription, load_policy_model
 from webdancer_cli.training.precision import arithmetic
 from webdancer_cli.training.setup import TrainingSetup
@@ -95,18 +99,19 @@ def rows_of_a_round(options: RlOptions, ranks: int) -> int:
 
 def _open_vllm_engine(options: RlOptions, setup: TrainingSetup) -> VllmEngine:
     world = setup.world
-    processes = _start_servers(options, setup) if options.vllm_gpus and world.is_main else None
+    sleeps = servers_sleep(options, world.gather((socket.gethostname(), trainer_gpu(world.device))))
+    processes = _start_servers(options, setup, sleeps) if options.vllm_gpus and world.is_main else None
     try:
         urls = world.from_main(lambda: processes.urls if processes else options.vllm_url)
         servers = [VllmServer(url) for url in urls]
-        base, served_length = world.from_main(lambda: asyncio.run(_checked(servers, options)))
+        base, served_length = world.from_main(lambda: asyncio.run(_checked(servers, options, sleeps)))
     except BaseException:
         if processes:
             processes.end()
         raise
     folder = Path(options.sync_folder or setup.out)
     shared = SharedWeights(folder, setup.plain, options.lora_rank) if world.is_main else None
-    setup.say(f"{len(servers)} vLLM servers play: {', '.join(urls)}")
+    setup.say(f"{len(servers)} vLLM servers play{', and sleep meanwhile' if sleeps else ''}: {', '.join(urls)}")
     return VllmEngine(
         servers,
         base,
@@ -116,10 +121,58 @@ def _open_vllm_engine(options: RlOptions, setup: TrainingSetup) -> VllmEngine:
         world=world,
         say=setup.say,
         processes=processes,
+        sleeps=sleeps,
     )
 
 
-def _start_servers(options: RlOptions, setup: TrainingSetup) -> ServerProcesses:
+def servers_sleep(options: RlOptions, ranks: "Sequence[tuple[str, str | None]]") -> bool:
+    """Whether servers give back their GPUs while the trainer works; ``ranks`` tells host and GPU of each, rank 0 first.
+
+    Raises UsageError where they would have to, and play meanwhile.
+    """
+    if options.vllm_sleep != "auto":
+        return options.vllm_sleep == "on"
+    trained_on = {gpu for host, gpu in ranks if host == ranks[0][0] and gpu is not None}
+    shared = bool(trained_on & {gpu for place in options.vllm_gpus for gpu in place.split("+")})
+    if shared and options.max_staleness:
+        raise UsageError(
+            f"--vllm-gpus {','.join(options.vllm_gpus)}: is trained on, too, and --max-staleness 1 plays meanwhile: "
+            "name other GPUs, or leave --max-staleness out"
+        )
+    return shared
+
+
+def trainer_gpu(device: torch.device) -> str | None:
+    """The GPU of a rank, as CUDA_VISIBLE_DEVICES would name it."""
+    if device.type != "cuda":
+        return None
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return visible.split(",")[device.index].strip() if visible else str(device.index)
+
+
+SERVER_SPARE = 0.1
+"""Share of a GPU that neither a server that sleeps nor the trainer's state is given: contexts, graphs, fragments."""
+
+
+def memory_share(plain: ModelDescription, options: RlOptions, ranks: int, gpu_bytes: float) -> float:
+    """The share of a GPU that a server may take there while the trainer keeps only weights and moments.
+
+    Raises UsageError where the model itself would not fit in it.
+    """
+    trainer = estimate(plain, options, 1, ranks, "cuda")
+    share = min(0.9, 1 - (trainer.weights + trainer.optimizer) / gpu_bytes - SERVER_SPARE)
+    across = min(len(place.split("+")) for place in options.vllm_gpus)
+    served = arithmetic(plain.parameters, options.dtype, "cuda").itemsize * plain.parameters / across
+    if served >= share * gpu_bytes:
+        raise UsageError(
+            f"--vllm-gpus: beside the trainer's weights and moments {max(0.0, share) * gpu_bytes / GB:.0f} GB of each "
+            f"GPU are left, and a server's weights take {served / GB:.0f} GB: use --lora-rank, --cpu-offload, more "
+            "ranks, or GPUs of their own"
+        )
+    return share
+
+
+def _start_servers(options: RlOptions, setup: TrainingSetup, sleeps: bool) -> ServerProcesses:
     source = setup.plain.source
     if source.gguf or source.adapter:
         raise UsageError(
@@ -133,14 +186,23 @@ def _start_servers(options: RlOptions, setup: TrainingSetup) -> ServerProcesses:
         )
     dtype = str(arithmetic(setup.plain.parameters, options.dtype, setup.world.device)).removeprefix("torch.")
     length = min(options.max_context_tokens, setup.plain.max_length or options.max_context_tokens)
-    model = ServedModel(source.name, length, dtype, options.lora_rank, options.seed)
+    share = None
+    if sleeps:
+        gpu_bytes = torch.cuda.get_device_properties(setup.world.device).total_memory
+        share = memory_share(setup.plain, options, setup.world.size, gpu_bytes)
+    model = ServedModel(source.name, length, dtype, options.lora_rank, options.seed, share)
     return ServerProcesses(options.vllm_gpus, model, setup.out, setup.say)
 
 
-async def _checked(servers: list[VllmServer], options: RlOptions) -> tuple[str, int]:
-    """The model's name at all servers, and the longest sequence that each of them takes. Raises UsageError."""
+async def _checked(servers: list[VllmServer], options: RlOptions, sleeps: bool) -> tuple[str, int]:
+    """The model's name at all servers, and the longest sequence that each of them takes; those that are to sleep do.
+
+    Raises UsageError.
+    """
     try:
-        told = [await server.check(lora_rank=options.lora_rank) for server in servers]
+        told = [await server.check(lora_rank=options.lora_rank, sleeps=sleeps) for server in servers]
+        for server in servers if sleeps else ():  # the trainer is about to open its model
+            await server.sleep(keep_weights=bool(options.lora_rank or options.vllm_url))
     finally:
         for server in servers:
             await server.aclose()  # its connections belong to this event loop

@@ -54,6 +54,7 @@ from webdancer_cli.training.weight_sync import sync_weights
 
 STUCK = "stuck.log"
 """What every thread was at when the watchdog ended the run."""
+PAUSE = "servers that give back the memory of their GPUs"
 SYNC = "the new weights on their way to those who play"
 
 
@@ -90,6 +91,9 @@ def train_rl(
                 with saved_before_the_end(run, metrics, world), watchdog.watching(SYNC, options.step_seconds):
                     synced = sync_weights(loop, engine, run, canary, step, world)
                 collected = ahead or source.play(step)
+                if not options.max_staleness:
+                    with saved_before_the_end(run, metrics, world), watchdog.watching(PAUSE, options.step_seconds):
+                        loop.run(engine.pause())
                 state.step = step
                 stopped = collected.why_to_stop or unjudged.why_to_stop(collected)
                 if options.max_staleness and step < options.steps and not stopped:

@@ -156,6 +156,9 @@ class TransformersEngine:
             )
         self.version = version
 
+    async def pause(self) -> None:
+        """Weights and cache stay where they are."""
+
     @torch.inference_mode()
     async def score(self, ids: Sequence[int]) -> dict[str, list[float]]:
         """See Engine: there is one copy."""

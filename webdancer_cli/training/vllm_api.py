@@ -41,10 +41,16 @@ UNCHANGED_DISTRIBUTION = {
 
 ADAPTER_ROUTES = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
 WEIGHT_ROUTES = ("/collective_rpc", "/reset_prefix_cache", "/update_weight_version")
+SLEEP_ROUTES = ("/sleep", "/wake_up")
 REMEDIES = {
     ADAPTER_ROUTES: "start it with VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 and --enable-lora --max-lora-rank {rank}",
     WEIGHT_ROUTES: "start it with VLLM_SERVER_DEV_MODE=1, where nobody else can reach it",
+    SLEEP_ROUTES: "start it with VLLM_SERVER_DEV_MODE=1 and --enable-sleep-mode, or give --vllm-sleep off",
 }
+
+
+PARTS = WEIGHTS, KV_CACHE = "weights", "kv_cache"
+"""What a server that sleeps wakes apart."""
 
 
 class ServerLost(ModelError):
@@ -62,11 +68,11 @@ class VllmServer:
         self.url = url.rstrip("/").removesuffix("/v1")
         self._client: httpx.AsyncClient | None = None
 
-    async def check(self, *, lora_rank: int) -> tuple[str, int]:
+    async def check(self, *, lora_rank: int, sleeps: bool = False) -> tuple[str, int]:
         """The name and the longest sequence of the model that it serves.
 
         Raises UsageError, with the remedy, for a server that is not there, of a version that was not tried, or started
-        without what new weights need.
+        without what new weights need, or what it needs to sleep.
         """
         try:
             version = (await self._get("/version"))["version"]
@@ -74,11 +80,9 @@ class VllmServer:
         except (ModelError, KeyError, TypeError, ValueError) as error:
             raise UsageError(f"--vllm-url {self.url}: no vLLM server answers there: {error}") from None
         check_version(version, f"--vllm-url {self.url}")
-        routes = ADAPTER_ROUTES if lora_rank else WEIGHT_ROUTES
-        for route in routes:
-            if not await self._has(route):
-                remedy = REMEDIES[routes].format(rank=lora_rank)
-                raise UsageError(f"--vllm-url {self.url}: takes no new weights ({route} is missing): {remedy}")
+        await self._check_routes(ADAPTER_ROUTES if lora_rank else WEIGHT_ROUTES, "takes no new weights", lora_rank)
+        if sleeps:
+            await self._check_routes(SLEEP_ROUTES, "cannot sleep while the trainer works", lora_rank)
         base = next((model for model in models if not model.get("parent")), models[0])
         return str(base["id"]), int(base["max_model_len"])
 
@@ -113,8 +117,23 @@ class VllmServer:
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ModelError(f"{self.url}: its answer has no log-probs of the prompt: {error!r}") from None
 
-    async def load_adapter(self, name: str, folder: Path) -> None:
+    async def sleep(self, *, keep_weights: bool) -> None:
+        """Give back the GPU: keys and values are forgotten, weights move to the CPU's memory, or are forgotten, too.
+
+        Nothing may be under way. Raises ServerLost and SyncFailed.
+        """
+        await self._sync(f"/sleep?level={1 if keep_weights else 2}", None)
+
+    async def wake(self, *parts: str) -> None:
+        """Take memory again, for "weights", for "kv_cache", or for both. Raises ServerLost and SyncFailed."""
+        answer = await self._sync("/wake_up?" + "&".join(f"tags={part}" for part in parts), None)
+        if KV_CACHE in parts and answer.get("status") != "awake":
+            raise SyncFailed(f"{self.url}: was to wake, and says {answer.get('status')}")
+
+    async def load_adapter(self, name: str, folder: Path, *, asleep: bool = False) -> None:
         """Serve an adapter as a model of this ``name``. Raises ServerLost and SyncFailed."""
+        if asleep:
+            await self.wake(*PARTS)
         await self._sync("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(folder)})
         models = (await self._get("/v1/models"))["data"]
         served = {model["id"]: model.get("root") for model in models}
@@ -126,12 +145,17 @@ class VllmServer:
     async def unload_adapter(self, name: str) -> None:
         await self._sync("/v1/unload_lora_adapter", {"lora_name": name})
 
-    async def load_weights(self, folder: Path, version: str) -> None:
+    async def load_weights(self, folder: Path, version: str, *, asleep: bool = False) -> None:
         """Read all weights from a folder, in place, and forget keys and values of the old ones.
 
-        Raises ServerLost and SyncFailed.
+        A server that is ``asleep`` takes memory for its cache when the weights are there. Raises ServerLost and
+        SyncFailed.
         """
+        if asleep:
+            await self.wake(WEIGHTS)
         await self._sync("/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}})
+        if asleep:
+            await self.wake(KV_CACHE)
         answer = await self._sync("/reset_prefix_cache", None)
         if not answer.get("success", True):
             raise SyncFailed(
@@ -160,6 +184,12 @@ class VllmServer:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
             self._client = http_client(base_url=self.url, timeout=waits, limits=limits)
         return self._client
+
+    async def _check_routes(self, routes: tuple[str, ...], lack: str, lora_rank: int) -> None:
+        for route in routes:
+            if not await self._has(route):
+                remedy = REMEDIES[routes].format(rank=lora_rank)
+                raise UsageError(f"--vllm-url {self.url}: {lack} ({route} is missing): {remedy}")
 
     async def _has(self, route: str) -> bool:
         """Whether there is a route that takes a POST: any other method is refused by it, and not found elsewhere."""
@@ -259,9 +289,21 @@ _TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK
 
 
 def server_command(
-    python: str, model: str, port: int, place: str, *, max_length: int, dtype: str, lora_rank: int, seed: int
+    python: str,
+    model: str,
+    port: int,
+    place: str,
+    *,
+    max_length: int,
+    dtype: str,
+    lora_rank: int,
+    seed: int,
+    memory_share: float | None = None,
 ) -> list[str]:
-    """The command line of a server on ``place``: "cpu", a GPU, or several as "0+1"."""
+    """The command line of a server on ``place``: "cpu", a GPU, or several as "0+1".
+
+    With a ``memory_share`` it takes so much of each GPU, and can sleep.
+    """
     gpus = 1 if place == CPU else len(place.split("+"))
     command = [python, "-c", _ENDS_WITH_ITS_PARENT, "--model", model, "--served-model-name", SERVED_NAME]
     command += ["--host", "127.0.0.1", "--port", str(port), "--max-model-len", str(max_length), "--dtype", dtype]
@@ -269,17 +311,20 @@ def server_command(
     command += ["--tensor-parallel-size", str(gpus)]
     if lora_rank:
         command += ["--enable-lora", "--max-lora-rank", str(_lora_rank_above(lora_rank)), "--max-loras", "2"]
+    if memory_share is not None:
+        command += ["--enable-sleep-mode", "--gpu-memory-utilization", f"{memory_share:.3f}"]
     if place == CPU:
         command += ["--enforce-eager", "--max-num-seqs", str(MOST_EPISODES_ON_THE_CPU)]
     return command
 
 
-def server_environment(place: str, lora_rank: int) -> dict[str, str]:
-    """Ours, without what torchrun tells its ranks; with what lets weights be changed."""
+def server_environment(place: str, lora_rank: int, *, sleeps: bool = False) -> dict[str, str]:
+    """Ours, without what torchrun tells its ranks; with what lets weights be changed, and a server sleep."""
     kept = {name: value for name, value in os.environ.items() if name not in _TORCHRUN}
     kept = {name: value for name, value in kept.items() if not name.startswith("TORCHELASTIC_")}
     kept |= {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_STREAM": "ext://sys.stderr"}
-    kept |= {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"} if lora_rank else {"VLLM_SERVER_DEV_MODE": "1"}
+    kept |= {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"} if lora_rank else {}
+    kept |= {"VLLM_SERVER_DEV_MODE": "1"} if sleeps or not lora_rank else {}
     if place == CPU:
         return {"VLLM_CPU_KVCACHE_SPACE": "1", **kept}
     return kept | {"CUDA_VISIBLE_DEVICES": place.replace("+", ",")}

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from webdancer_cli.data.pipeline import Say
@@ -13,7 +14,7 @@ from webdancer_cli.errors import ModelError
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.engine import SampledTokens, SamplingParams
 from webdancer_cli.training.shared_weights import SharedWeights
-from webdancer_cli.training.vllm_api import ServerLost, SyncFailed, VllmServer
+from webdancer_cli.training.vllm_api import PARTS, ServerLost, SyncFailed, VllmServer
 from webdancer_cli.training.vllm_processes import ServerProcesses
 
 TRIES = 3
@@ -21,11 +22,19 @@ TRIES = 3
 PAUSE_SECONDS = 1.0
 
 
+def give_back_unused(world: ProcessGroup) -> None:
+    """Let every rank's allocator give back what it holds of a GPU and does not use. All ranks call it together."""
+    if world.device.type == "cuda":
+        torch.cuda.empty_cache()
+    world.barrier()
+
+
 class VllmEngine:
     """Implements Engine with servers that all serve one model, as ``base``.
 
     Every rank has one for its own episodes; new weights are handed over by rank 0, whose ``shared`` folder the servers
     see. A server that is gone is asked no more until it has taken new weights again.
+    With ``sleeps`` they sleep already, and again whenever the engine is paused.
     """
 
     def __init__(
@@ -39,6 +48,7 @@ class VllmEngine:
         world: ProcessGroup,
         say: Say,
         processes: ServerProcesses | None = None,
+        sleeps: bool = False,
     ):
         self.max_length = max_length
         self.version = 0
@@ -49,6 +59,7 @@ class VllmEngine:
         self._world = world
         self._say = say
         self._processes = processes
+        self._sleeps = self._asleep = sleeps
         self._model = base
         self._adapters: dict[str, str] = {}
         """The adapter that each server has loaded for us, by its URL."""
@@ -82,15 +93,20 @@ class VllmEngine:
     async def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """See Engine. Raises SyncFailed, on all ranks, when a server that is there did not take them, or none is."""
         failed: SyncFailed | None = None
+        folder = None
         if self._shared is None:
             for _ in weights:  # each is gathered from all ranks
                 pass
         else:
             folder = self._shared.write(weights, version)
+        if self._asleep:  # what the trainer's allocator keeps unused is theirs now
+            give_back_unused(self._world)
+        if folder is not None:
             try:
                 await self._hand_over(folder, version)
             except SyncFailed as error:
                 failed = error
+        self._asleep = False
         told = self._world.from_main(lambda: (failed and str(failed), [s.url for s in self._alive], self._model))
         reason, alive, self._model = told
         if reason:
@@ -98,6 +114,16 @@ class VllmEngine:
         self._alive = [server for server in self._servers if server.url in alive]
         self._rows = {}
         self.version = version
+
+    async def pause(self) -> None:
+        """See Engine. Raises SyncFailed, on all ranks, when a server that is there does not sleep."""
+        if not self._sleeps:
+            return
+        self._world.barrier()  # no rank has an episode left
+        failed = await self._send_to_sleep() if self._world.is_main else ""
+        if reason := self._world.from_main(lambda: failed):
+            raise SyncFailed(reason)
+        self._asleep = True
 
     async def score(self, ids: Sequence[int]) -> dict[str, list[float]]:
         """See Engine; by the URL of each server."""
@@ -115,7 +141,7 @@ class VllmEngine:
         """Leave given servers as they were, and end our own."""
         try:
             if self._world.is_main and not self._processes:
-                await asyncio.gather(*map(self._unload, self._alive), return_exceptions=True)
+                await asyncio.gather(*map(self._leave, self._alive), return_exceptions=True)
             for server in self._servers:
                 await server.aclose()
         finally:
@@ -123,6 +149,11 @@ class VllmEngine:
                 self._processes.end()
             if self._shared:
                 self._shared.remove()
+
+    @property
+    def _keeps_weights(self) -> bool:
+        """Whether a server needs its old weights again: under new adapters, or when it goes on without us."""
+        return self._lora or not self._processes
 
     @property
     def _none_left(self) -> str:
@@ -148,6 +179,19 @@ class VllmEngine:
             left = f"{len(self._alive)} of {len(self._servers)} servers play on"
             self._say(f"{lost}: its episodes go on elsewhere; {left}")
 
+    async def _send_to_sleep(self) -> str:
+        """Why a server that is there does not sleep, if there is one."""
+        servers = list(self._alive)
+        sleeping = (server.sleep(keep_weights=self._keeps_weights) for server in servers)
+        for server, outcome in zip(servers, await asyncio.gather(*sleeping, return_exceptions=True), strict=True):
+            if isinstance(outcome, ServerLost):
+                self._lose(server, outcome)
+            elif isinstance(outcome, SyncFailed):
+                return str(outcome)
+            elif outcome is not None:
+                raise outcome
+        return ""
+
     async def _hand_over(self, folder: Path, version: int) -> None:
         """Every server has the new weights when this returns, or is lost. Raises SyncFailed."""
         name = f"{folder.parent.name.lstrip('.')}-{version}"
@@ -172,11 +216,17 @@ class VllmEngine:
 
     async def _hand_to(self, server: VllmServer, folder: Path, name: str, version: int) -> None:
         if not self._lora:
-            await server.load_weights(folder, str(version))
+            await server.load_weights(folder, str(version), asleep=self._asleep)
             return
-        await server.load_adapter(name, folder)
+        await server.load_adapter(name, folder, asleep=self._asleep)
         await self._unload(server)
         self._adapters[server.url] = name
+
+    async def _leave(self, server: VllmServer) -> None:
+        """As it was given to us."""
+        if self._asleep:
+            await server.wake(*PARTS)
+        await self._unload(server)
 
     async def _unload(self, server: VllmServer) -> None:
         if old := self._adapters.pop(server.url, None):

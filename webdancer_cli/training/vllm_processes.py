@@ -33,6 +33,8 @@ class ServedModel:
     dtype: str
     lora_rank: int
     seed: int
+    memory_share: float | None = None
+    """Of each GPU, for servers that sleep while the trainer works there."""
 
 
 class ServerProcesses:
@@ -84,6 +86,7 @@ def _start(place: str, model: ServedModel, log: Path) -> "tuple[subprocess.Popen
         dtype=model.dtype,
         lora_rank=model.lora_rank,
         seed=model.seed,
+        memory_share=model.memory_share,
     )
     with open(log, "wb") as output:
         server = subprocess.Popen(
@@ -92,7 +95,7 @@ def _start(place: str, model: ServedModel, log: Path) -> "tuple[subprocess.Popen
             stdout=output,
             stderr=output,
             start_new_session=True,
-            env=server_environment(place, model.lora_rank),
+            env=server_environment(place, model.lora_rank, sleeps=model.memory_share is not None),
         )
     return server, f"http://127.0.0.1:{port}", log
 
