@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 from training_runs import attempts, killed_ranks, ranks, toy, trajectories
 
+from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import RlOptions, SftOptions
@@ -60,9 +61,9 @@ def killed(given: SftOptions | RlOptions, step: int) -> None:
         stage.run(given, progress=KilledAt(step))  # type: ignore[arg-type]
 
 
-def lines(out: Path) -> list[dict[str, object]]:
+def lines(out: Path, name: str = "metrics.jsonl") -> list[dict[str, object]]:
     """The metrics, without what a clock says."""
-    told = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    told = [json.loads(line) for line in (out / name).read_text().splitlines()]
     return [
         {name: value for name, value in line.items() if "second" not in name and "peak" not in name} for line in told
     ]
@@ -227,7 +228,10 @@ def test_rl_goes_on_bit_for_bit(tmp_path: Path, undecided: Path, ordered: bool) 
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
     more = {"steps": 5, "save_every": 2, "questions": 3, "max_rounds": 2, "lr": 1e-3}
-    more |= {"rest": 1, "group": 4, "curriculum": attempts(tmp_path)} if ordered else {}
+    if ordered:
+        jsonl.write_records(str(tmp_path / "held.jsonl"), [QA(question=f"Shade {n}?", answer="red") for n in range(3)])
+        more |= {"rest": 1, "group": 4, "curriculum": attempts(tmp_path)}
+        more |= {"eval_data": str(tmp_path / "held.jsonl"), "eval_every": 2}
     rl.run(toy(tmp_path / "whole", undecided, **more))
     parts = toy(tmp_path / "parts", undecided, **more)
     killed(parts, 4)
@@ -240,6 +244,8 @@ def test_rl_goes_on_bit_for_bit(tmp_path: Path, undecided: Path, ordered: bool) 
     with pytest.raises(UsageError, match=r"--group \d+, not 8"):
         rl.run(replace(parts, resume=True, group=8))
     if ordered:
+        assert [line["step"] for line in lines(out, "held_out.jsonl")] == [0, 2, 4, 5]
+        assert lines(out, "held_out.jsonl") == lines(whole_out, "held_out.jsonl")
         assert any(line["resting"] for line in lines(out)[:2]), "nothing rested when it was killed"
         with pytest.raises(UsageError, match="another curriculum"):
             rl.run(replace(parts, resume=True, curriculum=None))

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -170,8 +170,11 @@ def flags(given: RlOptions) -> list[str]:
 @pytest.mark.parametrize("staleness", [0, 1])
 def test_torchrun_goes_as_a_plain_run_and_speaks_once(tmp_path: Path, undecided: Path, staleness: int):
     """Two steps, each with an update; the questions come on the stdin that all ranks share. The second run has a
-    curriculum, too, and questions that rest."""
-    ordered = {"rest": 1, "curriculum": attempts(tmp_path)} if staleness else {}
+    curriculum, too, questions that rest, and some that are held out."""
+    ordered: dict[str, object] = {}
+    if staleness:
+        jsonl.write_records(str(tmp_path / "held.jsonl"), [QA(question=f"Shade {n}?", answer="red") for n in range(3)])
+        ordered = {"rest": 1, "curriculum": attempts(tmp_path), "eval_data": str(tmp_path / "held.jsonl")}
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     plain = toy(tmp_path / "one", undecided, steps=2, save_every=1, max_staleness=staleness, **ordered)
@@ -189,6 +192,11 @@ def test_torchrun_goes_as_a_plain_run_and_speaks_once(tmp_path: Path, undecided:
         measured = ("seconds", "peak", "copies", *counted)
         same = [name for name in one if not name.startswith(measured)]
         assert {name: two[name] for name in same} == pytest.approx({name: one[name] for name in same}, abs=1e-5)
+    if staleness:
+        told = [json.loads((tmp_path / name / "out" / "held_out.jsonl").read_text()) for name in ("one", "two")]
+        same = ("step", "rollouts", "unjudged", "reward", "accuracy", "format")
+        assert [told[1][name] for name in same] == pytest.approx([told[0][name] for name in same])
+        assert (told[0]["step"], told[0]["rollouts"]) == (2, 3)
     weights = [load_file(tmp_path / name / "out" / "model.safetensors") for name in ("one", "two")]
     assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-5) for name in weights[0])
 
@@ -409,6 +417,28 @@ def test_a_rank_that_can_judge_no_more_ends_the_run_on_all(tmp_path: Path, undec
     assert [(tmp_path / f"rank{rank}").read_text() for rank in (0, 1)] == ["spent", "spent"]
     assert [line["rounds"] for line in metrics(tmp_path)] == [1]
     assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_the_best_checkpoint_by_held_out_questions_is_the_result(tmp_path: Path, undecided: Path, staleness: int):
+    """What is rewarded on the questions trained on is wrong on the others: so the policy is best before any step."""
+    held_out = [QA(question=question, answer="blue") for question in QUESTIONS]  # other questions: ids have the answer
+    jsonl.write_records(str(tmp_path / "held.jsonl"), [*held_out, QA(question=QUESTIONS[0], answer="red")])
+    said: list[str] = []
+    given = toy(tmp_path, undecided, steps=5, eval_data=str(tmp_path / "held.jsonl"), eval_every=2, keep_best=True)
+    stage.run(replace(given, max_staleness=staleness, save_every=4), say=said.append)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "held_out.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["rollouts"]) for line in lines] == [(0, 4), (2, 4), (4, 4), (5, 4)]
+    rewards = [line["reward"] for line in lines]
+    assert rewards[0] == max(rewards) > rewards[-1]
+    assert any("1 of 5 questions are left out" in line for line in said)
+    start, last, result = (
+        load_file(folder / "model.safetensors") for folder in (undecided, tmp_path / "out" / "step-4", tmp_path / "out")
+    )
+    assert all(torch.equal(start[name], result[name]) for name in result)
+    assert any(not torch.equal(start[name], last[name]) for name in last)
+    assert not (tmp_path / "out" / "best").exists()
+    assert "| held_out_reward |" in (tmp_path / "out" / "README.md").read_text()
 
 
 # ---- rollouts ahead of the trainer ----------------------------------------------------------------------------------

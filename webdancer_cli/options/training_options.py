@@ -206,9 +206,17 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
     """Which tokens: "episode", all that fill the context, or "own", those that the policy wrote."""
     minutes: PositiveFloat | None = None
     """Stop after this much time, with a checkpoint."""
+    eval_data: str | None = None
+    """File of questions that are not trained on: the policy plays each once, and ``held_out.jsonl`` tells how well."""
+    eval_every: NonNegativeInt = 0
+    """Play those of ``eval_data`` before the first step and after every so many; 0 plays them at the end only."""
+    keep_best: bool = False
+    """The result is the checkpoint with the highest reward on ``eval_data``, not the last one."""
 
     def contradictions(self) -> Iterator[str]:
         yield from super().contradictions()
+        if self.keep_best and not (self.eval_data and self.eval_every):
+            yield "--keep-best: which is the best? Name questions by --eval-data, and when to play them by --eval-every"
         limit, flag = (
             (self.overlong_at, "--overlong-at")
             if self.overlong_at

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -43,6 +44,9 @@ class QuestionSet:
     stats: RunStats
     measured: dict[str, PassCount] | None = None
     """Of a curriculum: how often each question was answered rightly before."""
+    held_out: tuple[QA, ...] = ()
+    """Questions that are not trained on, and tell how far the policy is."""
+    remarks: tuple[str, ...] = ()
 
     @property
     def measured_sha256(self) -> str:
@@ -98,7 +102,10 @@ def run(
         stream = QuestionStream(
             questions.items, options.seed, least=options.questions, rest=options.rest, measured=questions.measured
         )
-        questions.stats.stopped = train_rl(options, stream, collector, engine, setup, about)
+        for line in questions.remarks:
+            setup.say(line)
+        held_out = questions.held_out
+        questions.stats.stopped = train_rl(options, stream, collector, engine, setup, about, held_out)
     return questions.stats
 
 
@@ -131,7 +138,24 @@ def read_question_set(options: RlOptions) -> QuestionSet:
         named = "stdin" if options.data == jsonl.STDIN else options.data
         raise UsageError(f"{named}: nothing to practise on: {stats.summary()}: give questions with answers")
     questions = list(items.values())
-    return QuestionSet(questions, digest.hexdigest(), stats, measured_before(options, questions, stats))
+    measured = measured_before(options, questions, stats)
+    held_out, remarks = read_held_out_questions(options, items)
+    return QuestionSet(questions, digest.hexdigest(), stats, measured, held_out, remarks)
+
+
+def read_held_out_questions(options: RlOptions, trained: Collection[str]) -> tuple[tuple[QA, ...], tuple[str, ...]]:
+    """The questions of ``options.eval_data`` that are not among those that are ``trained`` on, and what is to be said.
+
+    Raises UsageError when there is none with an answer.
+    """
+    if options.eval_data is None:
+        return (), ()
+    read = {qa.id: qa for qa in read_questions(options.eval_data, None, terms_of(options))}
+    found = tuple(qa for qa in read.values() if not is_placeholder(qa.answer) and qa.id not in trained)
+    if not found:
+        raise UsageError(f"--eval-data {options.eval_data}: holds no question with an answer that --data does not hold")
+    left = f"{len(read) - len(found)} of {len(read)} questions are left out: trained on, too, or without an answer"
+    return found, () if len(found) == len(read) else (f"--eval-data {options.eval_data}: {left}",)
 
 
 def measured_before(options: RlOptions, questions: list[QA], stats: RunStats) -> dict[str, PassCount] | None:

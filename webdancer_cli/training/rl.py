@@ -30,6 +30,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from webdancer_cli.data.records import QA
 from webdancer_cli.errors import WebdancerError
 from webdancer_cli.options.config import RlOptions
 from webdancer_cli.training.canary import Canary
@@ -37,6 +38,7 @@ from webdancer_cli.training.checkpoint import newest_state
 from webdancer_cli.training.dapo import LossSums, reference_penalty, surrogate
 from webdancer_cli.training.distributed import ProcessGroup
 from webdancer_cli.training.engine import Engine
+from webdancer_cli.training.held_out import HeldOutEvaluation
 from webdancer_cli.training.layout import Batch, Layout
 from webdancer_cli.training.measures import peak_memory_gb
 from webdancer_cli.training.optimizer import lr_factor, optimizer_step
@@ -65,6 +67,7 @@ def train_rl(
     engine: Engine,
     setup: TrainingSetup,
     about: dict[str, Any],
+    held_out_questions: Sequence[QA] = (),
 ) -> str:
     """Train on the questions of ``stream``, played in ``collector`` through ``engine``; why it ended early, if it did.
 
@@ -78,6 +81,7 @@ def train_rl(
         canary = Canary.of(setup.renderer, engine.max_length, run.trainable.compute, options.canary_gap)
         watchdog = Watchdog(setup.out / STUCK, collector.under_way, lambda: newest_state(setup.out) is not None)
         source = RolloutSource(loop, collector, engine, stream, options, world, watchdog)
+        held_out = HeldOutEvaluation(held_out_questions, options, setup, run, loop, collector, watchdog, tracked)
         log = Log(setup.out, state.step, setup.say) if world.is_main else None
         unjudged = UnjudgedShare(options.max_unjudged)
         reference = open_reference(options, setup, run)
@@ -90,6 +94,8 @@ def train_rl(
                 ahead = source.finish(step)
                 with saved_before_the_end(run, metrics, world), watchdog.watching(SYNC, options.step_seconds):
                     synced = sync_weights(loop, engine, run, canary, step, world)
+                if held_out.is_due():
+                    held_out.evaluate()
                 collected = ahead or source.play(step)
                 if not options.max_staleness:
                     with saved_before_the_end(run, metrics, world), watchdog.watching(PAUSE, options.step_seconds):
@@ -133,11 +139,16 @@ def train_rl(
                     log.write(metrics, collected)
                 tracked.log(metrics)
                 run.saver.commit(wait=not options.async_save)
+            if held_out.is_wanted() and not stopped:
+                with saved_before_the_end(run, metrics, world), watchdog.watching(SYNC, options.step_seconds):
+                    sync_weights(loop, engine, run, canary, state.step + 1, world)
+                metrics |= held_out.evaluate()
     if log:
         log.close()
+    held_out.close()
     tracked.close()
     run.saver.finish(state, metrics)
-    run.saver.commit_result()
+    run.saver.commit_result(best=options.keep_best and state.best_loss is not None)
     return stopped
 
 

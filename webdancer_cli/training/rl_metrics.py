@@ -65,7 +65,7 @@ def rollout_metrics(collected: RolloutBatch) -> Metrics:
         "right_unseen": mean([_is_unseen(anatomy) for rollout, anatomy in anatomies if rollout.correct]),
         "right_logprob": mean(right),
         "repeating": mean([_repeats(rollout) for rollout in rollouts]),
-        "accuracy_by_level": _by_level(judged),
+        "accuracy_by_level": accuracy_by_level(judged),
         "short_of_tokens": mean([rollout.trajectory.last_call == "token_limit" for rollout in rollouts]),
         "endings": dict(Counter(rollout.trajectory.ending for rollout in rollouts).most_common()),
     }
@@ -88,7 +88,7 @@ def _repeats(rollout: Rollout) -> bool:
     return max_repeats(policy_words(without_summaries(rollout.trajectory)), NGRAM_WORDS, least=most + 1) > most
 
 
-def _by_level(judged: Sequence[Rollout]) -> dict[str, float]:
+def accuracy_by_level(judged: Sequence[Rollout]) -> dict[str, float]:
     """The accuracy of the questions over one page, over two, and so on, where that is known."""
     levels: dict[int, list[bool]] = {}
     for rollout in (rollout for rollout in judged if rollout.trajectory.qa.level):

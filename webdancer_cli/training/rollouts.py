@@ -152,17 +152,21 @@ class RolloutCollector:
         now = time.monotonic()
         return [f"{name}, for {now - began:.0f} s" for name, began in list(self._under_way.items())]
 
-    async def play(self, questions: Sequence[QA], attempt: int, seconds: float = math.inf) -> list[Group]:
+    async def play(
+        self, questions: Sequence[QA], attempt: int, seconds: float = math.inf, rollouts: int | None = None
+    ) -> list[Group]:
         """A group per question, all episodes at once; ``attempt`` numbers the calls, so that no draw repeats.
 
-        Episodes that are under way after so many ``seconds`` are ended by their time.
+        Episodes that are under way after so many ``seconds`` are ended by their time. A group has the run's size,
+        unless ``rollouts`` says another.
         """
-        first = attempt * self._group
+        size = rollouts or self._group
+        first = attempt * size
         ends = asyncio.get_running_loop().time() + seconds
         limits = msgspec.structs.replace(self._limits, episode_seconds=min(seconds, self._limits.episode_seconds))
         async with asyncio.TaskGroup() as tasks:
             groups = [
-                [tasks.create_task(self._rollout(qa, first + index, limits, ends)) for index in range(self._group)]
+                [tasks.create_task(self._rollout(qa, first + index, limits, ends)) for index in range(size)]
                 for qa in questions
             ]
         return [[task.result() for task in group] for group in groups]
