@@ -189,7 +189,7 @@ def test_torchrun_goes_as_a_plain_run_and_speaks_once(tmp_path: Path, undecided:
         counted = ("endings", "accuracy_by_level", "alarms")
         assert [two[name] for name in counted] == [one[name] for name in counted]
         assert (one["copies"], two["copies"]) == (1, 2)
-        measured = ("seconds", "peak", "copies", *counted)
+        measured = ("seconds", "peak", "copies", "tokens_per", "drawn_per", *counted)
         same = [name for name in one if not name.startswith(measured)]
         assert {name: two[name] for name in same} == pytest.approx({name: one[name] for name in same}, abs=1e-5)
     if staleness:
@@ -254,11 +254,25 @@ def test_reward_rises_on_a_task_that_can_be_learned(tmp_path: Path, undecided: P
     assert {line["step"] for line in shown} == set(range(1, len(lines) + 1))
 
 
+MEASURES = {
+    *("reward", "accuracy", "format", "accuracy_by_level", "endings", "unjudged"),
+    *("groups", "kept", "kept_share", "rounds", "epoch", "resting"),  # accuracy is that of all groups, kept or not
+    *("calls", "tool_calls", "pages", "right_unseen", "length", "sampled", "repeating"),
+    *("entropy", "clip_low_fraction", "clip_high_fraction", "right_logprob", "grad_norm"),
+    *("sampler_gap", "canary_gap", "staleness", "truncated_fraction"),
+    *("seconds_rollout", "seconds_train", "seconds_sync", "tokens_per_second", "drawn_per_second", "alarms"),
+}
+"""What every step has to tell of itself."""
+
+
 def test_several_updates_per_batch_leave_the_sampling_policy(tmp_path: Path, undecided: Path):
     stage.run(toy(tmp_path, undecided, minibatches=2, steps=1))
     line = metrics(tmp_path)[0]
     assert line["updates"] == 2
     assert line["ratio_max"] > 1.01
+    assert set(line) >= MEASURES
+    shares = line["seconds_share"]
+    assert set(shares) == {"rollout", "train", "sync"} and sum(shares.values()) == pytest.approx(1, abs=0.02)
 
 
 def test_a_step_without_a_learnable_group_is_skipped_and_said(tmp_path: Path, undecided: Path):

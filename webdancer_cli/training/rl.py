@@ -44,7 +44,15 @@ from webdancer_cli.training.measures import peak_memory_gb
 from webdancer_cli.training.optimizer import lr_factor, optimizer_step
 from webdancer_cli.training.question_stream import QuestionStream
 from webdancer_cli.training.reference import Reference, open_reference
-from webdancer_cli.training.rl_metrics import Log, Metrics, PolicyUpdate, note, rollout_metrics, update_metrics
+from webdancer_cli.training.rl_metrics import (
+    Log,
+    Metrics,
+    PolicyUpdate,
+    note,
+    rollout_metrics,
+    speed_metrics,
+    update_metrics,
+)
 from webdancer_cli.training.rollout_batches import RolloutSource, UnjudgedShare
 from webdancer_cli.training.rollout_loop import RolloutLoop
 from webdancer_cli.training.rollouts import Group, RolloutCollector, TrainingSample, training_samples
@@ -94,8 +102,7 @@ def train_rl(
                 ahead = source.finish(step)
                 with saved_before_the_end(run, metrics, world), watchdog.watching(SYNC, options.step_seconds):
                     synced = sync_weights(loop, engine, run, canary, step, world)
-                if held_out.is_due():
-                    held_out.evaluate()
+                evaluated = held_out.evaluate() if held_out.is_due() else {}
                 collected = ahead or source.play(step)
                 if not options.max_staleness:
                     with saved_before_the_end(run, metrics, world), watchdog.watching(PAUSE, options.step_seconds):
@@ -130,8 +137,14 @@ def train_rl(
                 metrics |= {"staleness": staleness}
                 if setup.progress:
                     setup.progress.step(step, options.steps, note(metrics))
-                metrics |= {"seconds_rollout": round(sampled - started, 3)}
-                metrics |= {"seconds_train": round(trained - sampled, 3), **synced}
+                elsewhere = synced["seconds_sync"] + evaluated.get("held_out_seconds", 0.0)
+                metrics |= synced | speed_metrics(
+                    metrics,
+                    waited=sampled - started - elsewhere,
+                    trained=trained - sampled,
+                    elapsed=trained - started,
+                    sync=synced["seconds_sync"],
+                )
                 metrics |= {"peak_memory_gb": round(max(world.gather(peak_memory_gb(world.device))), 3)}
                 if run.saver.is_due(step, options.steps):
                     metrics |= run.saver.write(state, metrics)

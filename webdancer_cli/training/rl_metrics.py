@@ -121,6 +121,22 @@ def update_metrics(updates: Sequence[PolicyUpdate]) -> Metrics:
     }
 
 
+def speed_metrics(metrics: Metrics, *, waited: float, trained: float, elapsed: float, sync: float) -> Metrics:
+    """Where the ``elapsed`` seconds of a step went: ``waited`` for rollouts, ``trained``, ``sync`` of weights; what is
+    left went into held-out questions. Tokens that were trained on are counted over all of them, those that the policy
+    wrote over the wait, most of which a batch that is played ahead hides.
+    """
+    seconds = {"rollout": waited, "train": trained, "sync": sync}
+    drawn = (metrics["sampled"] or 0) * metrics["rollouts"]
+    return {
+        "seconds_rollout": round(waited, 3),
+        "seconds_train": round(trained, 3),
+        "seconds_share": {name: round(part / elapsed, 4) for name, part in seconds.items()},
+        "tokens_per_second": round(metrics.get("tokens", 0) / elapsed, 1),
+        "drawn_per_second": round(drawn / max(waited, 1e-3), 1),
+    }
+
+
 def mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
