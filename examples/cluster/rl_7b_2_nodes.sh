@@ -1,0 +1,17 @@
+#!/bin/bash
+# RL of a 7B model at 32 K tokens on two nodes of eight 80 GB GPUs: one trains, one serves.
+#
+#     cd examples/cluster && MODEL=/shared/sft DATA=/shared/rl.jsonl WEB=/shared/web.index OUT=/shared/rl sbatch rl_7b_2_nodes.sh
+#
+# All of them lie where every node sees them under the same path. docs/scale.md has what it should take.
+#SBATCH --nodes=2
+#SBATCH --gpus-per-node=8
+#SBATCH --exclusive
+#SBATCH --requeue
+#SBATCH --open-mode=append
+GPUS=8             # of a node
+TRAIN_NODES=1      # the first ones train, the others serve
+SERVER_GPUS=1      # of one server: as few as hold the weights and some episodes
+REPLICAS=1         # groups of ranks that hold all weights between them
+# shellcheck source=rl_nodes.sh
+source "${SLURM_SUBMIT_DIR:-.}/rl_nodes.sh"
