@@ -22,6 +22,7 @@ from webdancer_cli.training.engine import SamplingParams
 from webdancer_cli.training.engines import memory_share, servers_sleep
 from webdancer_cli.training.models import describe
 from webdancer_cli.training.renderer import Renderer, Tokens
+from webdancer_cli.training.shared_weights import SharedWeights
 from webdancer_cli.training.token_policy import TokenPolicy
 from webdancer_cli.training.vllm_api import (
     UNCHANGED_DISTRIBUTION,
@@ -186,6 +187,18 @@ def test_without_any_server_left_the_run_ends_with_what_it_has(
         with pytest.raises(WebdancerError, match=r"step 2: none of .* is left to play with"):
             stage.run(by_servers(tmp_path, undecided, servers))
     assert (tmp_path / "out" / "step-1" / "model.safetensors").exists()
+
+
+def test_what_a_killed_run_left_for_servers_goes_when_it_goes_on_and_nobody_elses(tmp_path: Path, undecided: Path):
+    plain = describe(str(undecided))
+    for out in ("one", "two"):  # two runs that share a folder, killed
+        SharedWeights(tmp_path, plain, 0, tmp_path / out)
+    left = set(tmp_path.glob(".weights-*"))
+    again = SharedWeights(tmp_path, plain, 0, tmp_path / "one")
+    now = set(tmp_path.glob(".weights-*"))
+    assert len(left) == len(now) == 2 and len(left & now) == 1
+    again.remove()
+    assert set(tmp_path.glob(".weights-*")) == left & now
 
 
 # ---- servers that sleep while the trainer works ---------------------------------------------------------------------

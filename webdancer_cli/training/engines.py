@@ -110,7 +110,7 @@ def _open_vllm_engine(options: RlOptions, setup: TrainingSetup) -> VllmEngine:
             processes.end()
         raise
     folder = Path(options.sync_folder or setup.out)
-    shared = SharedWeights(folder, setup.plain, options.lora_rank) if world.is_main else None
+    shared = SharedWeights(folder, setup.plain, options.lora_rank, setup.out) if world.is_main else None
     setup.say(f"{len(servers)} vLLM servers play{', and sleep meanwhile' if sleeps else ''}: {', '.join(urls)}")
     return VllmEngine(
         servers,

@@ -12,6 +12,7 @@ from peft import LoraConfig
 from safetensors.torch import save_file
 from torch import Tensor
 
+from webdancer_cli.data.records import content_id
 from webdancer_cli.errors import WebdancerError
 from webdancer_cli.training.models import ModelDescription, lora_config
 
@@ -20,14 +21,20 @@ KEPT = 2
 
 
 class SharedWeights:
-    """What one run hands over, in a folder of its own below ``parent``, which goes with ``remove``."""
+    """What one run hands over, in a folder of its own below ``parent``, which goes with ``remove``.
 
-    def __init__(self, parent: Path, plain: ModelDescription, lora_rank: int):
+    What an earlier start of the same run left there, which was killed, goes at once; ``out`` tells which run it is.
+    """
+
+    def __init__(self, parent: Path, plain: ModelDescription, lora_rank: int, out: Path):
         self._plain = plain
         self._lora_rank = lora_rank
         self._written: list[Path] = []
         parent.mkdir(parents=True, exist_ok=True)
-        self._root = Path(tempfile.mkdtemp(prefix=".weights-", dir=parent)).resolve()
+        prefix = f".weights-{content_id(str(out.resolve()))}-"
+        for left in parent.glob(f"{prefix}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        self._root = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
 
     def write(self, weights: Iterable[tuple[str, Tensor]], version: int) -> Path:
         """Write all weights, or all adapters, as transformers or peft would. Raises WebdancerError."""
