@@ -252,6 +252,10 @@ def test_reward_rises_on_a_task_that_can_be_learned(tmp_path: Path, undecided: P
     assert all(line["clip_fraction"] == 0 for line in trained)
     shown = [json.loads(line) for line in (tmp_path / "out" / "rollouts.jsonl").read_text().splitlines()]
     assert {line["step"] for line in shown} == set(range(1, len(lines) + 1))
+    first = [(line["qa"]["question"], line["reward"]) for line in shown if line["step"] == 1]
+    # right beside wrong, of one question and then of another
+    assert first[0][0] == first[1][0] != first[2][0] == first[3][0]
+    assert first[0][1] > first[1][1] and first[2][1] > first[3][1]
 
 
 MEASURES = {

@@ -22,7 +22,7 @@ from webdancer_cli.training.run_log import METRICS, ROLLOUTS, open_log
 from webdancer_cli.transcript.contexts import without_summaries
 
 SHOWN = 4
-"""How many rollouts of a step go there, each of another question."""
+"""How many rollouts of a step are kept for reading."""
 
 Metrics = dict[str, Any]
 
@@ -147,6 +147,19 @@ def note(metrics: Metrics) -> str:
     return ", ".join([*shares, f"{metrics['kept']} of {metrics['groups']} groups kept"])
 
 
+def worth_reading(collected: RolloutBatch) -> list[Rollout]:
+    """The best and the worst rollout of groups that are learned from, side by side; else one of others."""
+    kept = [[rollout for rollout in group if rollout.reward is not None] for group in collected.kept]
+    pairs = [choose(group, key=_reward) for group in kept for choose in (max, min)]
+    known = {rollout.trajectory.qa.id for rollout in pairs}
+    others = [group[0] for group in collected.groups if group[0].trajectory.qa.id not in known]
+    return [*pairs, *others][:SHOWN]
+
+
+def _reward(rollout: Rollout) -> float:
+    return rollout.reward or 0.0
+
+
 class Log:
     """``metrics.jsonl`` and ``rollouts.jsonl``, written step by step by rank 0."""
 
@@ -166,8 +179,8 @@ class Log:
             if line.partition(":")[0] not in known:  # said when it begins, not at every step
                 self._say(f"step {metrics['step']}: {line}")
         self._metrics.write(metrics)
-        for group in collected.groups[:SHOWN]:
-            self._rollouts.write(rollout_record(group[0], metrics["step"]))
+        for rollout in worth_reading(collected):
+            self._rollouts.write(rollout_record(rollout, metrics["step"]))
 
     def close(self) -> None:
         self._metrics.close()
