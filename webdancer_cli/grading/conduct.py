@@ -64,8 +64,8 @@ class Conduct:
 
     ``hurried`` counts episodes that were told to answer at once, by the budget that was nearly spent, and how many of
     them were right. ``failures`` counts wrong episodes by why they failed, ``bases`` by what that was told from, and
-    ``leaks`` those in which a page gave the question away. Costs are of all attempts together, in US dollars, None where
-    no price is known.
+    ``leaks`` those in which a page gave the question away. Costs are of all attempts together, in US dollars, None
+    where no price is known.
     """
 
     attempts: int
