@@ -14,6 +14,7 @@ import httpx
 
 from webdancer_cli.errors import ModelError, UsageError, WebdancerError
 from webdancer_cli.services.proxies import http_client
+from webdancer_cli.training import vllm_child
 from webdancer_cli.training.engine import SampledTokens, SamplingParams
 from webdancer_cli.transcript.grammar import STOP_STRINGS
 
@@ -274,15 +275,6 @@ def check_version(version: str, where: str) -> None:
 SERVED_NAME = "policy"
 MODULE = "vllm.entrypoints.openai.api_server"
 
-_ENDS_WITH_ITS_PARENT = (
-    "import runpy, signal, sys\n"
-    "if sys.platform == 'linux':\n"
-    "    import ctypes\n"
-    "    ctypes.CDLL(None).prctl(1, signal.SIGTERM)\n"
-    f"runpy.run_module({MODULE!r}, run_name='__main__', alter_sys=False)\n"
-)
-"""Runs the server's module; on Linux, the kernel ends it when whoever started it is gone, ``kill -9`` included."""
-
 CPU = "cpu"
 MOST_EPISODES_ON_THE_CPU = 64
 _TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -300,12 +292,13 @@ def server_command(
     seed: int,
     memory_share: float | None = None,
 ) -> list[str]:
-    """The command line of a server on ``place``: "cpu", a GPU, or several as "0+1".
+    """The command line of a server on ``place``: "cpu", a GPU, or several as "0+1". It ends with this process.
 
     With a ``memory_share`` it takes so much of each GPU, and can sleep.
     """
     gpus = 1 if place == CPU else len(place.split("+"))
-    command = [python, "-c", _ENDS_WITH_ITS_PARENT, "--model", model, "--served-model-name", SERVED_NAME]
+    command = [python, "-m", vllm_child.__name__, f"{vllm_child.PARENT}{os.getpid()}", MODULE]
+    command += ["--model", model, "--served-model-name", SERVED_NAME]
     command += ["--host", "127.0.0.1", "--port", str(port), "--max-model-len", str(max_length), "--dtype", dtype]
     command += ["--generation-config", "vllm", "--enable-prompt-tokens-details", "--seed", str(seed)]
     command += ["--tensor-parallel-size", str(gpus)]

@@ -40,7 +40,7 @@ class ServedModel:
 class ServerProcesses:
     """Servers, one for each place ("cpu", a GPU, several as "0+1"), each the leader of a process group of its own.
 
-    To be made in the main thread: on Linux a server ends, too, when the thread that started it does.
+    They end with this process, however it ends.
     """
 
     def __init__(self, places: Sequence[str], model: ServedModel, logs: Path, say: Say):
