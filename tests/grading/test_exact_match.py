@@ -125,6 +125,11 @@ def test_a_normalised_answer_is_never_empty(text: str) -> None:
     assert normalise_answer(text)
 
 
+def test_a_number_of_any_length_is_graded() -> None:
+    for text in ("9" * 5000, f"{'9' * 5000} and a half", f"{'9' * 5000}/{'9' * 5000}", f"May {'9' * 5000}"):
+        assert match_answer(text, "3.5").outcome == "wrong"
+
+
 @given(st.from_regex(r"[0-9]{1,9}|[A-Za-z]{5,}[A-Za-z ]*", fullmatch=True))
 def test_quotes_capitals_and_a_full_stop_change_nothing(text: str) -> None:
     assert match_answer(f"“{text.upper()}”.", text).outcome == "correct"

@@ -2,7 +2,8 @@
 
 "World War II" is World War 2, "half a million" 500,000, "3 pm" 15:00, "AD 44" 44 CE. Only what a person would read in
 one way is rewritten: single letters are no Roman numerals (Malcolm X), "10 to 20" is a range only if it is the whole
-answer, and nothing is converted from one unit into another.
+answer, and nothing is converted from one unit into another. Capitals decide nothing, or "world war ii" would not be
+World War II.
 """
 
 import re
@@ -25,17 +26,23 @@ _PART_OF_SCALE = re.compile(
 )
 # "two and a half", "1 and three quarters million"
 _AND_PART = re.compile(
-    rf"\b(?P<whole>{_COUNT}|\d+) and (?:(?:a|one) (?P<part>half|quarter)|(?P<three>three quarters))\b", re.IGNORECASE
+    rf"\b(?P<whole>{_COUNT}|\d{{1,15}}) and (?:(?:a|one) (?P<part>half|quarter)|(?P<three>three quarters))\b",
+    re.IGNORECASE,
 )
 # "two thirds", "one half"
 _FRACTION = re.compile(rf"\b(?P<above>{_COUNT})[ -](?P<below>{_PART})(?P<many>s?)\b", re.IGNORECASE)
 _DOZEN = re.compile(rf"\b(?P<count>half a|a|{_COUNT}) dozen\b(?! of)", re.IGNORECASE)
 _TIMES = {"once": "1 time", "twice": "2 times", "thrice": "3 times"}
 
-_ROMAN = re.compile(r"(?<=[A-Za-z] )(?=[IVX]{2})(?P<tens>X{0,3})(?P<ones>IX|IV|V?I{0,3})(?![\w'-])")
+_ROMAN = re.compile(r"(?<=[^\W\d_] )(?=[IVX]{2})(?P<tens>X{0,3})(?P<ones>IX|IV|V?I{0,3})(?![\w'-])", re.IGNORECASE)
 _ONES = {"": 0, "I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8, "IX": 9}
-# "Elizabeth the Second"
-_REGNAL = re.compile(rf"\b(?P<name>[A-Z][a-z]+) the (?P<rank>{'|'.join(map(str.title, ORDINALS))})\b(?! [A-Z])")
+# "Elizabeth the Second", "Henry the 8th of England"; not "on the first"
+_NO_NAME = "after|and|are|as|at|before|but|by|for|from|in|is|of|on|or|since|than|to|until|was|were|with"
+_REGNAL = re.compile(
+    rf"\b(?!(?:{_NO_NAME})\b)(?P<name>[^\W\d_]+) the (?:(?P<rank>{'|'.join(ORDINALS)})|"
+    r"(?P<digits>\d\d?)(?:st|nd|rd|th))(?= of\b|[^\w\s'-]|\s*$)",
+    re.IGNORECASE,
+)
 
 _NUMBER = r"\d[\d,.]*"
 _RANGE = re.compile(
@@ -51,11 +58,11 @@ _CLOCK = re.compile(
     r"(?:(?P<half>[ap])\.?m|(?P<capital>[AP])\.?M)\b\.?"
 )
 _NOON = re.compile(r"(?:12(?::00)? ?)?(?P<when>noon|midday|midnight)", re.IGNORECASE)
-_ERA_BEFORE = re.compile(r"\b(?:A\.D\.|AD) ?(?P<year>\d{1,4})(?!\w)")
-_ERA = re.compile(r"(?<=\d) ?(?:(?P<bc>B\.C\.E?\.?|BCE?)|(?:A\.D\.|AD|C\.E\.|CE))(?!\w)")
-_RUPEES = re.compile(r"\bRs\.? ?(?=\d)")
+_ERA_BEFORE = re.compile(r"\b(?:A\.D\.|AD) ?(?P<year>\d{1,4})(?!\w)", re.IGNORECASE)
+_ERA = re.compile(r"(?<=\d) ?(?:(?P<bc>B\.C\.E?\.?|BCE?)|(?:A\.D\.|AD|C\.E\.|CE))(?!\w)", re.IGNORECASE)
+_RUPEES = re.compile(r"\bRs\.? ?(?=\d)", re.IGNORECASE)
 _POWER = re.compile(
-    r"(?<![\w.^×-])(?:(?P<mantissa>\d+(?:\.\d+)?)(?:[eE]| ?[x×*] ?10\^)|10\^)\+?(?P<power>-?\d{1,3})(?![\w.^])"
+    r"(?<![\w.^×-])(?:(?P<mantissa>\d+(?:\.\d+)?)(?:[eE]| ?[x×*] ?10\^)|10\^)\+?(?P<power>-?\d{1,3})(?![\w^]|\.\d)"
 )
 MAX_DIGITS = 15
 _QUARTER = re.compile(
@@ -108,11 +115,11 @@ def _dozen(found: re.Match[str]) -> str:
 
 
 def _roman(found: re.Match[str]) -> str:
-    return str(10 * len(found["tens"]) + _ONES[found["ones"]])
+    return str(10 * len(found["tens"]) + _ONES[found["ones"].upper()])
 
 
 def _regnal(found: re.Match[str]) -> str:
-    return f"{found['name']} {ORDINALS[found['rank'].lower()]}"
+    return f"{found['name']} {found['digits'] or ORDINALS[found['rank'].lower()]}"
 
 
 def _range(found: re.Match[str]) -> str:
