@@ -18,6 +18,8 @@ WHOLE = [(["Name", "Year"], [["Ida", "1889"], ["Bo", ""]])]
         "| Name | Year |\n| Ida | 1889 |\n| Bo |",  # no dashes, a short row
         "| Name | Year |\n|---|---|\n\n| Ida | 1889 |\n\n| Bo | | more |",  # empty lines, a long row
         "| **Name** | `Year` |\r\n|-|-|\r\n| *Ida* | __1889__ |\r\n| Bo | |\r\n",
+        "| Name | Year |\n|---|---|\n| Ida | 1889 |\n|---|---|\n| Bo | |\n|---|---|",  # dashes between rows
+        "|---|---|\n| Name | Year |\n|---|---|\n| Ida | 1889 |\n| Bo | |\n|---|---|",  # and around the table
         "  | Name | Year |\n  | --- | --- |\n  | Ida | 1889 |\n| Name | Year |\n  | Bo | |",  # the header again
     ],
 )

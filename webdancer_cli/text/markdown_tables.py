@@ -1,7 +1,8 @@
 """Tables in a text, as models write them in Markdown: with outer bars or without, in a fence or not, in parts."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 _BAR = re.compile(r"(?<!\\)\|")
@@ -44,20 +45,26 @@ def _written(cell: str) -> str:
     return " ".join(cell.split()).replace("|", "\\|")
 
 
-def _blocks(text: str) -> list[list[list[str]]]:
+def _blocks(text: str) -> Iterator[list[list[str]]]:
     """Runs of lines with bars, as cells. Dashes under another line than the first begin a new table there."""
-    blocks: list[list[list[str]]] = [[]]
+    run: list[list[str]] = []
     for line in text.splitlines():
-        if not line.strip():
-            continue
-        if not _BAR.search(line):
-            blocks.append([])
-            continue
-        cells = _cells(line)
-        if _is_rule(cells) and len(blocks[-1]) > 1:
-            blocks.append([blocks[-1].pop()])
-        blocks[-1].append(cells)
-    return [block for block in blocks if block]
+        if _BAR.search(line):
+            run.append(_cells(line))
+        elif line.strip():
+            yield from _apart(run)
+            run = []
+    yield from _apart(run)
+
+
+def _apart(run: list[list[str]]) -> Iterator[list[list[str]]]:
+    """The tables of a run. Dashes that part rows from one another, or close a table, begin none."""
+    starts = [0, *(at - 1 for at in range(2, len(run) - 1) if _is_under_header(run, at)), len(run)]
+    return (run[start:end] for start, end in pairwise(starts) if end > start)
+
+
+def _is_under_header(run: list[list[str]], at: int) -> bool:
+    return _is_rule(run[at]) and not _is_rule(run[at - 1]) and (at == 2 or not _is_rule(run[at - 2]))
 
 
 def _cells(line: str) -> list[str]:
