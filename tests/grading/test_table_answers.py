@@ -96,6 +96,11 @@ def test_f1_by_hand_and_the_words_of_the_verdict() -> None:
         ({"metric": ["date_near"]}, "2024-01-01", "1 Feb 2024", True),
         ({"metric": ["date_near"]}, "Rolling", "Varies", False),
         ({"metric": ["url_match"]}, "http://127.0.0.1/a", "127.0.0.1", False),
+        ({"metric": ["url_match"]}, "www.kemlo.example", "www.velmora.example", False),  # no URLs: the text decides
+        ({"metric": ["url_match"]}, "n/a", "None", True),
+        ({"metric": ["in_match"], "preprocess": ["norm_str"]}, "Hello", "*", False),  # nothing is left to be in it
+        ({"metric": ["exact_match"]}, "1", "1" * 5000, False),  # more digits than Python makes a number of
+        ({"metric": ["exact_match"]}, "007", "7.", True),
         ({"metric": ["url_match", "exact_match"]}, "http://127.0.0.1/a", "http://127.0.0.1/b", False),
         ({}, "Ida", "Ida", True),
     ],

@@ -115,7 +115,7 @@ def _gold_table(folder: Path, instance: str, rules: TableRules) -> str:
         text = decode_file(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise WrongShape(f"its gold table cannot be read: {error}") from None
-    header, *rows = [*csv.reader(io.StringIO(text, newline="")), []][:-1] or [[]]
+    header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
     places = {column_name(name): place for place, name in enumerate(header)}
     if lacking := sorted(set(rules.required) - places.keys()):
         raise WrongShape(f"its gold table {path} lacks the columns {', '.join(lacking)}")

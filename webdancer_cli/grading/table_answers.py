@@ -4,13 +4,14 @@ As in the set's own evaluation, the columns have to be those that are asked for;
 keys are; a row is right if all its cells are; and F1 over rows and over items (cells, keys among them) says how near a
 table came. Names of columns, keys, and cells of columns that say so are a judge's matter where they are not the same by
 rule. Unlike there, a row that a judge finds to be another one's double is right once, the judge reads cells as they are
-written, and of two cells that are no dates neither is near the other unless they say the same.
+written, and of two cells without a date, a number or a URL neither is the other's unless they say the same.
 """
 
 import re
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -170,7 +171,7 @@ def _as_numbers(known: Sequence[Row], found: Sequence[Row], columns: Sequence[st
 
 
 def _plain_number(text: str) -> str:
-    return str(int(text)) if text.lstrip("+-").isdigit() else f"{float(text):.15g}"
+    return f"{Decimal(text):f}" if text.lstrip("+-").isdigit() else f"{float(text):.15g}"
 
 
 def _first_of_each_key(rows: Sequence[Row], keys: Sequence[str]) -> list[Row]:
@@ -261,11 +262,12 @@ def _is_same(known: str, given: str, tolerance: float) -> bool:
 
 
 def _is_within(known: str, given: str, tolerance: float) -> bool:
-    return given in known
+    return given in known if given else not known
 
 
 def _has_same_hosts(known: str, given: str, tolerance: float) -> bool:
-    return _hosts(known) == _hosts(given)
+    hosts, others = _hosts(known), _hosts(given)
+    return hosts == others if hosts or others else _is_same(known, given, tolerance)
 
 
 def _hosts(text: str) -> set[str]:
