@@ -121,6 +121,14 @@ def test_a_compressed_file_that_is_cut_off_is_refused_and_what_came_before_it_st
     assert list(open_pages(str(tmp_path / "i")))[:5] == pages(0, 5)
 
 
+def test_a_compressed_file_that_is_damaged_is_refused(tmp_path: Path) -> None:
+    path, damaged = tmp_path / "1.gz", bytearray(gzip.compress(Path(write(tmp_path / "1", 0, 50)).read_bytes()))
+    damaged[200:220] = bytes(20)
+    path.write_bytes(damaged)
+    with pytest.raises(UsageError, match=r"1\.gz: .*damaged, or not whole yet"):
+        build(tmp_path / "i", str(path))
+
+
 def test_index_and_pages_may_be_moved_together(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     build(tmp_path / "a" / "i", write(tmp_path / "a" / "1", 0, 5))

@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +38,7 @@ def open_source(path: str) -> Iterator[PageSource]:
         if head.startswith((_GZIP, _ZSTD)) or codec not in ("", "utf-8"):
             try:
                 yield PageSource(as_utf8(_decompressed(stream, head)), 0, copied=True)
-            except (EOFError, gzip.BadGzipFile, zstandard.ZstdError) as error:
+            except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
                 raise UsageError(f"{path}: {error}: the file is damaged, or not whole yet") from None
         else:
             stream.seek(mark_bytes)
