@@ -19,7 +19,7 @@ from embedding_server import Embed, EmbeddingServer, embedding, static_model, wo
 from webdancer_cli import cli
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import Page, Trajectory
-from webdancer_cli.errors import Outage, ServiceRefused, UsageError
+from webdancer_cli.errors import Outage, ServiceRefused, ToolError, UsageError
 from webdancer_cli.llm.embeddings import EmbeddingClient
 from webdancer_cli.llm.endpoints import EMBEDDINGS, EndpointPool
 from webdancer_cli.services.retry import RetryPolicy
@@ -117,6 +117,20 @@ async def test_a_model_that_is_down_is_an_outage_and_another_one_ends_the_run(
     server.embed = word_vectors(32)
     with pytest.raises(ServiceRefused, match="gives vectors of 32 numbers, the index has 64"):
         await web.search("mill", 3)
+    await web.aclose()
+
+
+async def test_a_query_that_the_model_does_not_take_is_told_to_who_asked(
+    tmp_path: Path, server: EmbeddingServer
+) -> None:
+    folder = tmp_path / "i"
+    await asyncio.to_thread(index, server, folder, write(tmp_path / "1", 0, 5))
+    web = opened(server, folder)
+    said = "This model's maximum context length is 512 tokens. However, you requested 2000 tokens."
+    server.spoil = lambda request: (400, {"error": {"message": said, "code": "context_length_exceeded"}})
+    with pytest.raises(ToolError, match="maximum context length is 512 tokens") as told:
+        await web.search("river " * 2000, 3)
+    assert told.value.lasts
     await web.aclose()
 
 

@@ -14,7 +14,7 @@ from webdancer_cli.data.records import QA
 from webdancer_cli.data.sealed import terms_of
 from webdancer_cli.data.shards import take_shard
 from webdancer_cli.data.totals import items_in
-from webdancer_cli.errors import ModelError, Outage, Reject
+from webdancer_cli.errors import ModelError, Outage, Reject, ToolError
 from webdancer_cli.llm.budget import add_usage
 from webdancer_cli.llm.structured_output import Unreadable
 from webdancer_cli.options import config
@@ -49,8 +49,8 @@ async def run(
                 raise Reject("unreadable_reply", str(error)) from None
             except ModelError as error:
                 raise Reject("model_error", str(error)) from None
-            except Outage as outage:
-                raise Reject("search_failed", str(outage)) from None
+            except (Outage, ToolError) as failure:
+                raise Reject("search_failed", str(failure)) from None
             _count(output.stats, chain, options.rounds)
             return chain if options.keep_chain else [_last(chain)]
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from webdancer_cli.data.records import Page
-from webdancer_cli.errors import ModelError, Outage, ServiceRefused, UsageError
+from webdancer_cli.errors import ModelError, Outage, ServiceRefused, ToolError, UsageError
 from webdancer_cli.llm.embeddings import EmbeddingClient, Vectors
+from webdancer_cli.llm.model_client import RequestRefused
 from webdancer_cli.web.page_index.reader import PageIndex
 from webdancer_cli.web.page_index.vectors import PassageVectors, VectorCount, vectors_in
 from webdancer_cli.web.protocols import Hit
@@ -41,7 +42,8 @@ class RankedIndex:
         return len(self._pages)
 
     async def search(self, query: str, results: int) -> list[Hit]:
-        """Raises Outage; ServiceRefused also where the model is another than that of the index."""
+        """Raises ToolError for a query that the model does not take, as one that is too long; Outage; ServiceRefused
+        also where the model is another than that of the index."""
         if results <= 0:
             return []
         vector = await self._vector(query)
@@ -65,6 +67,8 @@ class RankedIndex:
             about = self._vectors.about
             try:
                 vector = await self._client.embed_query(about.space.query_prefix + query)
+            except RequestRefused as refusal:
+                raise ToolError(f"{self.name}: {refusal}", lasts=True) from None
             except ModelError as error:
                 raise Outage(f"{self.name}: {error}") from None
             if len(vector) != about.dimension:
