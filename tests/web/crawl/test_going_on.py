@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rensa import RMinHash, RMinHashDeduplicator
 
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.pipeline import RecordWriter
@@ -20,9 +19,8 @@ from webdancer_cli.options import config
 from webdancer_cli.synthesis.page_blocks import InBlocks, NoQuestions
 from webdancer_cli.synthesis.protocols import QuestionGroup
 from webdancer_cli.synthesis.resume import Earlier
-from webdancer_cli.text.words import raw_words
 from webdancer_cli.web.crawl import crawl_database
-from webdancer_cli.web.crawl.near_duplicates import PERMUTATIONS, SEED, KeptTexts, minhash_signature
+from webdancer_cli.web.crawl.near_duplicates import PERMUTATIONS, KeptTexts, minhash_signature
 from webdancer_cli.web.crawl.roots import RootPages
 
 
@@ -191,17 +189,25 @@ TOWN = " ".join(f"Street {n} of the town was laid out in {1700 + n} by a guild o
 CHANGES = st.lists(st.lists(st.integers(0, 39), max_size=6), max_size=12)
 
 
-@given(CHANGES, st.sampled_from([0.3, 0.5, 0.7, 0.8, 0.9, 0.97]))
-def test_near_duplicates_are_those_of_the_index_in_memory(changes: list[list[int]], similarity: float) -> None:
-    ours, theirs = KeptTexts(similarity), RMinHashDeduplicator(similarity, PERMUTATIONS, True)
-    for number, changed in enumerate(changes):
+@given(CHANGES, st.sampled_from([0.8, 0.9, 0.97]))
+def test_a_text_is_new_if_none_of_the_kept_ones_is_so_similar_by_their_signatures(
+    changes: list[list[int]], similarity: float
+) -> None:
+    """From 0.8 on not one is missed: 25, 12 and 3 of 128 values may differ, and there are 32, 16 and 8 bands."""
+    texts, kept = KeptTexts(similarity), []
+    for changed in changes:
         text = TOWN
         for street in changed:
             text = text.replace(f"Street {street} ", f"Road {street} ")
-        words = raw_words(text)
-        signature = RMinHash(PERMUTATIONS, SEED)
-        signature.update([" ".join(words[at : at + 3]) for at in range(len(words) - 2)])
-        assert ours.add_signature(minhash_signature(text)) == theirs.add(str(number), signature)
+        signature = minhash_signature(text)
+        is_new = all(alike(signature, other) < similarity for other in kept)
+        assert texts.add_signature(signature) == is_new
+        if is_new:
+            kept.append(signature)
+
+
+def alike(one: bytes, other: bytes) -> float:
+    return sum(one[at : at + 4] == other[at : at + 4] for at in range(0, 4 * PERMUTATIONS, 4)) / PERMUTATIONS
 
 
 class Reading:

@@ -18,7 +18,7 @@ CACHE_KIB = 16384
 SAVE_AFTER_PAGES = 1000
 SUFFIX = ".crawl"
 """What is added to the name of a file of pages."""
-VERSION = 1
+VERSION = 2
 """Of what follows; a database that another version wrote is made anew."""
 
 _SCHEMA = """

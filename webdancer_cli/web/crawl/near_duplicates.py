@@ -2,8 +2,9 @@
 
 import hashlib
 import struct
-from operator import eq
 
+import numpy as np
+from numpy.typing import NDArray
 from rensa import RMinHash
 
 from webdancer_cli.text.words import raw_words
@@ -13,10 +14,10 @@ PERMUTATIONS = 128
 """Hash functions of a signature; the similarity that it estimates has a standard error of at most ``0.5 / √n``."""
 SEED = 42
 SHINGLE_WORDS = 3
-BANDS = ((0.9, 4), (0.8, 8), (0.7, 16), (0.5, 32), (0.0, 64))
-"""From which similarity on signatures are compared by how many bands, parts of equal length: those that are the same in
-one of them. Texts with the similarity s are so with the probability ``1 - (1 - s^(128/bands))^bands``; fewer bands mean
-fewer comparisons."""
+MOST_MISSED = 0.01
+"""Of pairs that are just as similar as is asked for, the share that may be missed because no band is the same."""
+_BLOCK = 4096
+"""Signatures that are compared at once."""
 _VALUES = struct.Struct(f"<{PERMUTATIONS}I")
 
 
@@ -35,7 +36,7 @@ class KeptTexts:
 
     def __init__(self, similarity: float, database: CrawlDatabase | None = None):
         self.similarity = similarity
-        self._bands = next(bands for least, bands in BANDS if similarity >= least)
+        self._bands = bands_for(similarity)
         self._database = database or CrawlDatabase()
 
     def add(self, sha256: str) -> bool:
@@ -49,17 +50,31 @@ class KeptTexts:
         near = self._database.execute(
             f"SELECT signature FROM signatures WHERE page IN (SELECT page FROM bands WHERE key IN ({marks}))", keys
         )
-        mine = _VALUES.unpack(signature)
-        if any(_alike(mine, _VALUES.unpack(other)) >= self.similarity for (other,) in near):
-            return False
+        while rows := near.fetchmany(_BLOCK):
+            if _alike(signature, b"".join(other for (other,) in rows)).max() >= self.similarity:
+                return False
         page = self._database.execute("INSERT INTO signatures (signature) VALUES (?)", (signature,)).lastrowid
         self._database.executemany("INSERT OR IGNORE INTO bands VALUES (?, ?)", [(key, page) for key in keys])
         return True
 
 
-def _alike(one: tuple[int, ...], other: tuple[int, ...]) -> float:
-    """The share of hash functions with the same value: an estimate of the Jaccard similarity."""
-    return sum(map(eq, one, other)) / PERMUTATIONS
+def bands_for(similarity: float) -> int:
+    """Into how many parts of equal length signatures are cut; those that are the same in one part are compared.
+
+    Two texts with the similarity s are with the probability ``1 - (1 - s^(128/bands))^bands``: the fewest bands that
+    miss at most ``MOST_MISSED`` of them, for fewer mean fewer comparisons.
+    """
+    numbers = [2**power for power in range(PERMUTATIONS.bit_length())]  # 1, 2, 4, … 128
+    enough = (each for each in numbers if (1 - similarity ** (PERMUTATIONS // each)) ** each <= MOST_MISSED)
+    return next(enough, PERMUTATIONS)
+
+
+def _alike(signature: bytes, others: bytes) -> NDArray[np.float64]:
+    """The share of hash functions with the same value, for each of the others: an estimate of the Jaccard
+    similarity."""
+    matrix = np.frombuffer(others, "<u4").reshape(-1, PERMUTATIONS)
+    found: NDArray[np.float64] = (matrix == np.frombuffer(signature, "<u4")).mean(axis=1)
+    return found
 
 
 def _band_keys(signature: bytes, bands: int) -> list[int]:
