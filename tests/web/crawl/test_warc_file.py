@@ -129,6 +129,15 @@ async def test_an_archive_is_gone_on_with_and_each_page_stands_in_it_once(
     assert said(await gathered(tmp_path / "again", *map(str, files))) == said(pages)
 
 
+async def test_an_archive_that_is_shorter_than_it_was_is_left_as_it_is(site, tmp_path: Path) -> None:
+    archive = tmp_path / "crawl.warc.gz"
+    await gathered(tmp_path, f"{site.url}/", most=2, warc=str(archive))
+    short = archive.read_bytes()[:-1]
+    archive.write_bytes(short)
+    await gathered(tmp_path, f"{site.url}/", resume=True, warc=str(archive))
+    assert archive.read_bytes() == short and is_sound(tmp_path / "crawl-00001.warc.gz")
+
+
 async def test_a_new_crawl_takes_the_place_of_an_old_archive_when_it_has_something(site, tmp_path: Path) -> None:
     archive, second = tmp_path / "crawl.warc.gz", tmp_path / "crawl-00001.warc.gz"
     for file in (archive, second):

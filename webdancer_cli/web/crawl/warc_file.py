@@ -39,7 +39,8 @@ def _stem(path: Path) -> str:
 
 class WarcFile:
     """Appends records. ``database`` knows how far the files went at its last commit: what a killed run left behind that
-    is cut off. Without that, a run that goes on begins a new file, and another one writes over what is there.
+    is cut off. Without that, or where a file does not go so far, a run that goes on begins a new file; another one
+    writes over what is there.
 
     Nothing changes before there is something to write. Raises UsageError if that is not possible, and WebdancerError
     when the disk is full.
@@ -52,8 +53,9 @@ class WarcFile:
         self._number = self._bytes = 0
         self._stale: list[Path] = []
         there = warc_files(path)
-        if database.is_resumed and database.noted("warc", "") == path:
-            self._number, self._bytes = database.noted("warc_number", 0), database.noted("warc_bytes", 0)
+        number, size = database.noted("warc_number", 0), database.noted("warc_bytes", 0)
+        if database.is_resumed and database.noted("warc", "") == path and _goes_to(self._path(number), size):
+            self._number, self._bytes = number, size
             kept = {self._path(number) for number in range(self._number + 1)}
             self._stale = [file for file in there if file not in kept]
         elif resume and any(file.stat().st_size for file in there):
@@ -106,6 +108,11 @@ class WarcFile:
     def close(self) -> None:
         if self._file:
             self._file.close()
+
+
+def _goes_to(file: Path, size: int) -> bool:
+    """Whether a file has so many bytes; one that was taken away is begun anew."""
+    return not file.exists() or file.stat().st_size >= size
 
 
 def _number_of(file: Path, first: Path) -> int:
