@@ -415,6 +415,18 @@ async def test_a_host_that_answers_no_more_is_given_up(serve, answer) -> None:
     assert counted == {"timeout": 21, "host_silent": 19}
 
 
+@pytest.mark.virtual_clock
+async def test_a_host_that_was_given_up_is_not_asked_for_what_is_linked_later(serve, answer) -> None:
+    gone = {f"/{n}": answer("late", wait_seconds=3600) for n in range(60)}
+    site = await serve({"/": html("Home", *list(gone)[:20]), **gone})
+    late = [f"{site.url}/{n}" for n in range(20, 60)]
+    pages = {f"/p{n}": html(f"P{n}", *(late if n == 39 else [])) for n in range(40)}
+    other = await serve({"/": html("Other", *pages), **pages})
+    _, _, skips = await crawled(f"{site.url}/", f"{other.url}/", similarity=1.0)
+    assert Counter(skip.reason for skip in skips if skip.url in late) == {"host_silent": 40}
+    assert not set(site.paths) & {f"/{n}" for n in range(20, 60)}
+
+
 @pytest.mark.parametrize(
     ("urls", "followed"),
     [

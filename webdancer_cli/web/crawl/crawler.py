@@ -286,9 +286,14 @@ class _Crawl:
         host = host_of(target)
         self._silent[host] = self._silent[host] + 1 if reject.reason in _SILENCE else 0
         if self._silent[host] == MOST_SILENT:
-            silence = f"{host}: {MOST_SILENT} requests in a row without an answer; it is left alone"
             for left in self._frontier.drop(host):
-                self._skip(left, Reject("host_silent", silence))
+                self._skip(left, Reject("host_silent", self._given_up(host)))
+
+    def _given_up(self, host: str) -> str:
+        """Why a host is asked no more; "" if it is."""
+        if self._silent[host] < MOST_SILENT:
+            return ""
+        return f"{host}: {MOST_SILENT} requests in a row without an answer; it is left alone"
 
     def _refused(self, target: CrawlTarget, page: Page, refusal: PageRefusal) -> Reject:
         """No page to keep. Where its links are followed it is a way to others, and no failure."""
@@ -310,10 +315,11 @@ class _Crawl:
 
     def _follow(self, links: Iterable[str], source: CrawlTarget, deeper: int = 1) -> None:
         for url in links:
+            target = CrawlTarget(url, source.depth + deeper)
             try:
-                self._frontier.add(url, source.depth + deeper)
+                self._frontier.add(url, target.depth, self._given_up(host_of(target)))
             except Reject as reject:
-                self._skip(CrawlTarget(url, source.depth + deeper), reject)
+                self._skip(target, reject)
 
     def _skip(self, target: CrawlTarget, reject: Reject) -> None:
         followed = not reject.failed

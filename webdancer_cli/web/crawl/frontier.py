@@ -168,13 +168,16 @@ class Frontier:
         """Count a URL as met; whether it was new."""
         return self._database.add("seen", key_of(urls.fingerprint(url)))
 
-    def add(self, url: str, depth: int) -> None:
-        """Queue a link, unless it is too deep, leads elsewhere, or was met. Raises Reject: denied, trap."""
+    def add(self, url: str, depth: int, given_up: str = "") -> None:
+        """Queue a link, unless it is too deep, leads elsewhere, or was met. Raises Reject: denied, trap; host_silent
+        where its host was ``given_up``, which says why."""
         if depth > self._max_depth or not self.on_site(url) or not self.note(url):
             return
         if not self.wanted(url):
             raise Reject("denied", f"{url}: left out by --allow or --deny")
         self._check_trap(url)
+        if given_up:
+            raise Reject("host_silent", given_up)
         self._put(CrawlTarget(url, depth))
 
     def _check_trap(self, url: str) -> None:
