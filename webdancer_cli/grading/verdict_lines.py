@@ -37,8 +37,8 @@ _VERDICT = re.compile(
 )
 _FIRST = re.compile(r"(?P<word>[^\s.,;:!。，；！—–-]+(?:\s+(?:correct|right))?)(?P<rest>.*)", re.DOTALL)
 _HEDGES = re.compile(
-    r"\b(?:but|although|though|however|except|partly|partially|mostly|almost|nearly|somewhat|unless|or|not|n't|maybe|"
-    r"perhaps|possibly|unsure|yes|no|true|false|correct|incorrect|wrong|right)\b|/|但|部分|不|或"
+    r"\b(?:but|although|though|however|except|apart from|besides|save for|if|provided|assuming|in part|partly|"
+    r"partially|mostly|almost|nearly|somewhat|unless|or|not|n't|maybe|perhaps|possibly|unsure|yes|no|true|false|correct|incorrect|wrong|right)\b|/|但|部分|不|或"
 )
 _END = " \t.,;:!。，；！"
 
