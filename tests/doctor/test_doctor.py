@@ -18,6 +18,7 @@ from webdancer_cli import cli
 from webdancer_cli.doctor import machine, versions
 from webdancer_cli.doctor.findings import Check, Finding, good, run_checks
 from webdancer_cli.options import config
+from webdancer_cli.prompts import load
 from webdancer_cli.tape import Tape
 
 PAGE = {"url": "http://a.test/", "title": "A", "text": "The tower stands in Velmora."}
@@ -156,6 +157,13 @@ def ranks_without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1000000")
 
 
+def own_judge_prompt(_: pytest.MonkeyPatch) -> None:
+    """One that the endpoint cannot answer."""
+    Path("mine").mkdir()
+    own = load("default").files["judge.md"].replace("given_answer", "other_answer")
+    Path("mine/judge.md").write_text(own)
+
+
 def untouched(_: pytest.MonkeyPatch) -> None:
     pass
 
@@ -180,6 +188,12 @@ BROKEN: list[tuple[str, Callable[[pytest.MonkeyPatch], None], str, str]] = [
     (f"{EVAL} --tape t.tape --tape-mode replay", untouched, "tape", "no such tape"),
     (f"{EVAL} --card card.json".replace(" --out a.jsonl", ""), untouched, "options", "needs --out FILE"),
     (f"{EVAL} --judge-model prose --judge-base-url ENDPOINT", untouched, "judge", "cannot judge: asked"),
+    (
+        f"{EVAL} --prompts mine --judge-model qwen --judge-base-url ENDPOINT",
+        own_judge_prompt,
+        "judge",
+        "cannot judge: asked",
+    ),
     (f"{EVAL} --benchmark gaia", untouched, "data", "the file lacks its columns level, task_id"),
     (EVAL, saved_page, "web", "it is HTML or XML; `webdancer crawlqa` reads saved pages"),
     (EVAL.replace("pages.jsonl", "web.index"), damaged_index, "web", "web.index: Data corrupted"),

@@ -85,8 +85,8 @@ def _asked(options: Options, chat_pool: ChatPool | None) -> Iterator[Check]:
         yield Check("endpoint", lambda: services.together(services.models(chat_pool)))
         if isinstance(options, services.Embedding) and options.embed:
             yield Check("endpoint", lambda: services.together(services.embedders(options)))
-        if isinstance(options, config.JudgeOptions) and not isinstance(options, config.WriterOptions):
-            yield Check("judge", lambda: services.together(services.judges(chat_pool)))
+        if isinstance(options, services.Judging):
+            yield Check("judge", lambda: services.together(services.judges(options, chat_pool)))
 
 
 def _is_replayed(options: object) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from webdancer_cli.data.benchmarks import benchmark_named
 from webdancer_cli.data.records import Message
 from webdancer_cli.doctor.findings import Finding, good, wrong
 from webdancer_cli.errors import ModelError, Outage, Reject, RunStopped, ToolError, UsageError
@@ -15,7 +16,7 @@ from webdancer_cli.llm.client import ChatClient
 from webdancer_cli.llm.embeddings import EmbeddingClient
 from webdancer_cli.llm.endpoints import EMBEDDINGS, EndpointPool
 from webdancer_cli.options import config
-from webdancer_cli.prompts import load
+from webdancer_cli.prompts import PromptSet, load
 from webdancer_cli.services.proxies import Proxies
 from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.web.fetch.ssrf_guard import allowed_addresses
@@ -27,6 +28,8 @@ from webdancer_cli.web.urls import DEFAULT_PORTS
 
 Embedding = config.IndexOptions | config.EpisodeOptions | config.E2hqaOptions
 """Options that name who embeds."""
+Judging = config.EpisodeOptions | config.FilterOptions
+"""Options that may name who judges answers."""
 ONE_CALL = RetryPolicy(attempts=1, attempt_seconds=6, total_seconds=7)
 """A server that takes longer for a few tokens, or for one page of results, is not ready."""
 TWO_VERDICTS = RetryPolicy(attempts=1, attempt_seconds=30, total_seconds=30)
@@ -88,15 +91,18 @@ async def _embedder(url: str, space: EmbeddingSpace, about: VectorCount | None) 
     return good("endpoint", f"embedder: {space.model} answers at {url} with {len(probe)} numbers a vector")
 
 
-def judges(chat_pool: ChatPool) -> list[Coroutine[Any, Any, Finding]]:
-    """Whether each judge of answers tells a right one from a wrong one, as an evaluation tries before it plays."""
+def judges(options: Judging, chat_pool: ChatPool) -> list[Coroutine[Any, Any, Finding]]:
+    """Whether each judge of answers tells a right one from a wrong one, as an evaluation tries before it plays: with
+    the prompts of the run. Raises UsageError for prompts that cannot be read."""
+    named = benchmark_named(options.benchmark) if isinstance(options, config.EvalOptions) else None
+    prompts, prompt = load(options.prompts), named.judge if named else None
     roles = [role for role in chat_pool.chats if role.startswith("judge")]
-    return [_judge(role, chat_pool.base_urls[role][0], chat_pool.chats[role].model) for role in roles]
+    return [_judge(role, chat_pool.base_urls[role][0], chat_pool.chats[role].model, prompts, prompt) for role in roles]
 
 
-async def _judge(role: str, url: str, model: str) -> Finding:
+async def _judge(role: str, url: str, model: str, prompts: PromptSet, prompt: str | None) -> Finding:
     chat = ChatClient(url, model, temperature=0, retry=TWO_VERDICTS)
-    judge = ModelJudge(chat, load("default"))
+    judge = ModelJudge(chat, prompts, prompt)
     try:
         await judge.check()
     except UsageError as refusal:
