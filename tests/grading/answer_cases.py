@@ -34,6 +34,7 @@ RIGHT: list[tuple[str, str, str]] = [
     ("sign", "AB−", "AB-"),
     ("dash", "1914–1918", "1914-1918"),
     ("dash", "1914 – 1918", "1914-1918"),
+    ("dash", "February 2001", "2001-02"),
     ("dash", "2-1", "2–1"),
     ("dash", "twenty-one", "twenty one"),
     ("dash", "Jean-Luc", "Jean‑Luc"),

@@ -123,9 +123,9 @@ def _regnal(found: re.Match[str]) -> str:
 
 
 def _range(found: re.Match[str]) -> str:
-    """With one dash, and the years of "1914-18" in full."""
+    """With one dash, and the years of "1914-18" in full; "2001-02" may be a month, and stays."""
     first, last = found["a"] or found["c"], found["b"] or found["d"]
-    if re.fullmatch(r"1\d{3}|20\d\d", first) and re.fullmatch(r"\d\d", last) and last > first[2:]:
+    if re.fullmatch(r"1\d{3}|20\d\d", first) and re.fullmatch(r"1[3-9]|[2-9]\d", last) and last > first[2:]:
         last = first[:2] + last
     return f"{first}-{last}{found['unit']}"
 
