@@ -233,6 +233,23 @@ def test_a_server_that_does_not_sleep_ends_the_run_before_the_trainer_needs_its_
         assert not any(map(drawn, servers))
 
 
+def test_questions_of_a_step_that_no_server_slept_after_are_asked_again_by_the_run_that_goes_on(
+    tmp_path: Path, undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    """What is saved is the end of step 1: the rollouts of step 2 were played, and not trained on."""
+    with standing_in(1, undecided, tiny_tokenizer) as servers:
+
+        class SleeplessAfterTheFirst:
+            def step(self, step: int, steps: int, note: str) -> None:
+                servers[0].sleepless = True
+
+        given = by_servers(tmp_path, undecided, servers, vllm_sleep="on", questions=2)
+        with pytest.raises(WebdancerError, match=r"step 2: .*Sleep mode is not enabled.*--resume goes on after step 1"):
+            stage.run(given, progress=SleeplessAfterTheFirst())  # type: ignore[arg-type]
+    saved = json.loads((tmp_path / "out" / "step-1" / "state" / "run.json").read_text())
+    assert (saved["step"], saved["data"]["epoch"], saved["data"]["position"]) == (1, 0, 2)
+
+
 async def test_weights_that_were_forgotten_in_sleep_are_read_again(
     tmp_path: Path, undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast
 ):

@@ -99,7 +99,7 @@ class QuestionStream:
         self._held = self._now()
 
     def let_go(self) -> None:
-        """What was taken is about to be trained on."""
+        """What was taken since belongs to the step that is trained now."""
         self._held = None
 
     def state_dict(self) -> dict[str, Any]:

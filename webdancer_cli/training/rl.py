@@ -108,6 +108,7 @@ def train_rl(
                     with saved_before_the_end(run, metrics, world), watchdog.watching(PAUSE, options.step_seconds):
                         loop.run(engine.pause())
                 state.step = step
+                stream.let_go()
                 stopped = collected.why_to_stop or unjudged.why_to_stop(collected)
                 if options.max_staleness and step < options.steps and not stopped:
                     source.begin(step + 1)

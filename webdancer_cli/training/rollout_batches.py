@@ -151,9 +151,7 @@ class RolloutSource:
             return None
         ahead, self._ahead = self._ahead, None
         with self._watchdog.watching(f"the rollouts of step {step}", self._options.step_seconds):
-            batch = wait_for(ahead)
-        self._stream.let_go()
-        return batch
+            return wait_for(ahead)
 
     def play(self, step: int) -> RolloutBatch:
         """The batch of ``step``, played now."""
