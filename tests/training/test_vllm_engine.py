@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -293,6 +294,10 @@ def test_a_server_gets_what_the_trainer_leaves_of_a_gpu(undecided: Path):
     full = RlOptions(model=str(undecided), engine="vllm", vllm_gpus=["0"], dtype="bfloat16")
     assert memory_share(plain, full, 1, gpu) == pytest.approx(0.6, abs=0.001)
     assert memory_share(plain, full, 2, gpu) == pytest.approx(0.75, abs=0.001)
+    held = replace(full, kl=0.01)  # to what the run began with: another 4 bytes, which no adapter needs
+    assert memory_share(plain, held, 1, gpu) == pytest.approx(0.5, abs=0.001)
+    adapters, held_adapters = (memory_share(plain, replace(given, lora_rank=4), 1, gpu) for given in (full, held))
+    assert held_adapters == adapters
     with pytest.raises(UsageError, match="use --lora-rank"):
         memory_share(plain, full, 1, 15 * plain.parameters)  # 12 and a spare 1.5: 1.5 bytes are left, and 2 are needed
 

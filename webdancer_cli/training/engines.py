@@ -155,17 +155,19 @@ SERVER_SPARE = 0.1
 
 
 def memory_share(plain: ModelDescription, options: RlOptions, ranks: int, gpu_bytes: float) -> float:
-    """The share of a GPU that a server may take there while the trainer keeps only weights and moments.
+    """The share of a GPU that a server may take there while the trainer keeps only weights and moments, and with
+    ``kl`` the weights of its reference.
 
     Raises UsageError where the model itself would not fit in it.
     """
     trainer = estimate(plain, options, 1, ranks, "cuda")
-    share = min(0.9, 1 - (trainer.weights + trainer.optimizer) / gpu_bytes - SERVER_SPARE)
+    kept = trainer.weights + trainer.optimizer + trainer.reference
+    share = min(0.9, 1 - kept / gpu_bytes - SERVER_SPARE)
     across = min(len(place.split("+")) for place in options.vllm_gpus)
     served = arithmetic(plain.parameters, options.dtype, "cuda").itemsize * plain.parameters / across
     if served >= share * gpu_bytes:
         raise UsageError(
-            f"--vllm-gpus: beside the trainer's weights and moments {max(0.0, share) * gpu_bytes / GB:.0f} GB of each "
+            f"--vllm-gpus: beside what the trainer keeps {max(0.0, share) * gpu_bytes / GB:.0f} GB of each "
             f"GPU are left, and a server's weights take {served / GB:.0f} GB: use --lora-rank, --cpu-offload, more "
             "ranks, or GPUs of their own"
         )

@@ -18,7 +18,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AttentionInterface, PreTrainedModel
 
-from webdancer_cli.options.config import TrainingOptions
+from webdancer_cli.options.config import RlOptions, TrainingOptions
 from webdancer_cli.training.logprobs import logits_at_once
 from webdancer_cli.training.models import ModelDescription, decoder_of, head_width
 from webdancer_cli.training.precision import arithmetic
@@ -78,6 +78,8 @@ class Memory:
     optimizer: int
     activations: int
     logits: int
+    reference: int = 0
+    """The frozen weights that ``rl --kl`` holds the policy near; with LoRA they are those that are trained upon."""
     engine: int = 0
     """What plays the episodes of ``rl`` in the same process: weights of its own, keys and values."""
 
@@ -102,6 +104,7 @@ def estimate(
     if shards == 1 and compute.itemsize < base:  # autocast's copies of float32 weights
         gathered = compute.itemsize * plain.parameters
     offloaded = options.cpu_offload
+    has_reference = isinstance(options, RlOptions) and options.kl and not options.lora_rank
     return Memory(
         weights=0 if offloaded else (base * plain.parameters + FLOAT32_BYTES * adapters) // shards,
         gathered=gathered,
@@ -109,6 +112,7 @@ def estimate(
         optimizer=0 if offloaded else MOMENTS * FLOAT32_BYTES * trained // shards,
         activations=activations(plain.model, tokens, compute).kept(checkpointing),
         logits=_logits_bytes(plain, tokens, compute, device),
+        reference=base * plain.parameters // shards if has_reference and not offloaded else 0,
         engine=engine,
     )
 
@@ -117,14 +121,15 @@ def table(
     plain: ModelDescription, options: TrainingOptions, tokens: int, ranks: Sequence[int], device: str, engine: int = 0
 ) -> str:
     """For reading: a row for each number of ranks, in gigabytes."""
-    columns = [name for name in Memory.__dataclass_fields__ if name != "engine" or engine]
+    memories = [estimate(plain, options, tokens, count, device, engine) for count in ranks]
+    given = {"engine": engine, "reference": memories[0].reference}
+    columns = [name for name in Memory.__dataclass_fields__ if given.get(name, True)]
     compute = str(arithmetic(plain.parameters, options.dtype, device)).removeprefix("torch.")
     how = f"checkpointing {_checkpointing(plain, options)}"
     what = f"LoRA of rank {options.lora_rank}" if options.lora_rank else "all weights"
     head = f"memory of each rank in GB, about: {plain.parameters:,} parameters, {what} in {compute}, {how}"
     lines = [f"{head}, {tokens:,} tokens at once", f"{'ranks':>6}" + "".join(f"{n:>13}" for n in (*columns, "total"))]
-    for count in ranks:
-        memory = estimate(plain, options, tokens, count, device, engine)
+    for count, memory in zip(ranks, memories, strict=True):
         values = [getattr(memory, name) for name in columns] + [memory.total]
         lines.append(f"{count:>6}" + "".join(f"{value / GB:>13.2f}" for value in values))
     return "\n".join(lines)
