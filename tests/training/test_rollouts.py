@@ -1,5 +1,6 @@
 """Groups of graded episodes: what is judged, what is rewarded, and what is left out."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from webdancer_cli.web.corpus import Corpus
 from webdancer_cli.web.protocols import Hit
 
 RED = QA(question="What colour?", answer="Red", aliases=["scarlet"])
+REDS = [QA(question=f"What colour is {number}?", answer="Red") for number in range(6)]
 SEARCH = render_turn(Turn(thought="Look.", call=ToolCall("search", {"query": ["colour"]})))
 
 
@@ -206,6 +208,29 @@ async def test_a_shown_rollout_is_a_trajectory_with_its_reward(tools: Tools, tin
     assert line.messages == rollout.trajectory.messages
     assert line.extra == {"step": 7, "reward": pytest.approx(1.0), "format_ok": True}
     assert rollout.trajectory.extra == {}
+
+
+class Counts(Reads):
+    """A judge that notes how many episodes are under way when it is asked."""
+
+    collector: RolloutCollector
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[int] = []
+
+    async def judge(self, qa: QA, answer: str | None) -> Verdict:
+        self.found.append(len(self.collector.under_way()))
+        await asyncio.sleep(0)
+        return await super().judge(qa, answer)
+
+
+async def test_no_more_episodes_are_under_way_than_are_asked_for(tools: Tools, tiny_tokenizer: PreTrainedTokenizerFast):
+    judge = Counts()
+    judge.collector = collector(tools, tiny_tokenizer, *[[SEARCH, answer("red")]] * 6, judge=judge)
+    groups = await judge.collector.play(REDS, 0, rollouts=1, at_once=2)
+    assert [rollout.reward for group in groups for rollout in group] == [1.0] * 6
+    assert len(judge.found) == 6 and max(judge.found) == 2
 
 
 class Refusing:

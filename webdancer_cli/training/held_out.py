@@ -7,6 +7,7 @@ from typing import Any
 from webdancer_cli.data.jsonl import LineWriter
 from webdancer_cli.data.records import QA
 from webdancer_cli.options.config import RlOptions
+from webdancer_cli.training.engines import rows_of_a_round
 from webdancer_cli.training.rl_metrics import accuracy_by_level, mean
 from webdancer_cli.training.rollout_loop import RolloutLoop
 from webdancer_cli.training.rollouts import Rollout, RolloutCollector
@@ -21,7 +22,8 @@ HELD_OUT = "held_out.jsonl"
 
 
 class HeldOutEvaluation:
-    """Plays each of ``questions`` once, as the rollouts of a step are played, with the same draws every time.
+    """Plays each of ``questions`` once, as the rollouts of a step are played, as many side by side as in a round of
+    one, with the same draws every time.
 
     All ranks have one, each for its share, and use it together, while no episode is under way.
     """
@@ -59,9 +61,9 @@ class HeldOutEvaluation:
         started = time.perf_counter()
         state, world = self._run.state, self._setup.world
         mine = self._questions[world.rank :: world.size]
-        seconds = self._options.step_seconds
+        seconds, at_once = self._options.step_seconds, rows_of_a_round(self._options, world.size)
         with self._watchdog.watching(f"the held-out questions after step {state.step}", seconds):
-            groups = self._loop.run(self._collector.play(mine, 0, seconds, rollouts=1))
+            groups = self._loop.run(self._collector.play(mine, 0, seconds, rollouts=1, at_once=at_once))
         rollouts = [rollout for part in world.gather(groups) for group in part for rollout in group]
         line = {"step": state.step, **held_out_measures(rollouts), "seconds": round(time.perf_counter() - started, 3)}
         if self._log:

@@ -153,39 +153,52 @@ class RolloutCollector:
         return [f"{name}, for {now - began:.0f} s" for name, began in list(self._under_way.items())]
 
     async def play(
-        self, questions: Sequence[QA], attempt: int, seconds: float = math.inf, rollouts: int | None = None
+        self,
+        questions: Sequence[QA],
+        attempt: int,
+        seconds: float = math.inf,
+        rollouts: int | None = None,
+        at_once: int | None = None,
     ) -> list[Group]:
         """A group per question, all episodes at once; ``attempt`` numbers the calls, so that no draw repeats.
 
-        Episodes that are under way after so many ``seconds`` are ended by their time. A group has the run's size,
-        unless ``rollouts`` says another.
+        Episodes that are under way after so many ``seconds``, or have not begun by then, are ended by their time. A
+        group has the run's size, unless ``rollouts`` says another. No more than ``at_once`` episodes are under way, if
+        it is given: each has its own time then, none of which it spends waiting for others.
         """
         size = rollouts or self._group
         first = attempt * size
         ends = asyncio.get_running_loop().time() + seconds
-        limits = msgspec.structs.replace(self._limits, episode_seconds=min(seconds, self._limits.episode_seconds))
+        seats = asyncio.Semaphore(at_once or size * max(1, len(questions)))
         async with asyncio.TaskGroup() as tasks:
             groups = [
-                [tasks.create_task(self._rollout(qa, first + index, limits, ends)) for index in range(size)]
+                [tasks.create_task(self._rollout(qa, first + index, ends, seats)) for index in range(size)]
                 for qa in questions
             ]
         return [[task.result() for task in group] for group in groups]
 
-    async def _rollout(self, qa: QA, number: int, limits: Limits, ends: float) -> Rollout:
-        seat = _RecordingPolicy(self._policy)
-        name = f"{qa.id} (rollout {number})"
-        self._under_way[name] = time.monotonic()
-        try:
-            trajectory = await play(qa, seat, self._tools, self._prompts, limits, number, date=self._date)
-            trajectory.verdict = await self._grade(trajectory, ends)
-        finally:
-            del self._under_way[name]
-        samples, length = seat.session.samples, seat.session.length
+    async def _rollout(self, qa: QA, number: int, ends: float, seats: asyncio.Semaphore) -> Rollout:
+        policy = _RecordingPolicy(self._policy)
+        async with seats:
+            trajectory = await self._graded(qa, policy, number, ends)
+        samples, length = policy.session.samples, policy.session.length
         format_ok = well_formed(trajectory, self._tools.schemas)
         score, compared = await self._score(trajectory, format_ok)
         if score is not None:
             score += self._overlong.penalty(length, sum(len(sample.logprobs) for sample in samples))
         return Rollout(trajectory, samples, length, format_ok, score, compared)
+
+    async def _graded(self, qa: QA, policy: "_RecordingPolicy", number: int, ends: float) -> Trajectory:
+        left = max(0.0, ends - asyncio.get_running_loop().time())
+        limits = msgspec.structs.replace(self._limits, episode_seconds=min(left, self._limits.episode_seconds))
+        name = f"{qa.id} (rollout {number})"
+        self._under_way[name] = time.monotonic()
+        try:
+            trajectory = await play(qa, policy, self._tools, self._prompts, limits, number, date=self._date)
+            trajectory.verdict = await self._grade(trajectory, ends)
+        finally:
+            del self._under_way[name]
+        return trajectory
 
     async def _score(self, trajectory: Trajectory, format_ok: bool) -> tuple[float | None, float | None]:
         """The reward, and by what of it the group is compared; both None if unjudged."""
