@@ -459,6 +459,34 @@ def test_the_best_checkpoint_by_held_out_questions_is_the_result(tmp_path: Path,
     assert "| held_out_reward |" in (tmp_path / "out" / "README.md").read_text()
 
 
+class FailsLater(Knows):
+    """A judge that is out for held-out questions after their first evaluation, but for one that it takes for right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held_out = 0
+
+    async def judge(self, qa: QA, answer: str | None) -> Verdict:
+        if qa.answer != "blue":
+            return await super().judge(qa, answer)
+        self.held_out += 1
+        outcome = "wrong" if self.held_out <= 4 else "correct" if self.held_out == 5 else "unjudged"
+        return Verdict(outcome=outcome, method=self.name)  # type: ignore[arg-type]
+
+
+def test_no_checkpoint_is_the_best_by_the_few_questions_that_could_be_judged(tmp_path: Path, undecided: Path):
+    jsonl.write_records(str(tmp_path / "held.jsonl"), [QA(question=question, answer="blue") for question in QUESTIONS])
+    given = italian(tmp_path, undecided, steps=1, eval_data=str(tmp_path / "held.jsonl"), eval_every=1, keep_best=True)
+    said: list[str] = []
+    stage.run(given, judge=FailsLater(), say=said.append)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "held_out.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["unjudged"]) for line in lines] == [(0, 0), (1, 3)]
+    assert lines[1]["reward"] > lines[0]["reward"]
+    start, result = (load_file(folder / "model.safetensors") for folder in (undecided, tmp_path / "out"))
+    assert all(torch.equal(start[name], result[name]) for name in result)
+    assert any(line.startswith("step 1: 3 of 4 held-out questions have no reward") for line in said)
+
+
 # ---- rollouts ahead of the trainer ----------------------------------------------------------------------------------
 
 

@@ -70,9 +70,18 @@ class HeldOutEvaluation:
             self._log.write(line)
         told = {f"held_out_{name}": value for name, value in line.items() if name != "step"}
         self._tracked.log({"step": state.step, **told})
-        if self._options.keep_best and line["reward"] is not None:
+        if self._options.keep_best and self._is_comparable(rollouts):
             self._run.saver.keep_best(state, -line["reward"], told)
         return told
+
+    def _is_comparable(self, rollouts: Sequence[Rollout]) -> bool:
+        """Whether enough of the questions were rewarded for their mean to stand beside that of all of them."""
+        silent = sum(rollout.reward is None for rollout in rollouts)
+        if silent <= self._options.max_unjudged * len(rollouts):
+            return silent < len(rollouts)
+        told = f"{silent} of {len(rollouts)} held-out questions have no reward, more than --max-unjudged lets pass"
+        self._setup.say(f"step {self._run.state.step}: {told}: it is no candidate for --keep-best")
+        return False
 
     def close(self) -> None:
         if self._log:
