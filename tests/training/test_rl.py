@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import fields, replace
 from pathlib import Path
@@ -476,15 +477,25 @@ class FailsLater(Knows):
 
 def test_no_checkpoint_is_the_best_by_the_few_questions_that_could_be_judged(tmp_path: Path, undecided: Path):
     jsonl.write_records(str(tmp_path / "held.jsonl"), [QA(question=question, answer="blue") for question in QUESTIONS])
-    given = italian(tmp_path, undecided, steps=1, eval_data=str(tmp_path / "held.jsonl"), eval_every=1, keep_best=True)
+    given = italian(tmp_path, undecided, steps=2, eval_data=str(tmp_path / "held.jsonl"), eval_every=1, keep_best=True)
     said: list[str] = []
-    stage.run(given, judge=FailsLater(), say=said.append)
+
+    def say(line: str) -> None:
+        said.append(line)
+        time.sleep(0.5 if "held-out" in line else 0)
+
+    stage.run(given, judge=FailsLater(), say=say)
     lines = [json.loads(line) for line in (tmp_path / "out" / "held_out.jsonl").read_text().splitlines()]
-    assert [(line["step"], line["unjudged"]) for line in lines] == [(0, 0), (1, 3)]
+    assert [(line["step"], line["unjudged"]) for line in lines] == [(0, 0), (1, 3), (2, 4)]
     assert lines[1]["reward"] > lines[0]["reward"]
     start, result = (load_file(folder / "model.safetensors") for folder in (undecided, tmp_path / "out"))
     assert all(torch.equal(start[name], result[name]) for name in result)
     assert any(line.startswith("step 1: 3 of 4 held-out questions have no reward") for line in said)
+    # What follows on the episodes of an evaluation (best checkpoints are written then) is no time of a step's rollouts.
+    second = metrics(tmp_path)[1]
+    parts = [second[f"seconds_{name}"] for name in ("rollout", "train", "sync")]
+    elapsed = sum(parts) / sum(second["seconds_share"].values())
+    assert elapsed - sum(parts) > lines[1]["seconds"] + 0.45
 
 
 # ---- rollouts ahead of the trainer ----------------------------------------------------------------------------------

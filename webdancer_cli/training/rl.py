@@ -102,7 +102,10 @@ def train_rl(
                 ahead = source.finish(step)
                 with saved_before_the_end(run, metrics, world), watchdog.watching(SYNC, options.step_seconds):
                     synced = sync_weights(loop, engine, run, canary, step, world)
-                evaluated = held_out.evaluate() if held_out.is_due() else {}
+                has_weights = time.perf_counter()
+                if held_out.is_due():
+                    held_out.evaluate()
+                elsewhere = synced["seconds_sync"] + time.perf_counter() - has_weights
                 collected = ahead or source.play(step)
                 if not options.max_staleness:
                     with saved_before_the_end(run, metrics, world), watchdog.watching(PAUSE, options.step_seconds):
@@ -138,7 +141,6 @@ def train_rl(
                 metrics |= {"staleness": staleness}
                 if setup.progress:
                     setup.progress.step(step, options.steps, note(metrics))
-                elsewhere = synced["seconds_sync"] + evaluated.get("held_out_seconds", 0.0)
                 metrics |= synced | speed_metrics(
                     metrics,
                     waited=sampled - started - elsewhere,
