@@ -53,6 +53,24 @@ def test_what_teaches_nothing_rests_for_so_many_passes_and_comes_back():
     assert all(sorted(set(one) & others) == sorted(others) for one in found)
 
 
+def test_what_teaches_nothing_rests_as_long_if_its_round_reached_into_the_next_pass():
+    """Rounds of 3 of 4 questions: the second holds the last one of pass 0 and the first ones of pass 1, which rests it.
+
+    It is back in pass 2.
+    """
+    stream = QuestionStream(QUESTIONS[:4], 0, least=3, rest=1)
+    stream.hear(outcomes(stream.take(3), set()))
+    last, *others = stream.take(3)
+    assert stream.epoch == 1
+    stream.hear(outcomes([last, *others], {last.question}))
+    played = []
+    while stream.epoch < 3:
+        (qa,) = stream.take(1)
+        played += [qa.id] * (stream.epoch == 2)
+        stream.hear(outcomes([qa], set()))
+    assert last.id in played
+
+
 def test_when_all_rest_those_that_rested_longest_come_back():
     everything = {qa.question for qa in QUESTIONS}
     stream = QuestionStream(QUESTIONS, 0, least=4, rest=50)

@@ -53,6 +53,8 @@ class QuestionStream:
         """The run's own last counts, of a curriculum."""
         self._resting: dict[str, int] = {}
         """Who rests, and the last pass in which it does."""
+        self._taken_in: dict[str, int] = {}
+        """The passes of the last round's questions, which may be two."""
         self._epoch = 0
         self._position = 0
         self._order = self._pass()
@@ -76,12 +78,14 @@ class QuestionStream:
         would be played twice alike. One that comes again too soon, at the start of a pass, waits for the next round.
         """
         taken: dict[str, QA] = {}
+        self._taken_in = {}
         again: list[QA] = []
         while len(taken) < min(count, len(self._questions)):
             qa = self._waiting.popleft() if self._waiting else self._next()
             if qa.id in taken:
                 again.append(qa)
             taken.setdefault(qa.id, qa)
+            self._taken_in.setdefault(qa.id, self._epoch)
         self._waiting.extendleft(reversed(again))
         return list(taken.values())
 
@@ -90,8 +94,9 @@ class QuestionStream:
         for outcome in outcomes:
             if self._measured is not None and outcome.counts.judged:
                 self._heard[outcome.id] = outcome.counts
-            if self._rest and outcome.alike:
-                self._resting[outcome.id] = self._epoch + self._rest
+            last = self._taken_in[outcome.id] + self._rest
+            if self._rest and outcome.alike and last >= self._epoch:
+                self._resting[outcome.id] = last
         self._waiting = deque(qa for qa in self._waiting if qa.id not in self._resting)
 
     def hold(self) -> None:
