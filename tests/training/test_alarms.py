@@ -70,5 +70,18 @@ def test_a_run_that_goes_well_has_none(last: dict[str, Any]):
     assert alarms(run(**last)) == []
 
 
+@pytest.mark.parametrize(
+    ("last", "alarm"),
+    [
+        ({"accuracy": 0.2, "accuracy_by_level": {"1": 0.2, "3": 0.02}, "format": 1.0}, ""),
+        ({"accuracy": 0.2, "repeating": 0.2}, "repetition"),  # says nothing of which questions are played
+    ],
+)
+def test_other_questions_than_at_first_are_no_sign_of_what_was_unlearned(last: dict[str, Any], alarm: str):
+    """By a curriculum, or when what is mastered rests, later steps have harder questions."""
+    assert [line.partition(":")[0] for line in alarms(run(**last), same_questions=False)] == [alarm] * bool(alarm)
+    assert any("unlearned" in line or "gamed" in line for line in alarms(run(**last))) is not bool(alarm)
+
+
 def test_none_rings_before_there_is_something_to_compare():
     assert alarms(run(entropy=0.0)[: 2 * WINDOW - 1]) == []

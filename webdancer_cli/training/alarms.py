@@ -118,8 +118,15 @@ ALARMS = (
 )
 
 
-def alarms(steps: Sequence[Metrics]) -> list[str]:
-    """What is wrong in the last of these steps, which are all those of a run, in lines with a remedy."""
+ABOUT_THE_SAME_QUESTIONS = frozenset({_a_level_is_unlearned, _format_gaming})
+"""Those to which a lower accuracy tells of the policy, and not of harder questions."""
+
+
+def alarms(steps: Sequence[Metrics], *, same_questions: bool = True) -> list[str]:
+    """What is wrong in the last of these steps, which are all those of a run, in lines with a remedy.
+
+    Without the ``same_questions`` later steps have others than the first, chosen by how hard they are.
+    """
 
     def means(name: str) -> tuple[float, float] | None:
         outer, _, inner = name.partition(".")
@@ -129,4 +136,5 @@ def alarms(steps: Sequence[Metrics]) -> list[str]:
             return None
         return sum(told[:WINDOW]) / WINDOW, sum(told[-WINDOW:]) / WINDOW
 
-    return [said for alarm in ALARMS if (said := alarm(means))]
+    fitting = [alarm for alarm in ALARMS if same_questions or alarm not in ABOUT_THE_SAME_QUESTIONS]
+    return [said for alarm in fitting if (said := alarm(means))]

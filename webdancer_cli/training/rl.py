@@ -90,7 +90,8 @@ def train_rl(
         watchdog = Watchdog(setup.out / STUCK, collector.under_way, lambda: newest_state(setup.out) is not None)
         source = RolloutSource(loop, collector, engine, stream, options, world, watchdog)
         held_out = HeldOutEvaluation(held_out_questions, options, setup, run, loop, collector, watchdog, tracked)
-        log = Log(setup.out, state.step, setup.say) if world.is_main else None
+        same = not (options.rest or options.curriculum)
+        log = Log(setup.out, state.step, setup.say, same_questions=same) if world.is_main else None
         unjudged = UnjudgedShare(options.max_unjudged)
         reference = open_reference(options, setup, run)
         stopped = ""

@@ -163,7 +163,9 @@ def _reward(rollout: Rollout) -> float:
 class Log:
     """``metrics.jsonl`` and ``rollouts.jsonl``, written step by step by rank 0."""
 
-    def __init__(self, out: Path, step: int, say: Say):
+    def __init__(self, out: Path, step: int, say: Say, *, same_questions: bool = True):
+        """``same_questions``: whether no option chooses them by how hard they are."""
+        self._same_questions = same_questions
         self._metrics = open_log(out / METRICS, step)
         lines = (out / METRICS).read_text(encoding="utf-8").splitlines() if step else []
         self._steps: list[Metrics] = [json.loads(line) for line in lines]
@@ -172,7 +174,7 @@ class Log:
 
     def write(self, metrics: Metrics, collected: RolloutBatch) -> None:
         self._steps.append(metrics)
-        metrics["alarms"] = found = alarms(self._steps)
+        metrics["alarms"] = found = alarms(self._steps, same_questions=self._same_questions)
         before = self._steps[-2].get("alarms", []) if len(self._steps) > 1 else []
         known = {line.partition(":")[0] for line in before}
         for line in found:
