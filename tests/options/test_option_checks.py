@@ -34,6 +34,7 @@ URL = "http://127.0.0.1:9/v1"
         ),
         (config.RlOptions, {"group": 1}, "--group: 1: give at least 2: a group compares its rollouts"),
         (config.RlOptions, {"overlong_tokens": 9, "max_context_tokens": 9}, "--overlong-tokens 9: must be less than"),
+        (config.RlOptions, {"overlong_tokens": 9, "context": "fold"}, "--overlong-tokens 9: counts all that"),
         (config.SampleOptions, {"base_url": [URL]}, f"--base-url {URL}: which of its models? Name it with --model"),
         (config.EvalOptions, {"judge_base_url": [URL]}, f"--judge-base-url {URL}: which of its models?"),
         (

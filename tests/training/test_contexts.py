@@ -221,7 +221,7 @@ async def test_all_samples_of_an_episode_bear_its_advantage_and_its_whole_length
             wrong = self._renderer.turn("<think>\nNo.\n</think>\n<answer>\nbell\n</answer>")
             return SampledTokens(wrong, [-1.0] * len(wrong), "stop")
 
-    options = RlOptions(group=2, context=rule, max_context_tokens=4000, overlong_tokens=3000)
+    options = RlOptions(group=2, context=rule, max_context_tokens=4000, overlong_tokens=3000, overlong_at=4000)
     tools = Tools(Chain(6), WORDING)
     collector = RolloutCollector(policy(Lost(renderer), renderer, 4000), tools, WORDING, options)
     ((right, wrong),) = await collector.play([QUESTION], attempt=0)

@@ -226,6 +226,12 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
             yield f"--overlong-tokens {self.overlong_tokens}: must be less than {flag} ({limit})"
         if self.overlong_at and not self.overlong_tokens:
             yield f"--overlong-at {self.overlong_at}: nothing is punished without a zone: add --overlong-tokens"
+        counts_unseen = self.overlong_counts == "episode" and self.context != "append"
+        if self.overlong_tokens and not self.overlong_at and counts_unseen:
+            yield (
+                f"--overlong-tokens {self.overlong_tokens}: counts all that an episode holds, of which --context "
+                f"{self.context} shows the policy a part: say by --overlong-at how long one may become"
+            )
         yield from self._vllm_contradictions()
 
     def _vllm_contradictions(self) -> Iterator[str]:
