@@ -523,6 +523,14 @@ def test_a_stale_run_that_goes_on_plays_the_batch_again_that_was_under_way(tmp_p
     assert [(state["data"]["epoch"], state["data"]["position"]) for state in saved] == [(0, 4), (1, 2)]
 
 
+def test_a_run_that_is_out_of_time_is_evaluated_when_what_it_had_begun_ahead_has_ended(tmp_path: Path, undecided: Path):
+    jsonl.write_records(str(tmp_path / "held.jsonl"), [QA(question="Shade?", answer="red")])
+    given = toy(tmp_path, undecided, max_staleness=1, minutes=1e-4, eval_data=str(tmp_path / "held.jsonl"))
+    assert stage.run(given).exit_code == 0
+    assert [line["step"] for line in metrics(tmp_path)] == [1]
+    assert [json.loads(line)["step"] for line in (tmp_path / "out" / "held_out.jsonl").read_text().splitlines()] == [1]
+
+
 class Slow(Knows):
     """A judge that never speaks of one answer."""
 

@@ -157,6 +157,7 @@ def train_rl(
                 tracked.log(metrics)
                 run.saver.commit(wait=not options.async_save)
             if held_out.is_wanted() and not stopped:
+                source.finish(state.step + 1)  # begun before time was over: nothing may be under way now
                 with saved_before_the_end(run, metrics, world), watchdog.watching(SYNC, options.step_seconds):
                     sync_weights(loop, engine, run, canary, state.step + 1, world)
                 metrics |= held_out.evaluate()
