@@ -208,7 +208,7 @@ def out_of_time(options: RlOptions, seconds: float, world: ProcessGroup) -> bool
 
 
 def minibatches(kept: Sequence[Group], count: int) -> list[list[TrainingSample]]:
-    """The lessons of the kept groups, whole groups together, in at most ``count`` parts; none without groups."""
+    """The samples of the kept groups, whole groups together, in at most ``count`` parts; none without groups."""
     parts = [kept[first::count] for first in range(min(count, len(kept)))]
     return [[training_sample for group in part for training_sample in training_samples(group)] for part in parts]
 
