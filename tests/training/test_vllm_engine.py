@@ -228,6 +228,7 @@ def test_a_server_that_does_not_sleep_ends_the_run_before_the_trainer_needs_its_
         servers[1].sleepless = True
         with pytest.raises(WebdancerError, match=rf"{servers[1].url}/sleep.*Sleep mode is not enabled"):
             stage.run(by_servers(tmp_path, undecided, servers, vllm_sleep="on"))
+        assert not servers[0].asleep
         servers[1].routes.remove("/wake_up")
         with pytest.raises(UsageError, match="--enable-sleep-mode, or give --vllm-sleep off"):
             stage.run(by_servers(tmp_path, undecided, servers, vllm_sleep="on"))
@@ -238,15 +239,16 @@ def test_questions_of_a_step_that_no_server_slept_after_are_asked_again_by_the_r
     tmp_path: Path, undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast
 ):
     """What is saved is the end of step 1: the rollouts of step 2 were played, and not trained on."""
-    with standing_in(1, undecided, tiny_tokenizer) as servers:
+    with standing_in(2, undecided, tiny_tokenizer) as servers:
 
         class SleeplessAfterTheFirst:
             def step(self, step: int, steps: int, note: str) -> None:
-                servers[0].sleepless = True
+                servers[1].sleepless = True
 
         given = by_servers(tmp_path, undecided, servers, vllm_sleep="on", questions=2)
         with pytest.raises(WebdancerError, match=r"step 2: .*Sleep mode is not enabled.*--resume goes on after step 1"):
             stage.run(given, progress=SleeplessAfterTheFirst())  # type: ignore[arg-type]
+        assert not servers[0].asleep  # it is left as it was given
     saved = json.loads((tmp_path / "out" / "step-1" / "state" / "run.json").read_text())
     assert (saved["step"], saved["data"]["epoch"], saved["data"]["position"]) == (1, 0, 2)
 

@@ -21,7 +21,7 @@ from webdancer_cli.training.precision import arithmetic
 from webdancer_cli.training.setup import TrainingSetup
 from webdancer_cli.training.shared_weights import SharedWeights
 from webdancer_cli.training.transformers_engine import TransformersEngine, bytes_per_position, most_cache_bytes
-from webdancer_cli.training.vllm_api import CPU, VllmServer
+from webdancer_cli.training.vllm_api import CPU, PARTS, VllmServer
 from webdancer_cli.training.vllm_engine import VllmEngine
 from webdancer_cli.training.vllm_processes import ServedModel, ServerProcesses
 
@@ -203,8 +203,8 @@ async def _checked(servers: list[VllmServer], options: RlOptions, sleeps: bool) 
     """
     try:
         told = [await server.check(lora_rank=options.lora_rank, sleeps=sleeps) for server in servers]
-        for server in servers if sleeps else ():  # the trainer is about to open its model
-            await server.sleep(keep_weights=bool(options.lora_rank or options.vllm_url))
+        if sleeps:  # the trainer is about to open its model
+            await _send_to_sleep(servers, keep_weights=bool(options.lora_rank or options.vllm_url))
     finally:
         for server in servers:
             await server.aclose()  # its connections belong to this event loop
@@ -212,3 +212,13 @@ async def _checked(servers: list[VllmServer], options: RlOptions, sleeps: bool) 
     if len(names) > 1:
         raise UsageError(f"--vllm-url: the servers have different models: {', '.join(sorted(names))}")
     return names.pop(), min(length for _, length in told)
+
+
+async def _send_to_sleep(servers: list[VllmServer], *, keep_weights: bool) -> None:
+    """All of them, or none: when one does not sleep, those that do are woken. Raises ServerLost and SyncFailed."""
+    try:
+        for server in servers:
+            await server.sleep(keep_weights=keep_weights)
+    except BaseException:
+        await asyncio.gather(*(server.wake(*PARTS) for server in servers), return_exceptions=True)
+        raise

@@ -106,7 +106,7 @@ class VllmEngine:
                 await self._hand_over(folder, version)
             except SyncFailed as error:
                 failed = error
-        self._asleep = False
+        self._asleep = self._asleep and failed is not None  # some may sleep still
         told = self._world.from_main(lambda: (failed and str(failed), [s.url for s in self._alive], self._model))
         reason, alive, self._model = told
         if reason:
@@ -120,10 +120,10 @@ class VllmEngine:
         if not self._sleeps:
             return
         self._world.barrier()  # no rank has an episode left
+        self._asleep = True  # some of them at least, whatever becomes of the others
         failed = await self._send_to_sleep() if self._world.is_main else ""
         if reason := self._world.from_main(lambda: failed):
             raise SyncFailed(reason)
-        self._asleep = True
 
     async def score(self, ids: Sequence[int]) -> dict[str, list[float]]:
         """See Engine; by the URL of each server."""
@@ -224,9 +224,11 @@ class VllmEngine:
 
     async def _leave(self, server: VllmServer) -> None:
         """As it was given to us."""
-        if self._asleep:
-            await server.wake(*PARTS)
-        await self._unload(server)
+        try:
+            if self._asleep:
+                await server.wake(*PARTS)
+        finally:
+            await self._unload(server)
 
     async def _unload(self, server: VllmServer) -> None:
         if old := self._adapters.pop(server.url, None):
