@@ -11,7 +11,7 @@ import pytest
 
 STARTER = """
 import os, subprocess, sys, time
-command = [sys.executable, "-c", sys.argv[1], f"--parent={os.getpid()}", sys.argv[2]]
+command = [sys.executable, "-c", sys.argv[1], str(os.getpid()), sys.argv[2]]
 server = subprocess.Popen(command, start_new_session=True)
 print(server.pid, flush=True)
 time.sleep(600)
@@ -70,6 +70,6 @@ def test_a_server_whose_run_died_before_it_looked_ends_at_once(tmp_path: Path):
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    command = [sys.executable, "-c", CHILD, f"--parent={gone.pid}", "served"]
+    command = [sys.executable, "-c", CHILD, str(gone.pid), "served"]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, timeout=60)
     assert done.returncode == -signal.SIGTERM

@@ -93,9 +93,12 @@ async def _embedder(url: str, space: EmbeddingSpace, about: VectorCount | None) 
 
 def judges(options: Judging, chat_pool: ChatPool) -> list[Coroutine[Any, Any, Finding]]:
     """Whether each judge of answers tells a right one from a wrong one, as an evaluation tries before it plays: with
-    the prompts of the run. Raises UsageError for prompts that cannot be read."""
-    named = benchmark_named(options.benchmark) if isinstance(options, config.EvalOptions) else None
-    prompts, prompt = load(options.prompts), named.judge if named else None
+    the prompts of the run."""
+    try:
+        named = benchmark_named(options.benchmark) if isinstance(options, config.EvalOptions) else None
+        prompts, prompt = load(options.prompts), named.judge if named else None
+    except UsageError:  # whoever looks at the prompts and the data tells of it
+        return []
     roles = [role for role in chat_pool.chats if role.startswith("judge")]
     return [_judge(role, chat_pool.base_urls[role][0], chat_pool.chats[role].model, prompts, prompt) for role in roles]
 

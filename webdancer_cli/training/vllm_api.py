@@ -297,7 +297,7 @@ def server_command(
     With a ``memory_share`` it takes so much of each GPU, and can sleep.
     """
     gpus = 1 if place == CPU else len(place.split("+"))
-    command = [python, "-m", vllm_child.__name__, f"{vllm_child.PARENT}{os.getpid()}", MODULE]
+    command = [python, "-m", vllm_child.__name__, str(os.getpid()), MODULE]
     command += ["--model", model, "--served-model-name", SERVED_NAME]
     command += ["--host", "127.0.0.1", "--port", str(port), "--max-model-len", str(max_length), "--dtype", dtype]
     command += ["--generation-config", "vllm", "--enable-prompt-tokens-details", "--seed", str(seed)]

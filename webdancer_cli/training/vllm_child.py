@@ -1,4 +1,4 @@
-"""``python -m webdancer_cli.training.vllm_child --parent=PID MODULE WORDS…``: a server that ends with who started it.
+"""``python -m webdancer_cli.training.vllm_child PID MODULE WORDS…``: a server that ends with who started it.
 
 A run that is killed cannot end its servers. The kernel's own signal for that (Linux's PR_SET_PDEATHSIG) is lost where
 the parent dies before it was asked for, or while the server does not heed it, as in the minutes of its start: so the
@@ -12,14 +12,13 @@ import sys
 import threading
 import time
 
-PARENT = "--parent="
 POLL_SECONDS = 1.0
 END_SECONDS = 20.0
 """The server ends its own processes in so much time, or they are ended with it."""
 
 
 def serve() -> None:
-    parent = int(sys.argv.pop(1).removeprefix(PARENT))
+    parent = int(sys.argv.pop(1))
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=False)
 
