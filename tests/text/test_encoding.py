@@ -155,6 +155,12 @@ def test_escape_sequences_show_a_charset_that_nobody_declares(text: str, codec: 
     assert decode_text(f"<p>{text}</p>".encode(codec), "text/html", markup=True) == f"<p>{text}</p>"
 
 
+@pytest.mark.parametrize("text", [f"{'a' * before}bc\0 plain words, caf\u00e9 and 12.5 km" for before in (1, 2)])
+@pytest.mark.parametrize("codec", ["utf-8", "cp1252"])
+def test_a_single_null_byte_makes_no_wide_characters(text: str, codec: str) -> None:
+    assert "plain words, caf\u00e9 and 12.5 km" in decode_text(text.encode(codec))
+
+
 def test_a_stray_escape_or_null_byte_is_no_charset() -> None:
     assert decode_text(b"\x1b[1mbold\x1b[0m caf\xc3\xa9") == "\x1b[1mbold\x1b[0m caf\u00e9"
     assert decode_text("a caf\u00e9 and a null \0 at odd and \0 at even places".encode()).startswith("a caf\u00e9")

@@ -145,9 +145,21 @@ _ESCAPES = ((re.compile(rb"\x1b\$[@B]|\x1b\([JI]"), "iso-2022-jp"), (re.compile(
 """Sequences that switch the character set, in text that has no byte beyond ASCII."""
 
 
+def _is_of_single_bytes(body: bytes) -> bool:
+    """Whether bytes that are no NULs are a text in which some NULs went astray, and not UTF-16.
+
+    In UTF-16, letters beyond ASCII are broken UTF-8, or half of their bytes are control characters; and of no script
+    are more than half of the bytes ASCII letters.
+    """
+    controls, letters = len(re.findall(rb"[\x01-\x08\x0e-\x1f]", body)), len(re.findall(rb"[A-Za-z ]", body))
+    return (_decodes(body, "utf-8") and controls * 20 < len(body)) or 2 * letters > len(body)
+
+
 def _without_mark(body: bytes) -> str:
     """The codec that control bytes give away anywhere in a text; "" if none do."""
-    if b"\x00" in body:  # no text of one byte a character has these; spaces and line breaks of UTF-16 do
+    if b"\x00" in body:  # spaces and line breaks of UTF-16 have these
+        if _is_of_single_bytes(body[:GUESSED_BYTES].replace(b"\x00", b"")):
+            return ""
         odd = {match.start() % 2 for match in re.finditer(b"\x00", body[:GUESSED_BYTES])}
         codec = "" if len(odd) > 1 else "utf-16-le" if odd == {1} else "utf-16-be"
         return codec if codec and _decodes(body[: len(body) // 2 * 2], codec) else ""
