@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from webdancer_cli.data.benchmarks import benchmark_named
@@ -15,6 +15,7 @@ from webdancer_cli.llm.chat_pool import ChatPool
 from webdancer_cli.llm.client import ChatClient
 from webdancer_cli.llm.embeddings import EmbeddingClient
 from webdancer_cli.llm.endpoints import EMBEDDINGS, EndpointPool
+from webdancer_cli.llm.model_client import ModelClient
 from webdancer_cli.options import config
 from webdancer_cli.prompts import PromptSet, load
 from webdancer_cli.services.proxies import Proxies
@@ -25,6 +26,8 @@ from webdancer_cli.web.page_index.embedding import probe_fault, probe_of
 from webdancer_cli.web.page_index.ranked_index import known_vectors
 from webdancer_cli.web.page_index.vectors import EmbeddingSpace, VectorCount, vectors_in
 from webdancer_cli.web.urls import DEFAULT_PORTS
+
+Answer = TypeVar("Answer")
 
 Embedding = config.IndexOptions | config.EpisodeOptions | config.E2hqaOptions
 """Options that name who embeds."""
@@ -52,16 +55,21 @@ def models(chat_pool: ChatPool) -> list[Coroutine[Any, Any, Finding]]:
 
 async def _model(role: str, url: str, model: str) -> Finding:
     chat = ChatClient(url, model, temperature=0, max_tokens=ASKED_TOKENS, retry=ONE_CALL)
+    reply = await _answer_of(chat, chat.complete(ASKED), role)
+    return reply if isinstance(reply, Finding) else good("endpoint", f"{role}: {model} answers at {url}")
+
+
+async def _answer_of(client: ModelClient[Any], call: Coroutine[Any, Any, Answer], role: str) -> Answer | Finding:
+    """What the one call of a client brought, or why it brought nothing."""
     try:
-        await chat.complete(ASKED)
+        return await call
     except RunStopped as refusal:
         return wrong("endpoint", f"{role}: {str(refusal).removesuffix(GOES_ON)}")
     except ModelError as error:
         remedy = "" if str(error).endswith("?") else ": is the server up, and is this its address?"
-        return wrong("endpoint", f"{role} {model}: {error}{remedy}")
+        return wrong("endpoint", f"{role} {client.model}: {error}{remedy}")
     finally:
-        await chat.aclose()
-    return good("endpoint", f"{role}: {model} answers at {url}")
+        await client.aclose()
 
 
 def embedders(options: Embedding) -> list[Coroutine[Any, Any, Finding]]:
@@ -77,15 +85,9 @@ async def _embedder(url: str, space: EmbeddingSpace, about: VectorCount | None) 
     """Whether it answers, and, for an index that has vectors, as the model that made them did."""
     pool = EndpointPool([url], 1, path=EMBEDDINGS, flag="--embed")
     client = EmbeddingClient(pool, space.model, retry=ONE_CALL)
-    try:
-        probe = await probe_of(client, space)
-    except RunStopped as refusal:
-        return wrong("endpoint", f"embedder: {str(refusal).removesuffix(GOES_ON)}")
-    except ModelError as error:
-        remedy = "" if str(error).endswith("?") else ": is the server up, and is this its address?"
-        return wrong("endpoint", f"embedder {space.model}: {error}{remedy}")
-    finally:
-        await client.aclose()
+    probe = await _answer_of(client, probe_of(client, space), "embedder")
+    if isinstance(probe, Finding):
+        return probe
     if about and (fault := probe_fault(about, probe)):
         return wrong("endpoint", f"embedder: {url}: {fault}: name the endpoint of the model that made the vectors")
     return good("endpoint", f"embedder: {space.model} answers at {url} with {len(probe)} numbers a vector")
