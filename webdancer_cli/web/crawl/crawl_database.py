@@ -18,11 +18,11 @@ CACHE_KIB = 16384
 SAVE_AFTER_PAGES = 1000
 SUFFIX = ".crawl"
 """What is added to the name of a file of pages."""
-VERSION = 2
+VERSION = 3
 """Of what follows; a database that another version wrote is made anew."""
 
 _SCHEMA = """
-    CREATE TABLE said (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+    CREATE TABLE notes (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
     CREATE TABLE sites (site TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE hosts (host TEXT PRIMARY KEY, pace REAL, turn REAL, given INTEGER) WITHOUT ROWID;
     CREATE TABLE seen (key INTEGER PRIMARY KEY);
@@ -59,18 +59,18 @@ class CrawlDatabase:
         self.note("identity", identity)
 
     def execute(self, query: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
-        with _telling():
+        with _naming_a_full_disk():
             return self._connection.execute(query, tuple(values))
 
     def executemany(self, query: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        with _telling():
+        with _naming_a_full_disk():
             self._connection.executemany(query, rows)
 
     def note(self, name: str, value: Any) -> None:
-        self.execute("INSERT OR REPLACE INTO said VALUES (?, ?)", (name, value))
+        self.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
 
     def noted(self, name: str, default: Any) -> Any:
-        row = self.execute("SELECT value FROM said WHERE name = ?", (name,)).fetchone()
+        row = self.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
         return default if row is None else row[0]
 
     def add(self, table: str, key: int) -> bool:
@@ -88,7 +88,7 @@ class CrawlDatabase:
         """All that was noted so far stays, whatever becomes of this process, if there are ``pages`` enough."""
         if self._at_once or pages >= SAVE_AFTER_PAGES:
             self._save()
-        with _telling():
+        with _naming_a_full_disk():
             self._connection.execute("COMMIT")
             self._connection.execute("BEGIN")
 
@@ -97,7 +97,7 @@ class CrawlDatabase:
         if self.is_saved or self._path is None:
             return
         part = self._path.with_name(self._path.name + ".part")
-        with _telling():
+        with _naming_a_full_disk():
             self._connection.execute("COMMIT")
             for stale in (part, self._path):
                 discard(stale)
@@ -135,7 +135,7 @@ def key_of(*parts: str) -> int:
 
 
 def _fresh() -> sqlite3.Connection:
-    with _telling():
+    with _naming_a_full_disk():
         connection = sqlite3.connect("", isolation_level=None)
         for setting in ("journal_mode = OFF", "synchronous = OFF", "temp_store = FILE", f"cache_size = -{CACHE_KIB}"):
             connection.execute(f"PRAGMA {setting}")
@@ -159,7 +159,7 @@ def _earlier(path: Path, identity: str) -> sqlite3.Connection | None:
     connection = None
     try:
         connection = _opened(path)
-        if connection.execute("SELECT value FROM said WHERE name = 'identity'").fetchone() == (identity,):
+        if connection.execute("SELECT value FROM notes WHERE name = 'identity'").fetchone() == (identity,):
             return connection
     except sqlite3.DatabaseError:
         pass
@@ -169,7 +169,7 @@ def _earlier(path: Path, identity: str) -> sqlite3.Connection | None:
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
+def _naming_a_full_disk() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:

@@ -35,6 +35,7 @@ Value = TypeVar("Value")
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_REDIRECTS = 10
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_OF_ONE = 4
 """How often a URL is asked for on the way of one redirect, each time with other cookies."""
 LONGEST_WAIT_SECONDS = 60.0
@@ -311,7 +312,7 @@ class Fetcher:
     async def _answer(self, url: str, response: httpx.Response, wanted: Wanted) -> FetchedDocument | str:
         status = response.status_code
         location = response.headers.get("location")
-        if status in (301, 302, 303, 307, 308) and location:
+        if status in REDIRECTS and location:
             return str(location)
         if sign := block_pages.blocking_header(response.headers):
             raise Reject("bot_wall", f"{url}: {sign}")

@@ -13,6 +13,7 @@ from webdancer_cli.services.retry import retry_after_seconds
 from webdancer_cli.web.fetch import cookies
 from webdancer_cli.web.fetch.fetcher import (
     MAX_REDIRECTS,
+    REDIRECTS,
     BadStatus,
     canonical_or_reject,
     reject_of,
@@ -49,7 +50,7 @@ class FileStreams:
             try:
                 async with self._client.stream("GET", target, headers=headers) as response:
                     location = response.headers.get("location")
-                    if response.status_code not in (301, 302, 303, 307, 308) or not location:
+                    if response.status_code not in REDIRECTS or not location:
                         async for part in _parts(target, response, start):
                             yield part
                         return
