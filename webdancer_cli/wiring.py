@@ -238,7 +238,7 @@ def open_policy(
 
 def _chat_policy(options: "config.SampleOptions | config.EvalOptions", chat_pool: "ChatPool") -> "Policy":
     from webdancer_cli.agent.chat_policy import ChatPolicy
-    from webdancer_cli.llm.client import retry_within
+    from webdancer_cli.llm.model_client import retry_within
 
     if isinstance(options, config.EvalOptions) and options.agent != "react" and options.cot == "long":
         raise UsageError(f"--cot long: words the prompt of the whole agent; leave it out with --agent {options.agent}")
@@ -258,7 +258,7 @@ def _chat_policy(options: "config.SampleOptions | config.EvalOptions", chat_pool
 def open_summariser(options: "config.SampleOptions | config.EvalOptions", chat_pool: "ChatPool") -> "Summariser | None":
     """The model that reads pages for the policy, or None: then the pages' own sentences are shown."""
     from webdancer_cli.agent.summariser import TIME_SHARE, Summariser
-    from webdancer_cli.llm.client import retry_within
+    from webdancer_cli.llm.model_client import retry_within
     from webdancer_cli.prompts import load_for
 
     if not options.summariser_model:

@@ -13,8 +13,9 @@ import pytest
 from webdancer_cli.data.records import Message
 from webdancer_cli.errors import BudgetSpent, ModelError, ServiceRefused, UsageError
 from webdancer_cli.llm.budget import Budget, Ledger, Price
-from webdancer_cli.llm.client import RETRY, ChatClient, ContextFull, Reply
+from webdancer_cli.llm.client import ChatClient, Reply
 from webdancer_cli.llm.endpoints import EndpointPool
+from webdancer_cli.llm.model_client import RETRY, ContextFull
 from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.tape import Tape
 

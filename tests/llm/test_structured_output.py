@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from loopback import answering
 
 from webdancer_cli.data.records import Message, Usage
-from webdancer_cli.llm.client import ChatClient, ContextFull, Reply
+from webdancer_cli.llm.client import ChatClient, Reply
+from webdancer_cli.llm.model_client import ContextFull
 from webdancer_cli.llm.structured_output import Aside, TextOrNumber, Unreadable, ask_for_json, parse_as, response_format
 
 

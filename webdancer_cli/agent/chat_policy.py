@@ -13,7 +13,8 @@ from webdancer_cli.agent.episode import Completion, TokenLimit
 from webdancer_cli.agent.tools import tool_schemas
 from webdancer_cli.agent.truncation import BYTES_PER_TOKEN, estimate_tokens
 from webdancer_cli.data.records import QA, Message, content_id
-from webdancer_cli.llm.client import ChatClient, ContextFull, Reply
+from webdancer_cli.llm.client import ChatClient, Reply
+from webdancer_cli.llm.model_client import ContextFull
 from webdancer_cli.options import config
 from webdancer_cli.prompts import ACTIONS_ONLY, load_for
 from webdancer_cli.transcript.contexts import SeenExchange, shown_messages

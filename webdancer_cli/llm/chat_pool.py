@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from webdancer_cli.llm.budget import Budget, Ledger, find_price
-from webdancer_cli.llm.client import RETRY, ChatClient
+from webdancer_cli.llm.client import ChatClient
 from webdancer_cli.llm.embeddings import EmbeddingClient
 from webdancer_cli.llm.endpoints import EMBEDDINGS, EndpointPool
-from webdancer_cli.llm.model_client import ModelClient
+from webdancer_cli.llm.model_client import RETRY, ModelClient
 from webdancer_cli.options import config
 from webdancer_cli.services.retry import RetryPolicy
 from webdancer_cli.tape import Tape

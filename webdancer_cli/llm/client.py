@@ -14,10 +14,7 @@ from webdancer_cli.errors import ModelError
 from webdancer_cli.llm.accepted_parameters import FEWEST_TOKENS
 from webdancer_cli.llm.budget import Ledger
 from webdancer_cli.llm.endpoints import EndpointPool
-from webdancer_cli.llm.model_client import RETRY as RETRY
-from webdancer_cli.llm.model_client import ContextFull as ContextFull
-from webdancer_cli.llm.model_client import ModelClient
-from webdancer_cli.llm.model_client import retry_within as retry_within
+from webdancer_cli.llm.model_client import RETRY, ContextFull, ModelClient
 from webdancer_cli.llm.replies import Body, parse_body, parse_reply
 from webdancer_cli.llm.replies import Reply as Reply
 from webdancer_cli.options import config

@@ -14,7 +14,8 @@ import msgspec
 from webdancer_cli.data.records import Message, Usage, fits
 from webdancer_cli.errors import ModelError
 from webdancer_cli.llm.budget import add_usage
-from webdancer_cli.llm.client import ContextFull, Reply
+from webdancer_cli.llm.client import Reply
+from webdancer_cli.llm.model_client import ContextFull
 from webdancer_cli.prompts import fill
 from webdancer_cli.text.lenient_json import NotJson, decode, find_objects
 
