@@ -96,13 +96,17 @@ def train_rl(
         reference = open_reference(options, setup, run)
         stopped = ""
         metrics: Metrics = {}
+
+        def sync(step: int) -> Metrics:
+            with saved_before_the_end(run, metrics, world), watchdog.watching(SYNC, options.step_seconds):
+                return sync_weights(loop, engine, run, canary, step, world)
+
         with closing(run.saver), closing(source):
             while state.step < options.steps and not out_of_time(options, state.seconds, world) and not stopped:
                 started = time.perf_counter()
                 step = state.step + 1
                 ahead = source.finish(step)
-                with saved_before_the_end(run, metrics, world), watchdog.watching(SYNC, options.step_seconds):
-                    synced = sync_weights(loop, engine, run, canary, step, world)
+                synced = sync(step)
                 has_weights = time.perf_counter()
                 if held_out.is_due():
                     held_out.evaluate()
@@ -158,8 +162,7 @@ def train_rl(
                 run.saver.commit(wait=not options.async_save)
             if held_out.is_wanted() and not stopped:
                 source.finish(state.step + 1)  # begun before time was over: nothing may be under way now
-                with saved_before_the_end(run, metrics, world), watchdog.watching(SYNC, options.step_seconds):
-                    sync_weights(loop, engine, run, canary, state.step + 1, world)
+                sync(state.step + 1)
                 metrics |= held_out.evaluate()
     if log:
         log.close()
