@@ -102,7 +102,7 @@ def trained(samples: Sequence[SampledContext]) -> list[tuple[list[int], list[int
     return [pair for sample in samples for pair in stretches(sample.tokens.ids, sample.tokens.trainable)]
 
 
-@given(
+any_episode = given(
     rule=RULES,
     window=st.integers(900, 4000),
     pages=st.integers(1, 8),
@@ -110,6 +110,9 @@ def trained(samples: Sequence[SampledContext]) -> list[tuple[list[int], list[int
     odd=st.lists(st.booleans(), max_size=12),
     left_open=st.lists(st.booleans(), max_size=12),
 )
+
+
+@any_episode
 def test_every_sampled_id_is_trained_once_in_what_was_seen(
     renderer: Renderer, rule: str, window: int, pages: int, chars: int, odd: list[bool], left_open: list[bool]
 ) -> None:
@@ -124,14 +127,7 @@ def test_every_sampled_id_is_trained_once_in_what_was_seen(
     assert len(samples) == 1 or rule != "append"
 
 
-@given(
-    rule=RULES,
-    window=st.integers(900, 4000),
-    pages=st.integers(1, 8),
-    chars=st.integers(40, 280),
-    odd=st.lists(st.booleans(), max_size=12),
-    left_open=st.lists(st.booleans(), max_size=12),
-)
+@any_episode
 def test_every_prompt_follows_from_the_record_and_the_ids_that_were_sampled(
     renderer: Renderer, rule: str, window: int, pages: int, chars: int, odd: list[bool], left_open: list[bool]
 ) -> None:
