@@ -2,11 +2,11 @@ import hashlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processor_time import processor_seconds
 
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA, Link, Page
@@ -231,9 +231,8 @@ def test_a_huge_page_costs_a_search_no_more_than_others(load: Load, tmp_path: Pa
     target = str(tmp_path / "pages.jsonl")
     jsonl.write_records(target, [Page(url="u", title="Oll", text="Rivers of Oll. " * 500_000)])
     corpus = load(target)
-    start = time.process_time()
+    assert processor_seconds(lambda: corpus.search_now("rivers", 5), tries=1) < 0.5
     assert corpus.search_now("rivers", 5)[0].snippet == "Rivers of Oll."
-    assert time.process_time() - start < 0.5
 
 
 def test_a_corpus_leaves_jax_alone(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_sitemap_may_be_as_large_as_the_protocol_allows() -> None:
         ('{"urls": []}', "is application/json without addresses"),
         (b"PK\x03\x04\x00\x00", "is application/zip without addresses"),
         ("<urlset><url>", "is cut off"),
-        (gzip.compress(b"x")[:5] + b"junk", "is (damaged|cut off)"),
+        (gzip.compress(b"x", mtime=0)[:5] + b"junk", "is (damaged|cut off)"),
     ],
 )
 def test_what_cannot_be_read_says_why(body: str | bytes, why: str) -> None:

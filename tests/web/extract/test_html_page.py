@@ -1,6 +1,5 @@
-import time
-
 import pytest
+from processor_time import processor_seconds
 
 from webdancer_cli.data.records import Link, Page
 from webdancer_cli.web.extract.html_page import extract_page
@@ -140,11 +139,11 @@ def test_the_digest_is_that_of_the_text() -> None:
     )
 
 
-def test_absurd_markup_costs_no_more_than_its_length() -> None:
-    start = time.process_time()
-    for html in ("<a " * 50_000, "<pre>" * 5_000, "<b>" * 5_000 + "deep", " " * 500_000 + "x", "." * 500_000):
-        extract_page(html, "http://e.org/x")
-    assert time.process_time() - start < 20
+@pytest.mark.parametrize(
+    "html", ["<a " * 50_000, "<pre>" * 5_000, "<b>" * 5_000 + "deep", " " * 500_000 + "x", "." * 500_000]
+)
+def test_absurd_markup_costs_no_more_than_its_length(html: str) -> None:
+    assert processor_seconds(lambda: extract_page(html, "http://e.org/x")) < 10
 
 
 LINK = "<a href='/t/{0}'>Town {0}</a>"
@@ -163,9 +162,7 @@ LINK = "<a href='/t/{0}'>Town {0}</a>"
     ids=["bare", "one sentence", "sentences", "items", "rows", "divs"],
 )
 def test_many_links_cost_no_more_than_their_number(html: str) -> None:
-    start = time.process_time()
-    extract_page(f"<h1>Towns</h1>{html}", "http://e.org/x")
-    assert time.process_time() - start < 3
+    assert processor_seconds(lambda: extract_page(f"<h1>Towns</h1>{html}", "http://e.org/x")) < 3
 
 
 def test_what_is_too_long_for_a_sentence_is_quoted_by_no_link() -> None:

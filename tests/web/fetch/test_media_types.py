@@ -2,10 +2,10 @@
 
 import gzip
 import io
-import time
 import zipfile
 
 import pytest
+from processor_time import processor_seconds
 
 from webdancer_cli.web.fetch.media_types import detect_media_type, media_type_of_header
 
@@ -20,7 +20,7 @@ FEED = b'<?xml version="1.0"?><rss version="2.0"><channel><title>News</title></c
 PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj"
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 GIF = b"GIF89a\x10\x00\x10\x00\x80"
-GZIP = gzip.compress(PAGE)
+GZIP = gzip.compress(PAGE, mtime=0)
 DATA = bytes(range(256)) * 4
 
 
@@ -137,6 +137,6 @@ def test_a_type_that_the_first_bytes_do_not_gainsay_is_believed(header: str, bod
 
 
 def test_a_hundred_comments_before_nothing_cost_nothing() -> None:
-    start = time.process_time()
-    assert detect_media_type("", b"<!-- a -->\n" * 300 + b"text") == "text/plain"
-    assert time.process_time() - start < 0.1
+    body = b"<!-- a -->\n" * 300 + b"text"
+    assert detect_media_type("", body) == "text/plain"
+    assert processor_seconds(lambda: detect_media_type("", body)) < 0.1
