@@ -113,20 +113,40 @@ def test_a_file_that_cannot_be_read_at_any_place_is_kept_by_the_index(
     assert (list(web), web.name, results(web)) == (pages(0, 50), same.name, results(same))
 
 
-def test_a_compressed_file_that_is_cut_off_is_refused_and_what_came_before_it_stays(tmp_path: Path) -> None:
-    good, cut = write(tmp_path / "1", 0, 5), tmp_path / "2.gz"
-    cut.write_bytes(gzip.compress(Path(write(tmp_path / "2", 5, 50)).read_bytes())[:-200])
-    with pytest.raises(UsageError, match=r"2\.gz: .*damaged, or not whole yet"):
+@pytest.mark.parametrize("packed", [gzip.compress, zstandard.compress])
+def test_a_compressed_file_that_is_cut_off_is_refused_and_what_came_before_it_stays(
+    tmp_path: Path, packed: Callable[[bytes], bytes]
+) -> None:
+    good, cut = write(tmp_path / "1", 0, 5), tmp_path / "2.packed"
+    cut.write_bytes(packed(Path(write(tmp_path / "2", 5, 50)).read_bytes())[:-200])
+    with pytest.raises(UsageError, match=r"2\.packed: .*damaged, or not whole yet"):
         build(tmp_path / "i", good, str(cut))
     assert list(open_pages(str(tmp_path / "i")))[:5] == pages(0, 5)
 
 
-def test_a_compressed_file_that_is_damaged_is_refused(tmp_path: Path) -> None:
-    path, damaged = tmp_path / "1.gz", bytearray(gzip.compress(Path(write(tmp_path / "1", 0, 50)).read_bytes()))
+@pytest.mark.parametrize("packed", [gzip.compress, zstandard.compress])
+def test_a_compressed_file_that_is_damaged_is_refused(tmp_path: Path, packed: Callable[[bytes], bytes]) -> None:
+    path, damaged = tmp_path / "1.packed", bytearray(packed(Path(write(tmp_path / "1", 0, 50)).read_bytes()))
     damaged[200:220] = bytes(20)
     path.write_bytes(damaged)
-    with pytest.raises(UsageError, match=r"1\.gz: .*damaged, or not whole yet"):
+    with pytest.raises(UsageError, match=r"1\.packed: .*damaged, or not whole yet"):
         build(tmp_path / "i", str(path))
+
+
+@pytest.mark.parametrize("name", ["pages.table", "pages.zst"])
+def test_an_index_of_which_a_part_is_lost_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "1").write_bytes(gzip.compress(Path(write(tmp_path / "plain", 0, 50)).read_bytes()))
+    build(tmp_path / "i", str(tmp_path / "1"))
+    part = tmp_path / "i" / name
+    whole = part.read_bytes()
+    part.write_bytes(whole + b"what a killed run left")
+    assert len(list(open_pages(str(tmp_path / "i")))) == 50
+    part.write_bytes(whole[:-1])
+    with pytest.raises(UsageError, match=f"{name}: gone, or shorter than its index says"):
+        open_pages(str(tmp_path / "i"))
+    part.unlink()
+    with pytest.raises(UsageError, match=f"{name}: gone"):
+        open_pages(str(tmp_path / "i"))
 
 
 def test_index_and_pages_may_be_moved_together(tmp_path: Path) -> None:

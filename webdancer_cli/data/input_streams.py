@@ -1,16 +1,14 @@
-"""What is read, as UTF-8: files and stdin, whatever they are written in, and gzipped or not; a byte-order mark is
-left out."""
+"""What is read, as UTF-8: files and stdin, whatever they are written in, and compressed or not; a byte-order
+mark is left out."""
 
 import codecs
-import gzip
-import shutil
 import sys
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from tempfile import TemporaryFile
-from typing import IO, Protocol, cast
+from typing import IO, Protocol
 
+from webdancer_cli.data.compression import DecompressedFile, is_compressed
 from webdancer_cli.errors import UsageError
 from webdancer_cli.text import encoding
 
@@ -29,7 +27,7 @@ def open_input(source: str) -> Iterator[tuple[str, Lines]]:
     if source == STDIN:
         yield "stdin", as_utf8(_stdin())
         return
-    with _unzipped(source) as stream:
+    with decompressed(source) as stream:
         yield source, as_utf8(stream)
 
 
@@ -51,17 +49,16 @@ _BLOCK_BYTES = 65536
 def open_utf8(path: str) -> IO[bytes]:
     """A file to be read at any place, as UTF-8: from behind its byte-order mark, or a converted copy of it that goes
     when it is closed. Raises UsageError."""
-    stream = _unzipped(path)
-    codec, mark_bytes = encoding.byte_order_mark(stream.read(HEAD_BYTES))
-    stream.seek(mark_bytes)
-    is_plain = codec in ("", "utf-8")
-    if is_plain and not isinstance(stream, _Unzipped):
+    stream = opened(path)
+    head = stream.read(HEAD_BYTES)
+    codec, mark_bytes = encoding.byte_order_mark(head)
+    if codec in ("", "utf-8") and not is_compressed(head):
+        stream.seek(mark_bytes)
         return stream
-    with stream:
-        converted: IO[bytes] = TemporaryFile()  # noqa: SIM115
-        if is_plain:
-            shutil.copyfileobj(stream, converted)
-        lines = _Converted(b"", stream, codec or "utf-8")
+    stream.close()
+    converted: IO[bytes] = TemporaryFile()  # noqa: SIM115
+    with decompressed(path) as packed:
+        lines = as_utf8(packed)
         while line := lines.readline(_BLOCK_BYTES):
             converted.write(line)
     converted.flush()
@@ -116,41 +113,18 @@ def opened(source: str) -> IO[bytes]:
         raise UsageError(f"{source}: {error.strerror}: name a readable JSON lines file") from None
 
 
-def _unzipped(source: str) -> IO[bytes]:
-    """The bytes of a file, or of what was gzipped in it. Raises UsageError."""
+@contextmanager
+def decompressed(source: str) -> Iterator[Lines]:
+    """The bytes of a file, or of what is compressed in it. Raises UsageError."""
     stream = opened(source)
-    is_zipped = stream.read(len(_GZIP)) == _GZIP if stream.seekable() else False
+    lines: IO[bytes] | DecompressedFile = stream
     if stream.seekable():
+        head = stream.read(HEAD_BYTES)
         stream.seek(0)
-    return cast("IO[bytes]", _Unzipped(source, stream)) if is_zipped else stream
-
-
-_GZIP = b"\x1f\x8b\x08"
-
-
-class _Unzipped(gzip.GzipFile):
-    """A gzipped file, told by its first bytes. Raises UsageError where it is damaged or cut off."""
-
-    def __init__(self, source: str, stream: IO[bytes]):
-        super().__init__(fileobj=stream, mode="rb")
-        self._source = source
-        self._stream = stream
-
-    def read(self, size: int | None = -1) -> bytes:
-        try:
-            return super().read(size)
-        except (EOFError, OSError, zlib.error) as error:
-            raise UsageError(f"{self._source}: a damaged gzip file: {error}") from None
-
-    def readline(self, size: int | None = -1) -> bytes:
-        try:
-            return super().readline(size)
-        except (EOFError, OSError, zlib.error) as error:
-            raise UsageError(f"{self._source}: a damaged gzip file: {error}") from None
-
-    def close(self) -> None:
-        super().close()
-        self._stream.close()
+        if is_compressed(head):
+            lines = DecompressedFile(source, stream)
+    with closing(lines):
+        yield lines
 
 
 def _stdin() -> IO[bytes]:

@@ -91,10 +91,7 @@ def _write(
 
 def _total(paths: list[str], limit: int | None) -> int | None:
     """Lines of all files, of each the first ``limit``; None where stdin is one of them."""
-    if jsonl.STDIN in paths:
-        return None
-    counts = [count_lines(path, limit) for path in paths]
-    return sum(min(count, limit or count) for count in counts)
+    return None if jsonl.STDIN in paths else count_lines(*paths, most=limit)
 
 
 def _opened_by(out: str) -> str:

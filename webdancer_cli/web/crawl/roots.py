@@ -185,7 +185,7 @@ _DECIDE_THE_ORDER = (
 
 def _pages_in(roots: list[str]) -> int | None:
     """Of files of pages; how many a site or an archive has, only the end tells."""
-    return sum(map(count_lines, roots)) if all(map(_is_corpus, roots)) else None
+    return count_lines(*roots) if all(map(_is_corpus, roots)) else None
 
 
 def are_paths(roots: list[str]) -> bool:

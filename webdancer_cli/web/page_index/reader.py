@@ -13,7 +13,17 @@ from tantivy import Occur, Query
 from webdancer_cli.errors import UsageError
 from webdancer_cli.web.fixed_pages import FixedPages, telling_words
 from webdancer_cli.web.page_index import layout
-from webdancer_cli.web.page_index.layout import COPY, ROW_NUMBER, TABLE, TERMS, URL_KEY, WORDS, Commit, IndexedFile
+from webdancer_cli.web.page_index.layout import (
+    COPY,
+    ROW_BYTES,
+    ROW_NUMBER,
+    TABLE,
+    TERMS,
+    URL_KEY,
+    WORDS,
+    Commit,
+    IndexedFile,
+)
 from webdancer_cli.web.page_index.passages import stem
 from webdancer_cli.web.page_index.sources import copied_line
 from webdancer_cli.web.urls import page_hash
@@ -44,6 +54,9 @@ class PageIndex(FixedPages):
         self._schema = layout.schema()
         if not commit.pages:
             raise UsageError(f"{folder}: holds no pages: add some with `webdancer index --pages FILE --out {folder}`")
+        _require_whole(Path(folder) / TABLE, commit.pages * ROW_BYTES)
+        if any(file.copied for file in commit.files):
+            _require_whole(Path(folder) / COPY, commit.copied_bytes)
         self._count = commit.pages
         self.passages = commit.passages
         self._files = [str(_found(Path(folder), file)) for file in commit.files]
@@ -117,6 +130,12 @@ def _searcher(folder: Path) -> tantivy.Searcher:
         return index.searcher()
     except ValueError as error:
         raise UsageError(f"{folder}: {error}: build the index anew") from None
+
+
+def _require_whole(part: Path, least_bytes: int) -> None:
+    """Of the index's own files; those of pages may lie elsewhere. Raises UsageError."""
+    if not part.is_file() or part.stat().st_size < least_bytes:
+        raise UsageError(f"{part}: gone, or shorter than its index says: build {part.parent} anew")
 
 
 def _found(folder: Path, file: IndexedFile) -> Path:

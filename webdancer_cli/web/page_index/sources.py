@@ -1,9 +1,6 @@
 """Files of pages as an index reads them: plain or compressed, and any line of them again later."""
 
-import gzip
-import io
 import os
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +8,10 @@ from typing import IO, NamedTuple
 
 import zstandard
 
-from webdancer_cli.data.input_streams import HEAD_BYTES, Lines, as_utf8, opened
-from webdancer_cli.errors import UsageError
+from webdancer_cli.data.compression import is_compressed
+from webdancer_cli.data.input_streams import HEAD_BYTES, Lines, as_utf8, decompressed, opened
 from webdancer_cli.text import encoding
 
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 FRAME_BYTES = 1 << 17
 """Of text in a frame of the copy: to show a page, so much has to be decompressed."""
 
@@ -30,27 +26,16 @@ class PageSource(NamedTuple):
 
 @contextmanager
 def open_source(path: str) -> Iterator[PageSource]:
-    """Open a file of pages: as it is, in gzip or in zstd. Raises UsageError for one that cannot be read."""
+    """Open a file of pages: as it is, or compressed. Raises UsageError for one that cannot be read."""
     with opened(path) as stream:
         head = stream.read(HEAD_BYTES)
-        stream.seek(0)
         codec, mark_bytes = encoding.byte_order_mark(head)
-        if head.startswith((_GZIP, _ZSTD)) or codec not in ("", "utf-8"):
-            try:
-                yield PageSource(as_utf8(_decompressed(stream, head)), 0, copied=True)
-            except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
-                raise UsageError(f"{path}: {error}: the file is damaged, or not whole yet") from None
-        else:
+        if not is_compressed(head) and codec in ("", "utf-8"):
             stream.seek(mark_bytes)
             yield PageSource(stream, mark_bytes, copied=False)
-
-
-def _decompressed(stream: IO[bytes], head: bytes) -> Lines:
-    if head.startswith(_GZIP):
-        return gzip.GzipFile(fileobj=stream)
-    if head.startswith(_ZSTD):
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True))
-    return stream
+            return
+    with decompressed(path) as lines:
+        yield PageSource(as_utf8(lines), 0, copied=True)
 
 
 class CopiedLines:
