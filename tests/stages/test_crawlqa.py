@@ -162,6 +162,40 @@ def test_what_the_author_refuses_is_told_with_its_reason(whole: tuple[Path, RunS
     assert (first["reason"], first["stage"], first["record"]["answer"]) == ("answer_unsupported", "crawlqa", "x")
 
 
+class OnePageAtATime:
+    """Asks about each page before it takes the next, as a model does."""
+
+    name = "one page at a time"
+
+    async def write(self, pages: AsyncIterator[Page], earlier: Earlier) -> AsyncGenerator[QuestionGroup, None]:
+        number = 0
+        async for _ in pages:
+            number += 1
+            yield QuestionGroup([asked(number)])
+
+
+@pytest.mark.parametrize("in_a_pipe", [False, True])
+def test_how_many_pages_are_left_is_known_from_the_last_one_on(
+    in_a_pipe: bool, site: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a pipe the questions begin when the crawl has ended: they have a bar of their own."""
+    monkeypatch.setattr(jsonl, "goes_to_a_pipe", lambda _: in_a_pipe)
+    shown: list[tuple[int, int | None, str]] = []
+
+    class Shown:
+        def step(self, done: int, total: int | None, note: str) -> None:
+            shown.append((done, total, note))
+
+    given = options(tmp_path, site[0], max_pages=5)
+    asyncio.run(crawlqa.run(given, OnePageAtATime(), progress=Shown()))
+    crawling = [done for done, total, _ in shown if total is None]
+    asking = [(done, note) for done, total, note in shown if total == 5]
+    assert sorted(set(crawling)) == [1, 2, 3, 4, 5] and len(crawling) + len(asking) == len(shown)
+    assert asking[-1] == (5, "5 kept")
+    if in_a_pipe:
+        assert [done for done, note in asking if note == f"{done} kept"] == [0, 1, 2, 3, 4, 5]
+
+
 class Writing:
     """Writes the given questions, whatever the pages say."""
 

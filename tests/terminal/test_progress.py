@@ -62,6 +62,20 @@ def test_nothing_is_told_of_a_pace_before_anything_is_done() -> None:
     assert pace.per_second is None
 
 
+def test_work_that_begins_anew_has_a_pace_of_its_own() -> None:
+    """100 pages in 100 s, then the same 100 pages are asked about, 10 s each: 90 of them take 900 s."""
+    clock = Clock()
+    pace = Pace(clock)
+    for done in range(101):
+        clock.now = float(done)
+        pace.note(done)
+    for done in range(11):
+        clock.now = 100.0 + 10 * done
+        pace.note(done)
+    assert pace.per_second == pytest.approx(0.1) and pace.seconds_left(100) == pytest.approx(900)
+    assert pace.seconds == 200
+
+
 @pytest.mark.parametrize(
     ("per_second", "text"),
     [(1234.4, "1,234/s"), (12, "12/s"), (3.14, "3.1/s"), (0.5, "30/min"), (0.05, "3.0/min"), (0.001, "4/h")],

@@ -59,8 +59,7 @@ async def run(
                         outlet.put(group)
                         if group.pages_done:
                             source.note_asked(group.pages_done)
-                        if progress:
-                            progress.step(output.stats.counts["pages"], None, output.stats.brief())
+                        source.show_progress()
             except RunStopped as stop:
                 output.stats.stopped = str(stop)
             outlet.finish()

@@ -8,13 +8,19 @@ MOST_SAMPLES = 256
 
 class Pace:
     """Told how much is done, at any moments, it tells the rate of the second half of the time so far: what was slow at
-    the beginning, since models were loaded or calls had to come back first, is soon forgotten."""
+    the beginning, since models were loaded or calls had to come back first, is soon forgotten. Where less is done than
+    before, other work has begun, which has a rate of its own."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self._clock = clock
         self._samples: list[tuple[float, int]] = []
+        self._began: float | None = None
 
     def note(self, done: int) -> None:
+        if self._began is None:
+            self._began = self._clock()
+        if self._samples and done < self._samples[-1][1]:
+            self._samples.clear()
         self._samples.append((self._clock(), done))
         if len(self._samples) > MOST_SAMPLES:
             del self._samples[1::2]
@@ -22,7 +28,7 @@ class Pace:
     @property
     def seconds(self) -> float:
         """Since it was first told."""
-        return self._clock() - self._samples[0][0] if self._samples else 0.0
+        return self._clock() - self._began if self._began is not None else 0.0
 
     @property
     def per_second(self) -> float | None:

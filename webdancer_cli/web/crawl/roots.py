@@ -46,10 +46,13 @@ class RootPages:
         self._options = options
         self._output = output
         self._progress = progress
+        self._total: int | None = None
         self._tape = tape
         self._database: CrawlDatabase | None = None
         self._asked = 0
         """Pages at the beginning that need not be given."""
+        self._given: int | None = None
+        """How many were given of those that waited for the last one."""
 
     async def stream(self) -> AsyncGenerator[Page, None]:
         """In a pipe they are given when all of them are written, from there. A shard without roots has no pages: its
@@ -72,17 +75,27 @@ class RootPages:
         if not mine:
             return
         held = jsonl.goes_to_a_pipe(options.out) and not any(map(_is_corpus, mine))
-        total = _pages_in(mine) if self._progress else None
+        self._total = _pages_in(mine) if self._progress else None
         async with aclosing(self._stored(mine) if stored_here else self._crawled(mine)) as source:
             async for page in source:
                 stats.counts["pages"] += 1
-                if self._progress:
-                    self._progress.step(stats.counts["pages"], total, self._output.stats.brief())
+                self.show_progress()
                 if not held and stats.counts["pages"] > self._asked:
                     yield page
+        self._total = stats.counts["pages"]
         if held and stats.counts["pages"]:
-            for page in read_pages(options.pages, _told_already):
+            for self._given, page in enumerate(read_pages(options.pages, _told_already)):
+                self.show_progress()
                 yield page
+            self._given = self._total
+        self.show_progress()
+
+    def show_progress(self) -> None:
+        """The pages that came, or, where questions had to wait for the last of them, the pages that were asked about
+        since."""
+        if self._progress:
+            done = self._output.stats.counts["pages"] if self._given is None else self._given
+            self._progress.step(done, self._total, self._output.stats.brief())
 
     def note_asked(self, pages: int) -> None:
         """All questions about the first so many pages that were given are written: a resumed run need not read them
