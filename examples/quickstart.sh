@@ -130,7 +130,8 @@ say "accuracy on ${EVAL_QUESTIONS} questions about a world that no stage had see
 python3 table.py base="$WORK/eval-base.jsonl" sft="$WORK/eval-sft.jsonl" rl="$WORK/eval-rl.jsonl" \
   closed-book="$WORK/eval-closed-book.jsonl" demonstrator="$WORK/eval-demonstrator.jsonl"
 webdancer view base="$WORK/eval-base.jsonl" sft="$WORK/eval-sft.jsonl" rl="$WORK/eval-rl.jsonl" \
-  demonstrator="$WORK/eval-demonstrator.jsonl" "$WORK/sft/metrics.jsonl" "$WORK/rl/metrics.jsonl" "$WORK/rl/rollouts.jsonl" \
+  closed-book="$WORK/eval-closed-book.jsonl" demonstrator="$WORK/eval-demonstrator.jsonl" \
+  "$WORK/sft/metrics.jsonl" "$WORK/rl/metrics.jsonl" "$WORK/rl/rollouts.jsonl" \
   "$WORK/sft.jsonl" "$WORK/test.jsonl" "$WORK/unseen-pages.jsonl" --title "Quickstart" --out "$WORK/report.html"
 cat <<END
 
