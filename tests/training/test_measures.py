@@ -1,6 +1,7 @@
 """Measures by hand, held-out loss against the model's own, and a card that says what a checkpoint is."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,29 +75,91 @@ def test_the_card_tells_data_recipe_provenance_and_measures(trained: Path) -> No
         assert told in card
 
 
-def test_the_best_checkpoint_is_the_result_also_of_a_run_that_was_killed(tiny_folder: Path, tmp_path: Path) -> None:
-    """A learning rate at which the loss of what is held out soon rises again."""
-    data = trajectories(tmp_path / "data.jsonl")
-    lines = data.read_text().splitlines(keepends=True)
-    (tmp_path / "train.jsonl").write_text("".join(lines[:2]))
-    (tmp_path / "held.jsonl").write_text("".join(lines[2:]))
-    given = {"data": str(tmp_path / "train.jsonl"), "eval_data": str(tmp_path / "held.jsonl"), "lr": 0.1}
-    results = []
-    for name in ("whole", "killed"):
-        options = SftOptions(**given, model=str(tiny_folder), out=str(tmp_path / name), steps=6, batch_size=2)  # type: ignore[arg-type]
-        options = replace(options, eval_every=1, keep_best=True, save_every=2)
-        if name == "killed":
-            with pytest.raises(InterruptedError):
-                sft.run(options, progress=KilledAt(6))  # type: ignore[arg-type]
-        sft.run(replace(options, resume=name == "killed"))
-        losses = [
-            json.loads(line)["held_out_loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()
-        ]
-        about = json.loads((tmp_path / name / "webdancer.json").read_text())
-        assert about["step"] == 1 + losses.index(min(losses)) < 6
-        assert not (tmp_path / name / "best").exists()
-        results.append((tmp_path / name / "model.safetensors").read_bytes())
-    assert results[0] == results[1]
+class Overfitting:
+    """Runs with a learning rate at which the loss of what is held out soon rises again."""
+
+    def __init__(self, tiny_folder: Path, folder: Path):
+        lines = trajectories(folder / "data.jsonl").read_text().splitlines(keepends=True)
+        (folder / "train.jsonl").write_text("".join(lines[:2]))
+        (folder / "held.jsonl").write_text("".join(lines[2:]))
+        data = {"data": str(folder / "train.jsonl"), "eval_data": str(folder / "held.jsonl")}
+        steps = {"steps": 6, "batch_size": 2, "lr": 0.1, "eval_every": 1, "save_every": 2}
+        self.options = SftOptions(**data, **steps, model=str(tiny_folder), keep_best=True)  # type: ignore[arg-type]
+        self._folder = folder
+
+    def run(self, name: str, progress: "KilledAt | None" = None, **others: object) -> None:
+        options = replace(self.options, out=str(self._folder / name), **others)  # type: ignore[arg-type]
+        sft.run(options, progress=progress)
+
+    def losses(self, name: str) -> list[float]:
+        lines = (self._folder / name / "metrics.jsonl").read_text().splitlines()
+        return [json.loads(line)["held_out_loss"] for line in lines]
+
+    def best_step(self, name: str) -> int:
+        step = json.loads((self._folder / name / "webdancer.json").read_text())["step"]
+        assert isinstance(step, int) and not list((self._folder / name).glob("*best*"))
+        return step
+
+    def weights(self, name: str) -> bytes:
+        return (self._folder / name / "model.safetensors").read_bytes()
+
+
+@pytest.fixture
+def overfitting(tiny_folder: Path, tmp_path: Path) -> Overfitting:
+    return Overfitting(tiny_folder, tmp_path)
+
+
+def test_the_best_checkpoint_is_the_result_also_of_a_run_that_was_killed(overfitting: Overfitting) -> None:
+    overfitting.run("whole")
+    losses = overfitting.losses("whole")
+    assert overfitting.best_step("whole") == 1 + losses.index(min(losses)) < 6
+    with pytest.raises(InterruptedError):
+        overfitting.run("killed", KilledAt(6))
+    overfitting.run("killed", resume=True)
+    assert overfitting.best_step("killed") == overfitting.best_step("whole")
+    assert overfitting.weights("killed") == overfitting.weights("whole")
+
+
+@pytest.mark.parametrize("left", [{"best"}, {"best", ".best-before"}, {".best-before"}, set()])
+def test_a_run_killed_while_one_best_checkpoint_takes_the_place_of_another_goes_on(
+    overfitting: Overfitting, tmp_path: Path, left: set[str]
+) -> None:
+    """As the folder was at each moment of it; and where somebody has removed both, the best of the rest is taken."""
+    overfitting.run("whole")
+    with pytest.raises(InterruptedError):
+        overfitting.run("killed", KilledAt(6))
+    best = tmp_path / "killed" / "best"
+    assert best.is_dir()
+    best.rename(tmp_path / "before")
+    for name in left:
+        shutil.copytree(tmp_path / "before", tmp_path / "killed" / name)
+    overfitting.run("killed", resume=True)
+    if left:
+        assert overfitting.weights("killed") == overfitting.weights("whole")
+    else:
+        rest = overfitting.losses("killed")[4:]
+        assert overfitting.best_step("killed") == 5 + rest.index(min(rest))
+
+
+def test_a_best_checkpoint_of_a_step_that_comes_again_does_not_count(overfitting: Overfitting, tmp_path: Path) -> None:
+    """It would stay even if the step, done again, were not as good: on other hardware, or by drawn evaluations."""
+    overfitting.run("whole")
+    with pytest.raises(InterruptedError):
+        overfitting.run("killed", KilledAt(4))
+    manifest = tmp_path / "killed" / "best" / "webdancer.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"step": 3, "mark": "of another timeline"}))
+    overfitting.run("killed", resume=True)
+    assert "mark" not in json.loads((tmp_path / "killed" / "webdancer.json").read_text())
+
+
+def test_the_best_by_other_data_is_another_run(overfitting: Overfitting, tmp_path: Path) -> None:
+    with pytest.raises(InterruptedError):
+        overfitting.run("killed", KilledAt(6))
+    other = str(tmp_path / "train.jsonl")
+    with pytest.raises(UsageError, match="was made with another --eval-data"):
+        overfitting.run("killed", resume=True, eval_data=other)
+    shutil.copy(tmp_path / "held.jsonl", tmp_path / "moved.jsonl")
+    overfitting.run("killed", resume=True, eval_data=str(tmp_path / "moved.jsonl"))
 
 
 class KilledAt:

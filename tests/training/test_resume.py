@@ -123,7 +123,7 @@ def test_another_run_is_refused_in_one_line(begun: SftOptions, change: dict[str,
 def test_other_data_and_another_model_are_refused(begun: SftOptions, tmp_path: Path) -> None:
     text = Path(begun.data).read_text()
     (tmp_path / "data.jsonl").write_text(text.replace("Arlen", "Arlan"))
-    with pytest.raises(UsageError, match="made with another data"):
+    with pytest.raises(UsageError, match="made with another --data"):
         sft.run(replace(begun, data=str(tmp_path / "data.jsonl")))
     model = load_model(begun.model)
     with torch.no_grad():

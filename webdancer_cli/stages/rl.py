@@ -55,6 +55,10 @@ class QuestionSet:
             return ""
         return hashlib.sha256(msgspec.json.encode(sorted(self.measured.items()))).hexdigest()
 
+    @property
+    def held_out_sha256(self) -> str:
+        return hashlib.sha256(b"".join(msgspec.json.encode(to_object(qa)) for qa in self.held_out)).hexdigest()
+
     def reject_line(self, rejected: Rejected) -> None:
         """A line of the corpus that cannot be taken is counted like one of the questions."""
         _count(self.stats, rejected)
@@ -85,6 +89,8 @@ def run(
         about |= {"records": {**questions.stats.counts, **questions.stats.reasons}}
         about |= {"curriculum": questions.measured_sha256}
         about |= {"prompts": prompts.id, "web": tools.web.name, "judge": judge.name if judge else METHOD}
+        if questions.held_out and options.keep_best:
+            about["eval_data_sha256"] = questions.held_out_sha256
         about["run"] = identity(options, about, setup.plain)
         if is_done(setup, about["run"]):
             return questions.stats

@@ -48,11 +48,14 @@ def run(options: SftOptions, *, progress: Progress | None = None, say: Say = say
         dataset = world.from_main(lambda: read_dataset(options, setup.renderer, setup.max_length))
         about = checkpoint.provenance("sft", options, dataset.sha256)
         about["records"] = {**dataset.stats.counts, **dataset.stats.reasons}
+        held_out = world.from_main(lambda: read_held_out(options, setup.renderer, setup.max_length))
+        if held_out and options.keep_best:
+            about["eval_data_sha256"] = held_out.sha256
         about["run"] = identity(options, about, setup.plain)
         if is_done(setup, about["run"]):
             return dataset.stats
-        held_out = world.from_main(lambda: read_held_out(options, setup.renderer, setup.max_length))
-        train_sft(options, dataset.examples, setup, about, held_out)
+        measured_on = list(chain.from_iterable(held_out.examples)) if held_out else []
+        train_sft(options, dataset.examples, setup, about, measured_on)
     return dataset.stats
 
 
@@ -124,12 +127,11 @@ def read_dataset(options: SftOptions, renderer: Renderer, max_length: int, at_mo
     return Dataset(examples, digest.hexdigest(), stats)
 
 
-def read_held_out(options: SftOptions, renderer: Renderer, max_length: int) -> list[Example]:
+def read_held_out(options: SftOptions, renderer: Renderer, max_length: int) -> Dataset | None:
     """The trajectories of ``options.eval_data``, if there is one. Raises UsageError when none of them bears loss."""
     if options.eval_data is None:
-        return []
-    read = read_dataset(replace(options, data=options.eval_data, limit=None), renderer, max_length)
-    return list(chain.from_iterable(read.examples))
+        return None
+    return read_dataset(replace(options, data=options.eval_data, limit=None), renderer, max_length)
 
 
 _SHORTER = (

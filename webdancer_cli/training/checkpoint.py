@@ -29,6 +29,8 @@ STATE = "state"
 """What a run needs to go on from a checkpoint, beside the plain weights."""
 BEST = "best"
 """The checkpoint with the lowest held-out loss of a run on its way."""
+REPLACED_BEST = ".best-before"
+"""What was the best until now, while the new one takes its place."""
 RUN_FILE = "run.json"
 """The part of a state that is no tensor. A state without it is none."""
 

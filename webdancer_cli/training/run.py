@@ -64,6 +64,8 @@ def begin(
         layout = choose_layout(opened.scorer, options, world.device, setup.say)
     seed_everything(f"{options.seed}:{world.rank}")
     state = TrainingState(opened.scorer, adamw(opened.scorer, options.peak_lr, options.weight_decay), data)
+    saver = RunSaver(options, writer, opened.model)
     if setup.resumed:
         state.restore(setup.resumed / STATE, world, options.seed)
-    return TrainingRun(opened, layout, state, RunSaver(options, writer, opened.model), writer)
+        saver.recover_best(state)
+    return TrainingRun(opened, layout, state, saver, writer)

@@ -42,7 +42,7 @@ HEAD_BYTES = 1 << 20
 """How much of each file of weights is read to know it again: beginning and end, beside its size."""
 
 _MODEL_FILES = ("config.json", "adapter_config.json", "tokenizer.json", "*.safetensors", "*.bin", "*.gguf")
-_MADE_OF = ("data_sha256", "prompts", "web", "judge", "curriculum")
+_MADE_OF = ("data_sha256", "prompts", "web", "judge", "curriculum", "eval_data_sha256")
 
 
 def is_done(setup: TrainingSetup, run: dict[str, Any]) -> bool:
@@ -77,7 +77,7 @@ def check_same_run(saved: dict[str, Any], now: dict[str, Any], folder: Path) -> 
             raise UsageError(f"{folder}: was made with {flag} {before.get(name)}, not {options.get(name)}: {remedy}")
     other = [name for name in now if name != "options" and saved.get(name) != now[name]]
     if other:
-        named = {"data_sha256": "data", "judge": "judge"}.get(other[0], other[0])
+        named = {"data_sha256": "--data", "eval_data_sha256": "--eval-data"}.get(other[0], other[0])
         raise UsageError(f"{folder}: was made with another {named}: {remedy}")
 
 

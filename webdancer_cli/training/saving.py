@@ -40,6 +40,7 @@ class RunSaver:
         self._out = writer.setup.out
         self._partial = self._out / checkpoint.PARTIAL
         self._best = self._out / checkpoint.BEST
+        self._replaced_best = self._out / checkpoint.REPLACED_BEST
         self._every, self._keep, self._async = options.save_every, options.keep, options.async_save
         self._step: int | None = None
         """Of the checkpoint that is written, and does not count yet."""
@@ -97,8 +98,26 @@ class RunSaver:
         with _told(self._partial):
             self._writer.write(self._partial, self._model, state.step, measures)
         if self._world.is_main:
-            shutil.rmtree(self._best, ignore_errors=True)
+            if self._best.is_dir():
+                self._best.rename(self._replaced_best)
             self._partial.rename(self._best)
+            shutil.rmtree(self._replaced_best, ignore_errors=True)
+
+    def recover_best(self, state: TrainingState) -> None:
+        """Of a run that goes on: have the best checkpoint back if the run was killed while another took its place. One
+        that is not there, or that is of a step that the run has before it again, does not count."""
+        best_step = self._world.from_main(self._step_of_best)
+        if best_step is None or best_step > state.step:
+            state.best_loss = None
+
+    def _step_of_best(self) -> int | None:
+        if self._replaced_best.is_dir():
+            if self._best.is_dir():
+                shutil.rmtree(self._replaced_best)
+            else:
+                self._replaced_best.rename(self._best)
+        manifest = self._best / checkpoint.MANIFEST
+        return int(json.loads(manifest.read_text(encoding="utf-8"))["step"]) if manifest.is_file() else None
 
     def finish(self, state: TrainingState, measures: dict[str, Any]) -> dict[str, float]:
         """Write the result of the run, which counts when ``commit_result`` has moved it in."""
@@ -115,7 +134,8 @@ class RunSaver:
             shutil.rmtree(self._partial)
             shutil.copytree(self._best, self._partial)
         checkpoint.move_in(self._partial, self._out)
-        shutil.rmtree(self._best, ignore_errors=True)
+        for folder in (self._best, self._replaced_best):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
         """Wait for what is still written in the background, whatever became of the run: nobody else may write there."""
