@@ -1,0 +1,282 @@
+"""A step of RL with tools beside TRL's GRPOTrainer: one command, alternating runs.
+
+    python tests/bench/grpo.py --work QUICKSTART_WORK --trl /path/to/its/python [--rounds 2] [--steps 3]
+
+``--work`` is the folder of a finished quickstart: its policy after SFT is trained on its questions over its pages. Both
+sides have the same model in float32, the same prompts (a question, framed as the policy was taught), the same tools
+(TRL's ask a server on loopback, which answers by ours), rewards, limits and numbers of rollouts, and are each run in a
+process of its own. TRL generates by ``generate``, which reads a conversation anew for each of its turns; its engine of
+continuous batching did not end a step on a CPU. What is drawn differs, so tokens a second are told, too. Ours trains on
+groups whose rewards differ (DAPO's dynamic sampling, one round), TRL on all; so the seconds of training are also told
+by the token that is trained on. Steps after the first are timed. ``--trl`` has trl >= 1.16.
+
+AsyncGRPOTrainer takes its rollouts from a vLLM server that gets weights by NCCL: it needs GPUs, and is not run here.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+MAX_CALLS, CONTEXT_TOKENS, TURN_TOKENS = 8, 768, 96
+HEAD = (
+    "| side | s a step | rollouts, s | drawn tokens/s | training, s | trained tokens/s | accuracy |\n"
+    + "|---" * 7
+    + "|"
+)
+# What our own template writes for the same turns, with TRL's roles for calls and observations.
+TEMPLATE = """{%- for message in messages -%}
+{%- if message.role == 'tool' -%}
+{{- '<|im_start|>user\\n<tool_response>\\n' + message.content + '\\n</tool_response><|im_end|>\\n' -}}
+{%- elif message.role == 'assistant' -%}
+{{- '<|im_start|>assistant\\n<think>' + (message.reasoning_content or '') + '</think>\\n' + (message.content or '') -}}
+{%- for call in message.tool_calls or [] -%}
+{{- '<tool_call>\\n' + (call.function | tojson) + '\\n</tool_call>' -}}
+{%- endfor -%}
+{{- '<|im_end|>\\n' -}}
+{%- else -%}
+{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, help="the folder of a finished quickstart")
+    parser.add_argument("--trl", type=Path, help="Python of an environment with trl")
+    for name, value in (("rounds", 2), ("steps", 3), ("questions", 8), ("group", 8), ("threads", os.cpu_count() or 1)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--job", type=Path, help="what a side is to do: a JSON file")
+    options = parser.parse_args()
+    if options.job:
+        print(json.dumps(run_trl(json.loads(options.job.read_text()))))
+        return
+    print(HEAD, flush=True)
+    seconds: dict[str, list[float]] = {"ours": [], "trl": []}
+    with tempfile.TemporaryDirectory() as folder, tools_server(options.work / "pages.jsonl") as url:
+        for number in range(options.rounds):
+            for side in ("ours", "trl"):
+                work = Path(folder) / f"{side}{number}"
+                work.mkdir()
+                told = ours(options, work, number) if side == "ours" else theirs(options, work, number, url)
+                seconds[side] += told["seconds"]
+                print(row(side, told), flush=True)
+    medians = {side: statistics.median(found) for side, found in seconds.items()}
+    print(
+        f"\nA step takes TRL {medians['trl'] / medians['ours']:.1f} times as long as ours (medians of all timed steps)."
+    )
+
+
+def row(side: str, told: dict[str, Any]) -> str:
+    """A line of the table: medians over steps, and tokens over seconds of all of them."""
+    drawn, trained = (sum(told[name]) for name in ("drawn", "trained"))
+    rollout, train = (sum(told[name]) for name in ("rollout", "train"))
+    cells = [f"{statistics.median(told['seconds']):.2f}", f"{statistics.median(told['rollout']):.2f}"]
+    cells += [
+        f"{drawn / rollout:,.0f}",
+        f"{statistics.median(told['train']):.2f}",
+        f"{trained / max(train, 1e-9):,.0f}",
+    ]
+    return f"| {side} | " + " | ".join([*cells, f"{statistics.mean(told['accuracy']):.2f}"]) + " |"
+
+
+def questions_of(work: Path, count: int, seed: int) -> list[str]:
+    """The lines of a round's questions: the same for both sides."""
+    lines = (work / "qa.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    start = seed * count % max(1, len(lines) - count)
+    return lines[start : start + count]
+
+
+# Ours
+
+
+def ours(options: argparse.Namespace, work: Path, seed: int) -> dict[str, Any]:
+    steps = options.steps + 1
+    (work / "qa.jsonl").write_text("".join(questions_of(options.work, steps * options.questions, seed)))
+    given = {
+        "data": work / "qa.jsonl", "web": options.work / "pages.jsonl", "model": options.work / "sft",
+        "out": work / "out", "prompts": "compact", "max-calls": MAX_CALLS, "max-context-tokens": CONTEXT_TOKENS,
+        "max-turn-tokens": TURN_TOKENS,
+        "steps": steps, "questions": options.questions, "group": options.group, "max-rounds": 1, "lr": 2e-4,
+        "micro-tokens": 4096, "seed": seed, "dtype": "float32",
+    }  # fmt: skip
+    words = [part for name, value in given.items() for part in (f"--{name}", str(value))]
+    environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
+    subprocess.run([sys.executable, "-m", "webdancer_cli", "rl", *words, "--quiet"], env=environment, check=True)
+    lines = [json.loads(line) for line in (work / "out" / "metrics.jsonl").read_text().splitlines()][1:]
+    rollout, train = [line["seconds_rollout"] for line in lines], [line["seconds_train"] for line in lines]
+    return {
+        "seconds": [sum(parts) for parts in zip(rollout, train, (line["seconds_sync"] for line in lines), strict=True)],
+        "rollout": rollout,
+        "train": train,
+        "drawn": [line["sampled"] * line["rollouts"] for line in lines],
+        "trained": [line.get("tokens", 0) for line in lines],
+        "accuracy": [line["accuracy"] for line in lines],
+    }
+
+
+class tools_server:
+    """``with`` it our tools over a file of pages answer calls on loopback, as JSON; gives the address."""
+
+    def __init__(self, pages: Path):
+        self._pages = pages
+
+    def __enter__(self) -> str:
+        from webdancer_cli.agent.toolbox import open_tools
+        from webdancer_cli.errors import ToolError
+        from webdancer_cli.options.config import RlOptions
+        from webdancer_cli.transcript.tool_calls import ToolCall
+
+        _, tools = open_tools(RlOptions(web=str(self._pages), prompts="compact"))
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                try:
+                    told = asyncio.run(tools.call(ToolCall(**asked)))
+                except ToolError as error:
+                    told = str(error)
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(told.encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{self._server.server_port}/"
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+
+
+# TRL's
+
+
+def theirs(options: argparse.Namespace, work: Path, seed: int, url: str) -> dict[str, Any]:
+    asked = [json.loads(line) for line in questions_of(options.work, (options.steps + 1) * options.questions, seed)]
+    job = {
+        "model": str(options.work / "sft"), "out": str(work / "out"), "url": url, "seed": seed,
+        "steps": options.steps + 1, "questions": options.questions, "group": options.group,
+        "rows": [{"question": qa["question"], "answer": qa["answer"]} for qa in asked],
+    }  # fmt: skip
+    (work / "job.json").write_text(json.dumps(job))
+    environment = os.environ | {
+        "OMP_NUM_THREADS": str(options.threads),
+        "HF_HUB_OFFLINE": "1",
+        "WANDB_DISABLED": "true",
+    }
+    with (work / "stderr").open("w+") as log:
+        command = [str(options.trl), __file__, "--job", str(work / "job.json")]
+        run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+        if run.returncode:
+            log.seek(0)
+            raise SystemExit(f"TRL's side ended with {run.returncode}: {log.read()[-3000:]}")
+    told: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return told
+
+
+def run_trl(job: dict[str, Any]) -> dict[str, Any]:
+    """In TRL's environment: its trainer, timed at its own methods."""
+    import torch
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import GRPOConfig, GRPOTrainer
+    from trl.chat_template_utils import qwen3_template
+
+    tokenizer = AutoTokenizer.from_pretrained(job["model"])
+    tokenizer.chat_template, tokenizer.response_template = TEMPLATE, qwen3_template
+    model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32)
+    answers = {row["question"]: row["answer"] for row in job["rows"]}
+    rewarded: list[float] = []
+
+    def call(name: str, arguments: dict[str, Any]) -> str:
+        asked = json.dumps({"name": name, "arguments": arguments}).encode()
+        with urllib.request.urlopen(job["url"], data=asked) as reply:
+            return str(reply.read().decode())
+
+    def search(query: list[str]) -> str:
+        """Search.
+
+        Args:
+            query: The queries.
+
+        Returns:
+            What was found.
+        """
+        return call("search", {"query": query})
+
+    def visit(url: list[str], goal: str) -> str:
+        """Visit.
+
+        Args:
+            url: The pages.
+            goal: What is looked for.
+
+        Returns:
+            What stands there.
+        """
+        return call("visit", {"url": url, "goal": goal})
+
+    def reward(prompts: list[Any], completions: list[Any], **_: object) -> list[float]:
+        found = []
+        for prompt, completion in zip(prompts, completions, strict=True):
+            said = re.search(r"<answer>\s*(.*?)\s*</answer>", completion[-1].get("content") or "", re.DOTALL)
+            right = said is not None and said[1].casefold() == answers[prompt[0]["content"]].casefold()
+            rewarded.append(right)
+            found.append(0.1 * (said is not None) + 0.9 * right)
+        return found
+
+    rollouts = job["questions"] * job["group"]
+    settings = GRPOConfig(
+        output_dir=job["out"], per_device_train_batch_size=rollouts, num_generations=job["group"],
+        max_steps=job["steps"], max_completion_length=CONTEXT_TOKENS - 40, max_tool_calling_iterations=MAX_CALLS,
+        temperature=1.0, loss_type="dapo", epsilon=0.2, epsilon_high=0.28, beta=0.0, learning_rate=2e-4,
+        lr_scheduler_type="constant", max_grad_norm=1.0,
+        gradient_checkpointing=False, bf16=False, use_cpu=True, report_to=[], save_strategy="no", logging_steps=1,
+        seed=job["seed"], shuffle_dataset=False,
+    )  # fmt: skip
+    rows = [{"prompt": [{"role": "user", "content": row["question"]}]} for row in job["rows"]]
+    trainer = GRPOTrainer(
+        model=model, reward_funcs=reward, args=settings, train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer, tools=[search, visit],
+    )  # fmt: skip
+    told: dict[str, list[float]] = {name: [] for name in ("seconds", "rollout", "drawn", "trained", "accuracy")}
+    generate, step = trainer._generate, trainer.training_step
+
+    def timed_generate(*given: Any, **named: Any) -> Any:
+        started = time.perf_counter()
+        made = generate(*given, **named)
+        told["rollout"].append(time.perf_counter() - started)
+        told["drawn"].append(float(sum(sum(mask) for mask in made[2])))
+        return made
+
+    def timed_step(*given: Any, **named: Any) -> Any:
+        started = time.perf_counter()
+        made = step(*given, **named)
+        told["seconds"].append(time.perf_counter() - started)
+        told["trained"].append(told["drawn"][-1])
+        told["accuracy"].append(sum(rewarded[-rollouts:]) / rollouts)
+        return made
+
+    trainer._generate, trainer.training_step = timed_generate, timed_step
+    trainer.train()
+    kept = {name: values[1:] for name, values in told.items()}
+    return kept | {"train": [whole - part for whole, part in zip(kept["seconds"], kept["rollout"], strict=True)]}
+
+
+if __name__ == "__main__":
+    main()
