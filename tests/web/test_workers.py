@@ -64,6 +64,32 @@ async def test_what_a_function_rejects_is_what_is_rejected() -> None:
         assert caught.value.detail == "not one"
 
 
+DIES = """
+import os, pathlib, signal
+with open(os.environ["TRIES"], "a") as tries:
+    tries.write("x")
+if pathlib.Path(os.environ["TRIES"]).stat().st_size <= int(os.environ["DEATHS"]):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("deaths", [1, 9])
+async def test_a_document_whose_process_was_ended_by_something_else_is_worked_on_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaths: int
+) -> None:
+    code = DIES.replace('os.environ["TRIES"]', repr(str(tmp_path / "tries"))).replace(
+        'os.environ["DEATHS"]', repr(str(deaths))
+    )
+    with Workers() as workers:
+        if deaths == 1:
+            assert await workers.run(exec, code, about="") is None
+        else:
+            with pytest.raises(Reject, match=r"extraction_failed: a\.html: the process that read it died"):
+                await workers.run(exec, code, about="a.html")
+        assert await workers.run(len, "four", about="") == 4
+    assert (tmp_path / "tries").read_text() == "xx"
+
+
 @pytest.mark.virtual_clock
 async def test_waiting_for_a_worker_takes_no_time_of_a_deadline() -> None:
     with Workers(processes=1) as workers:

@@ -2,13 +2,15 @@
 
 A document of the web may cost a library an hour, all the memory, or the life of its process. So it is worked on in a
 process of its own, within bounds, and whatever it provokes there is its own failure. For one that is
-slow another process is started, so that heavy documents hold up no others.
+slow another process is started, so that heavy documents hold up no others. One whose process dies is worked on once
+more: something else may have ended it.
 
 The standard library's pool cannot end one task, and a broken process breaks all of it. The processes are forked from a
 server that has imported what they need: a new one takes some milliseconds.
 """
 
 import asyncio
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -27,7 +29,6 @@ from webdancer_cli.user_functions import describe_error
 from webdancer_cli.web.deadline import paused
 
 if sys.platform == "linux":
-    import fcntl
     import resource
 
 Result = TypeVar("Result")
@@ -40,6 +41,8 @@ MOST_BYTES = 2 << 30
 """Memory that a document may take, beyond what an idle worker has."""
 LEAST_SECONDS = 2.0
 """Processor time that every document gets, whatever was configured."""
+PR_SET_PDEATHSIG = 1
+"""Of ``prctl`` in <sys/prctl.h>."""
 OVERLOADED = "overloaded"
 """The reason of a Reject that this machine caused, and not the document."""
 OURS = frozenset([OVERLOADED, "proxy_failure"])
@@ -59,11 +62,13 @@ class Job:
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """What came of a call: its ``value``, or else why not, as reason and detail. ``spent``: the process is used up."""
+    """What came of a call: its ``value``, or else why not, as reason and detail. ``spent``: the process is used up;
+    ``died``: it ended before it could say why."""
 
     value: Any = None
     no: tuple[str, str] | None = None
     spent: bool = False
+    died: bool = False
 
 
 class Workers:
@@ -129,6 +134,8 @@ class Workers:
             if job.future.set_running_or_notify_cancel():
                 try:
                     worker, outcome = self._work(worker, job)
+                    if outcome.died and not self._closed:  # of what it read, or not: another process tells
+                        worker, outcome = self._work(worker, job)
                     job.future.set_result(outcome)
                 except BaseException as error:  # our own fault: raised where the result is awaited
                     job.future.set_exception(error)
@@ -208,17 +215,19 @@ class Worker:
                         return JobOutcome(no=(OVERLOADED, detail), spent=True)
             outcome: JobOutcome = self._pipe.recv()
         except (OSError, EOFError):
-            return JobOutcome(no=self._fate(job, seconds), spent=True)
+            return self._fate(job, seconds)
         return outcome
 
-    def _fate(self, job: Job, seconds: float) -> tuple[str, str]:
+    def _fate(self, job: Job, seconds: float) -> JobOutcome:
         """Why there is no process any more."""
         with _exits:
             self._process.join(5)
         code = self._process.exitcode
         if hasattr(signal, "SIGPROF") and code == -signal.SIGPROF:
-            return "too_heavy", f"{job.about}: takes more than {seconds:g} seconds of work"
-        return "extraction_failed", f"{job.about}: the process that read it died (exit code {code})"
+            heavy = "too_heavy", f"{job.about}: takes more than {seconds:g} seconds of work"
+            return JobOutcome(no=heavy, spent=True)
+        dead = "extraction_failed", f"{job.about}: the process that read it died (exit code {code})"
+        return JobOutcome(no=dead, spent=True, died=True)
 
     def end(self) -> None:
         with suppress(OSError, AttributeError):  # it has gone already
@@ -244,17 +253,14 @@ def _context() -> multiprocessing.context.BaseContext:
 
 def _serve(pipe: Connection) -> None:
     """The life of a worker: one job after the other, until the parent process has closed the pipe."""
-    _prepare(pipe)
+    _prepare()
     with suppress(EOFError, OSError):
         while True:
-            pipe.send(_done(pipe, *pipe.recv()))
+            pipe.send(_done(*pipe.recv()))
 
 
-def _done(
-    pipe: Connection, function: Callable[..., Any], given: tuple[Any, ...], about: str, seconds: float
-) -> JobOutcome:
+def _done(function: Callable[..., Any], given: tuple[Any, ...], about: str, seconds: float) -> JobOutcome:
     """The outcome of a call. Whatever it raises is the failure of what it works on."""
-    _die_with(pipe, True)
     _allow(seconds)
     try:
         return JobOutcome(function(*given), spent=_has_grown())
@@ -266,7 +272,6 @@ def _done(
         return JobOutcome(no=("extraction_failed", f"{about}: {describe_error(error)}"), spent=True)
     finally:
         _allow(0)
-        _die_with(pipe, False)
 
 
 def _allow(seconds: float) -> None:
@@ -275,14 +280,12 @@ def _allow(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
-def _die_with(pipe: Connection, at_once: bool) -> None:
-    """Whether the system ends the process when the other end of its pipe is closed.
+def _die_with_the_server() -> None:
+    """The system ends the process with the server that it was forked from, which ends when its pipe to our parent does.
 
-    A thread that waits for that does not get to it while a library keeps all of Python waiting.
+    A thread that waits for the parent does not get to it while a library keeps all of Python waiting.
     """
-    if sys.platform == "linux":
-        flags = fcntl.fcntl(pipe, fcntl.F_GETFL)
-        fcntl.fcntl(pipe, fcntl.F_SETFL, flags | os.O_ASYNC if at_once else flags & ~os.O_ASYNC)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _has_grown() -> bool:
@@ -292,7 +295,7 @@ def _has_grown() -> bool:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > MOST_BYTES >> 12
 
 
-def _prepare(pipe: Connection) -> None:
+def _prepare() -> None:
     """Ctrl-C is the parent's to handle, the output is for records, and no worker outlives a parent that was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
@@ -300,7 +303,7 @@ def _prepare(pipe: Connection) -> None:
     for stream in (1, 2):
         os.dup2(silent, stream)
     if sys.platform == "linux":
-        fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+        _die_with_the_server()
         _bound_memory()
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.pipeline import RecordWriter
 from webdancer_cli.data.records import Page
+from webdancer_cli.errors import Reject
 from webdancer_cli.options import config
 from webdancer_cli.synthesis.page_blocks import InBlocks, NoQuestions
 from webdancer_cli.synthesis.protocols import QuestionGroup
@@ -22,6 +23,9 @@ from webdancer_cli.synthesis.resume import Earlier
 from webdancer_cli.web.crawl import crawl_database
 from webdancer_cli.web.crawl.near_duplicates import PERMUTATIONS, KeptTexts, minhash_signature
 from webdancer_cli.web.crawl.roots import RootPages
+from webdancer_cli.web.extract.page_extractor import PageExtractor
+from webdancer_cli.web.extract.page_filter import FilteredPage, PageCriteria
+from webdancer_cli.web.fetch.fetcher import FetchedDocument
 
 
 def html(name: str, *links: str) -> str:
@@ -181,6 +185,25 @@ async def test_what_may_pass_is_tried_again_by_the_next_run_and_a_refusal_is_not
     site.requests.clear()
     await gathered(options(tmp_path, f"{site.url}/", resume=True))
     assert {f"{site.url}/1", f"{site.url}/4"} <= set(urls_in(tmp_path)) and "/2" not in site.paths
+
+
+@pytest.mark.usefixtures("early")
+async def test_what_this_machine_was_too_busy_to_read_is_tried_again(
+    serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, read = await serve(tree(8)), PageExtractor.read
+
+    async def busy(extraction: PageExtractor, document: FetchedDocument, terms: PageCriteria) -> FilteredPage:
+        if document.url.endswith("/1"):
+            raise Reject("overloaded", f"{document.url}: not read within 260 seconds: this machine is too busy")
+        return await read(extraction, document, terms)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PageExtractor, "read", busy)
+        await gathered(options(tmp_path, f"{site.url}/"))
+    assert f"{site.url}/1" not in urls_in(tmp_path)
+    await gathered(options(tmp_path, f"{site.url}/", resume=True))
+    assert f"{site.url}/1" in urls_in(tmp_path)
 
 
 TOWN = " ".join(f"Street {n} of the town was laid out in {1700 + n} by a guild of masons." for n in range(40))

@@ -29,6 +29,7 @@ from webdancer_cli.web.extract.page_extractor import PageExtractor
 from webdancer_cli.web.extract.page_filter import FilteredPage, PageCriteria, PageRefusal
 from webdancer_cli.web.fetch.exchanges import listening
 from webdancer_cli.web.fetch.fetcher import Fetcher, may_pass
+from webdancer_cli.web.workers import OVERLOADED
 
 
 @dataclass(frozen=True)
@@ -323,7 +324,7 @@ class _Crawl:
 
     def _skip(self, target: CrawlTarget, reject: Reject) -> None:
         followed = not reject.failed
-        if may_pass(reject) or reject.reason == "host_silent":
+        if may_pass(reject) or reject.reason in ("host_silent", OVERLOADED):
             self._frontier.note_failed(target)
         self._skipped(
             SkippedUrl(target.url, reject.reason, reject.detail, target.root, target.depth, followed=followed)
