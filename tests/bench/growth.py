@@ -5,9 +5,9 @@
     python tests/bench/growth.py --only lint,filter
 
 Every command is a process of its own, and counts with its children by processor time (user and system), so that other
-work on the machine changes little. What it costs with fifty records is its start, and taken off. ``growth`` is the slope
-of log(cost) over log(size), least squares: 1 is linear. The limit or peer does the core of the same work on the same
-input, and no more:
+work on the machine changes little. What it costs with fifty records is its start, and taken off. ``growth`` is the
+slope of log(cost) over log(size), least squares: 1 is linear. The limit or peer does the core of the same work on the
+same input, and no more:
 
     json             reads each line of the input by Python's json, and writes it again
     trafilatura      its ``extract`` on each HTML file, in one process
