@@ -30,6 +30,7 @@ from statistics import median
 from urllib.parse import unquote, urlsplit
 
 import peak  # noqa: F401  (tells how much memory a crawl took)
+from processor import seconds_of
 from protego import Protego
 
 from webdancer_cli.data import jsonl
@@ -287,16 +288,14 @@ def timed(name: str, command: list[str], site: Site) -> Run:
     site.requests()
     start = time.perf_counter()
     with tempfile.NamedTemporaryFile("r") as peak_file:
-        child = subprocess.Popen(command, env=os.environ | {"PEAK": peak_file.name})
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
+        cpu, done = seconds_of(command, env=os.environ | {"PEAK": peak_file.name})
         seconds = time.perf_counter() - start
         peak_kb = int(peak_file.read() or 0)
-    if child.returncode:
-        raise SystemExit(f"{name}: exit code {child.returncode}")
+    if done.returncode:
+        raise SystemExit(f"{name}: exit code {done.returncode}")
     got = [request for request in site.requests() if request.status == 200 and request.kind == "text/html"]
-    cpu, between = used.ru_utime + used.ru_stime, got[-1].at - got[0].at
-    return Run(name, seconds, cpu, peak_kb / 1024, len({request.path for request in got}), between)
+    pages, between = len({request.path for request in got}), got[-1].at - got[0].at
+    return Run(name, seconds, cpu, peak_kb / 1024, pages, between)
 
 
 def _shown(run: Run) -> str:

@@ -17,23 +17,21 @@ same input, and no more:
 """
 
 import argparse
-import ctypes
 import json
 import math
-import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from processor import seconds_of
 from stream import question, trajectory
 
 HEAD = (
@@ -42,7 +40,6 @@ HEAD = (
     + "|"
 )
 FEW = 50
-PR_SET_CHILD_SUBREAPER = 36
 PASS_OVER_JSON = (
     "import json, sys\nfor line in open(sys.argv[1]): sys.stdout.write(json.dumps(json.loads(line)) + '\\n')"
 )
@@ -153,6 +150,7 @@ def crawled(size: int, folder: Path) -> Iterator[Run]:
 
 class Quiet(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *_: object) -> None:
         pass
@@ -194,16 +192,10 @@ def _site(size: int, folder: Path) -> Path:
 
 
 def processor_seconds(command: list[str]) -> float:
-    """Of a process and all that it started, all of which have ended."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    with suppress(ChildProcessError):
-        while True:  # those whose parents have ended are this process's
-            os.waitpid(-1, 0)
+    seconds, done = seconds_of(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     if done.returncode not in (0, 1):  # 1: some records failed
         raise SystemExit(f"{command}: {done.stderr.decode()[-2000:]}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds
 
 
 def costs(prepared: Callable, size: int) -> tuple[float, float, str]:  # type: ignore[type-arg]
@@ -229,7 +221,6 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(STAGES), help="stages, by their names in the table")
     options = parser.parse_args()
     sizes = sorted(map(int, options.sizes.split(",")))
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     start = min(processor_seconds(webdancer("--version")[:-1]) for _ in range(3))
     bare = min(processor_seconds(python("pass")) for _ in range(3))
     print(f"`webdancer --version` costs {start:.2f} s, `python -c pass` {bare:.2f} s.\n\n{HEAD}", flush=True)
