@@ -54,7 +54,7 @@ def make(folder: Path, gigabytes: float) -> None:
 
 
 def open_here(folder: str, lora_rank: int) -> None:
-    """What one rank does; its figures go to stdout."""
+    """What one rank does; the figures of all go to stdout."""
     from webdancer_cli.options.config import SftOptions
     from webdancer_cli.training.distributed import process_group
     from webdancer_cli.training.logprobs import check_head
@@ -72,7 +72,9 @@ def open_here(folder: str, lora_rank: int) -> None:
         world.barrier()
         held = sum(getattr(p, "_local_tensor", p).numel() * p.element_size() for p in opened.model.parameters())
         line = {"rank": world.rank, "before": before, "opening": opening, "first_pass": peak, "weights": held}
-        print(json.dumps(line), flush=True)
+        lines = world.gather(line)
+        if world.is_main:  # two writers of one stdout would mix up their lines
+            print("\n".join(map(json.dumps, lines)), flush=True)
 
 
 def measure(folder: Path, ranks: int, lora_rank: int) -> list[dict[str, int]]:
