@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "webdancer_cli"
 TESTS = Path(__file__).parent
 
 FLOORS = (
-    ("errors", "text"),
+    ("errors", "text", "parent_death"),
     ("options", "services"),
     ("data", "config"),
     ("records",),

@@ -19,20 +19,23 @@ same input, and no more:
 import argparse
 import json
 import math
-import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from bm25 import world
 from processor import seconds_of
-from stream import question, trajectory
+from stream import PAGE, question, trajectory
+
+from webdancer_cli.data import jsonl
 
 HEAD = (
     "| stage | start, s | size | then, processor s | per 1,000 | growth | limit or peer | its processor s | ratio |\n"
@@ -40,6 +43,7 @@ HEAD = (
     + "|"
 )
 FEW = 50
+"""Records of a run that costs its start alone."""
 PASS_OVER_JSON = (
     "import json, sys\nfor line in open(sys.argv[1]): sys.stdout.write(json.dumps(json.loads(line)) + '\\n')"
 )
@@ -72,8 +76,12 @@ class Run:
     code: list[str]
 
 
+Prepared = Callable[[int, Path], AbstractContextManager[Run]]
+"""What makes a run of so many records or pages, in an empty folder."""
+
+
 def webdancer(*words: object) -> list[str]:
-    return [sys.executable, "-m", "webdancer_cli", *map(str, words), "-q"]
+    return [sys.executable, "-m", "webdancer_cli", *map(str, words)]
 
 
 def python(code: str, *words: object) -> list[str]:
@@ -92,24 +100,22 @@ def filtered(size: int, folder: Path) -> Iterator[Run]:
 
 @contextmanager
 def sampled(size: int, folder: Path) -> Iterator[Run]:
-    (folder / "pages.jsonl").write_text(
-        json.dumps({"url": "http://a.test/1", "title": "Alba Corr", "text": TEXT}) + "\n"
-    )
-    yield _over_lines(folder, map(question, range(size)), "sample", "--web", folder / "pages.jsonl")
+    pages = _written(folder / "pages.jsonl", [PAGE])
+    yield _over_lines(folder, map(question, range(size)), "sample", "--web", pages)
 
 
 @contextmanager
 def split(size: int, folder: Path) -> Iterator[Run]:
-    run = _over_lines(folder, map(question, range(size)), "split")
-    yield Run(webdancer("split", "--data", folder / "in", "-n", 8, "--out", folder / "parts"), run.peer, run.code)
+    data = _written(folder / "in", map(question, range(size)))
+    yield Run(_split(data, folder), "json", python(PASS_OVER_JSON, data))
 
 
 @contextmanager
 def mapped(size: int, folder: Path) -> Iterator[Run]:
-    run = _over_lines(folder, map(question, range(size)), "lint")
-    subprocess.run(webdancer("split", "--data", folder / "in", "-n", 8, "--out", folder / "parts"), check=True)
-    parts = ["--in", folder / "parts", "--out", folder / "done"]
-    yield Run([*webdancer("map", *parts, "-j", 1)[:-1], "--", "lint"], "lint", run.stage)
+    alone = _over_lines(folder, map(question, range(size)), "lint")
+    subprocess.run(_split(folder / "in", folder), check=True)
+    parts = ["--in", folder / "parts", "--out", folder / "done", "-j", 1]
+    yield Run(webdancer("map", "-q", *parts, "--", "lint"), "lint", alone.stage)
 
 
 @contextmanager
@@ -117,7 +123,7 @@ def indexed(size: int, folder: Path) -> Iterator[Run]:
     pages = _world(size, folder)
     (folder / "bare").mkdir()
     yield Run(
-        webdancer("index", "--pages", pages, "--out", folder / "web.index"),
+        webdancer("index", "-q", "--pages", pages, "--out", folder / "web.index"),
         "tantivy",
         python(TANTIVY, pages, folder / "bare"),
     )
@@ -127,7 +133,7 @@ def indexed(size: int, folder: Path) -> Iterator[Run]:
 def extracted(size: int, folder: Path) -> Iterator[Run]:
     site = _site(size, folder)
     files = ["--pages", folder / "pages", "--out", folder / "qa", "--ask", "nothing"]
-    yield Run(webdancer("crawlqa", site, *files), "trafilatura", python(TRAFILATURA, site))
+    yield Run(webdancer("crawlqa", "-q", site, *files), "trafilatura", python(TRAFILATURA, site))
 
 
 @contextmanager
@@ -140,7 +146,7 @@ def crawled(size: int, folder: Path) -> Iterator[Run]:
     files = ["--pages", folder / "pages", "--out", folder / "qa", "--ask", "nothing", "--max-pages", 10 * size]
     try:
         yield Run(
-            webdancer("crawlqa", root, "--allow-private", *files, "--delay-seconds", 0),
+            webdancer("crawlqa", "-q", root, "--allow-private", *files, "--delay-seconds", 0),
             "http",
             python(HTTP, site, server.server_port),
         )
@@ -156,8 +162,7 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
-TEXT = "Alba Corr is a painter. Alba Corr was born in Vell."
-STAGES: dict[str, tuple[int, Callable]] = {  # type: ignore[type-arg]
+STAGES: dict[str, tuple[int, Prepared]] = {
     "lint": (1_000_000, lint),
     "filter": (1_000_000, filtered),
     "sample": (100_000, sampled),
@@ -170,24 +175,29 @@ STAGES: dict[str, tuple[int, Callable]] = {  # type: ignore[type-arg]
 """The largest size of each that is worth its time, and what makes a run of it."""
 
 
-def _over_lines(folder: Path, records: Iterator[dict[str, object]], stage: str, *more: object) -> Run:
-    with (folder / "in").open("w") as lines:
+def _written(path: Path, records: Iterable[dict[str, str] | dict[str, object]]) -> Path:
+    with path.open("w") as lines:
         lines.writelines(json.dumps(record) + "\n" for record in records)
-    run = webdancer(stage, "--data", folder / "in", "--out", folder / "out", *more)
-    return Run(run, "json", python(PASS_OVER_JSON, folder / "in"))
+    return path
+
+
+def _over_lines(folder: Path, records: Iterable[dict[str, object]], stage: str, *more: object) -> Run:
+    data = _written(folder / "in", records)
+    run = webdancer(stage, "-q", "--data", data, "--out", folder / "out", *more)
+    return Run(run, "json", python(PASS_OVER_JSON, data))
+
+
+def _split(data: Path, folder: Path) -> list[str]:
+    return webdancer("split", "-q", "--data", data, "-n", 8, "--out", folder / "parts")
 
 
 def _world(size: int, folder: Path) -> Path:
-    from bm25 import world
-
-    from webdancer_cli.data import jsonl
-
     jsonl.write_records(str(folder / "pages.jsonl"), world(size, "rich"))
     return folder / "pages.jsonl"
 
 
 def _site(size: int, folder: Path) -> Path:
-    subprocess.run(webdancer("world", "--pages", size, "--out", folder / "world"), check=True)
+    subprocess.run(webdancer("world", "-q", "--pages", size, "--out", folder / "world"), check=True)
     return folder / "world" / "site"
 
 
@@ -198,21 +208,15 @@ def processor_seconds(command: list[str]) -> float:
     return seconds
 
 
-def costs(prepared: Callable, size: int) -> tuple[float, float, str]:  # type: ignore[type-arg]
+def costs(prepared: Prepared, size: int) -> tuple[float, float, str]:
     """Of a stage at a size, and of what it is held against, with its name."""
-    folder = Path(tempfile.mkdtemp(prefix="growth-"))
-    try:
-        with prepared(size, folder) as run:
-            return processor_seconds(run.stage), processor_seconds(run.code), run.peer
-    finally:
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="growth-") as folder, prepared(size, Path(folder)) as run:
+        return processor_seconds(run.stage), processor_seconds(run.code), run.peer
 
 
 def growth(points: list[tuple[int, float]]) -> float:
-    """The slope of the straight line through the logarithms that is nearest by least squares."""
-    xs, ys = [math.log(size) for size, _ in points], [math.log(cost) for _, cost in points]
-    x, y = sum(xs) / len(xs), sum(ys) / len(ys)
-    return sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / sum((a - x) ** 2 for a in xs)
+    logs = [(math.log(size), math.log(cost)) for size, cost in points]
+    return statistics.linear_regression(*zip(*logs, strict=True)).slope
 
 
 def main() -> None:
@@ -221,9 +225,8 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(STAGES), help="stages, by their names in the table")
     options = parser.parse_args()
     sizes = sorted(map(int, options.sizes.split(",")))
-    start = min(processor_seconds(webdancer("--version")[:-1]) for _ in range(3))
-    bare = min(processor_seconds(python("pass")) for _ in range(3))
-    print(f"`webdancer --version` costs {start:.2f} s, `python -c pass` {bare:.2f} s.\n\n{HEAD}", flush=True)
+    ours, bare = (min(processor_seconds(code) for _ in range(3)) for code in (webdancer("--version"), python("pass")))
+    print(f"`webdancer --version` costs {ours:.2f} s, `python -c pass` {bare:.2f} s.\n\n{HEAD}", flush=True)
     for name in options.only.split(","):
         largest, prepared = STAGES[name]
         start, least_start, peer = costs(prepared, FEW)

@@ -25,6 +25,8 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,7 @@ HEAD = (
     + "|---" * 7
     + "|"
 )
-# What our own template writes for the same turns, with TRL's roles for calls and observations.
+# Our frame of the turns, with TRL's roles for calls and observations. What the policy wrote stays as the ids it drew.
 TEMPLATE = """{%- for message in messages -%}
 {%- if message.role == 'tool' -%}
 {{- '<|im_start|>user\\n<tool_response>\\n' + message.content + '\\n</tool_response><|im_end|>\\n' -}}
@@ -65,7 +67,7 @@ def main() -> None:
         return
     print(HEAD, flush=True)
     seconds: dict[str, list[float]] = {"ours": [], "trl": []}
-    with tempfile.TemporaryDirectory() as folder, tools_server(options.work / "pages.jsonl") as url:
+    with tempfile.TemporaryDirectory() as folder, served_tools(options.work / "pages.jsonl") as url:
         for number in range(options.rounds):
             for side in ("ours", "trl"):
                 work = Path(folder) / f"{side}{number}"
@@ -127,40 +129,34 @@ def ours(options: argparse.Namespace, work: Path, seed: int) -> dict[str, Any]:
     }
 
 
-class tools_server:
-    """``with`` it our tools over a file of pages answer calls on loopback, as JSON; gives the address."""
+@contextmanager
+def served_tools(pages: Path) -> Iterator[str]:
+    """Our tools over a file of pages, which answer calls on loopback, as JSON; gives the address."""
+    from webdancer_cli.agent.toolbox import open_tools
+    from webdancer_cli.errors import ToolError
+    from webdancer_cli.options.config import RlOptions
+    from webdancer_cli.transcript.tool_calls import ToolCall
 
-    def __init__(self, pages: Path):
-        self._pages = pages
+    _, tools = open_tools(RlOptions(web=str(pages), prompts="compact"))
 
-    def __enter__(self) -> str:
-        from webdancer_cli.agent.toolbox import open_tools
-        from webdancer_cli.errors import ToolError
-        from webdancer_cli.options.config import RlOptions
-        from webdancer_cli.transcript.tool_calls import ToolCall
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            try:
+                told = asyncio.run(tools.call(ToolCall(**asked)))
+            except ToolError as error:
+                told = str(error)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(told.encode())
 
-        _, tools = open_tools(RlOptions(web=str(self._pages), prompts="compact"))
+        def log_message(self, *_: object) -> None:
+            pass
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                try:
-                    told = asyncio.run(tools.call(ToolCall(**asked)))
-                except ToolError as error:
-                    told = str(error)
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(told.encode())
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{self._server.server_port}/"
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
 
 
 # TRL's
@@ -190,22 +186,93 @@ def theirs(options: argparse.Namespace, work: Path, seed: int, url: str) -> dict
 
 
 def run_trl(job: dict[str, Any]) -> dict[str, Any]:
-    """In TRL's environment: its trainer, timed at its own methods."""
+    """In TRL's environment: its trainer, timed at its own methods. The first step is left out."""
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOTrainer
     from trl.chat_template_utils import qwen3_template
 
     tokenizer = AutoTokenizer.from_pretrained(job["model"])
     tokenizer.chat_template, tokenizer.response_template = TEMPLATE, qwen3_template
-    model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32)
-    answers = {row["question"]: row["answer"] for row in job["rows"]}
-    rewarded: list[float] = []
+    reward = Reward({row["question"]: row["answer"] for row in job["rows"]})
+    trainer = GRPOTrainer(
+        model=AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32),
+        reward_funcs=reward,
+        args=settings(job),
+        train_dataset=Dataset.from_list([{"prompt": [{"role": "user", "content": q}]} for q in reward.answers]),
+        processing_class=tokenizer,
+        tools=tools_behind(job["url"]),
+    )
+    rollouts, steps = Timed(trainer._generate), Timed(trainer.training_step)
+    trainer._generate, trainer.training_step = rollouts, steps
+    trainer.train()
+    drawn = [sum(sum(mask) for mask in made[2]) for made in rollouts.results[1:]]
+    return {
+        "seconds": steps.seconds[1:],
+        "rollout": rollouts.seconds[1:],
+        "train": [whole - part for whole, part in zip(steps.seconds, rollouts.seconds, strict=True)][1:],
+        "drawn": drawn,
+        "trained": drawn,
+        "accuracy": reward.accuracies[1:],
+    }
+
+
+class Timed:
+    """A function, with the seconds that each of its calls took, and their results."""
+
+    def __init__(self, function: Callable[..., Any]):
+        self._function = function
+        self.seconds: list[float] = []
+        self.results: list[Any] = []
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        started = time.perf_counter()
+        self.results.append(self._function(*given, **named))
+        self.seconds.append(time.perf_counter() - started)
+        return self.results[-1]
+
+
+class Reward:
+    """0.1 for an answer in its tags, and 0.9 if it is the right one; keeps the share of right ones of each call."""
+
+    __name__ = "reward"
+
+    def __init__(self, answers: dict[str, str]):
+        self.answers = answers
+        self.accuracies: list[float] = []
+
+    def __call__(self, prompts: list[Any], completions: list[Any], **_: object) -> list[float]:
+        said = [
+            re.search(r"<answer>\s*(.*?)\s*</answer>", completion[-1].get("content") or "", re.DOTALL)
+            for completion in completions
+        ]
+        gold = [self.answers[prompt[0]["content"]].casefold() for prompt in prompts]
+        right = [found is not None and found[1].casefold() == answer for found, answer in zip(said, gold, strict=True)]
+        self.accuracies.append(sum(right) / len(right))
+        return [0.1 * (found is not None) + 0.9 * is_right for found, is_right in zip(said, right, strict=True)]
+
+
+def settings(job: dict[str, Any]) -> Any:
+    """Those of ours by TRL's names."""
+    from trl import GRPOConfig
+
+    return GRPOConfig(
+        output_dir=job["out"], per_device_train_batch_size=job["questions"] * job["group"],
+        num_generations=job["group"], max_steps=job["steps"], max_completion_length=CONTEXT_TOKENS - 40,
+        max_tool_calling_iterations=MAX_CALLS, temperature=1.0, loss_type="dapo", epsilon=0.2, epsilon_high=0.28,
+        beta=0.0, learning_rate=2e-4, lr_scheduler_type="constant", max_grad_norm=1.0, gradient_checkpointing=False,
+        bf16=False, use_cpu=True, report_to=[], save_strategy="no", logging_steps=1, seed=job["seed"],
+        shuffle_dataset=False,
+    )  # fmt: skip
+
+
+def tools_behind(url: str) -> list[Callable[..., str]]:
+    """Functions as TRL takes them: it reads their schemas off their docstrings."""
 
     def call(name: str, arguments: dict[str, Any]) -> str:
         asked = json.dumps({"name": name, "arguments": arguments}).encode()
-        with urllib.request.urlopen(job["url"], data=asked) as reply:
+        with urllib.request.urlopen(url, data=asked) as reply:
             return str(reply.read().decode())
 
     def search(query: list[str]) -> str:
@@ -231,51 +298,7 @@ def run_trl(job: dict[str, Any]) -> dict[str, Any]:
         """
         return call("visit", {"url": url, "goal": goal})
 
-    def reward(prompts: list[Any], completions: list[Any], **_: object) -> list[float]:
-        found = []
-        for prompt, completion in zip(prompts, completions, strict=True):
-            said = re.search(r"<answer>\s*(.*?)\s*</answer>", completion[-1].get("content") or "", re.DOTALL)
-            right = said is not None and said[1].casefold() == answers[prompt[0]["content"]].casefold()
-            rewarded.append(right)
-            found.append(0.1 * (said is not None) + 0.9 * right)
-        return found
-
-    rollouts = job["questions"] * job["group"]
-    settings = GRPOConfig(
-        output_dir=job["out"], per_device_train_batch_size=rollouts, num_generations=job["group"],
-        max_steps=job["steps"], max_completion_length=CONTEXT_TOKENS - 40, max_tool_calling_iterations=MAX_CALLS,
-        temperature=1.0, loss_type="dapo", epsilon=0.2, epsilon_high=0.28, beta=0.0, learning_rate=2e-4,
-        lr_scheduler_type="constant", max_grad_norm=1.0,
-        gradient_checkpointing=False, bf16=False, use_cpu=True, report_to=[], save_strategy="no", logging_steps=1,
-        seed=job["seed"], shuffle_dataset=False,
-    )  # fmt: skip
-    rows = [{"prompt": [{"role": "user", "content": row["question"]}]} for row in job["rows"]]
-    trainer = GRPOTrainer(
-        model=model, reward_funcs=reward, args=settings, train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer, tools=[search, visit],
-    )  # fmt: skip
-    told: dict[str, list[float]] = {name: [] for name in ("seconds", "rollout", "drawn", "trained", "accuracy")}
-    generate, step = trainer._generate, trainer.training_step
-
-    def timed_generate(*given: Any, **named: Any) -> Any:
-        started = time.perf_counter()
-        made = generate(*given, **named)
-        told["rollout"].append(time.perf_counter() - started)
-        told["drawn"].append(float(sum(sum(mask) for mask in made[2])))
-        return made
-
-    def timed_step(*given: Any, **named: Any) -> Any:
-        started = time.perf_counter()
-        made = step(*given, **named)
-        told["seconds"].append(time.perf_counter() - started)
-        told["trained"].append(told["drawn"][-1])
-        told["accuracy"].append(sum(rewarded[-rollouts:]) / rollouts)
-        return made
-
-    trainer._generate, trainer.training_step = timed_generate, timed_step
-    trainer.train()
-    kept = {name: values[1:] for name, values in told.items()}
-    return kept | {"train": [whole - part for whole, part in zip(kept["seconds"], kept["rollout"], strict=True)]}
+    return [search, visit]
 
 
 if __name__ == "__main__":

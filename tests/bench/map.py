@@ -7,13 +7,12 @@ The outputs must be the same lines (else the exit code is 1). A part costs the s
 """
 
 import argparse
-import os
-import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from processor import seconds_of
 
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA
@@ -45,16 +44,11 @@ def question(number: int) -> QA:
 
 
 def step(name: str, folder: str, words: str) -> None:
-    before, start = children_seconds(), time.perf_counter()
+    start = time.perf_counter()
     command = [sys.executable, "-m", "webdancer_cli", *words.split()]
     command.insert(4, "--quiet")
-    subprocess.run(command, cwd=folder, env=os.environ, check=True)
-    print(f"| {name} | {time.perf_counter() - start:.1f} | {children_seconds() - before:.1f} |", flush=True)
-
-
-def children_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    seconds, _ = seconds_of(command, cwd=folder, check=True)
+    print(f"| {name} | {time.perf_counter() - start:.1f} | {seconds:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

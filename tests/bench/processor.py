@@ -7,19 +7,20 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 PR_SET_CHILD_SUBREAPER = 36
 """Of ``prctl`` in <sys/prctl.h>."""
 
 
-def seconds_of(command: list[str], **options: object) -> tuple[float, "subprocess.CompletedProcess[bytes]"]:
+def seconds_of(command: list[str], **options: Any) -> tuple[float, "subprocess.CompletedProcess[bytes]"]:
     """User and system time until the last process has ended, and how the command itself ended.
 
     Whoever's parent ends becomes a child of this process (a server that forks workers, for one), and is waited for.
     """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     others, before = _children(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, **options)  # type: ignore[call-overload]
+    done = subprocess.run(command, **options)
     while _children() - others:
         for orphan in _children() - others:
             with suppress(ChildProcessError):

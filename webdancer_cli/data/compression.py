@@ -27,10 +27,8 @@ def _is_skipped_frame(head: bytes) -> bool:
 class DecompressedFile:
     """The bytes in a compressed file, from its beginning on. Raises UsageError where it is damaged or cut off."""
 
-    def __init__(self, source: str, stream: IO[bytes]):
-        """``stream`` stands at its beginning, and is closed with this."""
-        head = stream.read(4)
-        stream.seek(0)
+    def __init__(self, source: str, stream: IO[bytes], head: bytes):
+        """``stream`` stands at its beginning, which is ``head``, and is closed with this."""
         self._source = source
         self._stream = stream
         self._bytes: io.BufferedIOBase

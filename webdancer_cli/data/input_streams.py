@@ -49,13 +49,8 @@ _BLOCK_BYTES = 65536
 def open_utf8(path: str) -> IO[bytes]:
     """A file to be read at any place, as UTF-8: from behind its byte-order mark, or a converted copy of it that goes
     when it is closed. Raises UsageError."""
-    stream = opened(path)
-    head = stream.read(HEAD_BYTES)
-    codec, mark_bytes = encoding.byte_order_mark(head)
-    if codec in ("", "utf-8") and not is_compressed(head):
-        stream.seek(mark_bytes)
-        return stream
-    stream.close()
+    if plain := open_plain(path):
+        return plain[0]
     converted: IO[bytes] = TemporaryFile()  # noqa: SIM115
     with decompressed(path) as packed:
         lines = as_utf8(packed)
@@ -64,6 +59,19 @@ def open_utf8(path: str) -> IO[bytes]:
     converted.flush()
     converted.seek(0)
     return converted
+
+
+def open_plain(path: str) -> tuple[IO[bytes], int] | None:
+    """A file that is UTF-8 as it lies, behind its byte-order mark, and the length of that; None for one that is
+    compressed or written otherwise. Raises UsageError."""
+    stream = opened(path)
+    head = stream.read(HEAD_BYTES)
+    codec, mark_bytes = encoding.byte_order_mark(head)
+    if is_compressed(head) or codec not in ("", "utf-8"):
+        stream.close()
+        return None
+    stream.seek(mark_bytes)
+    return stream, mark_bytes
 
 
 class Begun:
@@ -122,7 +130,7 @@ def decompressed(source: str) -> Iterator[Lines]:
         head = stream.read(HEAD_BYTES)
         stream.seek(0)
         if is_compressed(head):
-            lines = DecompressedFile(source, stream)
+            lines = DecompressedFile(source, stream, head)
     with closing(lines):
         yield lines
 

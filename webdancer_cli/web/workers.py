@@ -10,7 +10,6 @@ server that has imported what they need: a new one takes some milliseconds.
 """
 
 import asyncio
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -25,6 +24,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from webdancer_cli.errors import Outage, Reject, ToolError
+from webdancer_cli.parent_death import die_with_parent
 from webdancer_cli.user_functions import describe_error
 from webdancer_cli.web.deadline import paused
 
@@ -41,8 +41,6 @@ MOST_BYTES = 2 << 30
 """Memory that a document may take, beyond what an idle worker has."""
 LEAST_SECONDS = 2.0
 """Processor time that every document gets, whatever was configured."""
-PR_SET_PDEATHSIG = 1
-"""Of ``prctl`` in <sys/prctl.h>."""
 OVERLOADED = "overloaded"
 """The reason of a Reject that this machine caused, and not the document."""
 OURS = frozenset([OVERLOADED, "proxy_failure"])
@@ -280,14 +278,6 @@ def _allow(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
-def _die_with_the_server() -> None:
-    """The system ends the process with the server that it was forked from, which ends when its pipe to our parent does.
-
-    A thread that waits for the parent does not get to it while a library keeps all of Python waiting.
-    """
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def _has_grown() -> bool:
     """Whether a process holds so much memory that the next document might miss it."""
     if sys.platform != "linux":
@@ -296,14 +286,17 @@ def _has_grown() -> bool:
 
 
 def _prepare() -> None:
-    """Ctrl-C is the parent's to handle, the output is for records, and no worker outlives a parent that was killed."""
+    """Ctrl-C is the parent's to handle, the output is for records, and no worker outlives a parent that was killed: it
+    dies with the server that it was forked from, which ends with our parent. The thread that waits for the parent does
+    not get to it while a library keeps all of Python waiting.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     silent = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(silent, stream)
+    die_with_parent()
     if sys.platform == "linux":
-        _die_with_the_server()
         _bound_memory()
 
 

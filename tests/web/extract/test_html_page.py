@@ -139,11 +139,9 @@ def test_the_digest_is_that_of_the_text() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "html", ["<a " * 50_000, "<pre>" * 5_000, "<b>" * 5_000 + "deep", " " * 500_000 + "x", "." * 500_000]
-)
-def test_absurd_markup_costs_no_more_than_its_length(html: str) -> None:
-    assert processor_seconds(lambda: extract_page(html, "http://e.org/x")) < 10
+def test_absurd_markup_costs_no_more_than_its_length() -> None:
+    absurd = ("<a " * 50_000, "<pre>" * 5_000, "<b>" * 5_000 + "deep", " " * 500_000 + "x", "." * 500_000)
+    assert processor_seconds(lambda: [extract_page(html, "http://e.org/x") for html in absurd], tries=1) < 20
 
 
 LINK = "<a href='/t/{0}'>Town {0}</a>"

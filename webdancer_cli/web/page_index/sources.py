@@ -8,9 +8,7 @@ from typing import IO, NamedTuple
 
 import zstandard
 
-from webdancer_cli.data.compression import is_compressed
-from webdancer_cli.data.input_streams import HEAD_BYTES, Lines, as_utf8, decompressed, opened
-from webdancer_cli.text import encoding
+from webdancer_cli.data.input_streams import Lines, as_utf8, decompressed, open_plain
 
 FRAME_BYTES = 1 << 17
 """Of text in a frame of the copy: to show a page, so much has to be decompressed."""
@@ -27,15 +25,13 @@ class PageSource(NamedTuple):
 @contextmanager
 def open_source(path: str) -> Iterator[PageSource]:
     """Open a file of pages: as it is, or compressed. Raises UsageError for one that cannot be read."""
-    with opened(path) as stream:
-        head = stream.read(HEAD_BYTES)
-        codec, mark_bytes = encoding.byte_order_mark(head)
-        if not is_compressed(head) and codec in ("", "utf-8"):
-            stream.seek(mark_bytes)
-            yield PageSource(stream, mark_bytes, copied=False)
-            return
-    with decompressed(path) as lines:
-        yield PageSource(as_utf8(lines), 0, copied=True)
+    if plain := open_plain(path):
+        stream, start = plain
+        with stream:
+            yield PageSource(stream, start, copied=False)
+    else:
+        with decompressed(path) as lines:
+            yield PageSource(as_utf8(lines), 0, copied=True)
 
 
 class CopiedLines:
