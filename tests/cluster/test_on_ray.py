@@ -22,7 +22,7 @@ from webdancer_cli.options import config
 from webdancer_cli.stages import split
 
 pytest.importorskip("ray", reason="needs webdancer[cluster]")
-KILLS, PARTS = 20, 24
+KILLS, PARTS = 20, 72  # parts for longer than it takes to kill so often, on a fast machine, too
 
 
 @pytest.fixture
