@@ -28,8 +28,8 @@ class Dialect:
 
     def __init__(self, delimiter: str):
         apart = re.escape(delimiter)
-        self._quoted = re.compile(rf'"([^"]*+(?:""[^"]*+)*+)"(?=[{apart}\r\n]|\Z)')
-        self._open = re.compile(r'"[^"]*+(?:""[^"]*+)*+\Z')
+        self._quoted = re.compile(rf'"([^"]*+(?>(?:""[^"]*+)*))"(?=[{apart}\r\n]|\Z)')
+        self._open = re.compile(r'"[^"]*+(?>(?:""[^"]*+)*)\Z')
         self._bare = re.compile(rf"[^{apart}\r\n]*(?:\r(?!\n|\Z)[^{apart}\r\n]*)*")
 
     def cells(self, text: str, *, literal: bool = False) -> list[str] | None:

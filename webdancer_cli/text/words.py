@@ -83,11 +83,11 @@ _TIGHT = "。！？｡"
 """End a sentence wherever they stand."""
 _CLOSING = "\"'”’“‘»›)\\]」』）】》〉］"
 _BRACKETS = r"""
-    \[ (?:[^\[\]\n] | \[[^\[\]\n]{1,40}\]){1,40}+ \] (?:\([^()\s]{1,300}\))?  # [1], [note 2], [[3]](https://...)
+    \[ (?>(?:[^\[\]\n] | \[[^\[\]\n]{1,40}\]){1,40}) \] (?:\([^()\s]{1,300}\))?  # [1], [note 2], [[3]](https://...)
     | ［[^［\n］]{1,40}］ | [【〔(（][\d注註]{1,4}[】〕)）]
 """
 # "word.¹", "word.¹²,³", "word.†"
-_SUPERSCRIPT = r"[¹²³⁰⁴-⁹⁻⁽⁾]++(?:[,–][¹²³⁰⁴-⁹]++)*+ | [†‡]"
+_SUPERSCRIPT = r"[¹²³⁰⁴-⁹⁻⁽⁾]++(?>(?:[,–][¹²³⁰⁴-⁹]++)*) | [†‡]"
 # The page after a mark: "[2]: 14–16"
 _PAGE = r":\ ?\d[\d–-]*"
 # A space before another mark: "[1] [2]"
@@ -96,9 +96,10 @@ _NO_BREAK = r"[\u00a0\u202f\u2009\u200b\u2060]"
 _MARK = rf"(?:{_NO_BREAK}? (?:{_BRACKETS}) (?:{_PAGE})? | {_SUPERSCRIPT}) (?:{_ANOTHER})?"
 _END = re.compile(
     rf"""
-    (?<![{_SPACED}{_TIGHT}]) (?P<stop>[{_SPACED}{_TIGHT}]++) (?P<close>(?:[\u00a0\u202f]?[{_CLOSING}] | \ »(?=\s|\Z))*+)
-    (?P<marks>(?:(?<=["”’“»])\d{{1,3}}(?:[,–-]\d{{1,3}})*+)?+ (?:{_MARK})*+) (?=\s|\Z)
-    | [{_TIGHT}]++ [”’」』）】》〉］]*+ (?:{_MARK})*+
+    (?<![{_SPACED}{_TIGHT}]) (?P<stop>[{_SPACED}{_TIGHT}]++)
+    (?P<close>(?>(?:[\u00a0\u202f]?[{_CLOSING}] | \ »(?=\s|\Z))*))
+    (?P<marks>(?>(?:(?<=["”’“»])\d{{1,3}}(?>(?:[,–-]\d{{1,3}})*))?) (?>(?:{_MARK})*)) (?=\s|\Z)
+    | [{_TIGHT}]++ [”’」』）】》〉］]*+ (?>(?:{_MARK})*)
     | \n+
     """,
     re.VERBOSE,
