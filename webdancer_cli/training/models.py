@@ -22,6 +22,7 @@ from transformers.utils import logging
 
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import NANO
+from webdancer_cli.training.adapter_products import fuse_adapters
 from webdancer_cli.training.model_source import ModelSource, locate
 from webdancer_cli.training.precision import arithmetic
 
@@ -187,12 +188,14 @@ def add_adapters(opened: PreTrainedModel, plain: ModelDescription, rank: int, se
     torch.manual_seed(seed)
     try:
         adapted: Any = get_peft_model(opened, lora_config(rank))
-        return adapted
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise UsageError(
             f"{plain.source.adapter or plain.source.name}: cannot be trained by --lora-rank: {reason}"
         ) from None
+    fuse_adapters(adapted)
+    result: PeftModel = adapted
+    return result
 
 
 def lora_config(rank: int) -> LoraConfig:
