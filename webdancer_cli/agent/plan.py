@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from webdancer_cli.data.records import QA, Evidence
+from webdancer_cli.synthesis.checks import answer_parts
 from webdancer_cli.text.months import MONTH
 from webdancer_cli.text.names import mentions, whole_words
 from webdancer_cli.text.words import STOPWORDS, content_stems, stem
@@ -41,7 +42,7 @@ class PlanStep:
 def steps_of(qa: QA) -> list[PlanStep]:
     """A step for each page of the evidence, in the order of reading."""
     pages = qa.evidence
-    following = [*(subject_of_title(page) for page in pages[1:]), escape_tags(qa.answer)]
+    following = pages_lead_to(qa)
     named = [escape_tags(label) for label in qa.plan] if len(qa.plan) == len(pages) else []
     if named and named[-1]:
         return [_named_step(qa, named, at, after) for at, after in enumerate(following[: len(named)])]
@@ -55,12 +56,19 @@ def steps_of(qa: QA) -> list[PlanStep]:
     return steps
 
 
+def pages_lead_to(qa: QA) -> list[str]:
+    """What is read off each piece of evidence: the next page's subject, at last the answer, or a part of it."""
+    parts = [escape_tags(part) for part in answer_parts(qa)]
+    return parts if len(parts) > 1 else [*(subject_of_title(page) for page in qa.evidence[1:]), *parts]
+
+
 def _named_step(qa: QA, named: Sequence[str], at: int, after: str) -> PlanStep:
     """A step of ``QA.plan``: an empty label means a page in passing, and "ship whose …" gives the ship itself."""
     label = next(label for label in named[at:] if label)
     page = qa.evidence[at]
     found = subject_of_title(page) if " whose " in label else ""
-    told = found or (after if qa.type not in DERIVED and mentions(page.quote, after) else "")
+    told = found or page.tells.get(label.removesuffix(f" of {subject_of_title(page)}"), "")
+    told = told or (after if qa.type not in DERIVED and mentions(page.quote, after) else "")
     return PlanStep(label, told, passing=not named[at])
 
 
@@ -103,6 +111,21 @@ def shared_words(question: str, quote: str, name: str) -> list[str]:
     """The question's words that the quote has and the name has not, in the question's order."""
     wanted = content_stems(quote) - content_stems(name)
     return list(dict.fromkeys(word for word in search_words(question) if content_stems(word) & wanted))
+
+
+def substitute_fact(words: Sequence[str], fact: str) -> list[str]:
+    """Words of a question, in which what a fact tells takes the place of the words by which it was asked for.
+
+    "birthplace twin town Linvelo" and "The twin town of Linvelo is Falkeli." give "birthplace Falkeli".
+    """
+    known = content_stems(" ".join(words))
+    news = [word for word in search_words(fact) if not content_stems(word) <= known]
+    covered = [at for at, word in enumerate(words) if content_stems(word) <= content_stems(fact)]
+    if not news or not covered:
+        return list(words)
+    rest = [word if at not in covered else "" for at, word in enumerate(words)]
+    rest[covered[0]] = " ".join(news)
+    return [word for part in rest for word in part.split()]
 
 
 def _same(gives: str, page: Evidence, found: str) -> bool:

@@ -1,11 +1,11 @@
 """What the demonstrator thinks before each turn: in one plain sentence, or with the plan and what is left of it."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from webdancer_cli.agent.plan import DERIVED, answer_kind, left_after, steps_of
+from webdancer_cli.agent.plan import DERIVED, PlanStep, answer_kind, left_after, steps_of
 from webdancer_cli.data.records import QA
 from webdancer_cli.prompts import DemonstratorWording, fill
 from webdancer_cli.prompts.thoughts import SentenceDeck, ThoughtLength, ThoughtWording
@@ -23,6 +23,9 @@ class Setback:
 
 class Thinker(Protocol):
     """Puts a turn's thought in words. ``facts`` are quotes noted since the last thought, ``done`` the steps behind."""
+
+    def take_notes(self, title: str, told: Mapping[str, str]) -> None:
+        """What a page that was read tells, by the names of the facts: for the next thought."""
 
     def search(self, query: str, facts: Sequence[str], done: int, setback: Setback | None, *, first: bool) -> str: ...
 
@@ -42,6 +45,9 @@ class PlainThinker:
         self._choice = choice
         self._all: list[str] = []
         self._derived = qa.type in DERIVED
+
+    def take_notes(self, title: str, told: Mapping[str, str]) -> None:
+        pass
 
     def search(self, query: str, facts: Sequence[str], done: int, setback: Setback | None, *, first: bool) -> str:
         phrasings = self._wording.start if first else self._wording.next if facts else self._wording.again
@@ -75,6 +81,11 @@ class PlannedThinker:
         self._told = 0
         self._all: list[str] = []
         self._old = ""
+        self._notes = ""
+
+    def take_notes(self, title: str, told: Mapping[str, str]) -> None:
+        notes = "; ".join(f"{name}: {escape_tags(value)}" for name, value in told.items())
+        self._notes = self._deck.sentence("notes", title=title, notes=notes) if notes else ""
 
     def search(self, query: str, facts: Sequence[str], done: int, setback: Setback | None, *, first: bool) -> str:
         form = self._forms.start if first else self._forms.setback_search if setback else self._forms.search
@@ -94,10 +105,13 @@ class PlannedThinker:
         """The sentences of a form, one after another; what has nothing to say is left out."""
         self._all += facts
         label = self._deck.named(self._steps[done].label if done < len(self._steps) else "answer")
+        if self._qa.type == "several" and done < len(self._steps):
+            label = self._list(done)
         sentences = {
             "asked": lambda: self._deck.sentence("asked", question=self._question),
             "kind": lambda: self._deck.sentence("kind", kind=self._kind()),
             "steps": self._plan,
+            "notes": lambda: self._notes,
             "gave": lambda: self._gave(facts, done),
             "found": lambda: self._found(facts, done),
             "newer": lambda: self._newer(facts),
@@ -111,7 +125,7 @@ class PlannedThinker:
         said = []
         for name in form.replace("{", " ").replace("}", " ").split():
             said.append(sentences[name]() if name in sentences else self._deck.sentence(name, label=label, **values))
-        self._told = done
+        self._told, self._notes = done, ""
         return " ".join(part for part in said if part)
 
     def _left(self, done: int) -> str:
@@ -128,17 +142,25 @@ class PlannedThinker:
         return self._deck.sentence(kind, steps=self._list(0)) if self._steps else ""
 
     def _list(self, done: int) -> str:
-        return self._deck.listed(left_after(self._steps, done))
+        return self._deck.listed(left_after(self._steps, done), self._number(done))
 
     def _gave(self, facts: Sequence[str], done: int) -> str:
         """What the pages gave since the last thought: by its name, or as they put it."""
         if not facts:
             return ""
         news, quoted = self._steps[self._told : done], " ".join(facts)
+        first = self._number(self._told)
+        if len(news) > 1 and all(step.gives and not step.passing for step in news):
+            return self._deck.sentence("recap", recap=self._told_by(news, first))
         if len(news) != 1 or news[0].passing:
             return self._deck.sentence("noted", facts=quoted)
         kind = "gave_words" if news[0].label.startswith("“") or not news[0].gives else "gave"
-        return self._deck.sentence(kind, facts=quoted, label=self._deck.named(news[0].label), value=news[0].gives)
+        label, value = self._deck.named(news[0].label), news[0].gives
+        return self._deck.sentence(kind, facts=quoted, label=label, value=value, be=_verb(value), number=str(first))
+
+    def _number(self, done: int) -> int:
+        """The number of the step that comes after so many, of those that are said."""
+        return len(left_after(self._steps, 0)) - len(left_after(self._steps, done)) + 1
 
     def _found(self, facts: Sequence[str], done: int) -> str:
         news = self._steps[self._told : done]
@@ -156,9 +178,11 @@ class PlannedThinker:
         steps = [step for step in self._steps if not step.passing]
         if len(steps) < 2 or not all(step.gives for step in steps):
             return ""
-        named = self._deck.named_in_turn([step.label for step in steps])
-        told = (f"{label} is {step.gives}" for label, step in zip(named, steps, strict=True))
-        return self._deck.sentence("recap", recap=", ".join(told))
+        return self._deck.sentence("recap", recap=self._told_by(steps, 1))
+
+    def _told_by(self, steps: Sequence[PlanStep], first: int) -> str:
+        values = [step.gives for step in steps]
+        return self._deck.pairs([step.label for step in steps], values, [_verb(value) for value in values], first)
 
     def _reckoned(self) -> str:
         """How the answer follows from all quotes together: by a difference, a comparison, a count."""
@@ -166,7 +190,9 @@ class PlannedThinker:
         if self._qa.type == "temporal" and answer.isdigit() and (span := years_apart(int(answer), self._all)):
             return self._deck.sentence("difference", later=str(max(span)), earlier=str(min(span)), answer=answer)
         if self._qa.type == "comparison" and len(self._all) > 1:
-            return self._deck.sentence("side_by_side", facts="; ".join(fact.rstrip(".") for fact in self._all))
+            told = self._told_by(self._steps, 1) if all(step.gives and not step.passing for step in self._steps) else ""
+            quoted = "; ".join(fact.rstrip(".") for fact in self._all)
+            return self._deck.sentence("side_by_side", facts=told or quoted)
         return self._deck.sentence("counted", answer=answer) if self._qa.type == "count" else ""
 
     def _setback(self, setback: Setback | None, label: str) -> str:
@@ -175,3 +201,8 @@ class PlannedThinker:
         self._old = setback.title if setback.kind == "outdated" else self._old
         name = setback.title.partition(" (")[0]
         return self._deck.sentence(setback.kind, title=setback.title, name=name, label=label)
+
+
+def _verb(value: str) -> str:
+    """Between a step and what it gave."""
+    return "are" if answer_kind("", value) == "list" else "is"

@@ -33,11 +33,16 @@ class ThoughtForms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ListForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How several steps are said: "the birthplace, the rival and the rival of that", which is ``again`` the same."""
+    """How several steps are said: "the birthplace, the rival and the rival of that", which is ``again`` the same.
+
+    ``item`` is a step of a list, by its number, and ``pair`` one with what it gave.
+    """
 
     article: str
+    item: str
     again: str
     last: str
+    pair: str
 
 
 class ThoughtWording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,10 +83,19 @@ class SentenceDeck:
             for before, label in zip(["", *labels], labels, strict=False)
         ]
 
-    def listed(self, labels: Sequence[str]) -> str:
-        """Several steps within a sentence."""
-        named = self.named_in_turn(labels)
+    def listed(self, labels: Sequence[str], first: int = 1) -> str:
+        """Several steps within a sentence; ``first`` is the first one's number."""
+        items = enumerate(self.named_in_turn(labels), first)
+        named = [fill(self._wording.list.item, number=number, label=label) for number, label in items]
         return self._wording.list.last.join([", ".join(named[:-1]), named[-1]] if named[1:] else named)
+
+    def pairs(self, labels: Sequence[str], values: Sequence[str], verbs: Sequence[str], first: int = 1) -> str:
+        """Several steps with what they gave, and "is" or "are" between the two."""
+        told = enumerate(zip(self.named_in_turn(labels), values, verbs, strict=True), first)
+        pair = self._wording.list.pair
+        return ", ".join(
+            fill(pair, number=number, label=label, value=value, be=be) for number, (label, value, be) in told
+        )
 
     def kind_of_answer(self, kind: str) -> str:
         return self._choice.choice(self._wording.kinds.get(kind, [kind]))

@@ -152,6 +152,8 @@ def _bare(answer: str) -> str:
 def _supported(qa: QA) -> bool:
     quotes = [evidence.quote for evidence in qa.evidence]
     titles = [evidence.title for evidence in qa.evidence] if qa.type in ABOUT_THEIR_ANSWER else []
+    if qa.type == "several":
+        return all(mentions(quote, part) for quote, part in zip(quotes, answer_parts(qa), strict=False))
     number = parse_count(qa.answer)
     if number is None:
         return any(mentions(text, qa.answer) for text in (*quotes, *titles))
@@ -161,6 +163,12 @@ def _supported(qa: QA) -> bool:
         return any(mentions(text, qa.answer) for text in (*quotes, *titles)) or _stated(number, quotes)
     counted = len(quotes) - len(qa.chain)  # a rewrite adds one quote that describes
     return number == counted or _stated(number, [DATED_OR_BROKEN.sub("; ", quote) for quote in quotes])
+
+
+def answer_parts(qa: QA) -> list[str]:
+    """What each piece of evidence gives to the answer of a question for several facts; else the answer, whole."""
+    parts = re.split(r", | and ", qa.answer)
+    return parts if qa.type == "several" and len(parts) == len(qa.evidence) else [qa.answer]
 
 
 def parse_count(answer: str) -> int | None:

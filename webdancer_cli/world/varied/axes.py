@@ -27,8 +27,11 @@ VALUES: dict[Axis, tuple[str, ...]] = {
 WEIGHTS = {"short": 5, "medium": 4, "long": 1, "links": 4, "names": 4, "register": 2}
 """How often a value is drawn, where not all are drawn alike."""
 
-HELD_OUT: dict[Axis, tuple[str, ...]] = {"domain": ("ships",), "wording": ("having", "verb"), "layout": ("list",)}
-"""What ``--hold-out AXIS`` keeps for evaluation where no value is named."""
+HELD_OUT: dict[Axis, tuple[str, ...]] = {"domain": ("ships",), "wording": ("having",), "layout": ("list",)}
+"""What ``--hold-out AXIS`` keeps for evaluation where no value is named.
+
+Not the wording "verb", which does not name the relation: that "flows past" tells the largest town has to be learned.
+"""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from webdancer_cli.world.arithmetic import mix, tag
 from webdancer_cli.world.document import Article, Section, Sentence, TextRun, paragraph_text, sentence
 from webdancer_cli.world.plain_world import Entity, WorldFact
 from webdancer_cli.world.varied.varied_world import Thing, VariedFact, VariedWorld
-from webdancer_cli.world.varied.wordings import Told
+from webdancer_cli.world.varied.wordings import Told, list_text
 
 TALK = {"short": (0, 1), "medium": (6, 16), "long": (50, 180)}
 """Sentences that tell nothing, by the length of a page: 30 to 3,000 words in all."""
@@ -72,6 +72,14 @@ class VariedPages:
         """The index of the page that tells a fact, and the passage that does."""
         index = self.register_index(thing) if relation in thing.in_register else thing.entity.index
         return index, self._drawn(index)[1][relation]
+
+    def tells(self, index: int) -> dict[str, str]:
+        """All facts of a page by their names, in the page's order."""
+        article, passages = self._drawn(index)
+        text, facts = article_text(article), self._thing(index)[0].facts
+        values = {name: list_text(facts[name].values) for name in passages}
+        order = sorted(passages, key=lambda name: (text.find(passages[name]), passages[name].rfind(values[name])))
+        return {facts[name].relation.label: values[name] for name in order}
 
     def register_index(self, thing: Thing) -> int:
         return self._registers[thing.entity.index]

@@ -35,6 +35,7 @@ class VariedQuestions:
         self._makers: list[Callable[[Thing], QA | None]] = [
             *(lambda thing, hops=hops: self._chain(thing, hops) for hops in (1, 1, 2, 2, 3, 3, 4, 5)),
             self._derived,
+            self._several,
             self._inverse,
             self._inverse_chain,
             self._count,
@@ -121,6 +122,18 @@ class VariedQuestions:
     def _is_human(self, fact: VariedFact) -> bool:
         target = fact.targets[0]
         return target is not None and self._world.things[target].kind.human
+
+    def _several(self, thing: Thing) -> QA | None:
+        """Two to four facts of one thing, all of them on its own page."""
+        own = [fact for name, fact in thing.facts.items() if name not in thing.in_register]
+        told = [fact for fact in own if len(fact.values) == 1 and not set(",&") & set(fact.values[0])]
+        if len(told) < 2:
+            return None
+        facts = self._choice.sample(told, min(len(told), self._choice.randint(2, 4)))
+        asked = list_text([f"the {fact.relation.label}" for fact in facts])
+        question = self._put("several", list=asked, s=thing.title)
+        answer = list_text([fact.values[0] for fact in facts])
+        return self._qa(question, answer, [(thing, fact) for fact in facts], "several")
 
     # Look-ups by a value
 
@@ -285,9 +298,8 @@ class VariedQuestions:
         yield self._evidence(index, passage), label
 
     def _evidence(self, index: int, quote: str) -> Evidence:
-        return Evidence(
-            url=page_url(self._site_url, self._pages.path(index)), quote=quote, title=self._pages.entity(index).name
-        )
+        url, title = page_url(self._site_url, self._pages.path(index)), self._pages.entity(index).name
+        return Evidence(url=url, quote=quote, title=title, tells=self._pages.tells(index))
 
 
 def world_pages(pages: VariedPages, site_url: str) -> Iterator[Page]:
