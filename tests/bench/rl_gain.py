@@ -1,9 +1,11 @@
-"""What RL adds to SFT at each number of pages: from few and many demonstrations, with its options on and off.
+"""What demonstrations teach, and what RL adds to them, at each number of pages: few and many, its options on and off.
 
     python tests/bench/rl_gain.py --work gain [--demos 30,100,300] [--variants plain,curriculum] [--rl-steps 45]
+    python tests/bench/rl_gain.py --work gain --demos 30,100,300,1000,3000 --thoughts plain,short,long --variants none
 
 The quickstart's worlds and ``nano``. What is done stays done: run it again after a kill, or with more variants. A
-variant is a name below, or NAME=FLAGS of ``rl``. For the curriculum the fine-tuned model plays the questions of RL
+variant is a name below, or NAME=FLAGS of ``rl``; ``--thoughts`` are those of the demonstrations (``--style plain``, or
+``--cot``). For the curriculum the fine-tuned model plays the questions of RL
 first, which costs ``--rated`` times ``--rated-rollouts`` episodes. Prints two tables in Markdown: accuracy on the
 unseen world by pages to read, greedy, against SFT and against the first variant (exact McNemar tests); and what the
 rollouts of the first and last third of the steps were like.
@@ -21,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from pathlib import Path
 
 from webdancer_cli.data import jsonl
@@ -29,10 +32,11 @@ from webdancer_cli.grading.scores import from_attempts
 from webdancer_cli.grading.statistics import mcnemar_exact
 from webdancer_cli.options.config import RlOptions
 
-EPISODE = shlex.split("--prompts compact --max-calls 8 --max-context-tokens 512 --max-turn-tokens 96")
+EPISODE = shlex.split("--prompts compact --max-calls 8 --max-context-tokens 768 --max-turn-tokens 96")
 VARIANTS = {"plain": "", "curriculum": "--curriculum {attempts}", "rest": "--rest 2", "stale": "--max-staleness 1"}
 if "context" in RlOptions.__dataclass_fields__:
     VARIANTS["context"] = "--context keep:2"
+THOUGHTS = {"plain": "--style plain", "short": "--cot short", "long": "--cot long"}
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -88,32 +92,32 @@ class Gain:
             part.rename(asked)
         return asked, corpus
 
-    def demonstrations(self) -> Path:
+    def demonstrations(self, thoughts: str) -> Path:
         asked, corpus = self.questions("train", self.options.pages, 2 * self.options.seed + 1)
-        good = self.work / "demonstrations.jsonl"
+        good = self.work / f"demonstrations-{thoughts}.jsonl"
         if not good.exists():
-            played, part = self.work / "played.jsonl", self.work / "good.part"
-            style = ["--style", "plain", *EPISODE, "--resume", "--out", played]
+            played, part = self.work / f"played-{thoughts}.jsonl", self.work / "good.part"
+            style = [*THOUGHTS[thoughts].split(), *EPISODE, "--resume", "--out", played]
             webdancer("sample", "--data", asked, "--web", corpus, *style)
             webdancer("filter", "--data", played, "--rejects", self.work / "bad.jsonl", "--out", part)
             part.rename(good)
         return good
 
-    def fine_tuned(self, demos: int) -> Path:
-        out = self.work / f"sft-{demos}"
-        data = draw(self.demonstrations(), demos, self.options.seed, self.work / f"sft-{demos}.jsonl")
+    def fine_tuned(self, demos: int, thoughts: str) -> Path:
+        out = self.work / f"sft-{thoughts}-{demos}"
+        data = draw(self.demonstrations(thoughts), demos, self.options.seed, self.work / f"{out.name}.jsonl")
         given = ["--steps", self.options.sft_steps, "--batch-size", 8, "--lr", 2e-3, "--micro-tokens", 2048]
         webdancer(
             "sft", "--data", data, "--out", out, *given, "--seed", self.options.seed, "--save-every", 50, "--resume"
         )
         return out
 
-    def reinforced(self, demos: int, name: str, flags: str) -> Path:
-        out = self.work / f"rl-{demos}-{name}"
+    def reinforced(self, model: Path, name: str, flags: str) -> Path:
+        out = self.work / f"rl-{model.name.removeprefix('sft-')}-{name}"
         asked, corpus = self.questions("train", self.options.pages, 2 * self.options.seed + 1)
         data = draw(asked, self.options.rated, self.options.seed, self.work / "rl.jsonl")
         if "{attempts}" in flags:
-            flags = flags.format(attempts=self.attempts(demos, data, corpus))
+            flags = flags.format(attempts=self.attempts(model, data, corpus))
         given = ["--steps", self.options.rl_steps, "--questions", 16, "--group", 8, "--lr", 2e-4, "--max-rounds", 2]
         given += [
             *EPISODE,
@@ -127,15 +131,14 @@ class Gain:
             1,
             "--resume",
         ]
-        model = self.work / f"sft-{demos}"
         webdancer("rl", "--data", data, "--web", corpus, "--model", model, "--out", out, *given, *shlex.split(flags))
         return out
 
-    def attempts(self, demos: int, data: Path, corpus: Path) -> Path:
-        out = self.work / f"attempts-{demos}.jsonl"
+    def attempts(self, model: Path, data: Path, corpus: Path) -> Path:
+        out = self.work / f"attempts-{model.name}.jsonl"
         rollouts = ["--temperature", 1, "-n", self.options.rated_rollouts, "--seed", self.options.seed]
-        model = ["--model", self.work / f"sft-{demos}", *EPISODE, "--resume", "--out", out]
-        webdancer("sample", "--data", data, "--web", corpus, *model, *rollouts)
+        player = ["--model", model, *EPISODE, "--resume", "--out", out]
+        webdancer("sample", "--data", data, "--web", corpus, *player, *rollouts)
         return out
 
     def evaluated(self, model: Path) -> dict[str, Attempt]:
@@ -191,7 +194,7 @@ def main() -> None:
         "seed": 0,
         "pages": 400,
         "eval-pages": 200,
-        "sft-steps": 100,
+        "sft-steps": 300,
         "rl-steps": 45,
         "rated": 400,
         "rated-rollouts": 8,
@@ -200,25 +203,28 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--work", required=True)
     parser.add_argument("--demos", default="30,100,300")
+    parser.add_argument("--thoughts", default="short")
     parser.add_argument("--variants", default=",".join(VARIANTS))
     options = parser.parse_args()
     gain = Gain(options)
     rows, curves = [], []
-    for demos in map(int, options.demos.split(",")):
-        base = gain.evaluated(gain.fine_tuned(demos))
-        rows.append(row(f"{demos}, SFT", base, None, None))
+    for thoughts, demos in product(options.thoughts.split(","), map(int, options.demos.split(","))):
+        model = gain.fine_tuned(demos, thoughts)
+        base = gain.evaluated(model)
+        rows.append(row(f"{demos}, {thoughts}: SFT", base, None, None))
         plain = None
-        for given in options.variants.split(","):
+        for given in options.variants.split(",") if options.variants != "none" else ():
             name, _, flags = given.partition("=")
-            out = gain.reinforced(demos, name, flags or VARIANTS[name])
+            out = gain.reinforced(model, name, flags or VARIANTS[name])
             attempts = gain.evaluated(out)
-            rows.append(row(f"{demos}, RL {name}", attempts, base, plain))
+            rows.append(row(f"{demos}, {thoughts}: RL {name}", attempts, base, plain))
             plain = plain or attempts
             curves.append(thirds(out))
     print("| demonstrations | all | one page | two | three | format | against SFT | against the first variant |")
     print("|---|---|---|---|---|---|---|---|", *rows, sep="\n")
-    print("\n| run | accuracy | kept | tool calls | pages | own tokens | accuracy, three pages |")
-    print("|---|---|---|---|---|---|---|", *curves, sep="\n")
+    if curves:
+        print("\n| run | accuracy | kept | tool calls | pages | own tokens | accuracy, three pages |")
+        print("|---|---|---|---|---|---|---|", *curves, sep="\n")
 
 
 if __name__ == "__main__":
