@@ -124,6 +124,52 @@ async def test_a_prompt_that_departs_from_the_cached_ids_is_computed_from_there(
     assert sample.logprobs == pytest.approx(full_logprobs(engine.model, other, sample), abs=1e-4)
 
 
+async def test_what_rows_share_at_their_beginning_is_read_once():
+    """A system prompt of 100 ids, four questions of three rollouts each: 100 ids once, then what differs."""
+    system = prompt_of(100, 0)
+    prompts = [[*system, *prompt_of(40 + question, question + 1)] for question in range(4) for _ in range(3)]
+    engine, read = tiny_engine(chunk_tokens=50), []
+    forward = engine.model.forward
+    engine.model.forward = lambda **given: read.append(given["input_ids"].shape[1]) or forward(**given)
+    calls = [
+        engine.generate(prompt, SamplingParams(max_tokens=6, temperature=0.8, seed=at), row=str(at))
+        for at, prompt in enumerate(prompts)
+    ]
+    samples = await asyncio.gather(*calls)
+    for prompt, sample in zip(prompts, samples, strict=True):
+        assert sample.logprobs == pytest.approx(full_logprobs(tiny_model(), prompt, sample, 0.8), abs=1e-4)
+    # Each question's first row reads its own ids, the very first one the system prompt, too; the others read their last
+    # id alone, for its logits. Five of the six drawn ids of each row are read: 140 + 41 + 42 + 43 + 8 + 12 * 5 = 334.
+    assert [sample.cached for sample in samples] == [0, 139, 139, 100, 140, 140, 100, 141, 141, 100, 142, 142]
+    assert sum(read) == 334
+
+
+async def test_a_row_copies_from_one_that_is_idle_and_waits_for_no_call_that_was_given_up():
+    system = prompt_of(80, 0)
+    engine = tiny_engine(chunk_tokens=8)
+    first = await engine.generate([*system, 7, 8], SamplingParams(max_tokens=2, seed=0), row="a")
+    other = await engine.generate([*system, 9], SamplingParams(max_tokens=2, seed=0), row="b")
+    assert (first.cached, other.cached) == (0, 80)
+    engine.refresh()  # other weights: nothing may be copied
+    given_up = asyncio.create_task(engine.generate([*system, 7], SamplingParams(max_tokens=2, seed=0), row="c"))
+    follower = asyncio.create_task(engine.generate([*system, 9], SamplingParams(max_tokens=2, seed=0), row="d"))
+    for _ in range(4):
+        await asyncio.sleep(0)
+    given_up.cancel()
+    sample = await asyncio.wait_for(follower, 10)
+    assert 0 <= sample.cached < 80
+    assert sample.logprobs == pytest.approx(full_logprobs(tiny_model(), [*system, 9], sample), abs=1e-4)
+
+
+async def test_an_idle_row_that_gives_its_slot_away_leaves_what_is_shared():
+    system = prompt_of(60, 0)
+    engine = tiny_engine(rows=1)
+    await engine.generate([*system, 7, 8], SamplingParams(max_tokens=2, seed=0), row="a")
+    sample = await engine.generate([*system, 9, 9, 9], SamplingParams(max_tokens=2, seed=0), row="b")
+    assert sample.cached == 60
+    assert sample.logprobs == pytest.approx(full_logprobs(tiny_model(), [*system, 9, 9, 9], sample), abs=1e-4)
+
+
 async def test_a_draw_depends_on_its_seed_and_not_on_its_company():
     prompt = prompt_of(9, 3)
     wanted = SamplingParams(max_tokens=20, seed=42)

@@ -53,6 +53,16 @@ class KVCache:
         values[plan.slots_N, :, plan.positions_N] = value[0].transpose(0, 1)
         return keys, values
 
+    @torch.inference_mode()
+    def copy(self, source: int, target: int, length: int) -> None:
+        """The first positions of one slot into another one, in all layers."""
+        self.reserve(target + 1, length)
+        for layer, (keys, values) in self.layers.items():
+            if keys.shape[0] <= target:
+                self.layers[layer] = keys, values = self._grown(keys), self._grown(values)
+            for held in (keys, values):
+                held[target, :, :length] = held[source, :, :length]
+
     def _empty(self, like: Tensor) -> Tensor:
         return like.new_zeros(self.slots, like.shape[1], self.length, like.shape[3])
 

@@ -2,7 +2,8 @@
 
 Requests join and leave between steps (continuous batching). A step is one forward pass over one new token of every row
 that is decoding and a chunk of every row that has a prompt or an observation to read. A row keeps its keys and values
-between the turns of its episode, so that a turn computes the new ids only.
+between the turns of its episode, so that a turn computes the new ids only; and a new row that begins like another one,
+with the system prompt or the whole prompt of its group, has that part copied.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import heapq
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import torch
@@ -29,6 +31,12 @@ CHUNK_TOKENS = 256
 
 STEP_TOKENS = 4096
 """Most tokens of all rows that a step reads."""
+
+SHARED_TOKENS = 32
+"""From here on what a new row shares with another one is copied, and waited for while that one still reads it."""
+
+NEIGHBOURS = 16
+"""Rows with which a new one is compared: those that came last."""
 
 CACHE_BYTES = 4 << 30
 """Memory for keys and values, if every row grew as long as it may."""
@@ -211,7 +219,7 @@ class TransformersEngine:
         """Give slots to waiting calls, first come first served; episodes that hold one already pass."""
         still_waiting = []
         for request in self._waiting:
-            held = self._held.get(request.name) or self._new_row(request.name)
+            held = self._held.get(request.name) or self._begin(request)
             if held is None:
                 still_waiting.append(request)
                 continue
@@ -219,6 +227,27 @@ class TransformersEngine:
             request.computed = request.cached = min(_common(held.ids, request.ids), len(request.ids) - 1)
             self._running.append(request)
         self._waiting = still_waiting
+
+    def _begin(self, request: _Request) -> _Row | None:
+        """A row for a new episode, with what it shares with another row; none as long as that is still being read."""
+        shared, ready, slot = self._like(request.ids)
+        if shared - ready >= SHARED_TOKENS:
+            return None
+        row = self._new_row(request.name)
+        if row is not None and ready >= SHARED_TOKENS:
+            self._cache.copy(slot, row.slot, ready)
+            row.ids = request.ids[:ready]
+        return row
+
+    def _like(self, ids: list[int]) -> tuple[int, int, int]:
+        """How many first ids the row that is most like these shares with them, how many it has read, and its slot."""
+        under_way = {request.name: request for request in self._running}
+        best = (0, 0, 0)
+        for name in islice(reversed(self._held), NEIGHBOURS):
+            row, request = self._held[name], under_way.get(name)
+            shared = _common(request.ids if request else row.ids, ids)
+            best = max(best, (shared, min(shared, request.computed) if request else shared, row.slot))
+        return best
 
     def _new_row(self, name: str) -> _Row | None:
         """A free slot. Only when nothing else could go on does the longest idle episode give its slot away."""
@@ -314,10 +343,14 @@ class _StopStrings:
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:
     """Length of the common prefix."""
-    shared = min(len(left), len(right))
-    if left[:shared] == right[:shared]:
-        return shared
-    return next(at for at in range(shared) if left[at] != right[at])
+    shared, most = 0, min(len(left), len(right))
+    while shared < most:  # by halves: slices are compared at once
+        middle = (shared + most + 1) // 2
+        if left[shared:middle] == right[shared:middle]:
+            shared = middle
+        else:
+            most = middle - 1
+    return shared
 
 
 def most_cache_bytes(device: torch.device | str) -> int:
