@@ -27,7 +27,7 @@ RL_LR=${RL_LR:-2e-5}                        # with LORA_RANK=32: 1e-4
 EVAL_QUESTIONS=${EVAL_QUESTIONS:-120}
 BASE_QUESTIONS=${BASE_QUESTIONS:-20}        # the base answers hardly any, and slowly
 DTYPE=${DTYPE:-bfloat16}
-EPISODE="--prompts small --max-calls 20 --max-context-tokens 6144 --max-turn-tokens 160"
+EPISODE="--prompts small --max-calls 20 --max-context-tokens 6144 --max-turn-tokens 256"
 HELD_OUT=${HELD_OUT:-wording,layout,domain} # axes of which some values are kept from the training world
 SITE=http://wiki.example                    # no server: the pages are a file, and a short address is fewer tokens
 BASE=${MODEL:-$WORK/base}

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from webdancer_cli.errors import ModelError
+from webdancer_cli.training import kv_cache
 from webdancer_cli.training.engine import SampledTokens, SamplingParams
 from webdancer_cli.training.layout import pad
 from webdancer_cli.training.logprobs import Scorer
@@ -72,6 +73,32 @@ async def test_sampled_logprobs_equal_a_full_pass_for_ragged_rows(chunk_tokens: 
     ]
     for prompt, sample in zip(prompts, await asyncio.gather(*calls), strict=True):
         assert sample.logprobs == pytest.approx(full_logprobs(engine.model, prompt, sample, 0.7), abs=1e-4)
+
+
+@pytest.mark.parametrize("window", [None, 8])
+async def test_long_rows_apart_from_the_rest_change_no_logprob(window: int | None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kv_cache, "CALL_POSITIONS", 10)
+    apart = []
+    decide = kv_cache.rows_apart
+    monkeypatch.setattr(kv_cache, "rows_apart", lambda *given: apart.append(decide(*given)) or apart[-1])
+    changes = {"use_sliding_window": True, "sliding_window": window, "max_window_layers": 0} if window else {}
+    engine = tiny_engine(tiny_model(**changes))
+    prompts = [prompt_of(length, length) for length in (300, 5, 6, 7, 200, 8, 9)]
+    calls = [engine.generate(prompt, SamplingParams(max_tokens=9, seed=at)) for at, prompt in enumerate(prompts)]
+    for prompt, sample in zip(prompts, await asyncio.gather(*calls), strict=True):
+        assert sample.logprobs == pytest.approx(full_logprobs(engine.model, prompt, sample), abs=1e-4)
+    assert max(apart) == 2
+
+
+def test_rows_are_taken_apart_where_padding_the_rest_to_them_costs_more():
+    """In positions, a call being 1,000: two copies and a call are 3,000."""
+    assert kv_cache.rows_apart([900, 800, 700], 3) == 0
+    # Together 10 slots * 5,000 = 50,000; the longest apart 3,000 + 5,000 + 10 * 500 = 13,000.
+    assert kv_cache.rows_apart([5000, *[500] * 9], 10) == 1
+    assert kv_cache.rows_apart([5000, 4990, *[500] * 8], 10) == 2
+    # One alone has nothing to be padded, and one by one all would be calls.
+    assert kv_cache.rows_apart([5000], 1) == 0
+    assert kv_cache.rows_apart([], 0) == 0
 
 
 async def test_greedy_takes_the_most_probable_id_each_time():

@@ -10,6 +10,7 @@ Shapes: ``_N`` packed tokens, ``_S`` single rows, ``_C`` chunk rows, ``_W`` the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ from webdancer_cli.training.attention import AttentionRule
 
 GROWTH = 64
 """Buffers grow to a multiple of this many positions."""
+
+CALL_POSITIONS = 1000
+"""On a CPU a call of attention costs at most as much as attending over this many positions of one row."""
 
 
 @dataclass
@@ -105,7 +109,47 @@ class StepLayout:
 
 
 class _Singles:
-    """Rows with one new token each: plain decoding."""
+    """Rows with one new token each: plain decoding. Where that is cheaper, long rows are attended over one by one."""
+
+    def __init__(self, slots: Sequence[int], positions: Sequence[int], device: torch.device):
+        longest = sorted(range(len(slots)), key=lambda row: -positions[row])
+        apart = 0
+        if device.type == "cpu":
+            apart = rows_apart([1 + positions[row] for row in longest], 1 + max(slots, default=-1))
+        self._apart = [(row, slots[row], 1 + positions[row]) for row in longest[:apart]]
+        rest = sorted(longest[apart:])
+        self._rest = torch.tensor(rest, dtype=torch.long, device=device)
+        self._together = _Together([slots[row] for row in rest], [positions[row] for row in rest], device)
+
+    def attend(
+        self, query_S: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None
+    ) -> Tensor:
+        if not self._apart:
+            return self._together.attend(query_S, keys, values, scaling, window)
+        out = torch.empty_like(query_S)
+        for row, slot, length in self._apart:
+            first = max(0, length - window) if window is not None else 0
+            query = query_S[row].unflatten(0, (keys.shape[1], -1))[None]
+            key, value = (held[slot : slot + 1, :, first:length] for held in (keys, values))
+            out[row] = F.scaled_dot_product_attention(query, key, value, scale=scaling)[0].flatten(0, 1)
+        if len(self._rest):
+            out[self._rest] = self._together.attend(query_S[self._rest], keys, values, scaling, window)
+        return out
+
+
+def rows_apart(lengths: Sequence[int], slots: int) -> int:
+    """How many of the longest rows to take one by one, so that the rest need not be padded to them.
+
+    ``lengths`` falls; the rest is attended over together, as many ``slots`` as there are, to its own longest.
+    """
+    together = [slots * length for length in (*lengths, 0)]
+    alone = accumulate((length + CALL_POSITIONS for length in lengths), initial=2 * CALL_POSITIONS)  # and two copies
+    costs = [together[0], *(one + other for one, other in zip(list(alone)[1:], together[1:], strict=True))]
+    return costs.index(min(costs))
+
+
+class _Together:
+    """Rows with one new token each, as one call of attention over all of them, padded to the longest."""
 
     def __init__(self, slots: Sequence[int], positions: Sequence[int], device: torch.device):
         self.slots_S = torch.tensor(slots, dtype=torch.long, device=device)

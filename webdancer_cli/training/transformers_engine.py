@@ -230,6 +230,8 @@ class TransformersEngine:
 
     def _begin(self, request: _Request) -> _Row | None:
         """A row for a new episode, with what it shares with another row; none as long as that is still being read."""
+        if not self._free and self._running:
+            return None
         shared, ready, slot = self._like(request.ids)
         if shared - ready >= SHARED_TOKENS:
             return None
