@@ -11,8 +11,8 @@ from velmora import FOUNDED, MAYOR, SITE, TEACHER, VELMORA_DESCRIBED, evidence
 
 from webdancer_cli.agent.demonstrator import Demonstrator
 from webdancer_cli.agent.episode import Limits, play
+from webdancer_cli.agent.observations import shown_excerpt, title_in_results
 from webdancer_cli.agent.plan import shared_words, subject_of_title, substitute_fact
-from webdancer_cli.agent.shown import shown_excerpt, title_in_results
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA, Evidence, Page, Rewrite, Trajectory

@@ -79,7 +79,7 @@ async def test_several_facts_of_one_page_are_read_at_once_and_told_by_their_name
 
 async def test_notes_are_taken_of_what_was_shown_of_a_page_and_of_nothing_else(corpus: Corpus) -> None:
     told = {"mayor": "Dolvek", "founding year": "1234", "anthem": "Song of the Quay"}
-    noted = [msgspec.structs.replace(MAYOR, tells=told), TEACHER]
+    noted = [msgspec.structs.replace(MAYOR, facts=told), TEACHER]
     qa = msgspec.structs.replace(CHAIN, evidence=noted, plan=["mayor", "teacher"])
     assert thoughts(await demonstrate(qa, corpus, "small", recovery=0.0)) == [
         "Steps: 1 the mayor, 2 the teacher. I search for Velmora.",

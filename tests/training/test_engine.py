@@ -78,9 +78,14 @@ async def test_sampled_logprobs_equal_a_full_pass_for_ragged_rows(chunk_tokens: 
 @pytest.mark.parametrize("window", [None, 8])
 async def test_long_rows_apart_from_the_rest_change_no_logprob(window: int | None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(kv_cache, "CALL_POSITIONS", 10)
-    apart = []
-    decide = kv_cache.rows_apart
-    monkeypatch.setattr(kv_cache, "rows_apart", lambda *given: apart.append(decide(*given)) or apart[-1])
+    apart: list[int] = []
+    rows_apart = kv_cache.rows_apart
+
+    def noted(lengths: list[int], slots: int) -> int:
+        apart.append(rows_apart(lengths, slots))
+        return apart[-1]
+
+    monkeypatch.setattr(kv_cache, "rows_apart", noted)
     changes = {"use_sliding_window": True, "sliding_window": window, "max_window_layers": 0} if window else {}
     engine = tiny_engine(tiny_model(**changes))
     prompts = [prompt_of(length, length) for length in (300, 5, 6, 7, 200, 8, 9)]

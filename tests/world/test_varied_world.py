@@ -15,12 +15,13 @@ from webdancer_cli.web.extract.html_page import extract_page
 from webdancer_cli.world.site import page_html
 from webdancer_cli.world.syllables import Pool
 from webdancer_cli.world.varied.axes import HELD_OUT, VALUES, Axes, Axis, held_out_values
+from webdancer_cli.world.varied.domains import domain_plan
 from webdancer_cli.world.varied.varied_pages import VariedPages, article_text
 from webdancer_cli.world.varied.varied_questions import VariedQuestions, world_pages
 from webdancer_cli.world.varied.varied_world import Thing, VariedWorld, date_forms
 
 SITE = "http://127.0.0.1:8000"
-ALL_HELD = held_out_values(["wording", "layout", "domain"])
+ALL_HELD = held_out_values(["wording", "wording=verb", "layout", "domain"])
 seeds = st.integers(0, 1 << 20)
 
 
@@ -49,7 +50,7 @@ def test_every_quote_stands_on_its_page_and_the_last_one_proves_the_answer(seed:
         assert support_fault(qa) is None or qa.type in ("inverse", "intersection", "count"), qa
         assert qa.level == len({proof.url for proof in qa.evidence})
         for proof in qa.evidence:
-            text, told = pages[proof.url].text.casefold(), [value.casefold() for value in proof.tells.values()]
+            text, told = pages[proof.url].text.casefold(), [value.casefold() for value in proof.facts.values()]
             assert all(value in text for value in told)
             assert any(value in proof.quote.casefold() for value in told) or proof.quote.startswith("For the")
 
@@ -127,12 +128,20 @@ def test_what_is_held_out_is_on_no_training_page_and_alone_in_its_part(seed: int
     texts = "\n".join(page.text for page in pages.values())
     assert not re.search(r"^- ", texts, re.MULTILINE)
     assert not re.search(r" has .+ as (its|his|her) ", texts)
+    verbs = [
+        relation.verb.replace("{s}", "").replace("{v}", "").strip()
+        for domain in VALUES["domain"]
+        for kind in domain_plan(domain).kinds.values()
+        for relation in kind.relations.values()
+    ]
+    assert not [verb for verb in verbs if len(verb) > 12 and verb in texts]
     assert not {thing.shape["domain"] for thing in train.things} & set(HELD_OUT["domain"])
     unseen = world(seed, "eval", held=True, pages=620)
     assert unseen.splits == ["seen", "wording", "layout", "domain"]
+    assert held_out_values(["wording"]) == {"wording": ("having",)}
     for axis in ("layout", "domain"):
         assert {thing.shape[axis] for thing in unseen.things if thing.split == axis} == set(HELD_OUT[axis])  # type: ignore[index]
-    assert {thing.wordings for thing in unseen.things if thing.split == "wording"} == {("having",)}
+    assert {thing.wordings for thing in unseen.things if thing.split == "wording"} == {("having", "verb")}
 
 
 def test_an_old_entry_says_otherwise_than_the_page_and_both_say_from_when_they_are() -> None:

@@ -16,18 +16,18 @@ from typing import Literal
 
 from webdancer_cli.agent.context_keeper import in_words
 from webdancer_cli.agent.episode import Completion
+from webdancer_cli.agent.observations import parse_results, shown_excerpt, title_in_results
 from webdancer_cli.agent.plan import (
     DERIVED,
     left_after,
-    pages_lead_to,
     search_words,
     shared_words,
     steps_of,
     subject_of_title,
     substitute_fact,
+    targets_of,
 )
 from webdancer_cli.agent.recovery import WrongTurn, draw_wrong_turn, is_namesake, is_old, misleading_result
-from webdancer_cli.agent.shown import parse_results, shown_excerpt, title_in_results
 from webdancer_cli.agent.thoughts import PlainThinker, PlannedThinker, Setback, Thinker
 from webdancer_cli.agent.truncation import estimate_tokens
 from webdancer_cli.data.records import QA, Evidence, Message
@@ -162,7 +162,7 @@ class Expert:
 
     def _follow(self) -> Step:
         """Learn from each page of the provenance in turn."""
-        for evidence, key in zip(self._qa.evidence, pages_lead_to(self._qa), strict=True):
+        for evidence, key in zip(self._qa.evidence, targets_of(self._qa), strict=True):
             if not (yield from self._learn(evidence, key)):
                 return False
             self._done += 1
@@ -280,7 +280,7 @@ class Expert:
         thought = self._thinker.read(title, self._take_news(), self._done, self._take_setback(), again=again)
         self._call = ToolCall("visit", {"url": [evidence.url], "goal": goal})
         shown = self._pages[evidence.url] = yield Turn(thought=thought, call=self._call)
-        self._thinker.take_notes(title, {name: told for name, told in evidence.tells.items() if mentions(shown, told)})
+        self._thinker.take_notes(title, {name: told for name, told in evidence.facts.items() if mentions(shown, told)})
 
     def _note(self, evidence: Evidence, key: str) -> bool:
         fact = shown_excerpt(self._pages.get(evidence.url, ""), escape_tags(evidence.quote), key)

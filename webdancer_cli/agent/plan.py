@@ -42,7 +42,7 @@ class PlanStep:
 def steps_of(qa: QA) -> list[PlanStep]:
     """A step for each page of the evidence, in the order of reading."""
     pages = qa.evidence
-    following = pages_lead_to(qa)
+    following = targets_of(qa)
     named = [escape_tags(label) for label in qa.plan] if len(qa.plan) == len(pages) else []
     if named and named[-1]:
         return [_named_step(qa, named, at, after) for at, after in enumerate(following[: len(named)])]
@@ -56,7 +56,7 @@ def steps_of(qa: QA) -> list[PlanStep]:
     return steps
 
 
-def pages_lead_to(qa: QA) -> list[str]:
+def targets_of(qa: QA) -> list[str]:
     """What is read off each piece of evidence: the next page's subject, at last the answer, or a part of it."""
     parts = [escape_tags(part) for part in answer_parts(qa)]
     return parts if len(parts) > 1 else [*(subject_of_title(page) for page in qa.evidence[1:]), *parts]
@@ -67,7 +67,7 @@ def _named_step(qa: QA, named: Sequence[str], at: int, after: str) -> PlanStep:
     label = next(label for label in named[at:] if label)
     page = qa.evidence[at]
     found = subject_of_title(page) if " whose " in label else ""
-    told = found or page.tells.get(label.removesuffix(f" of {subject_of_title(page)}"), "")
+    told = found or page.facts.get(label.removesuffix(f" of {subject_of_title(page)}"), "")
     told = told or (after if qa.type not in DERIVED and mentions(page.quote, after) else "")
     return PlanStep(label, told, passing=not named[at])
 

@@ -150,8 +150,8 @@ class PlannedThinker:
             return ""
         news, quoted = self._steps[self._told : done], " ".join(facts)
         first = self._number(self._told)
-        if len(news) > 1 and all(step.gives and not step.passing for step in news):
-            return self._deck.sentence("recap", recap=self._told_by(news, first))
+        if len(news) > 1 and (told := self._told_by(news, first)):
+            return self._deck.sentence("recap", recap=told)
         if len(news) != 1 or news[0].passing:
             return self._deck.sentence("noted", facts=quoted)
         kind = "gave_words" if news[0].label.startswith("“") or not news[0].gives else "gave"
@@ -176,12 +176,14 @@ class PlannedThinker:
     def _recap(self) -> str:
         """All steps with what they gave, where there are several."""
         steps = [step for step in self._steps if not step.passing]
-        if len(steps) < 2 or not all(step.gives for step in steps):
-            return ""
-        return self._deck.sentence("recap", recap=self._told_by(steps, 1))
+        told = self._told_by(steps, 1) if len(steps) > 1 else ""
+        return self._deck.sentence("recap", recap=told) if told else ""
 
     def _told_by(self, steps: Sequence[PlanStep], first: int) -> str:
-        values = [step.gives for step in steps]
+        """Steps with what they gave, "" where one of them gave nothing that could be named."""
+        values = [step.gives for step in steps if not step.passing]
+        if not all(values) or len(values) < len(steps):
+            return ""
         return self._deck.pairs([step.label for step in steps], values, [_verb(value) for value in values], first)
 
     def _reckoned(self) -> str:
@@ -190,9 +192,8 @@ class PlannedThinker:
         if self._qa.type == "temporal" and answer.isdigit() and (span := years_apart(int(answer), self._all)):
             return self._deck.sentence("difference", later=str(max(span)), earlier=str(min(span)), answer=answer)
         if self._qa.type == "comparison" and len(self._all) > 1:
-            told = self._told_by(self._steps, 1) if all(step.gives and not step.passing for step in self._steps) else ""
             quoted = "; ".join(fact.rstrip(".") for fact in self._all)
-            return self._deck.sentence("side_by_side", facts=told or quoted)
+            return self._deck.sentence("side_by_side", facts=self._told_by(self._steps, 1) or quoted)
         return self._deck.sentence("counted", answer=answer) if self._qa.type == "count" else ""
 
     def _setback(self, setback: Setback | None, label: str) -> str:

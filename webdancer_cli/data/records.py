@@ -67,7 +67,7 @@ class Evidence(msgspec.Struct, kw_only=True, omit_defaults=True):
     title: str = ""
     sha256: str = ""
     fetched_at: str = ""
-    tells: dict[str, str] = {}  # where it is known: all facts of the page, by their names, in its order
+    facts: dict[str, str] = {}  # where they are known: all of the page, by their names, in its order
 
     @classmethod
     def of(cls, page: Page, quote: str) -> "Evidence":

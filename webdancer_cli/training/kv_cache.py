@@ -10,7 +10,7 @@ Shapes: ``_N`` packed tokens, ``_S`` single rows, ``_C`` chunk rows, ``_W`` the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -50,9 +50,7 @@ class KVCache:
         """Store the new tokens' ``[1, kv_heads, N, head_dim]``; the layer's whole buffers."""
         if layer not in self.layers:
             self.layers[layer] = (self._empty(key), self._empty(value))
-        keys, values = self.layers[layer]
-        if keys.shape[0] < self.slots or keys.shape[2] < self.length:
-            self.layers[layer] = keys, values = self._grown(keys), self._grown(values)
+        keys, values = self._buffers(layer)
         keys[plan.slots_N, :, plan.positions_N] = key[0].transpose(0, 1)
         values[plan.slots_N, :, plan.positions_N] = value[0].transpose(0, 1)
         return keys, values
@@ -61,11 +59,16 @@ class KVCache:
     def copy(self, source: int, target: int, length: int) -> None:
         """The first positions of one slot into another one, in all layers."""
         self.reserve(target + 1, length)
-        for layer, (keys, values) in self.layers.items():
-            if keys.shape[0] <= target:
-                self.layers[layer] = keys, values = self._grown(keys), self._grown(values)
-            for held in (keys, values):
+        for layer in self.layers:
+            for held in self._buffers(layer):
                 held[target, :, :length] = held[source, :, :length]
+
+    def _buffers(self, layer: int) -> tuple[Tensor, Tensor]:
+        """A layer's keys and values, with all room that is reserved."""
+        keys, values = self.layers[layer]
+        if keys.shape[0] < self.slots or keys.shape[2] < self.length:
+            self.layers[layer] = keys, values = self._grown(keys), self._grown(values)
+        return keys, values
 
     def _empty(self, like: Tensor) -> Tensor:
         return like.new_zeros(self.slots, like.shape[1], self.length, like.shape[3])
@@ -142,9 +145,11 @@ def rows_apart(lengths: Sequence[int], slots: int) -> int:
 
     ``lengths`` falls; the rest is attended over together, as many ``slots`` as there are, to its own longest.
     """
-    together = [slots * length for length in (*lengths, 0)]
-    alone = accumulate((length + CALL_POSITIONS for length in lengths), initial=2 * CALL_POSITIONS)  # and two copies
-    costs = [together[0], *(one + other for one, other in zip(list(alone)[1:], together[1:], strict=True))]
+    costs = [slots * max(lengths, default=0)]
+    one_by_one = 2 * CALL_POSITIONS  # the rest's queries and results are copied
+    for length, longest_left in pairwise([*lengths, 0]):
+        one_by_one += CALL_POSITIONS + length
+        costs.append(one_by_one + slots * longest_left)
     return costs.index(min(costs))
 
 

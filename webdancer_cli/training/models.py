@@ -22,7 +22,7 @@ from transformers.utils import logging
 
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import NANO
-from webdancer_cli.training.adapter_products import fuse_adapters
+from webdancer_cli.training.fused_lora import fuse_adapters
 from webdancer_cli.training.model_source import ModelSource, locate
 from webdancer_cli.training.precision import arithmetic
 

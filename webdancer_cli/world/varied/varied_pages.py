@@ -73,7 +73,7 @@ class VariedPages:
         index = self.register_index(thing) if relation in thing.in_register else thing.entity.index
         return index, self._drawn(index)[1][relation]
 
-    def tells(self, index: int) -> dict[str, str]:
+    def named_facts(self, index: int) -> dict[str, str]:
         """All facts of a page by their names, in the page's order."""
         article, passages = self._drawn(index)
         text, facts = article_text(article), self._thing(index)[0].facts

@@ -126,7 +126,7 @@ class VariedQuestions:
     def _several(self, thing: Thing) -> QA | None:
         """Two to four facts of one thing, all of them on its own page."""
         own = [fact for name, fact in thing.facts.items() if name not in thing.in_register]
-        told = [fact for fact in own if len(fact.values) == 1 and not set(",&") & set(fact.values[0])]
+        told = [fact for fact in own if len(fact.values) == 1 and "," not in fact.values[0]]
         if len(told) < 2:
             return None
         facts = self._choice.sample(told, min(len(told), self._choice.randint(2, 4)))
@@ -299,7 +299,7 @@ class VariedQuestions:
 
     def _evidence(self, index: int, quote: str) -> Evidence:
         url, title = page_url(self._site_url, self._pages.path(index)), self._pages.entity(index).name
-        return Evidence(url=url, quote=quote, title=title, tells=self._pages.tells(index))
+        return Evidence(url=url, quote=quote, title=title, facts=self._pages.named_facts(index))
 
 
 def world_pages(pages: VariedPages, site_url: str) -> Iterator[Page]:

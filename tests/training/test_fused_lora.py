@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from peft.tuners.lora.layer import Linear
 from torch import nn
 
-from webdancer_cli.training.adapter_products import fuse_adapters
+from webdancer_cli.training.fused_lora import fuse_adapters
 
 
 def adapted(**changes: Any) -> Any:
