@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -75,6 +76,35 @@ async def test_sampled_logprobs_equal_a_full_pass_for_ragged_rows(chunk_tokens: 
         assert sample.logprobs == pytest.approx(full_logprobs(engine.model, prompt, sample, 0.7), abs=1e-4)
 
 
+@pytest.mark.parametrize("tail", [(3, 7, 5, 9), (3, 4, 200, 60)])
+@pytest.mark.parametrize("changes", [{}, {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0}])
+async def test_what_rows_have_alike_is_attended_over_once_and_changes_no_logprob(
+    changes: dict[str, Any], tail: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(kv_cache, "CALL_POSITIONS", 10)
+    kernel, shared = kv_cache._Singles._of_alike, []
+    monkeypatch.setattr(
+        kv_cache._Singles, "_of_alike", lambda self, *given: shared.append(self._alike) or kernel(self, *given)
+    )
+    engine, system = tiny_engine(tiny_model(**changes)), prompt_of(70, 0)
+    prompts = [[*system, *prompt_of(length, at + 1)] for at, length in enumerate(tail)]
+    calls = [engine.generate(prompt, SamplingParams(max_tokens=9, seed=at)) for at, prompt in enumerate(prompts)]
+    for prompt, sample in zip(prompts, await asyncio.gather(*calls), strict=True):
+        assert sample.logprobs == pytest.approx(full_logprobs(engine.model, prompt, sample), abs=1e-4)
+    assert set(shared) == (set() if changes else {70})
+    shared.clear()
+    other = prompt_of(90, 9)
+    await asyncio.gather(*(engine.generate(prompt, SamplingParams(max_tokens=4)) for prompt in (other, *prompts)))
+    assert not shared  # they begin differently now
+
+
+def test_positions_that_are_alike_are_read_once_where_that_saves_more_than_two_calls():
+    """In positions, a call being 300: of 8 rows with 100 alike, 7 * 100 are saved."""
+    assert kv_cache.pays_to_share(100, 8) and kv_cache.pays_to_share(601, 2)
+    assert not kv_cache.pays_to_share(100, 7) and not kv_cache.pays_to_share(600, 2)
+    assert not kv_cache.pays_to_share(5000, 1) and not kv_cache.pays_to_share(0, 50)
+
+
 @pytest.mark.parametrize("window", [None, 8])
 async def test_long_rows_apart_from_the_rest_change_no_logprob(window: int | None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(kv_cache, "CALL_POSITIONS", 10)
@@ -96,9 +126,9 @@ async def test_long_rows_apart_from_the_rest_change_no_logprob(window: int | Non
 
 
 def test_rows_are_taken_apart_where_padding_the_rest_to_them_costs_more():
-    """In positions, a call being 1,000: two copies and a call are 3,000."""
+    """In positions, a call being 300: two copies and a call are 900."""
     assert kv_cache.rows_apart([900, 800, 700], 3) == 0
-    # Together 10 slots * 5,000 = 50,000; the longest apart 3,000 + 5,000 + 10 * 500 = 13,000.
+    # Together 10 slots * 5,000 = 50,000; the longest apart 900 + 5,000 + 10 * 500 = 10,900.
     assert kv_cache.rows_apart([5000, *[500] * 9], 10) == 1
     assert kv_cache.rows_apart([5000, 4990, *[500] * 8], 10) == 2
     # One alone has nothing to be padded, and one by one all would be calls.

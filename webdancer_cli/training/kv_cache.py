@@ -11,6 +11,7 @@ Shapes: ``_N`` packed tokens, ``_S`` single rows, ``_C`` chunk rows, ``_W`` the 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from webdancer_cli.training.attention import AttentionRule
 GROWTH = 64
 """Buffers grow to a multiple of this many positions."""
 
-CALL_POSITIONS = 1000
+CALL_POSITIONS = 300
 """On a CPU a call of attention costs at most as much as attending over this many positions of one row."""
 
 
@@ -87,17 +88,24 @@ class StepLayout:
     """Where the tokens of one step belong: made once, used by every layer.
 
     ``starts`` and ``counts`` give, for each row, the first new position and how many tokens are new; rows with one
-    token come first.
+    token come first. So many first positions hold the same tokens in all rows: ``alike``.
     """
 
-    def __init__(self, slots: Sequence[int], starts: Sequence[int], counts: Sequence[int], device: torch.device):
+    def __init__(
+        self,
+        slots: Sequence[int],
+        starts: Sequence[int],
+        counts: Sequence[int],
+        device: torch.device,
+        alike: int = 0,
+    ):
         self.singles = sum(count == 1 for count in counts)
         flat = [
             (slot, at) for slot, start, n in zip(slots, starts, counts, strict=True) for at in range(start, start + n)
         ]
         self.slots_N = torch.tensor([slot for slot, _ in flat], device=device)
         self.positions_N = torch.tensor([at for _, at in flat], device=device)
-        self._single = _Singles(slots[: self.singles], starts[: self.singles], device)
+        self._single = _Singles(slots[: self.singles], starts[: self.singles], device, alike)
         self._chunks = _Chunks(slots[self.singles :], starts[self.singles :], counts[self.singles :], device)
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None) -> Tensor:
@@ -112,13 +120,17 @@ class StepLayout:
 
 
 class _Singles:
-    """Rows with one new token each: plain decoding. Where that is cheaper, long rows are attended over one by one."""
+    """Rows with one new token each: plain decoding. Where that is cheaper, long rows are attended over one by one, and
+    what is alike in all of them is read once, by all their queries together."""
 
-    def __init__(self, slots: Sequence[int], positions: Sequence[int], device: torch.device):
+    def __init__(self, slots: Sequence[int], positions: Sequence[int], device: torch.device, alike: int):
+        on_cpu = device.type == "cpu"
+        alike = min([alike, *positions])
+        self._alike = alike if on_cpu and pays_to_share(alike, len(slots)) else 0
+        self._source = slots[0] if slots else 0
         longest = sorted(range(len(slots)), key=lambda row: -positions[row])
-        apart = 0
-        if device.type == "cpu":
-            apart = rows_apart([1 + positions[row] for row in longest], 1 + max(slots, default=-1))
+        lengths = [1 + positions[row] - self._alike for row in longest]
+        apart = rows_apart(lengths, 1 + max(slots, default=-1)) if on_cpu else 0
         self._apart = [(row, slots[row], 1 + positions[row]) for row in longest[:apart]]
         rest = sorted(longest[apart:])
         self._rest = torch.tensor(rest, dtype=torch.long, device=device)
@@ -127,17 +139,77 @@ class _Singles:
     def attend(
         self, query_S: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None
     ) -> Tensor:
+        grouped = query_S.unflatten(1, (keys.shape[1], -1))  # [S, kv_heads, group, head_dim]
+        if not self._alike or window is not None or keys.shape[3] != values.shape[3]:
+            return self._own(grouped, keys, values, scaling, window, 0).out.flatten(1, 2)
+        alike = self._of_alike(grouped, keys, values, scaling)
+        return self._own(grouped, keys, values, scaling, None, self._alike).joined(alike).flatten(1, 2)
+
+    def _own(
+        self, query: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None, first: int
+    ) -> "_Attended":
+        """Over what each row has to itself, from position ``first`` on."""
         if not self._apart:
-            return self._together.attend(query_S, keys, values, scaling, window)
-        out = torch.empty_like(query_S)
+            return self._together.attend(query, keys, values, scaling, window, first)
+        sums = query.new_empty(query.shape[:3], dtype=torch.float32) if first else None
+        found = _Attended(query.new_empty(*query.shape[:3], values.shape[3]), sums)
         for row, slot, length in self._apart:
-            first = max(0, length - window) if window is not None else 0
-            query = query_S[row].unflatten(0, (keys.shape[1], -1))[None]
-            key, value = (held[slot : slot + 1, :, first:length] for held in (keys, values))
-            out[row] = F.scaled_dot_product_attention(query, key, value, scale=scaling)[0].flatten(0, 1)
+            begin = max(first, length - window) if window is not None else first
+            key, value = (held[slot : slot + 1, :, begin:length] for held in (keys, values))
+            found.put(
+                slice(row, row + 1), _attended(query[row : row + 1], key, value, None, scaling, with_sums=first > 0)
+            )
         if len(self._rest):
-            out[self._rest] = self._together.attend(query_S[self._rest], keys, values, scaling, window)
-        return out
+            found.put(self._rest, self._together.attend(query[self._rest], keys, values, scaling, window, first))
+        return found
+
+    def _of_alike(self, query: Tensor, keys: Tensor, values: Tensor, scaling: float | None) -> "_Attended":
+        """Over the positions that are alike, in one row's cache: the queries of all rows are one batch."""
+        key, value = (held[self._source : self._source + 1, :, : self._alike] for held in (keys, values))
+        rows, kv_heads, group, _ = query.shape
+        all_queries = query.transpose(0, 1).flatten(1, 2)[None]  # [1, kv_heads, S * group, head_dim]
+        part = _attended(all_queries, key, value, None, scaling, with_sums=True)
+        assert part.sums is not None
+        out, sums = part.out.view(kv_heads, rows, group, -1), part.sums.view(kv_heads, rows, group)
+        return _Attended(out.transpose(0, 1), sums.transpose(0, 1))
+
+
+class _Attended(NamedTuple):
+    """What attention over some positions gives [S, kv_heads, group, head_dim]; where that is to be joined with others,
+    also the logarithm of each query's sum of exponentials, float32."""
+
+    out: Tensor
+    sums: Tensor | None
+
+    def of_rows(self, rows: Tensor) -> "_Attended":
+        return _Attended(self.out[rows], None if self.sums is None else self.sums[rows])
+
+    def put(self, rows: slice | Tensor, found: "_Attended") -> None:
+        self.out[rows] = found.out
+        if self.sums is not None and found.sums is not None:
+            self.sums[rows] = found.sums
+
+    def joined(self, other: "_Attended") -> Tensor:
+        """What attention over the positions of both gives."""
+        assert self.sums is not None and other.sums is not None
+        share = torch.sigmoid(other.sums - self.sums)[..., None]
+        return torch.lerp(self.out.float(), other.out.float(), share).to(self.out.dtype)
+
+
+def _attended(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float | None, *, with_sums: bool
+) -> _Attended:
+    """Without sums, attention as torch chooses it; with them by the kernel for CPUs, which gives them."""
+    if not with_sums:
+        return _Attended(F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling), None)
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    return _Attended(*kernel(query, key, value, attn_mask=mask, scale=scaling))
+
+
+def pays_to_share(alike: int, rows: int) -> bool:
+    """Whether to read the positions that are alike once: it saves them for all rows but one, and costs a call and the
+    joining of its result with the rest."""
+    return alike * (rows - 1) > 2 * CALL_POSITIONS
 
 
 def rows_apart(lengths: Sequence[int], slots: int) -> int:
@@ -164,28 +236,27 @@ class _Together:
         self.gathers = 2 * len(slots) <= self.used
         held = list(positions)
         if not self.gathers:
-            held = [0] * self.used
+            held = [self.length - 1] * self.used  # an idle slot sees whatever lies in it: finite, and thrown away
             for slot, position in zip(slots, positions, strict=True):
                 held[slot] = position
         self._positions = torch.tensor(held, dtype=torch.long, device=device)
         self._masks: dict[int | None, Tensor] = {}
 
     def attend(
-        self, query_S: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None
-    ) -> Tensor:
-        query_S = query_S.unflatten(1, (keys.shape[1], -1))  # [S, kv_heads, group, head_dim]
+        self, query: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None, first: int
+    ) -> _Attended:
+        """Query [S, kv_heads, group, head_dim], over positions from ``first`` on."""
         if self.gathers:
-            keys = keys[:, :, : self.length].index_select(0, self.slots_S)
-            values = values[:, :, : self.length].index_select(0, self.slots_S)
+            keys = keys[:, :, first : self.length].index_select(0, self.slots_S)
+            values = values[:, :, first : self.length].index_select(0, self.slots_S)
         else:
-            keys, values = keys[: self.used, :, : self.length], values[: self.used, :, : self.length]
-            spread = query_S.new_zeros(self.used, *query_S.shape[1:])
-            spread[self.slots_S] = query_S
-            query_S = spread
-        out = F.scaled_dot_product_attention(
-            query_S, keys, values, attn_mask=self._mask(query_S, window), scale=scaling
-        )
-        return (out if self.gathers else out[self.slots_S]).flatten(1, 2)
+            keys, values = (held[: self.used, :, first : self.length] for held in (keys, values))
+            spread = query.new_zeros(self.used, *query.shape[1:])
+            spread[self.slots_S] = query
+            query = spread
+        mask = self._mask(query, window)[..., first:]
+        part = _attended(query, keys, values, mask, scaling, with_sums=first > 0)
+        return part if self.gathers else part.of_rows(self.slots_S)
 
     def _mask(self, like: Tensor, window: int | None) -> Tensor:
         if window not in self._masks:

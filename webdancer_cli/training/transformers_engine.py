@@ -110,6 +110,8 @@ class TransformersEngine:
         self._stop_strings = _StopStrings(tokenizer, STOP_STRINGS)
         self._waiting: list[_Request] = []
         self._running: list[_Request] = []
+        self._alike: list[int] = []
+        """Ids with which all calls under way begin, and those that ended since last there was none."""
         self._driver: asyncio.Task[None] | None = None
         self._calls = 0
         self._cache = KVCache(self.rows, self.max_length)
@@ -225,6 +227,8 @@ class TransformersEngine:
                 continue
             request.slot = held.slot
             request.computed = request.cached = min(_common(held.ids, request.ids), len(request.ids) - 1)
+            alike = self._alike if self._running else request.ids
+            self._alike = alike[: _common(alike, request.ids)]
             self._running.append(request)
         self._waiting = still_waiting
 
@@ -284,7 +288,8 @@ class TransformersEngine:
         """Logits after the last id of every row that has now read all it had, in the order of the batch."""
         starts = [request.computed for request, _ in batch]
         counts = [count for _, count in batch]
-        plan = StepLayout([request.slot for request, _ in batch], starts, counts, self._device)
+        slots = [request.slot for request, _ in batch]
+        plan = StepLayout(slots, starts, counts, self._device, alike=len(self._alike))
         self._cache.reserve(
             1 + max(request.slot for request, _ in batch), max(map(sum, zip(starts, counts, strict=True)))
         )
