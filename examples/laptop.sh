@@ -13,8 +13,8 @@ PAGES=${PAGES:-900}                         # pages of the training world
 EVAL_PAGES=${EVAL_PAGES:-1000}              # pages of the unseen world, in four parts
 DEMOS=${DEMOS:-1600}                        # demonstrations for SFT to draw from; SFT_STEPS x SFT_BATCH of them are seen
 COT=${COT:-short}                           # how long the demonstrations think
-RECOVERY=${RECOVERY:-0.05}                  # share of them that take a wrong turn and come back
-MAX_LENGTH=${MAX_LENGTH:-2048}              # tokens of a demonstration; longer ones (four pages and more) are left out
+RECOVERY=${RECOVERY:-0}                     # share of them that take a wrong turn and come back: too few to learn from
+MAX_LENGTH=${MAX_LENGTH:-1792}              # tokens of a demonstration; longer ones (over four pages and more) end after a turn
 SFT_STEPS=${SFT_STEPS:-220}
 SFT_BATCH=${SFT_BATCH:-4}                    # small: 120 steps of 4 learned more than 24 of 8
 LORA_RANK=${LORA_RANK:-0}                   # 0 trains all weights
@@ -57,7 +57,7 @@ base_model() {   # the model as a folder of its own, converted from GGUF once
 fine_tune() {
   webdancer sft --data "$WORK/sft.jsonl" --model "$BASE" --out "$WORK/sft" --resume --save-every 20 --keep 1 \
     --steps "$SFT_STEPS" --batch-size "$SFT_BATCH" --lr "$SFT_LR" --lora-rank "$LORA_RANK" --dtype "$DTYPE" --seed "$SEED" \
-    --micro-tokens 4096 --max-length "$MAX_LENGTH" --overlong drop
+    --micro-tokens 4096 --max-length "$MAX_LENGTH" --overlong truncate
 }
 
 reinforce() {

@@ -12,9 +12,9 @@ from velmora import FOUNDED, MAYOR, SITE, TEACHER, VELMORA_DESCRIBED, evidence
 
 from webdancer_cli.agent.demonstrator import Demonstrator
 from webdancer_cli.agent.episode import Limits, play
-from webdancer_cli.agent.plan import PlanStep, answer_kind, left_after, steps_of
+from webdancer_cli.agent.plan import PlanStep, answer_kind, chain_after, left_after, steps_of
 from webdancer_cli.agent.recovery import draw_wrong_turn, is_namesake, misleading_result
-from webdancer_cli.agent.thoughts import PlannedThinker
+from webdancer_cli.agent.thoughts import PlannedThinker, digit_by_digit
 from webdancer_cli.agent.tools import Tools
 from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import QA, Evidence, Page, Trajectory
@@ -77,17 +77,54 @@ async def test_several_facts_of_one_page_are_read_at_once_and_told_by_their_name
     ]
 
 
+def test_what_is_left_of_a_chain_starts_at_the_name_that_is_known_by_then() -> None:
+    steps = [PlanStep("mayor", "Dolvek"), PlanStep("teacher", "", passing=True), PlanStep("teacher", "Brunda")]
+    assert chain_after(CHAIN, steps, 0) == ("Velmora", ["mayor", "teacher"])
+    assert chain_after(CHAIN, steps, 1) == chain_after(CHAIN, steps, 2) == ("Dolvek", ["teacher"])
+    assert chain_after(CHAIN, steps, 3) == ("Brunda", [])
+    unnamed = [PlanStep("mayor", ""), PlanStep("teacher", "Brunda")]
+    assert chain_after(CHAIN, unnamed, 1) == ("", [])
+    assert chain_after(CHAIN, [PlanStep("“led by”", "Dolvek"), *steps[2:]], 0) == ("", [])
+    assert chain_after(msgspec.structs.replace(CHAIN, type="comparison"), steps, 0) == ("", [])
+
+
+def test_a_page_that_only_says_where_to_look_is_told_so_and_what_is_left_is_said_again() -> None:
+    pointer = evidence("Velmora", "For the mayor, see the Register of Velmora.")
+    register = msgspec.structs.replace(MAYOR, title="Register of Velmora", url=f"{SITE}/register.html")
+    qa = msgspec.structs.replace(CHAIN, evidence=[pointer, register, TEACHER], plan=["", "mayor", "teacher"])
+    thinker = PlannedThinker(qa, load_thoughts("small"), "short", random.Random(0))
+    assert thinker.search("Velmora", [], 0, None, first=True).startswith("Asked: the teacher of the mayor of Velmora.")
+    assert thinker.search("Register of Velmora", [pointer.quote], 1, None, first=False) == (
+        'Where the mayor of Velmora is: "For the mayor, see the Register of Velmora." '
+        "Left: the teacher of the mayor of Velmora. I search for Register of Velmora."
+    )
+    assert thinker.search("Dolvek", [MAYOR.quote], 2, None, first=False) == (
+        "The mayor of Velmora: Dolvek. Left: the teacher of Dolvek. I search for Dolvek."
+    )
+
+
+async def test_a_chain_that_begins_with_a_description_does_not_tell_the_name(corpus: Corpus) -> None:
+    qa = QA(question=VELMORA_DESCRIBED.after, answer="Dolvek", evidence=[FOUNDED, MAYOR], chain=[VELMORA_DESCRIBED])
+    said = thoughts(await demonstrate(qa, corpus, "small", recovery=0.0))
+    assert said[0].startswith("Asked: the mayor of the town whose founding year is 1234. I search for")
+    assert "Velmora" not in said[0]
+    assert said[-1] == (
+        "The town whose founding year is 1234: Velmora. The mayor of Velmora: Dolvek. "
+        "Nothing is left. The answer: Dolvek."
+    )
+
+
 async def test_notes_are_taken_of_what_was_shown_of_a_page_and_of_nothing_else(corpus: Corpus) -> None:
     told = {"mayor": "Dolvek", "founding year": "1234", "anthem": "Song of the Quay"}
     noted = [msgspec.structs.replace(MAYOR, facts=told), TEACHER]
     qa = msgspec.structs.replace(CHAIN, evidence=noted, plan=["mayor", "teacher"])
     assert thoughts(await demonstrate(qa, corpus, "small", recovery=0.0)) == [
-        "Steps: 1 the mayor, 2 the teacher. I search for Velmora.",
+        "Asked: the teacher of the mayor of Velmora. I search for Velmora.",
         "I read Velmora for the mayor.",
-        "Velmora tells: mayor: Dolvek; founding year: 1234. 1 the mayor: Dolvek. Left: 2 the teacher. "
+        "Velmora tells: mayor: Dolvek; founding year: 1234. The mayor of Velmora: Dolvek. Left: the teacher of Dolvek. "
         "I search for Dolvek.",
         "I read Dolvek for the teacher.",
-        "2 the teacher: Brunda. Nothing is left. The answer: Brunda.",
+        "The teacher of Dolvek: Brunda. Nothing is left. The answer: Brunda.",
     ]
     assert "founding year" not in " ".join(thoughts(await demonstrate(qa, corpus, "default", recovery=0.0)))
 
@@ -202,6 +239,73 @@ async def test_what_follows_from_several_pages_is_reckoned_before_the_answer(cor
     assert "1350 - 1234 = 116." in thoughts(await demonstrate(span, corpus, "compact", recovery=0.0))[-1]
     last = thoughts(await demonstrate(first, corpus, "compact", recovery=0.0))[-1]
     assert last.endswith("The founding year of Velmora is 1234; The founding year of Kemlo is 1350. Left: nothing.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "question", "answer", "plan", "last"),
+    [
+        (
+            "temporal",
+            "How many years lie between the founding year of Velmora and that of Kemlo?",
+            "116",
+            "Steps: 1 the founding year of Velmora, 2 the founding year of Kemlo, 3 the years between.",
+            # 1350 - 1000 = 350, - 200 = 150, - 30 = 120, - 4 = 116
+            "2 the founding year of Kemlo: 1350. "
+            "3 the years between: 1350 - 1000 = 350, 350 - 200 = 150, 150 - 30 = 120, 120 - 4 = 116.",
+        ),
+        (
+            "comparison",
+            "Which has the earlier founding year, Velmora or Kemlo?",
+            "Velmora",
+            "Steps: 1 the founding year of Velmora, 2 the founding year of Kemlo, 3 which is earlier.",
+            "1 the founding year of Velmora: 1234, 2 the founding year of Kemlo: 1350. 3 which is earlier: 1234.",
+        ),
+    ],
+)
+async def test_a_small_model_plans_what_it_reckons_too(
+    kind: str, question: str, answer: str, plan: str, last: str, corpus: Corpus
+) -> None:
+    years = [
+        Evidence(
+            url=f"{SITE}/{name}.html",
+            title=name,
+            quote=f"The founding year of {name} is {year}.",
+            facts={"founding year": year},
+        )
+        for name, year in (("Velmora", "1234"), ("Kemlo", "1350"))
+    ]
+    labels = [f"founding year of {page.title}" for page in years]
+    thinker = PlannedThinker(
+        QA(question=question, answer=answer, type=kind, evidence=years, plan=labels),
+        load_thoughts("small"),
+        "short",
+        random.Random(0),
+    )
+    assert thinker.search("Velmora", [], 0, None, first=True) == f"{plan} I search for Velmora."
+    left = plan.partition(", ")[2]
+    assert f"Left: {left}" in thinker.search("Kemlo", [years[0].quote], 1, None, first=False)
+    said = thinker.answer([years[1].quote], 2, answer)
+    assert said.endswith(f"{last} Nothing is left. The answer: {answer}.")
+
+
+def test_a_small_model_counts_one_by_one() -> None:
+    page = evidence("Velmora", "The districts of Velmora are Aro, Bel and Cam.")
+    listed = msgspec.structs.replace(page, facts={"districts": "Aro, Bel and Cam"})
+    qa = QA(question="How many districts?", answer="3", type="count", evidence=[listed], plan=["districts"])
+    thinker = PlannedThinker(qa, load_thoughts("small"), "short", random.Random(0))
+    assert thinker.search("Velmora", [], 0, None, first=True).startswith("Steps: 1 the districts, 2 how many.")
+    assert thinker.answer([page.quote], 1, "3") == (
+        "1 the districts: Aro, Bel and Cam. 2 how many: 1 Aro, 2 Bel, 3 Cam. Nothing is left. The answer: 3."
+    )
+
+
+@given(st.integers(1000, 2999), st.integers(0, 999))
+def test_a_subtraction_goes_one_digit_at_a_time(smaller: int, between: int) -> None:
+    lines = [
+        re.fullmatch(r"(\d+) - (\d)0* = (\d+)", line) for line in digit_by_digit(smaller + between, smaller).split(", ")
+    ]
+    assert all(lines) and lines[-1] and lines[-1][3] == str(between)
+    assert [line[3] for line in lines if line][:-1] == [line[1] for line in lines if line][1:]
 
 
 @pytest.fixture

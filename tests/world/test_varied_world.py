@@ -159,6 +159,18 @@ def test_an_old_entry_says_otherwise_than_the_page_and_both_say_from_when_they_a
         assert "This page was last revised in 202" in text[thing.title]
 
 
+def test_an_address_tells_nothing_of_its_page_and_belongs_to_no_other() -> None:
+    made = world(7, pages=400)
+    pages = VariedPages(made)
+    paths = [pages.path(index) for kind in pages.plurals for index in pages.indices(kind)]
+    assert len(set(paths)) == len(paths)
+    people = [pages.path(thing.entity.index) for thing in made.things if thing.entity.kind == "person"]
+    folders = [path.partition("/")[0] for path in people]
+    for form in ("people", "wiki", "n"):
+        assert 0.1 < folders.count(form) / len(folders) < 0.4
+    assert sum(len(folder) == 1 and folder != "n" for folder in folders) > 0.1 * len(folders)
+
+
 def test_the_split_is_in_the_records_and_no_chain_leaves_its_part() -> None:
     made = world(1, "eval", held=True, pages=700)
     by_title = {thing.title: thing for thing in made.things}

@@ -24,6 +24,10 @@ _ASKING = STOPWORDS | {"according", "called", "many", "much", "name", "number", 
 
 
 _COMPARING = {"between", "earlier", "earliest", "first", "last", "later", "latest", "passed", "years"}
+_RANKING = re.compile(
+    r"\b(earli|lat|old|young|great|high|low|larg|small|big|long|short|few|heavi|tall)(?:er|est)\b|\b(first|last|most|least|more|less|ahead)\b",
+    re.IGNORECASE,
+)
 _BEFORE_NOUN = "(?:the|its|his|her|their|whose|an?)"
 
 
@@ -67,7 +71,7 @@ def _named_step(qa: QA, named: Sequence[str], at: int, after: str) -> PlanStep:
     label = next(label for label in named[at:] if label)
     page = qa.evidence[at]
     found = subject_of_title(page) if " whose " in label else ""
-    told = found or page.facts.get(label.removesuffix(f" of {subject_of_title(page)}"), "")
+    told = found or next((value for name, value in page.facts.items() if f"{label} of ".startswith(f"{name} of ")), "")
     told = told or (after if qa.type not in DERIVED and mentions(page.quote, after) else "")
     return PlanStep(label, told, passing=not named[at])
 
@@ -79,6 +83,29 @@ def left_after(steps: Sequence[PlanStep], done: int) -> list[str]:
     """
     left = [step for step in steps[done:] if not step.passing]
     return [step.label for at, step in enumerate(left) if at == 0 or step.gives or step != left[at - 1]]
+
+
+def chain_after(qa: QA, steps: Sequence[PlanStep], done: int) -> tuple[str, list[str]]:
+    """What is left of a chain: the name that is known by now, and what is asked of it, and of that in turn.
+
+    After the first step of "the teacher of the mayor of Velmora" that is ("Dolvek", ["teacher"]). Where the question
+    only describes what the chain begins with, no name is known at first, "". No labels where the steps are no chain.
+    """
+    told = [step for step in steps[:done] if not step.passing]
+    if qa.type in (*DERIVED, "several") or not all(step.gives for step in told):
+        return "", []
+    labels = [step.label for step in steps[done:] if not step.passing]
+    if any(label.startswith("“") for label in labels):
+        return "", []
+    start = subject_of_title(qa.evidence[0]) if qa.evidence else ""
+    known = told[-1].gives if told else start if mentions(escape_tags(qa.question), start) else ""
+    return known, labels
+
+
+def ranking_word(question: str) -> str:
+    """By what a question compares, in its own words: "earlier", "highest", "first"; "" if it has none of these."""
+    found = _RANKING.search(question)
+    return found[0].lower() if found else ""
 
 
 def answer_kind(question: str, answer: str) -> str:

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from webdancer_cli.agent.plan import DERIVED, PlanStep, answer_kind, left_after, steps_of
+from webdancer_cli.agent.plan import DERIVED, PlanStep, answer_kind, chain_after, left_after, ranking_word, steps_of
 from webdancer_cli.data.records import QA
 from webdancer_cli.prompts import DemonstratorWording, fill
 from webdancer_cli.prompts.thoughts import SentenceDeck, ThoughtLength, ThoughtWording
-from webdancer_cli.synthesis.checks import years_apart
+from webdancer_cli.synthesis.checks import list_items, parse_count, years_apart
 from webdancer_cli.transcript.grammar import escape_tags
 
 
@@ -78,6 +78,7 @@ class PlannedThinker:
         self._forms = wording.forms(length)
         self._deck = SentenceDeck(wording, choice)
         self._steps = steps_of(qa)
+        self._reckoning = self._deck.reckoning(qa.type, ranking_word(self._question))
         self._told = 0
         self._all: list[str] = []
         self._old = ""
@@ -129,8 +130,9 @@ class PlannedThinker:
         return " ".join(part for part in said if part)
 
     def _left(self, done: int) -> str:
-        """Nothing where the last page was one in passing: what is left is what it was before."""
-        if done == len(self._steps) or (done > self._told and self._steps[done - 1].passing):
+        """Where the last page was one in passing, what is left is what it was before: of chains it is said again."""
+        passed = done > self._told and self._steps[done - 1].passing
+        if done == len(self._steps) or (passed and not self._chain(done)):
             return ""
         return self._deck.sentence("left", left=self._list(done))
 
@@ -138,25 +140,51 @@ class PlannedThinker:
         return self._deck.kind_of_answer(answer_kind(self._qa.question, self._qa.answer))
 
     def _plan(self) -> str:
-        kind = "steps" if len(left_after(self._steps, 0)) > 1 else "only_step"
+        kind = "chain" if self._chain(0) else "steps" if len(left_after(self._steps, 0)) > 1 else "only_step"
         return self._deck.sentence(kind, steps=self._list(0)) if self._steps else ""
 
     def _list(self, done: int) -> str:
-        return self._deck.listed(left_after(self._steps, done), self._number(done))
+        left, first = left_after(self._steps, done), self._number(done)
+        return self._chain(done) or self._deck.listed(left, first, self._reckoning)
+
+    def _chain(self, done: int) -> str:
+        """What is left, as one phrase, where the steps are a chain and the set says chains so; else ""."""
+        return self._deck.chained(*chain_after(self._qa, self._steps, done))
 
     def _gave(self, facts: Sequence[str], done: int) -> str:
         """What the pages gave since the last thought: by its name, or as they put it."""
         if not facts:
             return ""
         news, quoted = self._steps[self._told : done], " ".join(facts)
+        if self._chain(self._told) and (told := self._chain_gave(done)):
+            return told
         first = self._number(self._told)
         if len(news) > 1 and (told := self._told_by(news, first)):
             return self._deck.sentence("recap", recap=told)
         if len(news) != 1 or news[0].passing:
-            return self._deck.sentence("noted", facts=quoted)
+            return self._passed(quoted, done) or self._deck.sentence("noted", facts=quoted)
         kind = "gave_words" if news[0].label.startswith("“") or not news[0].gives else "gave"
         label, value = self._deck.named(news[0].label), news[0].gives
         return self._deck.sentence(kind, facts=quoted, label=label, value=value, be=_verb(value), number=str(first))
+
+    def _chain_gave(self, done: int) -> str:
+        """Each step of a chain since the last thought, named by what it was asked of, with what it gave; "" where one
+        gave nothing that could be named."""
+        news = [at for at in range(self._told, done) if not self._steps[at].passing]
+        said = []
+        for at in news if all(self._steps[at].gives for at in news) else ():
+            known, labels = chain_after(self._qa, self._steps, at)
+            label = self._deck.chained(known, labels[:1])
+            said.append(self._deck.sentence("chain_gave", label=label, value=self._steps[at].gives))
+        return " ".join(said)
+
+    def _passed(self, quoted: str, done: int) -> str:
+        """That a page told where to find the next step, not what it asks; "" in a set that has no words for it."""
+        if done == len(self._steps):
+            return ""
+        known, labels = chain_after(self._qa, self._steps, done)
+        label = self._deck.chained(known, labels[:1]) or self._deck.named(self._steps[done].label)
+        return self._deck.sentence("passed", label=label, facts=quoted)
 
     def _number(self, done: int) -> int:
         """The number of the step that comes after so many, of those that are said."""
@@ -189,12 +217,30 @@ class PlannedThinker:
     def _reckoned(self) -> str:
         """How the answer follows from all quotes together: by a difference, a comparison, a count."""
         answer = escape_tags(self._qa.answer)
+        step = self._deck.numbered(len(left_after(self._steps, 0)) + 1, self._reckoning)
         if self._qa.type == "temporal" and answer.isdigit() and (span := years_apart(int(answer), self._all)):
-            return self._deck.sentence("difference", later=str(max(span)), earlier=str(min(span)), answer=answer)
+            earlier, later = min(span), max(span)
+            values = {"later": str(later), "earlier": str(earlier), "working": digit_by_digit(later, earlier)}
+            return self._deck.sentence("difference", step=step, answer=answer, **values)
         if self._qa.type == "comparison" and len(self._all) > 1:
             quoted = "; ".join(fact.rstrip(".") for fact in self._all)
-            return self._deck.sentence("side_by_side", facts=self._told_by(self._steps, 1) or quoted)
-        return self._deck.sentence("counted", answer=answer) if self._qa.type == "count" else ""
+            steps = [step for step in self._steps if not step.passing]
+            values = {"facts": self._told_by(steps, 1) or quoted, "value": self._told_of(answer) or answer}
+            return self._deck.sentence("ranked" if self._reckoning else "side_by_side", step=step, **values)
+        return self._counted(answer, step) if self._qa.type == "count" else ""
+
+    def _told_of(self, name: str) -> str:
+        """What the step about this thing gave."""
+        return next((step.gives for step in self._steps if step.label.endswith(f" of {name}")), "")
+
+    def _counted(self, answer: str, step: str) -> str:
+        """One by one, where a page lists them and the set has the words; else their number alone."""
+        items = list_items(self._steps[-1].gives) if self._steps else []
+        if len(items) == parse_count(answer):
+            values = {"step": step, "items": self._deck.counted(items)}
+            if said := self._deck.sentence("counted_items", **values):
+                return said
+        return self._deck.sentence("counted", answer=answer)
 
     def _setback(self, setback: Setback | None, label: str) -> str:
         if setback is None:
@@ -202,6 +248,17 @@ class PlannedThinker:
         self._old = setback.title if setback.kind == "outdated" else self._old
         name = setback.title.partition(" (")[0]
         return self._deck.sentence(setback.kind, title=setback.title, name=name, label=label)
+
+
+def digit_by_digit(larger: int, smaller: int) -> str:
+    """A subtraction as on paper, one digit after the other: "1974 - 400 = 1574, 1574 - 5 = 1569" for 405."""
+    said = []
+    for at, digit in enumerate(str(smaller), 1 - len(str(smaller))):
+        part = int(digit) * 10**-at
+        if part:
+            said.append(f"{larger} - {part} = {larger - part}")
+            larger -= part
+    return ", ".join(said)
 
 
 def _verb(value: str) -> str:

@@ -35,7 +35,9 @@ class ThoughtForms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class ListForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How several steps are said: "the birthplace, the rival and the rival of that", which is ``again`` the same.
 
-    ``item`` is a step of a list, by its number, and ``pair`` one with what it gave.
+    ``item`` is a step of a list, by its number, and ``pair`` one with what it gave. A set with ``chain`` says steps
+    that build on each other as one phrase, "the rival of the birthplace of Falkeli", in which a name takes the place of
+    each step that is done.
     """
 
     article: str
@@ -43,15 +45,20 @@ class ListForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     again: str
     last: str
     pair: str
+    chain: str = ""
 
 
 class ThoughtWording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``sentences`` has wordings of each kind of sentence; ``[[a|b]]`` in one stands for either."""
+    """``sentences`` has wordings of each kind of sentence; ``[[a|b]]`` in one stands for either.
+
+    A set with ``reckonings`` plans how the answer follows from all pages: a last step, by the type of the question.
+    """
 
     list: ListForm
     short: ThoughtForms
     long: ThoughtForms
     kinds: dict[str, Phrasings]
+    reckonings: dict[str, str] = {}
     sentences: dict[str, Phrasings]
 
     def forms(self, length: ThoughtLength) -> ThoughtForms:
@@ -83,11 +90,32 @@ class SentenceDeck:
             for before, label in zip(["", *labels], labels, strict=False)
         ]
 
-    def listed(self, labels: Sequence[str], first: int = 1) -> str:
-        """Several steps within a sentence; ``first`` is the first one's number."""
-        items = enumerate(self.named_in_turn(labels), first)
-        named = [fill(self._wording.list.item, number=number, label=label) for number, label in items]
+    def listed(self, labels: Sequence[str], first: int = 1, reckoning: str = "") -> str:
+        """Several steps within a sentence, and what is reckoned from them; ``first`` is the first one's number."""
+        named = self._numbered([*self.named_in_turn(labels), *filter(None, [reckoning])], first)
         return self._wording.list.last.join([", ".join(named[:-1]), named[-1]] if named[1:] else named)
+
+    def reckoning(self, kind: str, word: str) -> str:
+        """The last step of a question of this type, "" where the set plans none; ``word`` is how things are ranked."""
+        return fill(self._wording.reckonings.get(kind, ""), word=word) if kind != "comparison" or word else ""
+
+    def numbered(self, number: int, text: str) -> str:
+        return fill(self._wording.list.item, number=number, label=text)
+
+    def counted(self, items: Sequence[str]) -> str:
+        """Things one after another, each with its number where the set's lists have numbers."""
+        return ", ".join(self._numbered(items, 1))
+
+    def _numbered(self, items: Sequence[str], first: int) -> list[str]:
+        return [self.numbered(number, item) for number, item in enumerate(items, first)]
+
+    def chained(self, known: str, labels: Sequence[str]) -> str:
+        """Steps that build on each other, from a name on or from what the first describes; "" without ``chain``."""
+        phrase = known
+        for label in labels if self._wording.list.chain else ():
+            named = self.named(label)
+            phrase = fill(self._wording.list.chain, label=named, what=phrase) if phrase else named
+        return phrase if phrase != known else ""
 
     def pairs(self, labels: Sequence[str], values: Sequence[str], verbs: Sequence[str], first: int = 1) -> str:
         """Several steps with what they gave, and "is" or "are" between the two."""

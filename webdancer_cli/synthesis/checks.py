@@ -167,8 +167,13 @@ def _supported(qa: QA) -> bool:
 
 def answer_parts(qa: QA) -> list[str]:
     """What each piece of evidence gives to the answer of a question for several facts; else the answer, whole."""
-    parts = re.split(r", | and ", qa.answer)
+    parts = list_items(qa.answer)
     return parts if qa.type == "several" and len(parts) == len(qa.evidence) else [qa.answer]
+
+
+def list_items(text: str) -> list[str]:
+    """The items of a list in words: "Aro, Bel and Cam"."""
+    return re.split(r", | and ", text) if text else []
 
 
 def parse_count(answer: str) -> int | None:

@@ -18,6 +18,8 @@ REGISTER = "register"
 """The kind of the pages that hold what the page of a thing leaves out."""
 OLD_ENTRY = "old entry"
 """The kind of the pages that say what is no longer so."""
+FIRST_NUMBER = 1000
+"""Of the pages whose addresses are numbers."""
 
 
 class VariedPages:
@@ -52,8 +54,11 @@ class VariedPages:
         return Entity(index, kind, thing.title, thing.entity.slug)
 
     def path(self, index: int) -> str:
+        """One of four forms, drawn for each page: an address has to be read, it cannot be made up from a name."""
         entity = self.entity(index)
-        return f"{self.plurals[entity.kind]}/{entity.slug}.html"
+        folders = (self.plurals[entity.kind], "wiki", entity.slug[0], "n")
+        folder = folders[mix(self._world.seed, tag("address"), index) % len(folders)]
+        return f"{folder}/{FIRST_NUMBER + index if folder == 'n' else entity.slug}.html"
 
     def facts(self, index: int) -> list[WorldFact]:
         """None for a register, which tells facts of the thing, nor for an old entry, which tells none."""
