@@ -130,9 +130,8 @@ class PlannedThinker:
         return " ".join(part for part in said if part)
 
     def _left(self, done: int) -> str:
-        """Where the last page was one in passing, what is left is what it was before: of chains it is said again."""
-        passed = done > self._told and self._steps[done - 1].passing
-        if done == len(self._steps) or (passed and not self._chain(done)):
+        """Nothing where the last page was one in passing: what is left is what it was before."""
+        if done == len(self._steps) or (done > self._told and self._steps[done - 1].passing):
             return ""
         return self._deck.sentence("left", left=self._list(done))
 
