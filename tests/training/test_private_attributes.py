@@ -5,6 +5,8 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+from torch.nn import functional as F
 from torch.utils import _python_dispatch
 from transformers import PreTrainedConfig, PreTrainedModel, Qwen3Config, configuration_utils, initialization
 
@@ -16,6 +18,7 @@ KNOWN = {
     "_is_hf_initialized",
     "_cdata",
     "_python_dispatch",
+    "_scaled_dot_product_flash_attention_for_cpu",
 }
 
 DOCUMENTED = {"_exit"}
@@ -67,3 +70,16 @@ def test_they_are_where_we_look_for_them() -> None:
     assert "_is_hf_initialized" in inspect.getsource(initialization)
     assert "_commit_hash" in inspect.getsource(configuration_utils), "set on a configuration that comes from the hub"
     assert hasattr(_python_dispatch, "TorchDispatchMode")
+
+
+def test_the_kernel_for_cpus_gives_attention_and_the_logarithm_of_its_sums() -> None:
+    draw = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, 3, length, 8, generator=draw) for length in (2, 5, 5))
+    hidden = torch.tensor([0.0, 0.0, 0.0, 0.0, float("-inf")])[None, None, None].expand(2, 1, 1, 5)
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    out, sums = kernel(query, key, value, attn_mask=hidden, scale=0.3)
+    torch.testing.assert_close(
+        out, F.scaled_dot_product_attention(query, key[:, :, :4], value[:, :, :4], scale=0.3), atol=1e-6, rtol=1e-6
+    )
+    scores = 0.3 * query @ key[:, :, :4].mT
+    torch.testing.assert_close(sums, scores.logsumexp(-1), atol=1e-6, rtol=1e-6)
