@@ -261,9 +261,7 @@ async def test_what_follows_from_several_pages_is_reckoned_before_the_answer(cor
         ),
     ],
 )
-async def test_a_small_model_plans_what_it_reckons_too(
-    kind: str, question: str, answer: str, plan: str, last: str, corpus: Corpus
-) -> None:
+def test_a_small_model_plans_what_it_reckons_too(kind: str, question: str, answer: str, plan: str, last: str) -> None:
     years = [
         Evidence(
             url=f"{SITE}/{name}.html",

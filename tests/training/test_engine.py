@@ -82,9 +82,11 @@ async def test_what_rows_have_alike_is_attended_over_once_and_changes_no_logprob
     changes: dict[str, Any], tail: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(kv_cache, "CALL_POSITIONS", 10)
-    kernel, shared = kv_cache._Singles._of_alike, []
+    kernel, shared = kv_cache._Singles._over_prefix, []
     monkeypatch.setattr(
-        kv_cache._Singles, "_of_alike", lambda self, *given: shared.append(self._alike) or kernel(self, *given)
+        kv_cache._Singles,
+        "_over_prefix",
+        lambda self, *given: shared.append(self._common_prefix) or kernel(self, *given),
     )
     engine, system = tiny_engine(tiny_model(**changes)), prompt_of(70, 0)
     prompts = [[*system, *prompt_of(length, at + 1)] for at, length in enumerate(tail)]

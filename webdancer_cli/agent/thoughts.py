@@ -172,17 +172,19 @@ class PlannedThinker:
         news = [at for at in range(self._told, done) if not self._steps[at].passing]
         said = []
         for at in news if all(self._steps[at].gives for at in news) else ():
-            known, labels = chain_after(self._qa, self._steps, at)
-            label = self._deck.chained(known, labels[:1])
-            said.append(self._deck.sentence("chain_gave", label=label, value=self._steps[at].gives))
+            said.append(self._deck.sentence("chain_gave", label=self._next_of_chain(at), value=self._steps[at].gives))
         return " ".join(said)
+
+    def _next_of_chain(self, done: int) -> str:
+        """The next step, named by what it is asked of: "the teacher of Dolvek"; "" where ``_chain`` is."""
+        known, labels = chain_after(self._qa, self._steps, done)
+        return self._deck.chained(known, labels[:1])
 
     def _passed(self, quoted: str, done: int) -> str:
         """That a page told where to find the next step, not what it asks; "" in a set that has no words for it."""
         if done == len(self._steps):
             return ""
-        known, labels = chain_after(self._qa, self._steps, done)
-        label = self._deck.chained(known, labels[:1]) or self._deck.named(self._steps[done].label)
+        label = self._next_of_chain(done) or self._deck.named(self._steps[done].label)
         return self._deck.sentence("passed", label=label, facts=quoted)
 
     def _number(self, done: int) -> int:

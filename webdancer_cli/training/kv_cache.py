@@ -88,7 +88,7 @@ class StepLayout:
     """Where the tokens of one step belong: made once, used by every layer.
 
     ``starts`` and ``counts`` give, for each row, the first new position and how many tokens are new; rows with one
-    token come first. So many first positions hold the same tokens in all rows: ``alike``.
+    token come first. So many first positions hold the same tokens in all rows: ``common_prefix``.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class StepLayout:
         starts: Sequence[int],
         counts: Sequence[int],
         device: torch.device,
-        alike: int = 0,
+        common_prefix: int = 0,
     ):
         self.singles = sum(count == 1 for count in counts)
         flat = [
@@ -105,7 +105,7 @@ class StepLayout:
         ]
         self.slots_N = torch.tensor([slot for slot, _ in flat], device=device)
         self.positions_N = torch.tensor([at for _, at in flat], device=device)
-        self._single = _Singles(slots[: self.singles], starts[: self.singles], device, alike)
+        self._single = _Singles(slots[: self.singles], starts[: self.singles], device, common_prefix)
         self._chunks = _Chunks(slots[self.singles :], starts[self.singles :], counts[self.singles :], device)
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None) -> Tensor:
@@ -123,13 +123,13 @@ class _Singles:
     """Rows with one new token each: plain decoding. Where that is cheaper, long rows are attended over one by one, and
     what is alike in all of them is read once, by all their queries together."""
 
-    def __init__(self, slots: Sequence[int], positions: Sequence[int], device: torch.device, alike: int):
+    def __init__(self, slots: Sequence[int], positions: Sequence[int], device: torch.device, common_prefix: int):
         on_cpu = device.type == "cpu"
-        alike = min([alike, *positions])
-        self._alike = alike if on_cpu and pays_to_share(alike, len(slots)) else 0
+        prefix = min([common_prefix, *positions])
+        self._common_prefix = prefix if on_cpu and pays_to_share(prefix, len(slots)) else 0
         self._source = slots[0] if slots else 0
         longest = sorted(range(len(slots)), key=lambda row: -positions[row])
-        lengths = [1 + positions[row] - self._alike for row in longest]
+        lengths = [1 + positions[row] - self._common_prefix for row in longest]
         apart = rows_apart(lengths, 1 + max(slots, default=-1)) if on_cpu else 0
         self._apart = [(row, slots[row], 1 + positions[row]) for row in longest[:apart]]
         rest = sorted(longest[apart:])
@@ -140,10 +140,10 @@ class _Singles:
         self, query_S: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None
     ) -> Tensor:
         grouped = query_S.unflatten(1, (keys.shape[1], -1))  # [S, kv_heads, group, head_dim]
-        if not self._alike or window is not None or keys.shape[3] != values.shape[3]:
+        if not self._common_prefix or window is not None or keys.shape[3] != values.shape[3]:
             return self._own(grouped, keys, values, scaling, window, 0).out.flatten(1, 2)
-        alike = self._of_alike(grouped, keys, values, scaling)
-        return self._own(grouped, keys, values, scaling, None, self._alike).joined(alike).flatten(1, 2)
+        over_prefix = self._over_prefix(grouped, keys, values, scaling)
+        return self._own(grouped, keys, values, scaling, None, self._common_prefix).joined(over_prefix).flatten(1, 2)
 
     def _own(
         self, query: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None, first: int
@@ -163,9 +163,9 @@ class _Singles:
             found.put(self._rest, self._together.attend(query[self._rest], keys, values, scaling, window, first))
         return found
 
-    def _of_alike(self, query: Tensor, keys: Tensor, values: Tensor, scaling: float | None) -> "_Attended":
-        """Over the positions that are alike, in one row's cache: the queries of all rows are one batch."""
-        key, value = (held[self._source : self._source + 1, :, : self._alike] for held in (keys, values))
+    def _over_prefix(self, query: Tensor, keys: Tensor, values: Tensor, scaling: float | None) -> "_Attended":
+        """Over the common prefix, in one row's cache: the queries of all rows are one batch."""
+        key, value = (held[self._source : self._source + 1, :, : self._common_prefix] for held in (keys, values))
         rows, kv_heads, group, _ = query.shape
         all_queries = query.transpose(0, 1).flatten(1, 2)[None]  # [1, kv_heads, S * group, head_dim]
         part = _attended(all_queries, key, value, None, scaling, with_sums=True)
@@ -206,10 +206,10 @@ def _attended(
     return _Attended(*kernel(query, key, value, attn_mask=mask, scale=scaling))
 
 
-def pays_to_share(alike: int, rows: int) -> bool:
-    """Whether to read the positions that are alike once: it saves them for all rows but one, and costs a call and the
+def pays_to_share(prefix: int, rows: int) -> bool:
+    """Whether to read the common prefix once: it saves them for all rows but one, and costs a call and the
     joining of its result with the rest."""
-    return alike * (rows - 1) > 2 * CALL_POSITIONS
+    return prefix * (rows - 1) > 2 * CALL_POSITIONS
 
 
 def rows_apart(lengths: Sequence[int], slots: int) -> int:

@@ -110,7 +110,7 @@ class TransformersEngine:
         self._stop_strings = _StopStrings(tokenizer, STOP_STRINGS)
         self._waiting: list[_Request] = []
         self._running: list[_Request] = []
-        self._alike: list[int] = []
+        self._common_prefix: list[int] = []
         """Ids with which all calls under way begin, and those that ended since last there was none."""
         self._driver: asyncio.Task[None] | None = None
         self._calls = 0
@@ -227,8 +227,8 @@ class TransformersEngine:
                 continue
             request.slot = held.slot
             request.computed = request.cached = min(_common(held.ids, request.ids), len(request.ids) - 1)
-            alike = self._alike if self._running else request.ids
-            self._alike = alike[: _common(alike, request.ids)]
+            prefix = self._common_prefix if self._running else request.ids
+            self._common_prefix = prefix[: _common(prefix, request.ids)]
             self._running.append(request)
         self._waiting = still_waiting
 
@@ -289,7 +289,7 @@ class TransformersEngine:
         starts = [request.computed for request, _ in batch]
         counts = [count for _, count in batch]
         slots = [request.slot for request, _ in batch]
-        plan = StepLayout(slots, starts, counts, self._device, alike=len(self._alike))
+        plan = StepLayout(slots, starts, counts, self._device, common_prefix=len(self._common_prefix))
         self._cache.reserve(
             1 + max(request.slot for request, _ in batch), max(map(sum, zip(starts, counts, strict=True)))
         )
