@@ -96,9 +96,11 @@ class WorldOptions(Options):
         default_factory=list
     )
     """Domains of a varied world; none means all."""
-    wording: list[Literal["of", "possessive", "inverse", "pronoun", "joined", "verb", "having", "naming"]] = field(
-        default_factory=list
-    )
+    wording: list[
+        Literal[
+            "of", "possessive", "inverse", "pronoun", "joined", "verb", "having", "naming", "given", "record", "told"
+        ]
+    ] = field(default_factory=list)
     """How a varied world puts its facts; none means all."""
     layout: list[Literal["prose", "sections", "infobox", "table", "list"]] = field(default_factory=list)
     """Layouts of a varied world's pages; none means all."""

@@ -7,9 +7,12 @@ from typing import Literal, get_args
 
 from webdancer_cli.errors import UsageError
 
-Wording = Literal["of", "possessive", "inverse", "pronoun", "joined", "verb", "having", "naming"]
+Wording = Literal[
+    "of", "possessive", "inverse", "pronoun", "joined", "verb", "having", "naming", "given", "record", "told"
+]
 """How a fact is put: "The captain of Kemlo is Dolvek", "Kemlo's captain is …", "Dolvek is the captain of …", "Its
-captain is …", two facts in one sentence, a verb of its own, "Kemlo has Dolvek as …", "As for the captain, …"."""
+captain is …", two facts in one sentence, a verb of its own, "Kemlo has Dolvek as …", "As for the captain, …", "… is
+given as the captain", "Records of Kemlo show Dolvek as …", "Whoever asks about the captain of Kemlo is told: …"."""
 Layout = Literal["prose", "sections", "infobox", "table", "list"]
 Length = Literal["short", "medium", "long"]
 Linking = Literal["links", "names", "register"]

@@ -20,6 +20,7 @@ class WorldRelation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     plural: str = ""
     symmetric: bool = False
     earlier: bool = False
+    pronoun: str = ""
     unit: str = ""
     greater: str = ""
 

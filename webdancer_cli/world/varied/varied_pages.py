@@ -137,10 +137,9 @@ class VariedPages:
         links = thing.shape["linking"] != "names"
         targets = [self.path(target) if links and target is not None else None for target in fact.targets]
         values = tuple(TextRun(value, target) for value, target in zip(fact.values, targets, strict=True))
-        pronoun = ("his", "her")[thing.entity.index % 2] if thing.kind.human else "its"
         plural = fact.relation.many is not None and len(values) > 1
         label = fact.relation.plural if plural else fact.relation.name
-        return fact, Told(TextRun(thing.title), pronoun, label, plural, values, fact.relation.verb)
+        return fact, Told(TextRun(thing.title), thing.pronoun, label, plural, values, fact.relation.verb)
 
 
 class _PageDraft:

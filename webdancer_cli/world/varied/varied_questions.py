@@ -86,7 +86,8 @@ class VariedQuestions:
         for noun, (kind, first, second) in self._choice.sample(sorted(plan.items()), len(plan)):
             facts = self._along(thing, [first, second]) if thing.entity.kind == kind else None
             if facts:
-                return self._asked(facts, f"the {noun} of {thing.title}")
+                owned = "'s " in noun  # "the captain's first mate of Kemlo" would be no English
+                return self._asked(facts, f"{thing.title}'s {noun}" if owned else f"the {noun} of {thing.title}")
         return None
 
     def _along(self, thing: Thing, relations: list[str]) -> list[tuple[Thing, VariedFact]] | None:

@@ -53,6 +53,10 @@ class Thing:
     outdated: VariedFact | None = None
     """What the old entry says, which was never revised; the page itself was."""
 
+    @property
+    def pronoun(self) -> str:
+        return ("his", "her")[self.entity.index % 2] if self.kind.human else "its"
+
 
 class VariedWorld:
     """``pages`` things in all. The evaluation pool has a part for each axis that something is held out of.
@@ -142,11 +146,15 @@ class VariedWorld:
     def _linking_fact(self, thing: Thing, relation: WorldRelation, choice: random.Random) -> VariedFact | None:
         """Other things of the part, of the kind that the relation leads to."""
         others = [other for other in self.of(thing.split, relation.to) if other is not thing]
+        least, most = relation.many or (1, 1)
         if relation.symmetric:
             others = self._partner(thing, relation)
         elif relation.earlier:
             others = [other for other in others if other.entity.index < thing.entity.index]
-        least, most = relation.many or (1, 1)
+        if relation.pronoun:
+            others = [other for other in others if other.pronoun == relation.pronoun]
+        named = {target for fact in thing.facts.values() for target in fact.targets}
+        others = others if relation.symmetric else _preferred(others, named, most)
         if len(others) < least:
             return None
         drawn = choice.sample(others, choice.randint(least, min(most, len(others))))
@@ -160,6 +168,12 @@ class VariedWorld:
             random.Random(mix(self.seed, tag(relation.name), tag(thing.split))).shuffle(order)
             self._pairs[key] = {each.entity.index: order[at ^ 1 : (at ^ 1) + 1] for at, each in enumerate(order)}
         return self._pairs[key][thing.entity.index]
+
+
+def _preferred(others: list[Thing], named: set[int | None], count: int) -> list[Thing]:
+    """Those that no other fact of the page names (nobody's mother is a sibling, too), if they are enough."""
+    free = [other for other in others if other.entity.index not in named]
+    return free if len(free) >= count else others
 
 
 def _parts(names: Pool, axes: Axes, held_out: dict[Axis, tuple[str, ...]]) -> list[tuple[str, Axes]]:

@@ -14,6 +14,9 @@ FORMS = {
     "joined": "{its} {r} {is} {v}",
     "having": "{s} has {v} as {its} {r}",
     "naming": "as for the {r} of {s}, we name {v}",
+    "given": "{v} {is} given as the {r} of {s}",
+    "record": "records of {s} show {v} as {its} {r}",
+    "told": "whoever asks about the {r} of {s} is told: {v}",
 }
 _PLACE = re.compile(r"\{(\w+)\}")
 
