@@ -30,12 +30,22 @@ from webdancer_cli.data import jsonl
 from webdancer_cli.data.records import Attempt
 from webdancer_cli.grading.scores import from_attempts
 from webdancer_cli.grading.statistics import mcnemar_exact
-from webdancer_cli.options.config import RlOptions
 
 EPISODE = shlex.split("--prompts compact --max-calls 8 --max-context-tokens 768 --max-turn-tokens 96")
-VARIANTS = {"plain": "", "curriculum": "--curriculum {attempts}", "rest": "--rest 2", "stale": "--max-staleness 1"}
-if "context" in RlOptions.__dataclass_fields__:
-    VARIANTS["context"] = "--context keep:2"
+VARIANTS = {
+    "plain": "",
+    "curriculum": "--curriculum {attempts}",
+    "rest": "--rest 2",
+    "stale": "--max-staleness 1",
+    "context": "--context keep:2",
+    "no-dynamic-sampling": "--dynamic-sampling off",
+    "episode-mean": "--loss-mean episodes",
+    "no-format-reward": f"--reward {Path(__file__).with_name('answer_reward.py')}:answer_only",
+    # With one update a step every ratio is 1, and no clip is ever reached.
+    "two-updates": "--minibatches 2",
+    "symmetric-clip": "--minibatches 2 --clip-high 0.2",
+}
+"""Flags of ``rl``: what is switched on, and what each part of DAPO does, by switching it off."""
 THOUGHTS = {"plain": "--style plain", "short": "--cot short", "long": "--cot long"}
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from collections import Counter
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -16,21 +18,22 @@ from safetensors.torch import load_file
 from training_runs import QUESTIONS, attempts, environment, toy
 
 from webdancer_cli.data import jsonl
-from webdancer_cli.data.records import QA, Verdict
+from webdancer_cli.data.records import QA, Trajectory, Verdict
 from webdancer_cli.errors import BudgetSpent, ServiceRefused
 from webdancer_cli.options.config import RlOptions
 from webdancer_cli.options.option_checks import option
 from webdancer_cli.stages import rl as stage
 from webdancer_cli.training import rl
 from webdancer_cli.training.distributed import ProcessGroup
-from webdancer_cli.training.layout import Kind, Layout, pad
+from webdancer_cli.training.layout import Batch, Kind, Layout, pad
 from webdancer_cli.training.logprobs import Scorer, token_logprobs
 from webdancer_cli.training.models import load_trainable
 from webdancer_cli.training.question_stream import QuestionStream
+from webdancer_cli.training.reference import Reference
 from webdancer_cli.training.renderer import Tokens
 from webdancer_cli.training.rl_metrics import PolicyUpdate
 from webdancer_cli.training.rollout_batches import RolloutBatch, round_size
-from webdancer_cli.training.rollouts import OverlongPunishment, TrainingSample
+from webdancer_cli.training.rollouts import OverlongPunishment, Rollout, SampledContext, TrainingSample
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -107,10 +110,46 @@ def test_the_loss_by_hand_at_ratio_one(tiny_folder: Path):
     assert update.sums.clipped_low == update.sums.clipped_high == 0
 
 
+def test_the_mean_over_episodes_by_hand_at_ratio_one(tiny_folder: Path):
+    """Each episode counts the same, however long it is: minus the mean of the advantages, and of the mean penalties."""
+    model, _ = load_trainable(str(tiny_folder), "float32")
+    drawn = batch()
+    for sample in drawn:
+        sample.logprobs[:] = token_logprobs(model, pad([sample.tokens])).tolist()
+    samples = [replace(sample, weight=1 / len(sample.logprobs)) for sample in drawn]
+    scorer, layout, world = Scorer(model), Layout("tree", 50), ProcessGroup()
+    update = rl.update_policy(
+        scorer, torch.optim.SGD(scorer.parameters(), lr=0.0), samples, 0.0, options(), layout, world
+    )
+    assert update.loss == pytest.approx(-sum(sample.advantage for sample in samples) / len(samples), abs=1e-5)
+
+    class Shifted:
+        """A reference for which every token is half as likely: k3 = 0.5 - 1 - ln 0.5 = 0.193147."""
+
+        def logprobs(self, micro: Batch, temperature: float) -> torch.Tensor:
+            with torch.no_grad():
+                return scorer(micro, temperature) + math.log(0.5)
+
+    flat = [replace(sample, advantage=0.0) for sample in samples]
+    held = rl.update_policy(
+        scorer,
+        torch.optim.SGD(scorer.parameters(), lr=0.0),
+        flat,
+        0.0,
+        options(kl=2.0),
+        layout,
+        world,
+        reference=cast(Reference, Shifted()),
+    )
+    assert held.loss == pytest.approx(2 * 0.193147, abs=1e-4)
+    assert held.sums.reference_kl / held.sums.tokens == pytest.approx(0.193147, abs=1e-4)
+
+
 TWO_RANKS = """
 import sys, torch
 sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 from pathlib import Path
+from typing import cast
 from test_rl import batch, options
 from webdancer_cli.training import rl
 from webdancer_cli.training.checkpoint_writer import full_state
@@ -288,6 +327,38 @@ def test_a_step_without_a_learnable_group_is_skipped_and_said(tmp_path: Path, un
         assert (line["updates"], line["kept"], line["rounds"], line["groups"]) == (0, 0, 3, 12)
 
 
+def test_without_dynamic_sampling_one_round_is_trained_on_as_it_is(tmp_path: Path, undecided: Path):
+    stage.run(toy(tmp_path, undecided, steps=1, max_rounds=3, dynamic_sampling="off", questions=8))
+    (line,) = metrics(tmp_path)
+    assert (line["rounds"], line["groups"], line["updates"]) == (1, 4, 1)  # there are four questions
+    given = toy(tmp_path, undecided, steps=1, max_rounds=3, dynamic_sampling="off", out=str(tmp_path / "flat" / "out"))
+    jsonl.write_records(given.data, [QA(question=question, answer="green") for question in QUESTIONS])
+    stage.run(given)
+    (line,) = metrics(tmp_path / "flat")
+    assert (line["rounds"], line["groups"], line["kept"], line["updates"]) == (1, 4, 0, 1)
+    assert line["tokens_per_second"] > 0
+
+
+def test_a_group_without_an_answer_to_learn_from_weighs_in_the_mean_all_the_same():
+    def rollout(reward: float | None, tokens: int = 4) -> Rollout:
+        context = SampledContext(Tokens(list(range(tokens + 1)), [False] + [True] * tokens), [-1.0] * tokens)
+        trajectory = Trajectory(qa=QA(question="?", answer="x"), messages=[], ending="answered")
+        return Rollout(trajectory, [context], tokens, True, reward, reward)
+
+    mixed, flat, silent = [rollout(1.0), rollout(0.0, 2)], [rollout(1.0), rollout(1.0)], [rollout(None)]
+    strict = RolloutBatch(groups=[mixed, flat, silent])
+    loose = RolloutBatch(dynamic=False, groups=[mixed, flat, silent])
+    assert strict.trained_on == strict.kept == loose.kept == [mixed] and loose.trained_on == [mixed, flat]
+    ((*samples,),) = rl.minibatches(loose.trained_on, options(loss_mean="episodes"))
+    assert [(sample.advantage, sample.weight) for sample in samples] == [
+        (1, 1 / 4),
+        (-1, 1 / 2),
+        (0, 1 / 4),
+        (0, 1 / 4),
+    ]
+    assert sum(sample.weight * len(sample.logprobs) for sample in samples) == 4  # episodes
+
+
 def test_the_same_seed_gives_the_same_run(tmp_path: Path, undecided: Path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -349,6 +420,7 @@ JUDGING_RANKS = """
 import json, sys
 sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 from pathlib import Path
+from typing import cast
 from test_rl import Knows, italian
 from webdancer_cli.stages import rl as stage
 judge = Knows()
@@ -417,6 +489,7 @@ STOPPED_RANK = """
 import os, sys
 sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 from pathlib import Path
+from typing import cast
 from test_rl import Knows, Poor, italian
 from webdancer_cli.errors import BudgetSpent
 from webdancer_cli.stages import rl as stage
@@ -553,6 +626,7 @@ BLOCKED = """
 import sys, time
 sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 from pathlib import Path
+from typing import cast
 from test_rl import Knows, italian
 from webdancer_cli.stages import rl as stage
 from webdancer_cli.training import watchdog

@@ -154,6 +154,9 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
     """Rollouts per question (paper: 16)."""
     max_rounds: PositiveInt = 4
     """Dynamic sampling: rounds of fresh questions per step at most, until ``questions`` groups have both outcomes."""
+    dynamic_sampling: Literal["on", "off"] = "on"
+    """Leave out the groups whose answers are all right, or all wrong, and play fresh questions in their place (DAPO);
+    "off" plays one round, and the loss is the mean over all of its groups (GRPO)."""
     rest: NonNegativeInt = 0
     """A question whose rollouts were all right, or all wrong, is left out of the next so many passes over the
     questions; 0 plays all of them in every pass."""
@@ -191,6 +194,9 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
     """DAPO's epsilon_low."""
     clip_high: PositiveFloat = 0.28
     """DAPO's epsilon_high."""
+    loss_mean: Literal["tokens", "episodes"] = "tokens"
+    """What the loss is the mean of: the tokens of the batch (DAPO), or its episodes, each the mean of its own tokens
+    (GRPO)."""
     kl: NonNegativeFloat = 0.0
     """Weight of the divergence from the policy that the run began with, per token (k3); DAPO has none."""
     reward: str | None = None

@@ -117,9 +117,10 @@ def surrogate(
 
 
 def reference_penalty(new_N: Tensor, reference_N: Tensor) -> Tensor:
-    """Sum of r - 1 - log r with r = p_reference / p: never negative, an estimate of KL(policy || reference) ("k3")."""
+    """r - 1 - log r of each token, with r = p_reference / p: never negative, an estimate of KL(policy || reference)
+    ("k3"). Shape (N,)."""
     log_ratio_N = (reference_N.float() - new_N.float()).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
-    return (torch.expm1(log_ratio_N) - log_ratio_N).sum()
+    return torch.expm1(log_ratio_N) - log_ratio_N
 
 
 def importance_weights(old_N: Tensor, sampled_N: Tensor) -> Tensor:

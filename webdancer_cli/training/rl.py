@@ -123,7 +123,7 @@ def train_rl(
                 sampled = time.perf_counter()
                 lr = options.peak_lr * lr_factor(step, options.steps, options.warmup_steps)
                 staleness = engine.version - collected.version
-                batches = minibatches(collected.kept, options.minibatches)
+                batches = minibatches(collected.trained_on, options)
                 if staleness and len(batches) > 1:
                     batches = scored_before_the_updates(run, batches, options, world)
                 updates = [
@@ -210,10 +210,11 @@ def out_of_time(options: RlOptions, seconds: float, world: ProcessGroup) -> bool
     return world.from_main(lambda: options.minutes is not None and seconds >= 60 * options.minutes)
 
 
-def minibatches(kept: Sequence[Group], count: int) -> list[list[TrainingSample]]:
-    """The samples of the kept groups, whole groups together, in at most ``count`` parts; none without groups."""
-    parts = [kept[first::count] for first in range(min(count, len(kept)))]
-    return [[training_sample for group in part for training_sample in training_samples(group)] for part in parts]
+def minibatches(groups: Sequence[Group], options: RlOptions) -> list[list[TrainingSample]]:
+    """The samples of these groups, whole groups together, in at most ``minibatches`` parts; none without groups."""
+    count = min(options.minibatches, len(groups))
+    parts = [groups[first::count] for first in range(count)]
+    return [[sample for group in part for sample in training_samples(group, options.loss_mean)] for part in parts]
 
 
 def update_policy(
@@ -230,11 +231,12 @@ def update_policy(
 ) -> PolicyUpdate:
     """One update from the global batch, of which every rank takes its share.
 
-    The token-mean runs over the whole batch, so neither the ranks nor the split into micro-batches change the update.
+    The mean runs over the tokens of the whole batch, or over its episodes (``loss_mean``), so neither the ranks nor
+    the split into micro-batches change the update.
     ``stale``: it was played with older weights than those that this step began with. ``reference``: near whom the
     policy is held.
     """
-    tokens = sum(len(training_sample.logprobs) for training_sample in batch)
+    whole = sum(training_sample.weight * len(training_sample.logprobs) for training_sample in batch)
     loss, sums = 0.0, LossSums()
     rows = [training_sample.tokens for training_sample in batch]
     plan = layout.plan(rows, world.size)
@@ -242,8 +244,8 @@ def update_policy(
         samples = [batch[index] for index in indices]
         part_loss, part_sums = part_of_loss(scorer, micro, samples, options, stale=stale, reference=reference)
         # FSDP averages gradients over the ranks, but each rank's loss is already its part of the global mean.
-        (part_loss / tokens * world.size).backward()
-        loss += float(part_loss.detach()) / tokens
+        (part_loss / whole * world.size).backward()
+        loss += float(part_loss.detach()) / whole
         sums += part_sums
     mean_loss = world.total(loss)[0]
     norm = optimizer_step(scorer, optimizer, mean_loss, lr, options.max_grad_norm)
@@ -264,8 +266,9 @@ def part_of_loss(
     new_N = scorer(micro, options.temperature)
     loss, sums = surrogate_of_rows(new_N, rows, options, stale=stale)
     if reference_N is not None:
-        penalty = reference_penalty(new_N, reference_N)
-        loss, sums.reference_kl = loss + options.kl * penalty, float(penalty.detach())
+        penalty_N = reference_penalty(new_N, reference_N)
+        loss = loss + options.kl * (weights_of(rows, new_N.device) * penalty_N).sum()
+        sums.reference_kl = float(penalty_N.detach().sum())
     return loss, sums
 
 
@@ -276,6 +279,7 @@ def surrogate_of_rows(
     device = new_N.device
     sampled_N = torch.tensor([logprob for row in rows for logprob in row.logprobs], device=device)
     advantages_N = torch.tensor([row.advantage for row in rows for _ in row.logprobs], device=device)
+    advantages_N *= weights_of(rows, device)  # both arms of the clip's minimum grow by a weight, so it is its factor
     loss = partial(surrogate, clip_low=options.clip_low, clip_high=options.clip_high)
     if not stale:
         return loss(new_N, sampled_N, advantages_N)
@@ -283,6 +287,11 @@ def surrogate_of_rows(
     old = [logprob for each in scored if each is not None for logprob in each]
     old_N = torch.tensor(old, device=device) if old else new_N.detach()
     return loss(new_N, old_N, advantages_N, sampled_N=sampled_N)
+
+
+def weights_of(rows: Sequence[TrainingSample], device: torch.device) -> Tensor:
+    """How much each trainable token of these rows counts in the mean."""
+    return torch.tensor([row.weight for row in rows for _ in row.logprobs], device=device)
 
 
 def scored_before_the_updates(

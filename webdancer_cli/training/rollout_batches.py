@@ -28,6 +28,8 @@ class RolloutBatch:
 
     version: int = 0
     """Of the weights that it was played with."""
+    dynamic: bool = True
+    """Whether only groups that can be learned from are trained on."""
     groups: list[Group] = field(default_factory=list)
     rounds: int = 0
     epoch: int = 0
@@ -41,6 +43,13 @@ class RolloutBatch:
     def kept(self) -> list[Group]:
         """The groups that can be learned from."""
         return [group for group in self.groups if learnable(group)]
+
+    @property
+    def trained_on(self) -> list[Group]:
+        """Those, or without dynamic sampling all that have a reward."""
+        if self.dynamic:
+            return self.kept
+        return [group for group in self.groups if any(rollout.reward is not None for rollout in group)]
 
     @property
     def why_to_stop(self) -> str:
@@ -84,14 +93,14 @@ async def collect(
 
     A round's questions are dealt out to the ranks; all ranks end with all groups, in the order of the questions. A rank
     that can play or judge no more ends the rounds for all. When ``step_seconds`` are over, so are the episodes under
-    way, and the rounds.
+    way, and the rounds. Without dynamic sampling there is one round.
     """
     loop = asyncio.get_running_loop()
-    collected = RolloutBatch(version)
+    dynamic = options.dynamic_sampling == "on"
+    collected = RolloutBatch(version, dynamic)
+    rounds = options.max_rounds if dynamic else 1
     ends, late = loop.time() + options.step_seconds, False
-    while not (
-        late or collected.stopped or collected.rounds == options.max_rounds or len(collected.kept) >= options.questions
-    ):
+    while not (late or collected.stopped or collected.rounds == rounds or len(collected.kept) >= options.questions):
         questions = stream.take(round_size(collected, options.questions))
         attempt = step * options.max_rounds + collected.rounds
         mine = await collector.play(questions[world.rank :: world.size], attempt, max(0.0, ends - loop.time()))

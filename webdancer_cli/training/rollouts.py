@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -65,6 +65,8 @@ class TrainingSample:
     tokens: Tokens
     logprobs: list[float]
     advantage: float
+    weight: float = 1.0
+    """How much each of its tokens counts in the mean that the loss is."""
     before_updates: list[float] | None = None
     """The log-probs under the weights that the step began with, if those are others than the sampler's, and several
     updates are made in it."""
@@ -286,15 +288,19 @@ def learnable(group: Group) -> bool:
     return is_learnable([rollout.compared for rollout in group])
 
 
-def training_samples(group: Group) -> list[TrainingSample]:
-    """The samples of a group's judged rollouts; all of a rollout's bear its advantage."""
+def training_samples(group: Group, loss_mean: Literal["tokens", "episodes"] = "tokens") -> list[TrainingSample]:
+    """The samples of a group's judged rollouts; all of a rollout's bear its advantage.
+
+    Their weights add up, over tokens, to what the loss is divided by: the tokens, or the episodes.
+    """
     judged = [rollout for rollout in group if rollout.reward is not None]
     advantages = group_advantages([rollout.reward for rollout in judged if rollout.reward is not None])
-    return [
-        TrainingSample(sample.tokens, sample.logprobs, advantage)
-        for rollout, advantage in zip(judged, advantages, strict=True)
-        for sample in rollout.samples
-    ]
+    samples = []
+    for rollout, advantage in zip(judged, advantages, strict=True):
+        sampled = sum(len(sample.logprobs) for sample in rollout.samples)
+        weight = 1 / max(1, sampled) if loss_mean == "episodes" else 1.0
+        samples += [TrainingSample(each.tokens, each.logprobs, advantage, weight) for each in rollout.samples]
+    return samples
 
 
 def rollout_record(rollout: Rollout, step: int) -> Trajectory:
