@@ -1,9 +1,11 @@
 """A step of RL with tools beside TRL's GRPOTrainer: one command, alternating runs.
 
     python tests/bench/grpo.py --work QUICKSTART_WORK --trl /path/to/its/python [--rounds 2] [--steps 3]
+    python tests/bench/grpo.py --work LAPTOP_WORK --laptop --trl /path/to/its/python [--questions 2] [--rounds 1]
 
-``--work`` is the folder of a finished quickstart: its policy after SFT is trained on its questions over its pages. Both
-sides have the same model in float32, the same prompts (a question, framed as the policy was taught), the same tools
+``--work`` is the folder of a finished quickstart, or laptop run: its policy after SFT is trained on its questions over
+its pages. Both sides have the same model in the same precision (the quickstart's in float32, the laptop's in bfloat16
+with weights in float32), the same prompts (framed as the policy was taught), the same tools
 (TRL's ask a server on loopback, which answers by ours), rewards, limits and numbers of rollouts, and are each run in a
 process of its own. TRL generates by ``generate``, which reads a conversation anew for each of its turns; its engine of
 continuous batching did not end a step on a CPU. What is drawn differs, so tokens a second are told, too. Ours trains on
@@ -31,7 +33,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-MAX_CALLS, CONTEXT_TOKENS, TURN_TOKENS = 8, 768, 96
+QUICKSTART = {
+    "data": "qa.jsonl", "web": "pages.jsonl", "prompts": "compact", "max-calls": 8, "max-context-tokens": 768,
+    "max-turn-tokens": 96, "lr": 2e-4, "dtype": "float32",
+}  # fmt: skip
+LAPTOP = {
+    "data": "world/questions.jsonl", "web": "world/pages.jsonl", "prompts": "small", "max-calls": 20,
+    "max-context-tokens": 6144, "max-turn-tokens": 256, "lr": 2e-5, "dtype": "bfloat16",
+}  # fmt: skip
+"""What either run plays with; ``data`` and ``web`` lie in its folder."""
 HEAD = (
     "| side | s a step | rollouts, s | drawn tokens/s | training, s | trained tokens/s | accuracy |\n"
     + "|---" * 7
@@ -60,14 +70,16 @@ def main() -> None:
     parser.add_argument("--trl", type=Path, help="Python of an environment with trl")
     for name, value in (("rounds", 2), ("steps", 3), ("questions", 8), ("group", 8), ("threads", os.cpu_count() or 1)):
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--laptop", action="store_true", help="the folder is that of a laptop run")
     parser.add_argument("--job", type=Path, help="what a side is to do: a JSON file")
     options = parser.parse_args()
+    options.play = LAPTOP if options.laptop else QUICKSTART
     if options.job:
         print(json.dumps(run_trl(json.loads(options.job.read_text()))))
         return
     print(HEAD, flush=True)
     seconds: dict[str, list[float]] = {"ours": [], "trl": []}
-    with tempfile.TemporaryDirectory() as folder, served_tools(options.work / "pages.jsonl") as url:
+    with tempfile.TemporaryDirectory() as folder, served_tools(options) as url:
         for number in range(options.rounds):
             for side in ("ours", "trl"):
                 work = Path(folder) / f"{side}{number}"
@@ -94,9 +106,10 @@ def row(side: str, told: dict[str, Any]) -> str:
     return f"| {side} | " + " | ".join([*cells, f"{statistics.mean(told['accuracy']):.2f}"]) + " |"
 
 
-def questions_of(work: Path, count: int, seed: int) -> list[str]:
+def questions_of(options: argparse.Namespace, seed: int) -> list[str]:
     """The lines of a round's questions: the same for both sides."""
-    lines = (work / "qa.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    count = (options.steps + 1) * options.questions
+    lines = (options.work / options.play["data"]).read_text(encoding="utf-8").splitlines(keepends=True)
     start = seed * count % max(1, len(lines) - count)
     return lines[start : start + count]
 
@@ -106,13 +119,11 @@ def questions_of(work: Path, count: int, seed: int) -> list[str]:
 
 def ours(options: argparse.Namespace, work: Path, seed: int) -> dict[str, Any]:
     steps = options.steps + 1
-    (work / "qa.jsonl").write_text("".join(questions_of(options.work, steps * options.questions, seed)))
+    (work / "qa.jsonl").write_text("".join(questions_of(options, seed)))
     given = {
-        "data": work / "qa.jsonl", "web": options.work / "pages.jsonl", "model": options.work / "sft",
-        "out": work / "out", "prompts": "compact", "max-calls": MAX_CALLS, "max-context-tokens": CONTEXT_TOKENS,
-        "max-turn-tokens": TURN_TOKENS,
-        "steps": steps, "questions": options.questions, "group": options.group, "max-rounds": 1, "lr": 2e-4,
-        "micro-tokens": 4096, "seed": seed, "dtype": "float32",
+        **options.play, "data": work / "qa.jsonl", "web": options.work / options.play["web"],
+        "model": options.work / "sft", "out": work / "out", "steps": steps, "questions": options.questions,
+        "group": options.group, "max-rounds": 1, "micro-tokens": 4096, "seed": seed,
     }  # fmt: skip
     words = [part for name, value in given.items() for part in (f"--{name}", str(value))]
     environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
@@ -129,15 +140,21 @@ def ours(options: argparse.Namespace, work: Path, seed: int) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def served_tools(pages: Path) -> Iterator[str]:
-    """Our tools over a file of pages, which answer calls on loopback, as JSON; gives the address."""
+def our_tools(options: argparse.Namespace) -> Any:
     from webdancer_cli.agent.toolbox import open_tools
-    from webdancer_cli.errors import ToolError
     from webdancer_cli.options.config import RlOptions
+
+    pages = str(options.work / options.play["web"])
+    return open_tools(RlOptions(web=pages, prompts=options.play["prompts"]))[1]
+
+
+@contextmanager
+def served_tools(options: argparse.Namespace) -> Iterator[str]:
+    """Our tools over the run's pages, which answer calls on loopback, as JSON; gives the address."""
+    from webdancer_cli.errors import ToolError
     from webdancer_cli.transcript.tool_calls import ToolCall
 
-    _, tools = open_tools(RlOptions(web=str(pages), prompts="compact"))
+    tools = our_tools(options)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -163,11 +180,17 @@ def served_tools(pages: Path) -> Iterator[str]:
 
 
 def theirs(options: argparse.Namespace, work: Path, seed: int, url: str) -> dict[str, Any]:
-    asked = [json.loads(line) for line in questions_of(options.work, (options.steps + 1) * options.questions, seed)]
+    from webdancer_cli.prompts import load, opening_messages
+
+    prompts, schemas = load(options.play["prompts"]), our_tools(options).schemas
+    rows = []
+    for qa in map(json.loads, questions_of(options, seed)):
+        opening = opening_messages(prompts, qa["question"], schemas)
+        prompt = [{"role": message.role, "content": message.content} for message in opening]
+        rows.append({"prompt": prompt, "answer": qa["answer"]})
     job = {
-        "model": str(options.work / "sft"), "out": str(work / "out"), "url": url, "seed": seed,
-        "steps": options.steps + 1, "questions": options.questions, "group": options.group,
-        "rows": [{"question": qa["question"], "answer": qa["answer"]} for qa in asked],
+        "model": str(options.work / "sft"), "out": str(work / "out"), "url": url, "seed": seed, "rows": rows,
+        "steps": options.steps + 1, "questions": options.questions, "group": options.group, "play": options.play,
     }  # fmt: skip
     (work / "job.json").write_text(json.dumps(job))
     environment = os.environ | {
@@ -195,12 +218,16 @@ def run_trl(job: dict[str, Any]) -> dict[str, Any]:
 
     tokenizer = AutoTokenizer.from_pretrained(job["model"])
     tokenizer.chat_template, tokenizer.response_template = TEMPLATE, qwen3_template
-    reward = Reward({row["question"]: row["answer"] for row in job["rows"]})
+    prompts = [row["prompt"] for row in job["rows"]]
+    reward = Reward({row["prompt"][-1]["content"]: row["answer"] for row in job["rows"]})
+    longest = max(
+        len(tokenizer.apply_chat_template(prompt, add_generation_prompt=True)["input_ids"]) for prompt in prompts
+    )
     trainer = GRPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32),
         reward_funcs=reward,
-        args=settings(job),
-        train_dataset=Dataset.from_list([{"prompt": [{"role": "user", "content": q}]} for q in reward.answers]),
+        args=settings(job, longest),
+        train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in prompts]),
         processing_class=tokenizer,
         tools=tools_behind(job["url"]),
     )
@@ -247,23 +274,25 @@ class Reward:
             re.search(r"<answer>\s*(.*?)\s*</answer>", completion[-1].get("content") or "", re.DOTALL)
             for completion in completions
         ]
-        gold = [self.answers[prompt[0]["content"]].casefold() for prompt in prompts]
+        gold = [self.answers[prompt[-1]["content"]].casefold() for prompt in prompts]
         right = [found is not None and found[1].casefold() == answer for found, answer in zip(said, gold, strict=True)]
         self.accuracies.append(sum(right) / len(right))
         return [0.1 * (found is not None) + 0.9 * is_right for found, is_right in zip(said, right, strict=True)]
 
 
-def settings(job: dict[str, Any]) -> Any:
-    """Those of ours by TRL's names."""
+def settings(job: dict[str, Any], prompt_tokens: int) -> Any:
+    """Those of ours by TRL's names; what a prompt leaves of the context is TRL's bound of all that follows it."""
     from trl import GRPOConfig
 
+    play = job["play"]
     return GRPOConfig(
         output_dir=job["out"], per_device_train_batch_size=job["questions"] * job["group"],
-        num_generations=job["group"], max_steps=job["steps"], max_completion_length=CONTEXT_TOKENS - 40,
-        max_tool_calling_iterations=MAX_CALLS, temperature=1.0, loss_type="dapo", epsilon=0.2, epsilon_high=0.28,
-        beta=0.0, learning_rate=2e-4, lr_scheduler_type="constant", max_grad_norm=1.0, gradient_checkpointing=False,
-        bf16=False, use_cpu=True, report_to=[], save_strategy="no", logging_steps=1, seed=job["seed"],
-        shuffle_dataset=False,
+        num_generations=job["group"], max_steps=job["steps"], temperature=1.0, loss_type="dapo",
+        max_completion_length=play["max-context-tokens"] - prompt_tokens,
+        max_tool_calling_iterations=play["max-calls"], epsilon=0.2, epsilon_high=0.28, beta=0.0,
+        learning_rate=play["lr"], lr_scheduler_type="constant", max_grad_norm=1.0, gradient_checkpointing=False,
+        bf16=play["dtype"] == "bfloat16", use_cpu=True, report_to=[], save_strategy="no", logging_steps=1,
+        seed=job["seed"], shuffle_dataset=False,
     )  # fmt: skip
 
 
