@@ -4,7 +4,7 @@
 # Run it again, and it goes on where it stopped; delete $WORK to start over. `make quickstart` makes the environment first.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
-source ./steps.sh   # say, step, draw
+source ./steps.sh   # say, step, draw, draw_levels
 
 WORK=${WORK:-work}                          # everything that is made lies here
 SEED=${SEED:-0}                             # draws the worlds, the order of the data and all sampling
@@ -21,7 +21,8 @@ RL_STEPS=${RL_STEPS:-45}
 RL_MINUTES=${RL_MINUTES:-15}                # RL ends earlier on a machine that is slower
 RL_QUESTIONS=${RL_QUESTIONS:-16}            # questions per step
 RL_GROUP=${RL_GROUP:-8}                     # rollouts per question
-RL_LR=${RL_LR:-2e-4}
+RL_LR=${RL_LR:-4e-4}
+RL_LEVELS=${RL_LEVELS:-1:400,2:520,3:680}    # questions for RL by pages to read: most where there is most to learn
 EVAL_QUESTIONS=${EVAL_QUESTIONS:-200}
 PORT=${PORT:-8765}                          # of both sites, one after the other: the model learns what a URL looks like
 EPISODE="--prompts compact --max-calls 8 --max-context-tokens 768 --max-turn-tokens 96"   # three pages take up to 520
@@ -93,7 +94,8 @@ fine_tune() {
 }
 
 reinforce() {
-  webdancer rl --data "$WORK/qa.jsonl" --web "$WORK/pages.jsonl" --model "$WORK/sft" --out "$WORK/rl" $EPISODE \
+  draw_levels "$RL_LEVELS" "$WORK/qa.jsonl" > "$WORK/rl.jsonl"
+  webdancer rl --data "$WORK/rl.jsonl" --web "$WORK/pages.jsonl" --model "$WORK/sft" --out "$WORK/rl" $EPISODE \
     --minutes "$RL_MINUTES" --steps "$RL_STEPS" --questions "$RL_QUESTIONS" --group "$RL_GROUP" --lr "$RL_LR" --seed "$SEED" \
     --max-rounds 2 --micro-tokens 4096
 }
@@ -137,7 +139,7 @@ cat <<END
 
 Everything lies in $(realpath "$WORK"):
   world/ unseen/              the two fictional webs              pages.jsonl         what the crawler read
-  qa.jsonl                    questions with their evidence       demonstrations.jsonl, sft.jsonl
+  qa.jsonl, rl.jsonl          questions with their evidence       demonstrations.jsonl, sft.jsonl
   sft/ rl/                    checkpoints with metrics.jsonl      eval-*.jsonl        every graded episode
   report.html                 all of it to look at, in a browser
 END
