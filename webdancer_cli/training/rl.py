@@ -85,7 +85,7 @@ def train_rl(
     tracked = Tracked(options.track if world.is_main else "none", setup.out, about, setup.say)
     with played(collector, engine, RolloutLoop(world.device)) as loop:
         run = begin(options, setup, about, stream, deterministic=True)
-        state, scorer = run.state, run.trainable.scorer
+        state = run.state
         canary = Canary.of(setup.renderer, engine.max_length, run.trainable.compute, options.canary_gap)
         watchdog = Watchdog(setup.out / STUCK, collector.under_way, lambda: newest_state(setup.out) is not None)
         source = RolloutSource(loop, collector, engine, stream, options, world, watchdog)
@@ -123,23 +123,7 @@ def train_rl(
                 sampled = time.perf_counter()
                 lr = options.peak_lr * lr_factor(step, options.steps, options.warmup_steps)
                 staleness = engine.version - collected.version
-                batches = minibatches(collected.trained_on, options)
-                if staleness and len(batches) > 1:
-                    batches = scored_before_the_updates(run, batches, options, world)
-                updates = [
-                    update_policy(
-                        scorer,
-                        state.optimizer,
-                        batch,
-                        lr,
-                        options,
-                        run.layout,
-                        world,
-                        stale=staleness > 0,
-                        reference=reference,
-                    )
-                    for batch in batches
-                ]
+                updates = learn_from(collected.trained_on, run, lr, options, world, reference, stale=staleness > 0)
                 trained = time.perf_counter()
                 state.seconds += trained - started
                 metrics = {"step": step, **rollout_metrics(collected), **update_metrics(updates), "lr": lr}
@@ -208,6 +192,27 @@ def _end(reason: str) -> NoReturn:
 def out_of_time(options: RlOptions, seconds: float, world: ProcessGroup) -> bool:
     """Whether the run has lasted for ``minutes``, by the clock of rank 0."""
     return world.from_main(lambda: options.minutes is not None and seconds >= 60 * options.minutes)
+
+
+def learn_from(
+    groups: Sequence[Group],
+    run: TrainingRun,
+    lr: float,
+    options: RlOptions,
+    world: ProcessGroup,
+    reference: Reference | None,
+    *,
+    stale: bool,
+) -> list[PolicyUpdate]:
+    """The updates of a step, one for each minibatch of its groups; none without groups."""
+    batches = minibatches(groups, options)
+    if stale and len(batches) > 1:
+        batches = scored_before_the_updates(run, batches, options, world)
+    scorer, optimizer, layout = run.trainable.scorer, run.state.optimizer, run.layout
+    return [
+        update_policy(scorer, optimizer, batch, lr, options, layout, world, stale=stale, reference=reference)
+        for batch in batches
+    ]
 
 
 def minibatches(groups: Sequence[Group], options: RlOptions) -> list[list[TrainingSample]]:
