@@ -5,6 +5,7 @@ Shapes as vLLM 0.32 answered them (``tests/training/test_vllm.py`` holds the ada
 
 import asyncio
 import json
+import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,14 @@ class StandIn:
         self.version = "0.32.0"
         self.routes = {"/v1/completions", "/v1/load_lora_adapter", "/v1/unload_lora_adapter"}
         self.routes |= {"/collective_rpc", "/reset_prefix_cache", "/update_weight_version", "/sleep", "/wake_up"}
+        self.routes |= {"/init_weight_transfer_engine", "/start_weight_update", "/update_weights"}
+        self.routes |= {"/finish_weight_update"}
+        self.wire: queue.Queue[Tensor] = queue.Queue()
+        """What is sent in a group comes here, in NCCL's place."""
+        self.group: dict[str, Any] = {}
+        self.received: dict[str, Tensor] = {}
+        self.refuses_updates = False
+        """Says no when it is to receive, so that nobody takes what is sent."""
         self.keeps_weights = False
         """Says that it has taken new weights, and has not."""
         self.refuses_weights = False
@@ -78,6 +87,7 @@ class StandIn:
             "/version": {"version": self.version},
             "/v1/models": {"object": "list", "data": [card, *adapters]},
             "/weight_info": {"weight_version": self.weight_version},
+            "/get_world_size": {"world_size": 1},
         }
         return (200, known[path]) if path in known else (404, {"detail": "Not Found"})
 
@@ -93,6 +103,8 @@ class StandIn:
         if self.refuses_weights:
             message = "Call to collective_rpc method failed: Worker failed with error 'no such file'"
             return 500, {"error": {"message": message, "type": "InternalServerError", "param": None, "code": 500}}
+        if path in ("/init_weight_transfer_engine", "/start_weight_update", "/update_weights", "/finish_weight_update"):
+            return self._transfer(path, body)
         if path == "/v1/load_lora_adapter":
             self._take(Path(body["lora_path"]) / "adapter_model.safetensors")
             self.adapters[body["lora_name"]] = body["lora_path"]
@@ -108,6 +120,25 @@ class StandIn:
             self.weight_version = body["new_version"]
             return 200, {"success": True, "new_version": body["new_version"]}
         return 200, {"success": True}
+
+    def _transfer(self, path: str, body: Any) -> tuple[int, Any]:
+        """The routes of ``vllm/entrypoints/rl/online/api_router.py``."""
+        if path == "/init_weight_transfer_engine":
+            self.group = body["init_info"]
+        elif path == "/start_weight_update":
+            self.received = {}
+        elif path == "/update_weights":
+            if self.refuses_updates:
+                return 500, {"error": {"message": "CUDA out of memory", "code": 500}}
+            told = body["update_info"]
+            for name, dtype, shape in zip(told["names"], told["dtype_names"], told["shapes"], strict=True):
+                tensor = self.wire.get(timeout=30)
+                assert (str(tensor.dtype), list(tensor.shape)) == (f"torch.{dtype}", shape)
+                self.received[name] = tensor.clone()
+        else:
+            self._load(dict(self.received))
+            self.weight_version = body["weight_version"]
+        return 200, {"message": "done"}
 
     def _sleep_or_wake(self, path: str, asked: dict[str, list[str]]) -> tuple[int, Any]:
         """Level 2 forgets the weights. Awake is who has all memory again."""
@@ -130,9 +161,11 @@ class StandIn:
             self.diary.append(line)
 
     def _take(self, file: Path) -> None:
+        self._load({_own_name(name): tensor for name, tensor in load_file(file).items()})
+
+    def _load(self, weights: dict[str, Tensor]) -> None:
         assert "weights" not in self.asleep
         self._note("takes weights")
-        weights = {_own_name(name): tensor for name, tensor in load_file(file).items()}
         if not self.lora_rank:
             weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
         if not self.keeps_weights:

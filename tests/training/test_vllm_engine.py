@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import threading
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from stand_in_vllm import StandIn, standing_in
 from training_runs import toy
 from transformers import PreTrainedTokenizerFast
@@ -27,14 +30,19 @@ from webdancer_cli.training.shared_weights import SharedWeights
 from webdancer_cli.training.token_policy import TokenPolicy
 from webdancer_cli.training.vllm_api import (
     UNCHANGED_DISTRIBUTION,
+    OpenGroup,
+    SendTensors,
+    SyncFailed,
     VllmServer,
     check_sampling,
     check_version,
+    nccl_group,
     sampled,
     server_command,
     server_environment,
 )
 from webdancer_cli.training.vllm_engine import VllmEngine
+from webdancer_cli.training.weight_broadcast import WeightBroadcast, chunks
 from webdancer_cli.transcript.contexts import SeenExchange
 
 LORA = {"lora_rank": 4, "lr": 2e-2}
@@ -200,6 +208,98 @@ def test_what_a_killed_run_left_for_servers_goes_when_it_goes_on_and_nobody_else
     assert len(left) == len(now) == 2 and len(left & now) == 1
     again.remove()
     assert set(tmp_path.glob(".weights-*")) == left & now
+
+
+# ---- weights from GPU to GPU: a queue in NCCL's place --------------------------------------------------------------
+
+
+def queues_for_nccl(monkeypatch: pytest.MonkeyPatch, servers: list[StandIn], met: list[tuple[str, int, int]]) -> None:
+    def opener(device: torch.device) -> OpenGroup:
+        def open_group(address: str, port: int, size: int) -> SendTensors:
+            met.append((address, port, size))
+            return lambda tensors: [server.wire.put(tensor) for tensor in tensors for server in servers] and None
+
+        return open_group
+
+    monkeypatch.setattr("webdancer_cli.training.engines.nccl_group", opener)
+
+
+def test_a_group_of_trainer_and_servers_is_met_once_and_every_version_goes_through_it(
+    tmp_path: Path, undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+):
+    met: list[tuple[str, int, int]] = []
+    monkeypatch.setattr("webdancer_cli.training.weight_broadcast.CHUNK_BYTES", 5000)  # several tensors, several times
+    with standing_in(2, undecided, tiny_tokenizer) as servers:
+        queues_for_nccl(monkeypatch, servers, met)
+        stats = stage.run(by_servers(tmp_path, undecided, servers, weight_transfer="nccl"))
+    assert stats.exit_code == 0
+    assert [(line["copies"], line["updates"]) for line in metrics(tmp_path)] == [(2, 1), (2, 1)]
+    assert all(line["canary_gap"] < 1e-3 and abs(line["ratio_max"] - 1) < 0.01 for line in metrics(tmp_path))
+    ((address, port, size),) = met
+    assert (address, size) == ("127.0.0.1", 3)  # the trainer, and a worker of each server
+    meeting = {"master_address": address, "master_port": port, "world_size": 3, "packed": False}
+    assert [server.group for server in servers] == [{**meeting, "rank_offset": rank} for rank in (1, 2)]
+    for server in servers:
+        assert server.weight_version == "2" and "lm_head.weight" not in server.received  # tied: it went once
+        assert not server.wire.qsize() and server.diary == ["takes weights", "is asked"] * 2
+    assert not list((tmp_path / "out").glob(".weights*"))
+
+
+def test_a_server_that_receives_nothing_ends_the_run_though_the_sender_waits_for_it(
+    tmp_path: Path, undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+):
+    waiting = threading.Event()
+    with standing_in(2, undecided, tiny_tokenizer) as servers:
+
+        def opener(device: torch.device) -> OpenGroup:
+            return lambda address, port, size: lambda tensors: waiting.wait() and None  # as NCCL waits: for ever
+
+        monkeypatch.setattr("webdancer_cli.training.engines.nccl_group", opener)
+        for server in servers:
+            server.refuses_updates = True
+        with pytest.raises(WebdancerError, match=r"step 1: .*update_weights: HTTP 500.*CUDA out of memory"):
+            stage.run(by_servers(tmp_path, undecided, servers, weight_transfer="nccl"))
+        waiting.set()
+        servers[1].dies_at = 0
+        with pytest.raises(WebdancerError, match=servers[1].url):
+            stage.run(by_servers(tmp_path, undecided, servers, weight_transfer="nccl"))
+
+
+async def test_all_weights_are_gone_through_when_a_server_is_lost_in_between(
+    undecided: Path, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    """They are gathered from all ranks: who stops would leave the others waiting."""
+    gone: list[int] = []
+
+    def weights() -> Iterator[tuple[str, torch.Tensor]]:
+        for number in range(5):
+            gone.append(number)
+            yield f"w{number}", torch.zeros(4)
+
+    with standing_in(1, undecided, tiny_tokenizer) as (stand_in,):
+        server = VllmServer(stand_in.url)
+        stand_in.dies_at = 1
+        stand_in.completions.append({})
+        broadcast = WeightBroadcast([server], lambda address, port, size: lambda tensors: None)
+        with pytest.raises(SyncFailed, match="--weight-transfer files"):
+            await broadcast.deliver(weights(), 1)
+        await server.aclose()
+    assert gone == [0, 1, 2, 3, 4]
+
+
+def test_weights_are_sent_in_parts_and_a_tied_one_once():
+    one, two, three = (torch.zeros(size) for size in (10, 20, 30))  # 40, 80 and 120 bytes
+    weights = [("a", one), ("also a", one), ("b", two), ("c", three)]
+    names = [[name for name, _ in part] for part in chunks(iter(weights), 100)]
+    assert names == [["a", "b"], ["c"]]  # 120 bytes fill the first
+    assert [[name for name, _ in part] for part in chunks(iter(weights), 1)] == [["a"], ["b"], ["c"]]
+
+
+def test_nccl_is_refused_where_there_is_no_gpu():
+    with pytest.raises(UsageError, match="trains on the CPU"):
+        nccl_group(torch.device("cpu"))
+    with pytest.raises(UsageError, match="no two ranks on one GPU"):
+        servers_sleep(RlOptions(engine="vllm", vllm_gpus=["0"], weight_transfer="nccl"), [("a", "0")])
 
 
 # ---- servers that sleep while the trainer works ---------------------------------------------------------------------
@@ -401,6 +501,13 @@ async def test_a_server_that_takes_no_new_weights_is_refused_with_the_remedy(
         ({"engine": "vllm", "vllm_url": ["http://a"], "temperature": 0.7}, "temperature 1 alone"),
         ({"engine": "vllm", "vllm_gpus": ["0-3"]}, r"0\+1 is one on two GPUs"),
         ({"vllm_sleep": "on"}, "--engine vllm"),
+        ({"weight_transfer": "nccl"}, "--engine vllm"),
+        (
+            {"engine": "vllm", "vllm_gpus": ["0"], "weight_transfer": "nccl", "lora_rank": 4},
+            "adapters go through files",
+        ),
+        ({"engine": "vllm", "vllm_gpus": ["cpu"], "weight_transfer": "nccl"}, "from GPU to GPU"),
+        ({"engine": "vllm", "vllm_gpus": ["0"], "weight_transfer": "nccl", "vllm_sleep": "on"}, "stay awake"),
         ({"engine": "vllm", "vllm_gpus": ["cpu"], "vllm_sleep": "on"}, "on the CPU cannot sleep"),
         ({"engine": "vllm", "vllm_gpus": ["0"], "vllm_sleep": "on", "max_staleness": 1}, "--max-staleness 1"),
     ],
@@ -426,9 +533,11 @@ def test_a_server_of_our_own_is_told_nothing_of_torchrun(monkeypatch: pytest.Mon
     command = server_command("py", "m", 1, "0+1", max_length=9, dtype="bfloat16", lora_rank=9, seed=0)
     pairs = set(pairwise(command))
     assert {("--tensor-parallel-size", "2"), ("--max-lora-rank", "16"), ("--max-model-len", "9")} <= pairs
-    assert "--enable-sleep-mode" not in command
+    assert "--enable-sleep-mode" not in command and "--weight-transfer-config" not in command
     command = server_command("py", "m", 1, "0", max_length=9, dtype="bfloat16", lora_rank=9, seed=0, memory_share=0.5)
     assert {("--enable-sleep-mode", "--gpu-memory-utilization"), ("--gpu-memory-utilization", "0.500")} <= set(
         pairwise(command)
     )
+    command = server_command("py", "m", 1, "0", max_length=9, dtype="bfloat16", lora_rank=0, seed=0, nccl=True)
+    assert ("--weight-transfer-config", '{"backend": "nccl"}') in set(pairwise(command))
     assert server_environment("0", 8, sleeps=True)["VLLM_SERVER_DEV_MODE"] == "1"

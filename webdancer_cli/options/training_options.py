@@ -184,6 +184,8 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
     vllm_sleep: Literal["auto", "on", "off"] = "auto"
     """Whether vLLM servers give back their GPUs' memory while the trainer works: "auto" where ``vllm_gpus`` names one
     that is trained on."""
+    weight_transfer: Literal["files", "nccl"] = "files"
+    """How vLLM servers get all weights: through ``sync_folder``, or from GPU to GPU over NCCL, which was not run."""
     sync_folder: str | None = None
     """Folder through which vLLM servers get new weights, under the same path for all; by default it is in ``out``."""
     canary_gap: PositiveFloat | None = None
@@ -246,6 +248,8 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
             yield from (f"{flag}: names vLLM servers; add --engine vllm" for flag in named)
             if self.vllm_sleep == "on":
                 yield "--vllm-sleep on: is about vLLM servers; add --engine vllm"
+            if self.weight_transfer == "nccl":
+                yield "--weight-transfer nccl: is about vLLM servers; add --engine vllm"
         elif len(named) != 1:
             yield (
                 "--engine vllm: name either servers that stand already, by --vllm-url, or where to start some, by "
@@ -256,6 +260,12 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
                 f"--temperature {self.temperature}: vLLM tells the log-probs of the model itself, which are those of "
                 "the draw at temperature 1 alone; leave it out, or use --engine inprocess"
             )
+        elif self.weight_transfer == "nccl" and self.lora_rank:
+            yield "--weight-transfer nccl: is for all weights: adapters go through files; leave one of them out"
+        elif self.weight_transfer == "nccl" and "cpu" in self.vllm_gpus:
+            yield "--weight-transfer nccl: goes from GPU to GPU; a server on the CPU takes --weight-transfer files"
+        elif self.weight_transfer == "nccl" and self.vllm_sleep == "on":
+            yield "--weight-transfer nccl: needs servers that stay awake, on GPUs of their own; leave --vllm-sleep out"
         elif self.vllm_sleep == "on" and "cpu" in self.vllm_gpus:
             yield "--vllm-sleep on: a server on the CPU cannot sleep: vLLM has that for GPUs alone"
         elif self.vllm_sleep == "on" and self.max_staleness:

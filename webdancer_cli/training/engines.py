@@ -21,9 +21,10 @@ from webdancer_cli.training.precision import arithmetic
 from webdancer_cli.training.setup import TrainingSetup
 from webdancer_cli.training.shared_weights import SharedWeights
 from webdancer_cli.training.transformers_engine import TransformersEngine, bytes_per_position, most_cache_bytes
-from webdancer_cli.training.vllm_api import CPU, PARTS, VllmServer
+from webdancer_cli.training.vllm_api import CPU, PARTS, VllmServer, nccl_group
 from webdancer_cli.training.vllm_engine import VllmEngine
 from webdancer_cli.training.vllm_processes import ServedModel, ServerProcesses
+from webdancer_cli.training.weight_broadcast import WeightBroadcast
 
 CHECKED_ROWS, CHECKED_CHUNK_TOKENS = 4, 7
 """Size of the small engine that a model is tried in: rows side by side, each read in several chunks."""
@@ -100,6 +101,7 @@ def rows_of_a_round(options: RlOptions, ranks: int) -> int:
 def _open_vllm_engine(options: RlOptions, setup: TrainingSetup) -> VllmEngine:
     world = setup.world
     sleeps = servers_sleep(options, world.gather((socket.gethostname(), trainer_gpu(world.device))))
+    open_group = nccl_group(world.device) if options.weight_transfer == "nccl" else None
     processes = _start_servers(options, setup, sleeps) if options.vllm_gpus and world.is_main else None
     try:
         urls = world.from_main(lambda: processes.urls if processes else options.vllm_url)
@@ -109,13 +111,17 @@ def _open_vllm_engine(options: RlOptions, setup: TrainingSetup) -> VllmEngine:
         if processes:
             processes.end()
         raise
-    folder = Path(options.sync_folder or setup.out)
-    shared = SharedWeights(folder, setup.plain, options.lora_rank, setup.out) if world.is_main else None
+    shared, broadcast = None, None
+    if world.is_main and open_group is not None:
+        broadcast = WeightBroadcast(servers, open_group)
+    elif world.is_main:
+        shared = SharedWeights(Path(options.sync_folder or setup.out), setup.plain, options.lora_rank, setup.out)
     setup.say(f"{len(servers)} vLLM servers play{', and sleep meanwhile' if sleeps else ''}: {', '.join(urls)}")
     return VllmEngine(
         servers,
         base,
         shared,
+        broadcast,
         max_length=min(options.max_context_tokens, served_length),
         lora=bool(options.lora_rank),
         world=world,
@@ -134,6 +140,11 @@ def servers_sleep(options: RlOptions, ranks: "Sequence[tuple[str, str | None]]")
         return options.vllm_sleep == "on"
     trained_on = {gpu for host, gpu in ranks if host == ranks[0][0] and gpu is not None}
     shared = bool(trained_on & {gpu for place in options.vllm_gpus for gpu in place.split("+")})
+    if shared and options.weight_transfer == "nccl":
+        raise UsageError(
+            f"--vllm-gpus {','.join(options.vllm_gpus)}: is trained on, too, and NCCL has no two ranks on one GPU: "
+            "name other GPUs, or use --weight-transfer files"
+        )
     if shared and options.max_staleness:
         raise UsageError(
             f"--vllm-gpus {','.join(options.vllm_gpus)}: is trained on, too, and --max-staleness 1 plays meanwhile: "
@@ -192,7 +203,8 @@ def _start_servers(options: RlOptions, setup: TrainingSetup, sleeps: bool) -> Se
     if sleeps:
         gpu_bytes = torch.cuda.get_device_properties(setup.world.device).total_memory
         share = memory_share(setup.plain, options, setup.world.size, gpu_bytes)
-    model = ServedModel(source.name, length, dtype, options.lora_rank, options.seed, share)
+    nccl = options.weight_transfer == "nccl"
+    model = ServedModel(source.name, length, dtype, options.lora_rank, options.seed, share, nccl)
     return ServerProcesses(options.vllm_gpus, model, setup.out, setup.say)
 
 
@@ -202,7 +214,8 @@ async def _checked(servers: list[VllmServer], options: RlOptions, sleeps: bool) 
     Raises UsageError.
     """
     try:
-        told = [await server.check(lora_rank=options.lora_rank, sleeps=sleeps) for server in servers]
+        nccl = options.weight_transfer == "nccl"
+        told = [await server.check(lora_rank=options.lora_rank, sleeps=sleeps, nccl=nccl) for server in servers]
         if sleeps:  # the trainer is about to open its model
             await _send_to_sleep(servers, keep_weights=bool(options.lora_rank or options.vllm_url))
     finally:

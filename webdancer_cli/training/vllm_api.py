@@ -1,16 +1,21 @@
 """All that is known of vLLM, in one file: its HTTP API, its command line, and the versions that were tried.
 
 Ids go in, and ids with their log-probs come out; nothing is decoded here. Routes, fields and flags are those of vLLM
-0.32, read in its source and run on the CPU; 0.33 is let pass, and was not run.
+0.32, read in its source and run on the CPU; 0.33 is let pass, and was not run. Weights over NCCL need GPUs, and were
+not run.
 """
 
+import importlib.util
+import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
+import torch
+from torch import Tensor
 
 from webdancer_cli.errors import ModelError, UsageError, WebdancerError
 from webdancer_cli.services.proxies import http_client
@@ -42,10 +47,18 @@ UNCHANGED_DISTRIBUTION = {
 
 ADAPTER_ROUTES = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
 WEIGHT_ROUTES = ("/collective_rpc", "/reset_prefix_cache", "/update_weight_version")
+TRANSFER_ROUTES = (
+    "/init_weight_transfer_engine",
+    "/start_weight_update",
+    "/update_weights",
+    "/finish_weight_update",
+    "/reset_prefix_cache",
+)
 SLEEP_ROUTES = ("/sleep", "/wake_up")
 REMEDIES = {
     ADAPTER_ROUTES: "start it with VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 and --enable-lora --max-lora-rank {rank}",
     WEIGHT_ROUTES: "start it with VLLM_SERVER_DEV_MODE=1, where nobody else can reach it",
+    TRANSFER_ROUTES: 'start it with VLLM_SERVER_DEV_MODE=1 and --weight-transfer-config \'{{"backend": "nccl"}}\'',
     SLEEP_ROUTES: "start it with VLLM_SERVER_DEV_MODE=1 and --enable-sleep-mode, or give --vllm-sleep off",
 }
 
@@ -69,7 +82,7 @@ class VllmServer:
         self.url = url.rstrip("/").removesuffix("/v1")
         self._client: httpx.AsyncClient | None = None
 
-    async def check(self, *, lora_rank: int, sleeps: bool = False) -> tuple[str, int]:
+    async def check(self, *, lora_rank: int, sleeps: bool = False, nccl: bool = False) -> tuple[str, int]:
         """The name and the longest sequence of the model that it serves.
 
         Raises UsageError, with the remedy, for a server that is not there, of a version that was not tried, or started
@@ -81,7 +94,8 @@ class VllmServer:
         except (ModelError, KeyError, TypeError, ValueError) as error:
             raise UsageError(f"--vllm-url {self.url}: no vLLM server answers there: {error}") from None
         check_version(version, f"--vllm-url {self.url}")
-        await self._check_routes(ADAPTER_ROUTES if lora_rank else WEIGHT_ROUTES, "takes no new weights", lora_rank)
+        routes = ADAPTER_ROUTES if lora_rank else TRANSFER_ROUTES if nccl else WEIGHT_ROUTES
+        await self._check_routes(routes, "takes no new weights", lora_rank)
         if sleeps:
             await self._check_routes(SLEEP_ROUTES, "cannot sleep while the trainer works", lora_rank)
         base = next((model for model in models if not model.get("parent")), models[0])
@@ -157,12 +171,52 @@ class VllmServer:
         await self._sync("/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}})
         if asleep:
             await self.wake(KV_CACHE)
+        await self._forget_old_keys()
+        await self._sync("/update_weight_version", {"new_version": version})
+        await self._check_weight_version(version)
+
+    async def workers(self) -> int:
+        """Processes that hold the model, or a part of it: each is a rank of its own in a group with the trainer."""
+        return int((await self._get("/get_world_size"))["world_size"])
+
+    async def join_group(self, address: str, port: int, *, rank: int, size: int) -> None:
+        """Meet the trainer there, and be ranks of its NCCL group, ``rank`` the first. Returns when all have come.
+
+        Raises ServerLost and SyncFailed.
+        """
+        meeting = {"master_address": address, "master_port": port, "rank_offset": rank, "world_size": size}
+        await self._sync("/init_weight_transfer_engine", {"init_info": {**meeting, "packed": False}})
+
+    async def start_update(self) -> None:
+        """Make ready for new weights. Raises ServerLost and SyncFailed."""
+        await self._sync("/start_weight_update", None)
+
+    async def receive(self, weights: Sequence[tuple[str, Tensor]]) -> None:
+        """Receive these, one after the other, in the group. Raises ServerLost and SyncFailed."""
+        told = {
+            "names": [name for name, _ in weights],
+            "dtype_names": [str(tensor.dtype).removeprefix("torch.") for _, tensor in weights],
+            "shapes": [list(tensor.shape) for _, tensor in weights],
+        }
+        await self._sync("/update_weights", {"update_info": told})
+
+    async def finish_update(self, version: str) -> None:
+        """Play with what was received, and forget keys and values of the old weights.
+
+        Raises ServerLost and SyncFailed.
+        """
+        await self._sync("/finish_weight_update", {"weight_version": version})
+        await self._forget_old_keys()
+        await self._check_weight_version(version)
+
+    async def _forget_old_keys(self) -> None:
         answer = await self._sync("/reset_prefix_cache", None)
         if not answer.get("success", True):
             raise SyncFailed(
                 f"{self.url}: keeps keys and values of the old weights: requests are still under way there"
             )
-        await self._sync("/update_weight_version", {"new_version": version})
+
+    async def _check_weight_version(self, version: str) -> None:
         told = (await self._get("/weight_info")).get("weight_version")
         if told != version:
             raise SyncFailed(f"{self.url}: plays version {told} of the weights, not {version}")
@@ -270,6 +324,40 @@ def check_version(version: str, where: str) -> None:
         raise UsageError(f"{where}: vLLM {version}: its API is known for {between} ({TRIED}): install one of these")
 
 
+# ---- weights over NCCL -----------------------------------------------------------------------------------------------
+
+SendTensors = Callable[[Sequence[Tensor]], None]
+"""Sends tensors to all other ranks, one after the other, and returns when they are on their way out of memory."""
+OpenGroup = Callable[[str, int, int], SendTensors]
+"""Meets all others at an address and a port, so many in all, as rank 0."""
+
+
+def nccl_group(device: torch.device) -> OpenGroup:
+    """How the trainer joins a group with servers' workers, by its GPU. Raises UsageError where that cannot be."""
+    if device.type != "cuda":
+        raise UsageError("--weight-transfer nccl: goes from GPU to GPU, and this trains on the CPU: use files")
+    if importlib.util.find_spec("vllm") is None:
+        raise UsageError(
+            "--weight-transfer nccl: vllm is not installed here: pip install 'webdancer[vllm]', or use files"
+        )
+
+    def open_group(address: str, port: int, size: int) -> SendTensors:
+        common = importlib.import_module("vllm.distributed.weight_transfer.nccl_common")
+        with torch.cuda.device(device):  # each thread has a current device of its own
+            group = common.trainer_init({"master_address": address, "master_port": port, "world_size": size})
+
+        def send(tensors: Sequence[Tensor]) -> None:
+            with torch.cuda.device(device):
+                stream = torch.cuda.current_stream()
+                for tensor in tensors:
+                    group.broadcast(tensor.to(device).contiguous(), src=0, stream=stream)
+                stream.synchronize()
+
+        return send
+
+    return open_group
+
+
 # ---- servers that are started here --------------------------------------------------------------------------------
 
 SERVED_NAME = "policy"
@@ -291,10 +379,11 @@ def server_command(
     lora_rank: int,
     seed: int,
     memory_share: float | None = None,
+    nccl: bool = False,
 ) -> list[str]:
     """The command line of a server on ``place``: "cpu", a GPU, or several as "0+1". It ends with this process.
 
-    With a ``memory_share`` it takes so much of each GPU, and can sleep.
+    With a ``memory_share`` it takes so much of each GPU, and can sleep; with ``nccl`` it can receive weights so.
     """
     gpus = 1 if place == CPU else len(place.split("+"))
     command = [python, "-m", vllm_child.__name__, str(os.getpid()), MODULE]
@@ -306,6 +395,8 @@ def server_command(
         command += ["--enable-lora", "--max-lora-rank", str(_lora_rank_above(lora_rank)), "--max-loras", "2"]
     if memory_share is not None:
         command += ["--enable-sleep-mode", "--gpu-memory-utilization", f"{memory_share:.3f}"]
+    if nccl:
+        command += ["--weight-transfer-config", json.dumps({"backend": "nccl"})]
     if place == CPU:
         command += ["--enforce-eager", "--max-num-seqs", str(MOST_EPISODES_ON_THE_CPU)]
     return command

@@ -16,6 +16,7 @@ from webdancer_cli.training.engine import SampledTokens, SamplingParams
 from webdancer_cli.training.shared_weights import SharedWeights
 from webdancer_cli.training.vllm_api import PARTS, ServerLost, SyncFailed, VllmServer
 from webdancer_cli.training.vllm_processes import ServerProcesses
+from webdancer_cli.training.weight_broadcast import WeightBroadcast
 
 TRIES = 3
 """How often a server that is well is asked for one turn."""
@@ -32,8 +33,8 @@ def give_back_unused(world: ProcessGroup) -> None:
 class VllmEngine:
     """Implements Engine with servers that all serve one model, as ``base``.
 
-    Every rank has one for its own episodes; new weights are handed over by rank 0, whose ``shared`` folder the servers
-    see. A server that is gone is asked no more until it has taken new weights again.
+    Every rank has one for its own episodes; new weights are handed over by rank 0, by a ``shared`` folder that the
+    servers see, or by ``broadcast``. A server that is gone is asked no more until it has taken new weights again.
     With ``sleeps`` they sleep already, and again whenever the engine is paused.
     """
 
@@ -42,6 +43,7 @@ class VllmEngine:
         servers: Sequence[VllmServer],
         base: str,
         shared: SharedWeights | None,
+        broadcast: WeightBroadcast | None = None,
         *,
         max_length: int,
         lora: bool,
@@ -55,6 +57,7 @@ class VllmEngine:
         self._servers = list(servers)
         self._alive = list(servers)
         self._shared = shared
+        self._broadcast = broadcast
         self._lora = lora
         self._world = world
         self._say = say
@@ -94,7 +97,12 @@ class VllmEngine:
         """See Engine. Raises SyncFailed, on all ranks, when a server that is there did not take them, or none is."""
         failed: SyncFailed | None = None
         folder = None
-        if self._shared is None:
+        if self._broadcast is not None:
+            try:
+                await self._broadcast.deliver(weights, version)
+            except SyncFailed as error:
+                failed = error
+        elif self._shared is None:
             for _ in weights:  # each is gathered from all ranks
                 pass
         else:

@@ -35,6 +35,8 @@ class ServedModel:
     seed: int
     memory_share: float | None = None
     """Of each GPU, for servers that sleep while the trainer works there."""
+    nccl: bool = False
+    """Whether weights come over NCCL."""
 
 
 class ServerProcesses:
@@ -87,6 +89,7 @@ def _start(place: str, model: ServedModel, log: Path) -> "tuple[subprocess.Popen
         lora_rank=model.lora_rank,
         seed=model.seed,
         memory_share=model.memory_share,
+        nccl=model.nccl,
     )
     with open(log, "wb") as output:
         server = subprocess.Popen(
