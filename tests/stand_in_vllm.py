@@ -38,7 +38,8 @@ class StandIn:
         self.routes = {"/v1/completions", "/v1/load_lora_adapter", "/v1/unload_lora_adapter"}
         self.routes |= {"/collective_rpc", "/reset_prefix_cache", "/update_weight_version", "/sleep", "/wake_up"}
         self.routes |= {"/init_weight_transfer_engine", "/start_weight_update", "/update_weights"}
-        self.routes |= {"/finish_weight_update"}
+        self.routes |= {"/finish_weight_update", "/shutdown_weight_transfer_engine"}
+        self.left_group = False
         self.wire: queue.Queue[Tensor] = queue.Queue()
         """What is sent in a group comes here, in NCCL's place."""
         self.group: dict[str, Any] = {}
@@ -103,6 +104,9 @@ class StandIn:
         if self.refuses_weights:
             message = "Call to collective_rpc method failed: Worker failed with error 'no such file'"
             return 500, {"error": {"message": message, "type": "InternalServerError", "param": None, "code": 500}}
+        if path == "/shutdown_weight_transfer_engine":
+            self.left_group = True
+            return 200, {"message": "done"}
         if path in ("/init_weight_transfer_engine", "/start_weight_update", "/update_weights", "/finish_weight_update"):
             return self._transfer(path, body)
         if path == "/v1/load_lora_adapter":

@@ -149,7 +149,6 @@ TWO_RANKS = """
 import sys, torch
 sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 from pathlib import Path
-from typing import cast
 from test_rl import batch, options
 from webdancer_cli.training import rl
 from webdancer_cli.training.checkpoint_writer import full_state
@@ -420,7 +419,6 @@ JUDGING_RANKS = """
 import json, sys
 sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 from pathlib import Path
-from typing import cast
 from test_rl import Knows, italian
 from webdancer_cli.stages import rl as stage
 judge = Knows()
@@ -489,7 +487,6 @@ STOPPED_RANK = """
 import os, sys
 sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 from pathlib import Path
-from typing import cast
 from test_rl import Knows, Poor, italian
 from webdancer_cli.errors import BudgetSpent
 from webdancer_cli.stages import rl as stage
@@ -626,7 +623,6 @@ BLOCKED = """
 import sys, time
 sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 from pathlib import Path
-from typing import cast
 from test_rl import Knows, italian
 from webdancer_cli.stages import rl as stage
 from webdancer_cli.training import watchdog

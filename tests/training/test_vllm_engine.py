@@ -34,9 +34,9 @@ from webdancer_cli.training.vllm_api import (
     SendTensors,
     SyncFailed,
     VllmServer,
+    check_nccl,
     check_sampling,
     check_version,
-    nccl_group,
     sampled,
     server_command,
     server_environment,
@@ -222,6 +222,7 @@ def queues_for_nccl(monkeypatch: pytest.MonkeyPatch, servers: list[StandIn], met
         return open_group
 
     monkeypatch.setattr("webdancer_cli.training.engines.nccl_group", opener)
+    monkeypatch.setattr("webdancer_cli.training.engines.check_nccl", lambda device: None)
 
 
 def test_a_group_of_trainer_and_servers_is_met_once_and_every_version_goes_through_it(
@@ -240,7 +241,9 @@ def test_a_group_of_trainer_and_servers_is_met_once_and_every_version_goes_throu
     meeting = {"master_address": address, "master_port": port, "world_size": 3, "packed": False}
     assert [server.group for server in servers] == [{**meeting, "rank_offset": rank} for rank in (1, 2)]
     for server in servers:
-        assert server.weight_version == "2" and "lm_head.weight" not in server.received  # tied: it went once
+        assert (
+            server.left_group and server.weight_version == "2" and "lm_head.weight" not in server.received
+        )  # tied: it went once
         assert not server.wire.qsize() and server.diary == ["takes weights", "is asked"] * 2
     assert not list((tmp_path / "out").glob(".weights*"))
 
@@ -255,6 +258,7 @@ def test_a_server_that_receives_nothing_ends_the_run_though_the_sender_waits_for
             return lambda address, port, size: lambda tensors: waiting.wait() and None  # as NCCL waits: for ever
 
         monkeypatch.setattr("webdancer_cli.training.engines.nccl_group", opener)
+        monkeypatch.setattr("webdancer_cli.training.engines.check_nccl", lambda device: None)
         for server in servers:
             server.refuses_updates = True
         with pytest.raises(WebdancerError, match=r"step 1: .*update_weights: HTTP 500.*CUDA out of memory"):
@@ -297,9 +301,9 @@ def test_weights_are_sent_in_parts_and_a_tied_one_once():
 
 def test_nccl_is_refused_where_there_is_no_gpu():
     with pytest.raises(UsageError, match="trains on the CPU"):
-        nccl_group(torch.device("cpu"))
+        check_nccl(torch.device("cpu"))
     with pytest.raises(UsageError, match="no two ranks on one GPU"):
-        servers_sleep(RlOptions(engine="vllm", vllm_gpus=["0"], weight_transfer="nccl"), [("a", "0")])
+        servers_sleep(RlOptions(engine="vllm", vllm_gpus=["0"], weight_transfer="nccl", vllm_sleep="off"), [("a", "0")])
 
 
 # ---- servers that sleep while the trainer works ---------------------------------------------------------------------
@@ -494,6 +498,10 @@ async def test_a_server_that_takes_no_new_weights_is_refused_with_the_remedy(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        (
+            {"engine": "vllm", "vllm_gpus": ["0"], "weight_transfer": "nccl", "sync_folder": "/a"},
+            "no files are written",
+        ),
         ({"engine": "vllm"}, "--vllm-url"),
         ({"engine": "vllm", "vllm_url": ["http://a"], "vllm_gpus": ["0"]}, "--vllm-gpus"),
         ({"vllm_url": ["http://a"]}, "--engine vllm"),

@@ -185,7 +185,8 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
     """Whether vLLM servers give back their GPUs' memory while the trainer works: "auto" where ``vllm_gpus`` names one
     that is trained on."""
     weight_transfer: Literal["files", "nccl"] = "files"
-    """How vLLM servers get all weights: through ``sync_folder``, or from GPU to GPU over NCCL, which was not run."""
+    """How vLLM servers get all weights: through ``sync_folder``, or over NCCL, which has not been tested on
+    GPUs."""
     sync_folder: str | None = None
     """Folder through which vLLM servers get new weights, under the same path for all; by default it is in ``out``."""
     canary_gap: PositiveFloat | None = None
@@ -264,6 +265,8 @@ class RlOptions(TrainingOptions, EpisodeOptions, JudgeOptions, CallOptions, Encr
             yield "--weight-transfer nccl: is for all weights: adapters go through files; leave one of them out"
         elif self.weight_transfer == "nccl" and "cpu" in self.vllm_gpus:
             yield "--weight-transfer nccl: goes from GPU to GPU; a server on the CPU takes --weight-transfer files"
+        elif self.weight_transfer == "nccl" and self.sync_folder:
+            yield "--sync-folder: no files are written with --weight-transfer nccl; leave one of them out"
         elif self.weight_transfer == "nccl" and self.vllm_sleep == "on":
             yield "--weight-transfer nccl: needs servers that stay awake, on GPUs of their own; leave --vllm-sleep out"
         elif self.vllm_sleep == "on" and "cpu" in self.vllm_gpus:

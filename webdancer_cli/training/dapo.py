@@ -2,8 +2,8 @@
 
 Shapes are suffixes: ``_G`` the rollouts of one question, ``_N`` trainable tokens (the policy's own; observations and
 prompts are never among them), flattened over any number of rollouts. Nothing here knows of batches, ranks or models:
-sums go out, and the caller divides by the trainable tokens of the *global* batch. So the update is the same for one
-rank, for two, and for every split into micro-batches.
+sums go out, and the caller divides by what the weights of all tokens of the *global* batch add up to. So the update is
+the same for one rank, for two, and for every split into micro-batches.
 """
 
 import math

@@ -5,6 +5,7 @@ import math
 import os
 import socket
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from webdancer_cli.training.precision import arithmetic
 from webdancer_cli.training.setup import TrainingSetup
 from webdancer_cli.training.shared_weights import SharedWeights
 from webdancer_cli.training.transformers_engine import TransformersEngine, bytes_per_position, most_cache_bytes
-from webdancer_cli.training.vllm_api import CPU, PARTS, VllmServer, nccl_group
+from webdancer_cli.training.vllm_api import CPU, PARTS, VllmServer, check_nccl, nccl_group
 from webdancer_cli.training.vllm_engine import VllmEngine
 from webdancer_cli.training.vllm_processes import ServedModel, ServerProcesses
 from webdancer_cli.training.weight_broadcast import WeightBroadcast
@@ -101,7 +102,9 @@ def rows_of_a_round(options: RlOptions, ranks: int) -> int:
 def _open_vllm_engine(options: RlOptions, setup: TrainingSetup) -> VllmEngine:
     world = setup.world
     sleeps = servers_sleep(options, world.gather((socket.gethostname(), trainer_gpu(world.device))))
-    open_group = nccl_group(world.device) if options.weight_transfer == "nccl" else None
+    nccl = options.weight_transfer == "nccl"
+    if nccl:
+        world.from_main(partial(check_nccl, world.device))
     processes = _start_servers(options, setup, sleeps) if options.vllm_gpus and world.is_main else None
     try:
         urls = world.from_main(lambda: processes.urls if processes else options.vllm_url)
@@ -112,8 +115,8 @@ def _open_vllm_engine(options: RlOptions, setup: TrainingSetup) -> VllmEngine:
             processes.end()
         raise
     shared, broadcast = None, None
-    if world.is_main and open_group is not None:
-        broadcast = WeightBroadcast(servers, open_group)
+    if world.is_main and nccl:
+        broadcast = WeightBroadcast(servers, nccl_group(world.device))
     elif world.is_main:
         shared = SharedWeights(Path(options.sync_folder or setup.out), setup.plain, options.lora_rank, setup.out)
     setup.say(f"{len(servers)} vLLM servers play{', and sleep meanwhile' if sleeps else ''}: {', '.join(urls)}")
@@ -136,8 +139,6 @@ def servers_sleep(options: RlOptions, ranks: "Sequence[tuple[str, str | None]]")
 
     Raises UsageError where they would have to, and play meanwhile.
     """
-    if options.vllm_sleep != "auto":
-        return options.vllm_sleep == "on"
     trained_on = {gpu for host, gpu in ranks if host == ranks[0][0] and gpu is not None}
     shared = bool(trained_on & {gpu for place in options.vllm_gpus for gpu in place.split("+")})
     if shared and options.weight_transfer == "nccl":
@@ -145,6 +146,8 @@ def servers_sleep(options: RlOptions, ranks: "Sequence[tuple[str, str | None]]")
             f"--vllm-gpus {','.join(options.vllm_gpus)}: is trained on, too, and NCCL has no two ranks on one GPU: "
             "name other GPUs, or use --weight-transfer files"
         )
+    if options.vllm_sleep != "auto":
+        return options.vllm_sleep == "on"
     if shared and options.max_staleness:
         raise UsageError(
             f"--vllm-gpus {','.join(options.vllm_gpus)}: is trained on, too, and --max-staleness 1 plays meanwhile: "

@@ -29,7 +29,7 @@ Metrics = dict[str, Any]
 
 @dataclass(frozen=True)
 class PolicyUpdate:
-    """What one optimizer step did, over all ranks: the mean loss of a token, the gradient's norm before clipping."""
+    """What one optimizer step did, over all ranks: its mean loss, the gradient's norm before clipping."""
 
     loss: float
     grad_norm: float

@@ -46,10 +46,10 @@ class RolloutBatch:
 
     @property
     def trained_on(self) -> list[Group]:
-        """Those, or without dynamic sampling all that have a reward."""
+        """Those, or without dynamic sampling all in which something with a reward was written."""
         if self.dynamic:
             return self.kept
-        return [group for group in self.groups if any(rollout.reward is not None for rollout in group)]
+        return [group for group in self.groups if any(each.reward is not None and each.logprobs for each in group)]
 
     @property
     def why_to_stop(self) -> str:

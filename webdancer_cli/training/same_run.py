@@ -32,7 +32,7 @@ _PLACES = (
 _ENDS_AND_SAVES = ("save_every", "keep", "resume", "async_save", "minutes", "max_cost", "max_tokens")
 _SHOWS = ("dry_run", "show_masks")
 _BESIDE = ("track", "contact", "canary", "reveal", "eval_data", "eval_every")
-_SERVERS = ("vllm_url", "vllm_gpus", "vllm_sleep", "sync_folder", "canary_gap")
+_SERVERS = ("vllm_url", "vllm_gpus", "vllm_sleep", "weight_transfer", "sync_folder", "canary_gap")
 _MEMORY_AND_SPEED = ("micro_tokens", "layout", "checkpointing", "cpu_offload", "replicas")
 MAY_CHANGE = frozenset((*_PLACES, *_ENDS_AND_SAVES, *_SHOWS, *_SERVERS, *_MEMORY_AND_SPEED, *_BESIDE))
 """Options that a run may go on with in another value; all others make another run. Places may, since

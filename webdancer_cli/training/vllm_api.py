@@ -185,7 +185,14 @@ class VllmServer:
         Raises ServerLost and SyncFailed.
         """
         meeting = {"master_address": address, "master_port": port, "rank_offset": rank, "world_size": size}
-        await self._sync("/init_weight_transfer_engine", {"init_info": {**meeting, "packed": False}})
+        try:
+            await self._sync("/init_weight_transfer_engine", {"init_info": {**meeting, "packed": False}})
+        except SyncFailed as error:  # the route is there whether it was started for NCCL or not
+            raise SyncFailed(f"{error}: {REMEDIES[TRANSFER_ROUTES].format()}") from None
+
+    async def leave_group(self) -> None:
+        """Raises ServerLost and SyncFailed."""
+        await self._sync("/shutdown_weight_transfer_engine", None)
 
     async def start_update(self) -> None:
         """Make ready for new weights. Raises ServerLost and SyncFailed."""
@@ -332,8 +339,8 @@ OpenGroup = Callable[[str, int, int], SendTensors]
 """Meets all others at an address and a port, so many in all, as rank 0."""
 
 
-def nccl_group(device: torch.device) -> OpenGroup:
-    """How the trainer joins a group with servers' workers, by its GPU. Raises UsageError where that cannot be."""
+def check_nccl(device: torch.device) -> None:
+    """Raises UsageError where the trainer cannot be in a group of NCCL with servers' workers."""
     if device.type != "cuda":
         raise UsageError("--weight-transfer nccl: goes from GPU to GPU, and this trains on the CPU: use files")
     if importlib.util.find_spec("vllm") is None:
@@ -341,16 +348,22 @@ def nccl_group(device: torch.device) -> OpenGroup:
             "--weight-transfer nccl: vllm is not installed here: pip install 'webdancer[vllm]', or use files"
         )
 
+
+def nccl_group(device: torch.device) -> OpenGroup:
+    """How the trainer joins a group with servers' workers, by its GPU."""
+
     def open_group(address: str, port: int, size: int) -> SendTensors:
         common = importlib.import_module("vllm.distributed.weight_transfer.nccl_common")
         with torch.cuda.device(device):  # each thread has a current device of its own
             group = common.trainer_init({"master_address": address, "master_port": port, "world_size": size})
 
+        stream = torch.cuda.Stream(device)  # a broadcast that nobody takes must not hold up the trainer's own work
+
         def send(tensors: Sequence[Tensor]) -> None:
-            with torch.cuda.device(device):
-                stream = torch.cuda.current_stream()
-                for tensor in tensors:
-                    group.broadcast(tensor.to(device).contiguous(), src=0, stream=stream)
+            with torch.cuda.device(device), torch.cuda.stream(stream):
+                held = [tensor.to(device).contiguous() for tensor in tensors]
+                for tensor in held:
+                    group.broadcast(tensor, src=0, stream=stream)
                 stream.synchronize()
 
         return send

@@ -148,6 +148,8 @@ class VllmEngine:
     async def aclose(self) -> None:
         """Leave given servers as they were, and end our own."""
         try:
+            if self._broadcast is not None and not self._processes:
+                await self._broadcast.leave()
             if self._world.is_main and not self._processes:
                 await asyncio.gather(*map(self._leave, self._alive), return_exceptions=True)
             for server in self._servers:

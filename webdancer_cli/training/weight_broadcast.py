@@ -1,7 +1,7 @@
 """From the trainer's GPU to those of vLLM servers, over NCCL: no file and no shared folder between them.
 
 Rank 0 of the trainer and every worker of every server are one group, in which it sends and they receive. A group has no
-place for who is lost: then the run ends, and goes on with ``--resume``. Not run on GPUs: the tests hold the order of
+place for who is lost: then the run ends, and goes on with ``--resume``. Not tested on GPUs: the tests hold the order of
 requests and tensors against a server that receives through a queue in NCCL's place.
 """
 
@@ -15,10 +15,12 @@ from urllib.parse import urlsplit
 
 from torch import Tensor
 
+from webdancer_cli.errors import ModelError
 from webdancer_cli.training.vllm_api import OpenGroup, SendTensors, ServerLost, SyncFailed, VllmServer
 
 Result = TypeVar("Result")
 
+REMEDY = "start all servers again, which may wait for what will not come, or use --weight-transfer files"
 CHUNK_BYTES = 1 << 30
 """Servers are told of so many bytes of weights at once, and no more are whole at the sender."""
 
@@ -45,12 +47,17 @@ class WeightBroadcast:
                 await self._send_and_receive(self._send, chunk)
             await _all(server.finish_update(str(version)) for server in self._servers)
         except ServerLost as lost:
-            raise SyncFailed(
-                f"{lost}: over NCCL no server can be left out: start it again, or use --weight-transfer files"
-            ) from None
+            raise SyncFailed(f"{lost}: over NCCL no server can be left out: {REMEDY}") from None
+        except (ModelError, OSError, KeyError, ValueError) as error:  # only SyncFailed is told to the other ranks
+            raise SyncFailed(f"{type(error).__name__}: {error}: {REMEDY}") from None
         finally:
             for _ in left:
                 pass
+
+    async def leave(self) -> None:
+        """Let the servers out of the group, as far as they are there."""
+        if self._send is not None:
+            await asyncio.gather(*(server.leave_group() for server in self._servers), return_exceptions=True)
 
     async def _join(self) -> SendTensors:
         sizes = [await server.workers() for server in self._servers]
@@ -93,8 +100,7 @@ async def _all(asked: Iterable[Awaitable[None]]) -> None:
 async def _while_others(others: Awaitable[None], work: Callable[[], Result]) -> Result:
     """What ``work`` gives, which waits for the others, as they do for it.
 
-    Each fails for both: a thread that waits in NCCL for somebody who will never come cannot be ended, and keeps nobody
-    from leaving.
+    Each fails for both. A thread that waits in NCCL for somebody who will never come cannot be ended; it is left alone.
     """
     loop = asyncio.get_running_loop()
     told: asyncio.Future[Result] = loop.create_future()
@@ -132,8 +138,9 @@ def _own_address(servers: Sequence[VllmServer]) -> str:
     ]
     if not far:
         return "127.0.0.1"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((far[-1], 9))  # sends nothing
+    family, kind, _, _, there = socket.getaddrinfo(far[-1], 9, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind) as probe:
+        probe.connect(there)  # sends nothing
         return str(probe.getsockname()[0])
 
 

@@ -142,7 +142,7 @@ class VariedQuestions:
         fact = self._telling(thing)
         if fact is None:
             return None
-        question = self._put("inverse", k=thing.entity.kind, r=fact.relation.name, v=fact.values[0])
+        question = self._put("inverse", k=thing.entity.kind, r=fact.relation.name, v=fact.values[0], its=_its(thing))
         return self._qa(question, thing.title, [(thing, fact)], "inverse", labels=[_whose(thing, fact)])
 
     def _inverse_chain(self, thing: Thing) -> QA | None:
@@ -202,7 +202,13 @@ class VariedQuestions:
         best = (min if dated else max)(facts, key=lambda item: item[1].rank)[0]
         titles = [other.title for other, _ in facts]
         listed = ", ".join(titles[:-1]) + f" or {titles[-1]}"
-        question = self._put("earlier" if dated else "greater", r=name, list=listed)
+        words = (
+            {"earlier": "earlier", "greater": "greater"}
+            if size == 2
+            else {"earlier": "earliest", "greater": "greatest"}
+        )
+        form = "earlier" if dated else "greater"
+        question = self._put(form, r=name, list=listed, all=list_text(titles), **words)
         return self._qa(question, best.title, facts, "comparison", labels=[f"{name} of {title}" for title in titles])
 
     def _superlative(self, thing: Thing) -> QA | None:
@@ -247,6 +253,7 @@ class VariedQuestions:
             r=one.relation.name,
             w=two.values[0],
             q=two.relation.name,
+            its=_its(thing),
         )
         labels = [_whose(thing, one), two.relation.name]
         return self._qa(question, thing.title, [(thing, one), (thing, two)], "intersection", labels=labels)
@@ -329,6 +336,11 @@ def _form(fact: VariedFact, is_human: bool) -> str:
     if fact.relation.to:
         return "who" if is_human else "which"
     return "when" if fact.relation.date else "number" if fact.relation.number else "word"
+
+
+def _its(thing: Thing) -> str:
+    """Of somebody who is not known yet."""
+    return "their" if thing.kind.human else "its"
 
 
 def _whose(thing: Thing, fact: VariedFact) -> str:

@@ -151,6 +151,7 @@ class VariedWorld:
             others = self._partner(thing, relation)
         elif relation.earlier:
             others = [other for other in others if other.entity.index < thing.entity.index]
+            others = [other for other in others if not _names(other, thing)]  # nobody's sibling is their child
         if relation.pronoun:
             others = [other for other in others if other.pronoun == relation.pronoun]
         named = {target for fact in thing.facts.values() for target in fact.targets}
@@ -168,6 +169,10 @@ class VariedWorld:
             random.Random(mix(self.seed, tag(relation.name), tag(thing.split))).shuffle(order)
             self._pairs[key] = {each.entity.index: order[at ^ 1 : (at ^ 1) + 1] for at, each in enumerate(order)}
         return self._pairs[key][thing.entity.index]
+
+
+def _names(other: Thing, thing: Thing) -> bool:
+    return any(thing.entity.index in fact.targets for fact in other.facts.values())
 
 
 def _preferred(others: list[Thing], named: set[int | None], count: int) -> list[Thing]:
