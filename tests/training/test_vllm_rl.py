@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from training_runs import save_undecided, toy
 from transformers import PreTrainedTokenizerFast
 
 from webdancer_cli.stages import rl as stage
+from webdancer_cli.training.vllm_api import ServerLost, SyncFailed, VllmServer
+from webdancer_cli.training.vllm_processes import ServedModel, ServerProcesses
 
 pytestmark = pytest.mark.vllm
 
@@ -44,3 +47,21 @@ def test_two_servers_play_two_steps_with_the_weights_of_the_trainer(
     for url in urls:
         with pytest.raises(urllib.error.URLError, match="refused"):
             urllib.request.urlopen(f"{url}/health", timeout=5)
+
+
+async def test_a_server_that_is_started_for_nccl_has_the_routes_and_counts_its_workers(
+    tmp_path: Path, undecided_for_vllm: Path
+):
+    """As far as that goes without a GPU: nobody can be met."""
+    model = ServedModel(str(undecided_for_vllm), 120, "float32", 0, 0, nccl=True)
+    processes = ServerProcesses(["cpu"], model, tmp_path, print)
+    try:
+        server = VllmServer(processes.urls[0])
+        assert await server.check(lora_rank=0, nccl=True) == ("policy", 120)
+        assert await server.workers() == 1
+        await server.start_update()
+        with pytest.raises((SyncFailed, ServerLost), match="transfer not initialized"):
+            await server.receive([("model.norm.weight", torch.zeros(64))])
+        await server.aclose()
+    finally:
+        processes.end()
