@@ -192,6 +192,7 @@ def test_nothing_is_done_on_import() -> None:
 
 CATCHES_ALL = {
     "terminal/exit_codes.py": "whatever ends a command early costs one line",
+    "training/weight_broadcast.py": "whatever ends the sending thread is told to who waits for it",
     "web/fetch/fetcher.py": "whatever an answer provokes is the failure of its URL",
 }
 """Who may catch everything, and why."""

@@ -30,11 +30,8 @@ from webdancer_cli.training.shared_weights import SharedWeights
 from webdancer_cli.training.token_policy import TokenPolicy
 from webdancer_cli.training.vllm_api import (
     UNCHANGED_DISTRIBUTION,
-    OpenGroup,
-    SendTensors,
     SyncFailed,
     VllmServer,
-    check_nccl,
     check_sampling,
     check_version,
     sampled,
@@ -42,6 +39,7 @@ from webdancer_cli.training.vllm_api import (
     server_environment,
 )
 from webdancer_cli.training.vllm_engine import VllmEngine
+from webdancer_cli.training.vllm_nccl import OpenGroup, SendTensors, check_nccl
 from webdancer_cli.training.weight_broadcast import WeightBroadcast, chunks
 from webdancer_cli.transcript.contexts import SeenExchange
 

@@ -22,8 +22,9 @@ from webdancer_cli.training.precision import arithmetic
 from webdancer_cli.training.setup import TrainingSetup
 from webdancer_cli.training.shared_weights import SharedWeights
 from webdancer_cli.training.transformers_engine import TransformersEngine, bytes_per_position, most_cache_bytes
-from webdancer_cli.training.vllm_api import CPU, PARTS, VllmServer, check_nccl, nccl_group
+from webdancer_cli.training.vllm_api import CPU, PARTS, VllmServer
 from webdancer_cli.training.vllm_engine import VllmEngine
+from webdancer_cli.training.vllm_nccl import check_nccl, nccl_group
 from webdancer_cli.training.vllm_processes import ServedModel, ServerProcesses
 from webdancer_cli.training.weight_broadcast import WeightBroadcast
 

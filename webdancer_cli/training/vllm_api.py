@@ -1,20 +1,18 @@
 """All that is known of vLLM, in one file: its HTTP API, its command line, and the versions that were tried.
 
 Ids go in, and ids with their log-probs come out; nothing is decoded here. Routes, fields and flags are those of vLLM
-0.32, read in its source and run on the CPU; 0.33 is let pass, and was not run. Weights over NCCL need GPUs, and were
-not run.
+0.32, read in its source and run on the CPU; 0.33 is let pass, and was not run. The
+trainer's end of a transfer over NCCL is in ``vllm_nccl.py``.
 """
 
-import importlib.util
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
-import torch
 from torch import Tensor
 
 from webdancer_cli.errors import ModelError, UsageError, WebdancerError
@@ -329,46 +327,6 @@ def check_version(version: str, where: str) -> None:
     if not FIRST <= numbers < BEFORE:
         between = f"{FIRST[0]}.{FIRST[1]} to {BEFORE[0]}.{BEFORE[1] - 1}"
         raise UsageError(f"{where}: vLLM {version}: its API is known for {between} ({TRIED}): install one of these")
-
-
-# ---- weights over NCCL -----------------------------------------------------------------------------------------------
-
-SendTensors = Callable[[Sequence[Tensor]], None]
-"""Sends tensors to all other ranks, one after the other, and returns when they are on their way out of memory."""
-OpenGroup = Callable[[str, int, int], SendTensors]
-"""Meets all others at an address and a port, so many in all, as rank 0."""
-
-
-def check_nccl(device: torch.device) -> None:
-    """Raises UsageError where the trainer cannot be in a group of NCCL with servers' workers."""
-    if device.type != "cuda":
-        raise UsageError("--weight-transfer nccl: goes from GPU to GPU, and this trains on the CPU: use files")
-    if importlib.util.find_spec("vllm") is None:
-        raise UsageError(
-            "--weight-transfer nccl: vllm is not installed here: pip install 'webdancer[vllm]', or use files"
-        )
-
-
-def nccl_group(device: torch.device) -> OpenGroup:
-    """How the trainer joins a group with servers' workers, by its GPU."""
-
-    def open_group(address: str, port: int, size: int) -> SendTensors:
-        common = importlib.import_module("vllm.distributed.weight_transfer.nccl_common")
-        with torch.cuda.device(device):  # each thread has a current device of its own
-            group = common.trainer_init({"master_address": address, "master_port": port, "world_size": size})
-
-        stream = torch.cuda.Stream(device)  # a broadcast that nobody takes must not hold up the trainer's own work
-
-        def send(tensors: Sequence[Tensor]) -> None:
-            with torch.cuda.device(device), torch.cuda.stream(stream):
-                held = [tensor.to(device).contiguous() for tensor in tensors]
-                for tensor in held:
-                    group.broadcast(tensor, src=0, stream=stream)
-                stream.synchronize()
-
-        return send
-
-    return open_group
 
 
 # ---- servers that are started here --------------------------------------------------------------------------------

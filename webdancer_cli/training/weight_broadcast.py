@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 from torch import Tensor
 
 from webdancer_cli.errors import ModelError
-from webdancer_cli.training.vllm_api import OpenGroup, SendTensors, ServerLost, SyncFailed, VllmServer
+from webdancer_cli.training.vllm_api import ServerLost, SyncFailed, VllmServer
+from webdancer_cli.training.vllm_nccl import OpenGroup, SendTensors
 
 Result = TypeVar("Result")
 
