@@ -6,10 +6,10 @@ requests and tensors against a server that receives through a queue in NCCL's pl
 """
 
 import asyncio
-import contextlib
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -103,33 +103,24 @@ async def _while_others(others: Awaitable[None], work: Callable[[], Result]) -> 
 
     Each fails for both. A thread that waits in NCCL for somebody who will never come cannot be ended; it is left alone.
     """
-    loop = asyncio.get_running_loop()
-    told: asyncio.Future[Result] = loop.create_future()
-
-    def tell(result: Result | None, error: BaseException | None) -> None:
-        if told.done():
-            return
-        if error is not None:
-            told.set_exception(error)
-        else:
-            told.set_result(result)  # type: ignore[arg-type]
+    told: Future[Result] = Future()
+    told.set_running_or_notify_cancel()  # from now on nobody can cancel it
 
     def run() -> None:
         try:
-            outcome: tuple[Result | None, BaseException | None] = (work(), None)
+            told.set_result(work())
         except Exception as error:
-            outcome = (None, SyncFailed(f"NCCL: {type(error).__name__}: {error}"))
-        with contextlib.suppress(RuntimeError):  # nobody waits any more
-            loop.call_soon_threadsafe(tell, *outcome)
+            told.set_exception(SyncFailed(f"NCCL: {type(error).__name__}: {error}"))
 
     threading.Thread(target=run, daemon=True).start()
-    both: set[asyncio.Future[Any]] = {asyncio.ensure_future(others), told}
+    working = asyncio.wrap_future(told)
+    both: set[asyncio.Future[Any]] = {asyncio.ensure_future(others), working}
     done, pending = await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
     for each in pending:
         each.cancel()
     for each in done:
         each.result()
-    return told.result()
+    return working.result()
 
 
 def _own_address(servers: Sequence[VllmServer]) -> str:

@@ -202,12 +202,8 @@ class VariedQuestions:
         best = (min if dated else max)(facts, key=lambda item: item[1].rank)[0]
         titles = [other.title for other, _ in facts]
         listed = ", ".join(titles[:-1]) + f" or {titles[-1]}"
-        words = (
-            {"earlier": "earlier", "greater": "greater"}
-            if size == 2
-            else {"earlier": "earliest", "greater": "greatest"}
-        )
-        form = "earlier" if dated else "greater"
+        form, degree = "earlier" if dated else "greater", "er" if size == 2 else "est"
+        words = {"earlier": f"earli{degree}", "greater": f"great{degree}"}
         question = self._put(form, r=name, list=listed, all=list_text(titles), **words)
         return self._qa(question, best.title, facts, "comparison", labels=[f"{name} of {title}" for title in titles])
 
