@@ -16,18 +16,19 @@ COT=${COT:-short}                           # how long the demonstrations think
 RECOVERY=${RECOVERY:-0}                     # share of them that take a wrong turn and come back: too few to learn from
 MAX_LENGTH=${MAX_LENGTH:-1792}              # tokens of a demonstration; longer ones (over four pages and more) end after a turn
 SFT_STEPS=${SFT_STEPS:-220}
+SFT_MINUTES=${SFT_MINUTES:-30}              # SFT ends earlier on a machine that is slower; its learning rate falls by then
 SFT_BATCH=${SFT_BATCH:-4}                    # small: 120 steps of 4 learned more than 24 of 8
 LORA_RANK=${LORA_RANK:-0}                   # 0 trains all weights
 SFT_LR=${SFT_LR:-4e-4}                      # with LORA_RANK=32: 1e-3
 RL_STEPS=${RL_STEPS:-8}
-RL_MINUTES=${RL_MINUTES:-9}                 # RL ends earlier on a machine that is slower
+RL_MINUTES=${RL_MINUTES:-7}                 # so does RL
 RL_QUESTIONS=${RL_QUESTIONS:-4}             # questions per step
 RL_GROUP=${RL_GROUP:-8}                     # rollouts per question
 RL_LR=${RL_LR:-2e-5}                        # with LORA_RANK=32: 1e-4
-EVAL_QUESTIONS=${EVAL_QUESTIONS:-120}
+EVAL_QUESTIONS=${EVAL_QUESTIONS:-100}
 BASE_QUESTIONS=${BASE_QUESTIONS:-20}        # the base answers hardly any, and slowly
 DTYPE=${DTYPE:-bfloat16}
-EPISODE="--prompts small --max-calls 20 --max-context-tokens 6144 --max-turn-tokens 256"
+EPISODE="--prompts small --max-calls 16 --max-context-tokens 6144 --max-turn-tokens 256"
 HELD_OUT=${HELD_OUT:-wording,layout,domain} # axes of which some values are kept from the training world
 SITE=http://wiki.example                    # no server: the pages are a file, and a short address is fewer tokens
 BASE=${MODEL:-$WORK/base}
@@ -56,7 +57,7 @@ base_model() {   # the model as a folder of its own, converted from GGUF once
 
 fine_tune() {
   webdancer sft --data "$WORK/sft.jsonl" --model "$BASE" --out "$WORK/sft" --resume --save-every 20 --keep 1 \
-    --steps "$SFT_STEPS" --batch-size "$SFT_BATCH" --lr "$SFT_LR" --lora-rank "$LORA_RANK" --dtype "$DTYPE" --seed "$SEED" \
+    --steps "$SFT_STEPS" --minutes "$SFT_MINUTES" --batch-size "$SFT_BATCH" --lr "$SFT_LR" --lora-rank "$LORA_RANK" --dtype "$DTYPE" --seed "$SEED" \
     --micro-tokens 4096 --max-length "$MAX_LENGTH" --overlong truncate
 }
 

@@ -197,7 +197,7 @@ def sft(options: config.SftOptions, run: CommandRun) -> int:
         return run.end(stats)
     if options.dry_run:
         return run.tell_plan(stage.plan_memory(options))
-    with run.progress() as progress:
+    with run.progress(minutes=options.minutes) as progress:
         stats = stage.run(options, progress=progress, say=run.say)
     return run.end(stats, options=options)
 

@@ -138,6 +138,20 @@ def test_steps_follow_from_epochs(epochs: float, steps: int | None, batch_size: 
     assert total_steps(SftOptions(epochs=epochs, steps=steps, batch_size=batch_size), count) == expected
 
 
+def test_a_run_ends_with_its_minutes_and_leaves_a_checkpoint(
+    tiny_folder: Path, examples: list[Example], tmp_path: Path
+) -> None:
+    said: list[str] = []
+    options = SftOptions(model=str(tiny_folder), out=str(tmp_path), steps=50, batch_size=2, minutes=1e-6, lr=1e-3)
+    setup = set_up(options, ProcessGroup(), said.append)
+    train_sft(options, [[example] for example in examples], setup, {"id": "test"}, held_out=examples[:1])
+    lines = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1]
+    assert lines[0]["held_out_loss"] > 0
+    assert load_model(str(tmp_path)).num_parameters() > 0
+    assert "1e-06 minutes are over: ended after step 1 of 50" in said
+
+
 @pytest.mark.slow
 def test_a_real_model_learns_by_lora_along_the_same_path(
     smollm2_folder: Path, smollm2_tokenizer: PreTrainedTokenizerBase, tmp_path: Path

@@ -111,6 +111,9 @@ class SftOptions(TrainingOptions):
     """Passes over the data; ignored when ``steps`` is given."""
     steps: PositiveInt | None = None
     """Optimizer steps."""
+    minutes: PositiveFloat | None = None
+    """End after this much time, with a checkpoint, if the steps have not ended before; the learning rate falls by
+    whichever will be over first."""
     batch_size: PositiveInt = 16
     """Trajectories per optimizer step, over all ranks."""
     warmup: Fraction = 0.05

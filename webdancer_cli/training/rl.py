@@ -58,6 +58,7 @@ from webdancer_cli.training.rollout_loop import RolloutLoop
 from webdancer_cli.training.rollouts import Group, RolloutCollector, TrainingSample, training_samples
 from webdancer_cli.training.run import TrainingRun, begin
 from webdancer_cli.training.setup import TrainingSetup
+from webdancer_cli.training.time_budget import out_of_time
 from webdancer_cli.training.tracking import Tracked
 from webdancer_cli.training.watchdog import Watchdog
 from webdancer_cli.training.weight_sync import sync_weights
@@ -102,7 +103,7 @@ def train_rl(
                 return sync_weights(loop, engine, run, canary, step, world)
 
         with closing(run.saver), closing(source):
-            while state.step < options.steps and not out_of_time(options, state.seconds, world) and not stopped:
+            while state.step < options.steps and not out_of_time(options.minutes, state.seconds, world) and not stopped:
                 started = time.perf_counter()
                 step = state.step + 1
                 ahead = source.finish(step)
@@ -187,11 +188,6 @@ def saved_before_the_end(run: TrainingRun, metrics: Metrics, world: ProcessGroup
 
 def _end(reason: str) -> NoReturn:
     raise WebdancerError(reason)
-
-
-def out_of_time(options: RlOptions, seconds: float, world: ProcessGroup) -> bool:
-    """Whether the run has lasted for ``minutes``, by the clock of rank 0."""
-    return world.from_main(lambda: options.minutes is not None and seconds >= 60 * options.minutes)
 
 
 def learn_from(

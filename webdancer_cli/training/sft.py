@@ -26,6 +26,7 @@ from webdancer_cli.training.optimizer import COSINE_FLOOR, lr_factor, optimizer_
 from webdancer_cli.training.run import TrainingRun, begin
 from webdancer_cli.training.run_log import METRICS, open_log
 from webdancer_cli.training.setup import TrainingSetup
+from webdancer_cli.training.time_budget import out_of_time, steps_in_time
 from webdancer_cli.training.tracking import Tracked
 from webdancer_cli.training.trainable import Trainable
 
@@ -77,7 +78,8 @@ def take_steps(
     for indices in islice(shuffled(len(examples), batch_size, steps, options.seed), state.step, None):
         started = time.perf_counter()
         state.step += 1
-        lr = options.peak_lr * lr_factor(state.step, steps, round(options.warmup * steps), COSINE_FLOOR)
+        expected = steps_in_time(steps, options.minutes, state.step - 1, state.seconds, world)
+        lr = options.peak_lr * lr_factor(state.step, expected, round(options.warmup * expected), COSINE_FLOOR)
         rows = [example for index in indices for example in examples[index]]
         lengths, loss_tokens = [len(row.ids) for row in rows], sum(row.loss_tokens for row in rows)
         plan = run.layout.plan(rows, world.size)
@@ -85,6 +87,7 @@ def take_steps(
         update = train_step(scorer, state.optimizer, batches, loss_tokens, lr, options.max_grad_norm, world)
         seconds = time.perf_counter() - started
         state.seconds += seconds
+        last = state.step == steps or out_of_time(options.minutes, state.seconds, world)
         speed = plan.tokens / seconds
         if setup.progress:
             setup.progress.step(state.step, steps, f"loss {update.loss:.4f}, {speed:,.0f} tokens/s")
@@ -97,11 +100,11 @@ def take_steps(
         line |= {"peak_memory_gb": round(max(world.gather(peak_memory_gb(world.device))), 3)}
         if used := mfu(flops(setup.plain, lengths), seconds, world.size, world.device):
             line["mfu"] = round(used, 4)
-        if held_out and is_measured(options, state.step, steps):
+        if held_out and (last or is_measured(options, state.step)):
             line["held_out_loss"] = loss = held_out_loss(run.trainable, held_out, run.layout, world)
             if options.keep_best:
                 run.saver.keep_best(state, loss, line)
-        if state.step == steps:
+        if last:
             line |= run.saver.finish(state, line)
         elif run.saver.is_due(state.step, steps):
             line |= run.saver.write(state, line)
@@ -109,15 +112,19 @@ def take_steps(
             metrics.write(line)
         tracked.log(line)
         run.saver.commit(wait=not options.async_save)
+        if last:
+            break
+    if state.step < steps:
+        setup.say(f"{options.minutes:g} minutes are over: ended after step {state.step} of {steps}")
     if metrics:
         metrics.close()
     tracked.close()
     run.saver.commit_result(best=options.keep_best)
 
 
-def is_measured(options: SftOptions, step: int, steps: int) -> bool:
-    """Whether the loss of ``eval_data`` is to be found after this step."""
-    return step == steps or bool(options.eval_every and step % options.eval_every == 0)
+def is_measured(options: SftOptions, step: int) -> bool:
+    """Whether the loss of ``eval_data`` is to be found after this step, though it is not the last one."""
+    return bool(options.eval_every and step % options.eval_every == 0)
 
 
 def held_out_loss(trainable: Trainable, rows: Sequence[Example], layout: Layout, world: ProcessGroup) -> float:
