@@ -17,12 +17,12 @@ import transformers
 from memory import SIZES
 
 from webdancer_cli.options.config import RlOptions
+from webdancer_cli.training.cache_memory import bytes_per_position
 from webdancer_cli.training.engines import memory_share
 from webdancer_cli.training.measures import PEAK_FLOPS, flops
 from webdancer_cli.training.memory import adapter_parameters, estimate
 from webdancer_cli.training.model_source import ModelSource
 from webdancer_cli.training.models import ModelDescription
-from webdancer_cli.training.transformers_engine import bytes_per_position
 
 GPU_BYTES, GPU_BANDWIDTH, PEAK = 80e9, 3.35e12, PEAK_FLOPS["H100"]
 NODE = 8

@@ -82,9 +82,9 @@ async def test_what_rows_have_alike_is_attended_over_once_and_changes_no_logprob
     changes: dict[str, Any], tail: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(kv_cache, "CALL_POSITIONS", 10)
-    kernel, shared = kv_cache._Singles._over_prefix, []
+    kernel, shared = kv_cache._Narrow._over_prefix, []
     monkeypatch.setattr(
-        kv_cache._Singles,
+        kv_cache._Narrow,
         "_over_prefix",
         lambda self, *given: shared.append(self._common_prefix) or kernel(self, *given),
     )
@@ -136,6 +136,66 @@ def test_rows_are_taken_apart_where_padding_the_rest_to_them_costs_more():
     # One alone has nothing to be padded, and one by one all would be calls.
     assert kv_cache.rows_apart([5000], 1) == 0
     assert kv_cache.rows_apart([], 0) == 0
+
+
+def repetitive(**changes: Any) -> Qwen3ForCausalLM:
+    """A model that goes round in circles of five ids, so that guesses come true, but for what its layers make of it."""
+    model = tiny_model(tie_word_embeddings=False, **changes)
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight *= 0.04
+            layer.mlp.down_proj.weight *= 0.04
+        for id in range(6, VOCAB):
+            following = min(id + 1, VOCAB - 1) if (id - 6) % 5 < 4 else id - 4
+            embedding = model.model.embed_tokens.weight[id]
+            model.lm_head.weight[following] += 2 * embedding / embedding.norm()
+    return model
+
+
+@pytest.mark.parametrize("heat", [0, 0.6])
+@pytest.mark.parametrize("changes", [{}, {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0}])
+@pytest.mark.parametrize("apart", [10, 300])
+async def test_guesses_change_neither_what_is_drawn_nor_its_logprobs(
+    changes: dict[str, Any], heat: float, apart: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(kv_cache, "CALL_POSITIONS", apart)  # with 10, rows are taken apart, and prefixes shared
+    system = prompt_of(40, 0)
+    prompts = [[*system, *prompt_of(length, length)] for length in (3, 5, 130, 17, 4)]
+    samples: dict[int, list[SampledTokens]] = {}
+    engines = {tokens: tiny_engine(repetitive(**changes), draft_tokens=tokens) for tokens in (0, 1, 4)}
+    for tokens, engine in engines.items():
+        calls = [
+            engine.generate(prompt, SamplingParams(max_tokens=10 + 15 * at, temperature=heat, seed=at))
+            for at, prompt in enumerate(prompts)
+        ]
+        samples[tokens] = await asyncio.gather(*calls)
+    for tokens in (1, 4):
+        for prompt, plain, guessed in zip(prompts, samples[0], samples[tokens], strict=True):
+            assert (guessed.ids, guessed.finish) == (plain.ids, plain.finish)
+            expected = full_logprobs(engines[0].model, prompt, guessed, heat or 1.0)
+            assert guessed.logprobs == pytest.approx(expected, abs=1e-4)
+    assert engines[4].steps < 0.8 * engines[0].steps
+
+
+async def test_a_turn_after_guesses_that_were_wrong_computes_from_what_was_drawn():
+    engine = tiny_engine(repetitive(), draft_tokens=4)
+    ids = prompt_of(12, 0)
+    for turn in range(5):
+        sample = await engine.generate(ids, SamplingParams(max_tokens=21, temperature=0.9, seed=turn), row="a")
+        assert sample.logprobs == pytest.approx(full_logprobs(engine.model, ids, sample, 0.9), abs=1e-4)
+        assert turn == 0 or sample.cached >= len(ids) - 4  # all but the last id drawn, and the 3 that are new
+        ids = ids + sample.ids + prompt_of(3, turn)
+
+
+async def test_a_stop_id_within_a_guess_that_comes_true_ends_the_turn():
+    engine = TransformersEngine(chain_model({6: 7, 7: 8, 8: 9, 9: STOP, STOP: 6}), tiny_tokenizer(), max_length=400)
+    prompt = [6, 7, 8, 9, STOP, 6, 6, 7, 8, 9, STOP, 6]
+    greedy = SamplingParams(max_tokens=30, temperature=0, stop_ids=frozenset({STOP}))
+    sample = await engine.generate(prompt, greedy, row="a")
+    assert (sample.ids, sample.finish) == ([7, 8, 9, STOP], "stop")
+    assert engine.steps == 2  # the prompt; then 7 with the guess 8 9 STOP 6
+    later = await engine.generate([*prompt, *sample.ids, 6], greedy, row="a")
+    assert later.ids == [7, 8, 9, STOP]
 
 
 async def test_greedy_takes_the_most_probable_id_each_time():
@@ -192,7 +252,7 @@ async def test_what_rows_share_at_their_beginning_is_read_once():
     """A system prompt of 100 ids, four questions of three rollouts each: 100 ids once, then what differs."""
     system = prompt_of(100, 0)
     prompts = [[*system, *prompt_of(40 + question, question + 1)] for question in range(4) for _ in range(3)]
-    engine, read = tiny_engine(chunk_tokens=50), []
+    engine, read = tiny_engine(chunk_tokens=50, draft_tokens=0), []
     forward = engine.model.forward
     engine.model.forward = lambda **given: read.append(given["input_ids"].shape[1]) or forward(**given)
     calls = [

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from webdancer_cli.data.pipeline import Say, say_nothing
 from webdancer_cli.errors import UsageError
 from webdancer_cli.options.config import RlOptions
+from webdancer_cli.training.cache_memory import bytes_per_position, most_cache_bytes
 from webdancer_cli.training.engine import Engine
 from webdancer_cli.training.engine_check import check_engine
 from webdancer_cli.training.memory import GB, estimate
@@ -21,7 +22,7 @@ from webdancer_cli.training.models import ModelDescription, load_policy_model
 from webdancer_cli.training.precision import arithmetic
 from webdancer_cli.training.setup import TrainingSetup
 from webdancer_cli.training.shared_weights import SharedWeights
-from webdancer_cli.training.transformers_engine import TransformersEngine, bytes_per_position, most_cache_bytes
+from webdancer_cli.training.transformers_engine import TransformersEngine
 from webdancer_cli.training.vllm_api import CPU, PARTS, VllmServer
 from webdancer_cli.training.vllm_engine import VllmEngine
 from webdancer_cli.training.vllm_nccl import check_nccl, nccl_group

@@ -1,11 +1,12 @@
 """Keys and values of many episodes side by side, and attention over them.
 
 Every live episode owns a *slot*: a row of one static buffer per layer, with a length of its own. A step packs the new
-tokens of all rows into a single sequence without padding: first one token of each *single* row, then the *chunks* of
-rows that still have a prompt or an observation to read. The model sees one row of N tokens; only attention knows of
-slots. Grouped-query heads share their keys without a copy.
+tokens of all rows into a single sequence without padding: first those of *narrow* rows, which decode and have one new
+token or a few, then the *chunks* of rows that still have a prompt or an observation to read. The model sees one row of
+N tokens; only attention knows of slots. Grouped-query heads share their keys without a copy.
 
-Shapes: ``_N`` packed tokens, ``_S`` single rows, ``_C`` chunk rows, ``_W`` the longest chunk, ``_L`` cached positions.
+Shapes: ``_N`` packed tokens, ``_S`` narrow rows, ``_C`` chunk rows, ``_W`` the most new tokens of such a row, ``_Q``
+its queries by key head, ``heads / kv_heads * W``, ``_L`` cached positions.
 """
 
 from collections.abc import Sequence
@@ -87,8 +88,8 @@ def _round_up(length: int) -> int:
 class StepLayout:
     """Where the tokens of one step belong: made once, used by every layer.
 
-    ``starts`` and ``counts`` give, for each row, the first new position and how many tokens are new; rows with one
-    token come first. So many first positions hold the same tokens in all rows: ``common_prefix``.
+    ``starts`` and ``counts`` give, for each row, the first new position and how many tokens are new; rows with up to
+    ``narrow`` of them come first. So many first positions hold the same tokens in all rows: ``common_prefix``.
     """
 
     def __init__(
@@ -98,52 +99,86 @@ class StepLayout:
         counts: Sequence[int],
         device: torch.device,
         common_prefix: int = 0,
+        narrow: int = 1,
     ):
-        self.singles = sum(count == 1 for count in counts)
-        flat = [
-            (slot, at) for slot, start, n in zip(slots, starts, counts, strict=True) for at in range(start, start + n)
-        ]
-        self.slots_N = torch.tensor([slot for slot, _ in flat], device=device)
-        self.positions_N = torch.tensor([at for _, at in flat], device=device)
-        self._single = _Singles(slots[: self.singles], starts[: self.singles], device, common_prefix)
-        self._chunks = _Chunks(slots[self.singles :], starts[self.singles :], counts[self.singles :], device)
+        rows = sum(count <= narrow for count in counts)
+        few, many = _Queries(starts[:rows], counts[:rows], device), _Queries(starts[rows:], counts[rows:], device)
+        self.slots_N = torch.tensor(slots).repeat_interleave(torch.tensor(counts)).to(device)
+        self.positions_N = torch.cat((few.positions_N, many.positions_N))
+        self._narrow_tokens = len(few.positions_N)
+        self._narrow = _Narrow(slots[:rows], few, device, common_prefix)
+        self._chunks = _Chunks(slots[rows:], many)
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None) -> Tensor:
         """Query ``[1, heads, N, head_dim]`` against the rows' own cached positions; ``[1, N, heads, head_dim]``."""
         query_N = query[0].transpose(0, 1)
-        parts = []
-        if self.singles:
-            parts.append(self._single.attend(query_N[: self.singles], keys, values, scaling, window))
-        if self.singles < len(query_N):
-            parts.append(self._chunks.attend(query_N[self.singles :], keys, values, scaling, window))
+        parts, narrow = [], self._narrow_tokens
+        if narrow:
+            parts.append(self._narrow.attend(query_N[:narrow], keys, values, scaling, window))
+        if narrow < len(query_N):
+            parts.append(self._chunks.attend(query_N[narrow:], keys, values, scaling, window))
         return (parts[0] if len(parts) == 1 else torch.cat(parts))[None]
 
 
-class _Singles:
-    """Rows with one new token each: plain decoding. Where that is cheaper, long rows are attended over one by one, and
-    what is alike in all of them is read once, by all their queries together."""
+class _Queries:
+    """The new tokens of some rows as queries of one width, the most of any row, and back."""
 
-    def __init__(self, slots: Sequence[int], positions: Sequence[int], device: torch.device, common_prefix: int):
+    def __init__(self, starts: Sequence[int], counts: Sequence[int], device: torch.device):
+        self._width = max(counts, default=0)
+        self.firsts, self.lasts = list(starts), [at + count - 1 for at, count in zip(starts, counts, strict=True)]
+        offsets_W = torch.arange(self._width)
+        real_SW = offsets_W < torch.tensor(counts, dtype=torch.long)[:, None]
+        positions_SW = torch.tensor(starts, dtype=torch.long)[:, None] + offsets_W
+        self.positions_N = positions_SW[real_SW].to(device)
+        # A query that pads its row sees what the row's last one sees: finite, and thrown away.
+        self.positions_SW = positions_SW.minimum(torch.tensor(self.lasts, dtype=torch.long)[:, None]).to(device)
+        # By number and not by a mask, for whose count every layer would have to wait for a GPU.
+        self._real_N = None if bool(real_SW.all()) else real_SW.flatten().nonzero()[:, 0].to(device)
+
+    def by_row(self, query_N: Tensor, kv_heads: int) -> Tensor:
+        """[N, heads, head_dim] as [S, kv_heads, Q, head_dim]."""
+        if self._real_N is not None:
+            padded = query_N.new_zeros(self.positions_SW.numel(), *query_N.shape[1:])
+            padded[self._real_N] = query_N
+            query_N = padded
+        rows = query_N.unflatten(1, (kv_heads, -1)).unflatten(0, (-1, self._width))
+        return rows.permute(0, 2, 3, 1, 4).flatten(2, 3)
+
+    def in_turn(self, out_SQ: Tensor) -> Tensor:
+        """What attention gave, [S, kv_heads, Q, width], as [N, heads, width]."""
+        out_N = out_SQ.unflatten(2, (-1, self._width)).permute(0, 3, 1, 2, 4).flatten(2, 3).flatten(0, 1)
+        return out_N if self._real_N is None else out_N[self._real_N]
+
+
+class _Narrow:
+    """Rows with one new token each, or a few: decoding. Where that is cheaper, long rows are attended over one by one,
+    and what is alike in all of them is read once, by all their queries together."""
+
+    def __init__(self, slots: Sequence[int], queries: _Queries, device: torch.device, common_prefix: int):
         on_cpu = device.type == "cpu"
-        prefix = min([common_prefix, *positions])
+        prefix = min([common_prefix, *queries.firsts])
+        self._queries = queries
         self._common_prefix = prefix if on_cpu and pays_to_share(prefix, len(slots)) else 0
         self._source = slots[0] if slots else 0
-        longest = sorted(range(len(slots)), key=lambda row: -positions[row])
-        lengths = [1 + positions[row] - self._common_prefix for row in longest]
+        longest = sorted(range(len(slots)), key=lambda row: -queries.lasts[row])
+        lengths = [1 + queries.lasts[row] - self._common_prefix for row in longest]
         apart = rows_apart(lengths, 1 + max(slots, default=-1)) if on_cpu else 0
-        self._apart = [(row, slots[row], 1 + positions[row]) for row in longest[:apart]]
+        self._apart = [_Apart(row, slots[row], queries) for row in longest[:apart]]
         rest = sorted(longest[apart:])
         self._rest = torch.tensor(rest, dtype=torch.long, device=device)
-        self._together = _Together([slots[row] for row in rest], [positions[row] for row in rest], device)
+        positions_SW = queries.positions_SW[self._rest] if apart else queries.positions_SW
+        length = 1 + max((queries.lasts[row] for row in rest), default=-1)
+        self._together = _Together([slots[row] for row in rest], positions_SW, length)
 
     def attend(
-        self, query_S: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None
+        self, query_N: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None
     ) -> Tensor:
-        grouped = query_S.unflatten(1, (keys.shape[1], -1))  # [S, kv_heads, group, head_dim]
+        query_SQ = self._queries.by_row(query_N, keys.shape[1])
         if not self._common_prefix or window is not None or keys.shape[3] != values.shape[3]:
-            return self._own(grouped, keys, values, scaling, window, 0).out.flatten(1, 2)
-        over_prefix = self._over_prefix(grouped, keys, values, scaling)
-        return self._own(grouped, keys, values, scaling, None, self._common_prefix).joined(over_prefix).flatten(1, 2)
+            return self._queries.in_turn(self._own(query_SQ, keys, values, scaling, window, 0).out)
+        over_prefix = self._over_prefix(query_SQ, keys, values, scaling)
+        own = self._own(query_SQ, keys, values, scaling, None, self._common_prefix)
+        return self._queries.in_turn(own.joined(over_prefix))
 
     def _own(
         self, query: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None, first: int
@@ -153,12 +188,9 @@ class _Singles:
             return self._together.attend(query, keys, values, scaling, window, first)
         sums = query.new_empty(query.shape[:3], dtype=torch.float32) if first else None
         found = _Attended(query.new_empty(*query.shape[:3], values.shape[3]), sums)
-        for row, slot, length in self._apart:
-            begin = max(first, length - window) if window is not None else first
-            key, value = (held[slot : slot + 1, :, begin:length] for held in (keys, values))
-            found.put(
-                slice(row, row + 1), _attended(query[row : row + 1], key, value, None, scaling, with_sums=first > 0)
-            )
+        for apart in self._apart:
+            row = slice(apart.row, apart.row + 1)
+            found.put(row, apart.attend(query[row], keys, values, scaling, window, first))
         if len(self._rest):
             found.put(self._rest, self._together.attend(query[self._rest], keys, values, scaling, window, first))
         return found
@@ -166,17 +198,17 @@ class _Singles:
     def _over_prefix(self, query: Tensor, keys: Tensor, values: Tensor, scaling: float | None) -> "_Attended":
         """Over the common prefix, in one row's cache: the queries of all rows are one batch."""
         key, value = (held[self._source : self._source + 1, :, : self._common_prefix] for held in (keys, values))
-        rows, kv_heads, group, _ = query.shape
-        all_queries = query.transpose(0, 1).flatten(1, 2)[None]  # [1, kv_heads, S * group, head_dim]
+        rows, kv_heads, queries, _ = query.shape
+        all_queries = query.transpose(0, 1).flatten(1, 2)[None]  # [1, kv_heads, S * Q, head_dim]
         part = _attended(all_queries, key, value, None, scaling, with_sums=True)
         assert part.sums is not None
-        out, sums = part.out.view(kv_heads, rows, group, -1), part.sums.view(kv_heads, rows, group)
+        out, sums = part.out.view(kv_heads, rows, queries, -1), part.sums.view(kv_heads, rows, queries)
         return _Attended(out.transpose(0, 1), sums.transpose(0, 1))
 
 
 class _Attended(NamedTuple):
-    """What attention over some positions gives [S, kv_heads, group, head_dim]; where that is to be joined with others,
-    also the logarithm of each query's sum of exponentials, float32."""
+    """What attention over some positions gives [S, kv_heads, Q, head_dim]; where that is to be joined with others, also
+    the logarithm of each query's sum of exponentials, float32."""
 
     out: Tensor
     sums: Tensor | None
@@ -225,85 +257,88 @@ def rows_apart(lengths: Sequence[int], slots: int) -> int:
     return costs.index(min(costs))
 
 
-class _Together:
-    """Rows with one new token each, as one call of attention over all of them, padded to the longest."""
+class _Apart:
+    """A row that is attended over for itself, where it lies."""
 
-    def __init__(self, slots: Sequence[int], positions: Sequence[int], device: torch.device):
-        self.slots_S = torch.tensor(slots, dtype=torch.long, device=device)
-        self.length = 1 + max(positions, default=-1)
-        self.used = 1 + max(slots, default=-1)
-        # Copying the keys of few rows is cheaper than attending over many idle ones, and the other way round.
-        self.gathers = 2 * len(slots) <= self.used
-        held = list(positions)
-        if not self.gathers:
-            held = [self.length - 1] * self.used  # an idle slot sees whatever lies in it: finite, and thrown away
-            for slot, position in zip(slots, positions, strict=True):
-                held[slot] = position
-        self._positions = torch.tensor(held, dtype=torch.long, device=device)
-        self._masks: dict[int | None, Tensor] = {}
+    def __init__(self, row: int, slot: int, queries: _Queries):
+        self.row = row
+        self._slot = slot
+        self._first, self._last = queries.firsts[row], queries.lasts[row]
+        self._masks = _Masks(queries.positions_SW[row : row + 1], 1 + self._last)
 
     def attend(
         self, query: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None, first: int
     ) -> _Attended:
-        """Query [S, kv_heads, group, head_dim], over positions from ``first`` on."""
-        if self.gathers:
-            keys = keys[:, :, first : self.length].index_select(0, self.slots_S)
-            values = values[:, :, first : self.length].index_select(0, self.slots_S)
-        else:
-            keys, values = (held[: self.used, :, first : self.length] for held in (keys, values))
-            spread = query.new_zeros(self.used, *query.shape[1:])
-            spread[self.slots_S] = query
-            query = spread
-        mask = self._mask(query, window)[..., first:]
-        part = _attended(query, keys, values, mask, scaling, with_sums=first > 0)
-        return part if self.gathers else part.of_rows(self.slots_S)
+        """Query [1, kv_heads, Q, head_dim], over positions from ``first`` on."""
+        begin = first if window is None else max(first, self._first + 1 - window)
+        key, value = (held[self._slot : self._slot + 1, :, begin : 1 + self._last] for held in (keys, values))
+        # A single token sees all that is there.
+        mask = None if self._first == self._last else self._masks.of(query, window)[..., begin:]
+        return _attended(query, key, value, mask, scaling, with_sums=first > 0)
 
-    def _mask(self, like: Tensor, window: int | None) -> Tensor:
-        if window not in self._masks:
-            mask = _causal_mask(self._positions[:, None], self.length, window, like.dtype)
-            self._masks[window] = mask[:, None]  # [rows, 1, 1, L]
-        return self._masks[window]
+
+class _Together:
+    """Rows as one call of attention over all of them, padded to the longest; where there are idle ones between them,
+    over a copy of those that matter, or over all: whichever is cheaper."""
+
+    def __init__(self, slots: Sequence[int], positions_SW: Tensor, length: int, *, copies: bool = False):
+        self._slots_S = torch.tensor(slots, dtype=torch.long, device=positions_SW.device)
+        self._length = length
+        self._used = 1 + max(slots, default=-1)
+        self._copies = copies or 2 * len(slots) <= self._used
+        if not self._copies:
+            # An idle slot sees whatever lies in it: finite, and thrown away.
+            held_SW = positions_SW.new_full((self._used, positions_SW.shape[1]), self._length - 1)
+            held_SW[self._slots_S] = positions_SW
+            positions_SW = held_SW
+        self._masks = _Masks(positions_SW, self._length)
+
+    def attend(
+        self, query: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None, first: int
+    ) -> _Attended:
+        """Query [S, kv_heads, Q, head_dim], over positions from ``first`` on."""
+        if self._copies:
+            keys, values = (held[:, :, first : self._length].index_select(0, self._slots_S) for held in (keys, values))
+        else:
+            keys, values = (held[: self._used, :, first : self._length] for held in (keys, values))
+            spread = query.new_zeros(self._used, *query.shape[1:])
+            spread[self._slots_S] = query
+            query = spread
+        mask = self._masks.of(query, window)[..., first:]
+        part = _attended(query, keys, values, mask, scaling, with_sums=first > 0)
+        return part if self._copies else part.of_rows(self._slots_S)
 
 
 class _Chunks:
-    """Rows with several new tokens: their queries are padded to the longest chunk inside attention only."""
+    """Rows with many new tokens: their queries are padded to the longest chunk inside attention only."""
 
-    def __init__(self, slots: Sequence[int], starts: Sequence[int], counts: Sequence[int], device: torch.device):
-        width = max(counts, default=0)
-        self.slots_C = torch.tensor(slots, dtype=torch.long, device=device)
-        self.width = width
-        self.length = max((start + count for start, count in zip(starts, counts, strict=True)), default=0)
-        offsets_W = torch.arange(width, device=device)
-        counts_C = torch.tensor(counts, dtype=torch.long, device=device)
-        self.real_CW = offsets_W[None] < counts_C[:, None]
-        # By number and not by a mask, for whose count every layer would have to wait for a GPU.
-        real = [row * width + at for row, count in enumerate(counts) for at in range(count)]
-        self._real_N = torch.tensor(real, dtype=torch.long, device=device)
-        starts_C = torch.tensor(starts, dtype=torch.long, device=device)
-        # A padded query looks at position 0 alone: finite, and thrown away.
-        self._positions_CW = torch.where(self.real_CW, starts_C[:, None] + offsets_W, 0)
-        self._masks: dict[int | None, Tensor] = {}
+    def __init__(self, slots: Sequence[int], queries: _Queries):
+        self._queries = queries
+        length = 1 + max(queries.lasts, default=-1)
+        self._rows = _Together(slots, queries.positions_SW, length, copies=True)
 
     def attend(
         self, query_N: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None
     ) -> Tensor:
-        kv_heads = keys.shape[1]
-        keys = keys[:, :, : self.length].index_select(0, self.slots_C)
-        values = values[:, :, : self.length].index_select(0, self.slots_C)
-        padded = query_N.new_zeros(self.real_CW.numel(), *query_N.shape[1:])
-        padded[self._real_N] = query_N
-        padded = padded.unflatten(0, tuple(self.real_CW.shape))
-        grouped = padded.unflatten(2, (kv_heads, -1)).permute(0, 2, 3, 1, 4)  # [C, kv_heads, group, W, head_dim]
-        mask = self._mask(query_N, grouped.shape[2], window)
-        out = F.scaled_dot_product_attention(grouped.flatten(2, 3), keys, values, attn_mask=mask, scale=scaling)
-        out = out.unflatten(2, (-1, self.width)).permute(0, 3, 1, 2, 4).flatten(2, 3)  # [C, W, heads, head_dim]
-        return out.flatten(0, 1)[self._real_N]
+        query_CQ = self._queries.by_row(query_N, keys.shape[1])
+        return self._queries.in_turn(self._rows.attend(query_CQ, keys, values, scaling, window, 0).out)
 
-    def _mask(self, like: Tensor, group: int, window: int | None) -> Tensor:
-        if window not in self._masks:
-            mask = _causal_mask(self._positions_CW, self.length, window, like.dtype)
-            self._masks[window] = mask.repeat(1, group, 1)[:, None]  # [C, 1, group * W, L]
-        return self._masks[window]
+
+class _Masks:
+    """What the queries of some rows see of ``length`` positions: those up to their own, of a window the last ones."""
+
+    def __init__(self, positions_SW: Tensor, length: int):
+        self._positions_SW = positions_SW
+        self._length = length
+        self._made: dict[int | None, Tensor] = {}
+
+    def of(self, query: Tensor, window: int | None) -> Tensor:
+        """Additive [S, 1, Q, L] for queries [S, kv_heads, Q, head_dim]; [S, 1, 1, L] where a row has one token."""
+        if window not in self._made:
+            mask = _causal_mask(self._positions_SW, self._length, window, query.dtype)
+            width = self._positions_SW.shape[1]
+            self._made[window] = (mask if width == 1 else mask.repeat(1, query.shape[2] // width, 1))[:, None]
+        return self._made[window]
 
 
 def _causal_mask(positions: Tensor, length: int, window: int | None, dtype: torch.dtype) -> Tensor:

@@ -1,9 +1,10 @@
 """The in-process engine: batched decoding over all live episodes with one cache, for small models and small machines.
 
-Requests join and leave between steps (continuous batching). A step is one forward pass over one new token of every row
-that is decoding and a chunk of every row that has a prompt or an observation to read. A row keeps its keys and values
-between the turns of its episode, so that a turn computes the new ids only; and a new row that begins like another one,
-with the system prompt or the whole prompt of its group, has that part copied.
+Requests join and leave between steps (continuous batching). A step is one forward pass over the new token of every row
+that is decoding, with a guess at those after it (``drafts``), and a chunk of every row that has a prompt or an
+observation to read. A row keeps its keys and values between the turns of its episode, so that a turn computes the new
+ids only; and a new row that begins like another one, with the system prompt or the whole prompt of its group, has that
+part copied.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import heapq
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any
 
 import torch
@@ -19,11 +20,14 @@ from torch import Tensor
 
 from webdancer_cli.errors import ModelError, UsageError
 from webdancer_cli.training.attention import attending, window_of
+from webdancer_cli.training.cache_memory import bytes_per_position, most_cache_bytes
+from webdancer_cli.training.drafts import Drafts, History
 from webdancer_cli.training.engine import Finish, SampledTokens, SamplingParams
 from webdancer_cli.training.kv_cache import KVCache, SlotAttention, StepLayout
-from webdancer_cli.training.models import ADAPTER_MARK, head_width
+from webdancer_cli.training.models import ADAPTER_MARK
 from webdancer_cli.training.models import max_length as longest
 from webdancer_cli.training.sampling import sample_tokens
+from webdancer_cli.training.stop_strings import StopStrings
 from webdancer_cli.transcript.grammar import STOP_STRINGS
 
 CHUNK_TOKENS = 256
@@ -32,17 +36,14 @@ CHUNK_TOKENS = 256
 STEP_TOKENS = 4096
 """Most tokens of all rows that a step reads."""
 
+DRAFT_TOKENS = 3
+"""Most tokens of a row's guess."""
+
 SHARED_TOKENS = 32
 """From here on what a new row shares with another one is copied, and waited for while that one still reads it."""
 
 NEIGHBOURS = 16
 """Rows with which a new one is compared: those that came last."""
-
-CACHE_BYTES = 4 << 30
-"""Memory for keys and values, if every row grew as long as it may."""
-
-GPU_SHARE = 0.25
-"""On a GPU it is this share of its memory, where that is more."""
 
 
 @dataclass
@@ -52,6 +53,7 @@ class _Row:
     slot: int
     ids: list[int] = field(default_factory=list)
     last_step: int = 0
+    history: History = field(default_factory=History)
 
 
 @dataclass(eq=False)
@@ -66,6 +68,7 @@ class _Request:
     answer: asyncio.Future[SampledTokens]
     logprobs: list[float] = field(default_factory=list)
     slot: int = -1
+    history: History = field(default_factory=History)
     computed: int = 0
     cached: int = 0
 
@@ -76,6 +79,29 @@ class _Request:
     @property
     def drawn(self) -> list[int]:
         return self.ids[len(self.ids) - len(self.logprobs) :]
+
+    @property
+    def left(self) -> int:
+        """How many more ids may be drawn."""
+        return self.limit - len(self.logprobs)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What a step reads of a row: so many pending ids, and a guess at what will be drawn after the last of them."""
+
+    request: _Request
+    pending: int
+    draft: list[int] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return self.pending + len(self.draft)
+
+    @property
+    def draws(self) -> bool:
+        """Whether nothing is left to be read, so that a token can be drawn."""
+        return self.pending == self.request.pending
 
 
 class TransformersEngine:
@@ -94,6 +120,7 @@ class TransformersEngine:
         rows: int = 128,
         cache_bytes: int | None = None,
         chunk_tokens: int = CHUNK_TOKENS,
+        draft_tokens: int = DRAFT_TOKENS,
     ):
         self.model = model
         self.max_length = min(max_length, longest(model.config) or max_length)
@@ -107,12 +134,15 @@ class TransformersEngine:
         """Forward passes so far."""
         self.version = 0
         self.chunk_tokens = chunk_tokens
-        self._stop_strings = _StopStrings(tokenizer, STOP_STRINGS)
+        self._stop_strings = StopStrings(tokenizer, STOP_STRINGS)
         self._waiting: list[_Request] = []
         self._running: list[_Request] = []
         self._common_prefix: list[int] = []
         """Ids with which all calls under way begin, and those that ended since last there was none."""
         self._driver: asyncio.Task[None] | None = None
+        self._drafts = Drafts(draft_tokens)
+        self._narrow = 1 + draft_tokens
+        """Tokens up to which a row's attention is that of one that decodes."""
         self._calls = 0
         self._cache = KVCache(self.rows, self.max_length)
         self._clear()
@@ -184,6 +214,7 @@ class TransformersEngine:
         """Take every slot back. The buffers stay as they are: a slot's new owner writes before it reads."""
         self._free = list(range(self.rows))
         self._held: dict[str, _Row] = {}
+        self._drafts.forget()
 
     def _request(self, ids: list[int], sampling: SamplingParams, limit: int, row: str | None) -> _Request:
         self._calls += 1
@@ -226,6 +257,8 @@ class TransformersEngine:
                 still_waiting.append(request)
                 continue
             request.slot = held.slot
+            request.history = held.history
+            request.history.begin(request.ids)
             request.computed = request.cached = min(_common(held.ids, request.ids), len(request.ids) - 1)
             prefix = self._common_prefix if self._running else request.ids
             self._common_prefix = prefix[: _common(prefix, request.ids)]
@@ -266,86 +299,93 @@ class TransformersEngine:
 
     def _step(self) -> None:
         self.steps += 1
-        batch = self._batch()
-        logits_RV = self._forward(batch)
-        for request, count in batch:
-            request.computed += count
-        self._take([request for request, _ in batch if not request.pending], logits_RV)
+        readings = self._readings()
+        logits_RV = self._forward(readings)
+        drawing = [reading for reading in readings if reading.draws]
+        for reading in readings:
+            reading.request.computed += reading.pending
+        self._take(drawing, logits_RV)
 
-    def _batch(self) -> list[tuple[_Request, int]]:
-        """The rows of this step and how many of their pending ids it reads; rows that read a single id come first."""
-        batch = []
+    def _readings(self) -> list[_Reading]:
+        """What this step reads; rows that only decode come first."""
+        readings = []
         budget = STEP_TOKENS
         for request in sorted(self._running, key=lambda request: request.pending > 1):
             count = min(request.pending, self.chunk_tokens, budget)
             if count > 0:
-                batch.append((request, count))
                 budget -= count
-        return sorted(batch, key=lambda pair: pair[1] > 1)
+                draft = self._draft(request, budget) if request.logprobs else []
+                budget -= len(draft)
+                readings.append(_Reading(request, count, draft))
+        return sorted(readings, key=lambda reading: reading.count > self._narrow)
+
+    def _draft(self, request: _Request, budget: int) -> list[int]:
+        """A guess at what comes after the id that this row has drawn last; one id more can be drawn than is guessed."""
+        return self._drafts.of(request.ids, request.history, min(request.left - 1, budget))
 
     @torch.inference_mode()
-    def _forward(self, batch: list[tuple[_Request, int]]) -> Tensor:
-        """Logits after the last id of every row that has now read all it had, in the order of the batch."""
-        starts = [request.computed for request, _ in batch]
-        counts = [count for _, count in batch]
-        slots = [request.slot for request, _ in batch]
-        plan = StepLayout(slots, starts, counts, self._device, common_prefix=len(self._common_prefix))
-        self._cache.reserve(
-            1 + max(request.slot for request, _ in batch), max(map(sum, zip(starts, counts, strict=True)))
-        )
-        ids = [id for request, count in batch for id in request.ids[request.computed : request.computed + count]]
-        ends = torch.tensor(counts).cumsum(0) - 1
-        done = torch.tensor([request.pending == count for request, count in batch])
+    def _forward(self, readings: Sequence[_Reading]) -> Tensor:
+        """Logits after the last pending id, and after each id of its guess, of every row that draws, in their order."""
+        starts = [reading.request.computed for reading in readings]
+        counts = [reading.count for reading in readings]
+        slots = [reading.request.slot for reading in readings]
+        plan = StepLayout(slots, starts, counts, self._device, len(self._common_prefix), self._narrow)
+        self._cache.reserve(1 + max(slots), max(map(sum, zip(starts, counts, strict=True))))
+        ids: list[int] = []
+        kept: list[int] = []
+        for reading, start in zip(readings, starts, strict=True):
+            ids += [*reading.request.ids[start : start + reading.pending], *reading.draft]
+            if reading.draws:
+                kept += range(len(ids) - 1 - len(reading.draft), len(ids))
         attention = SlotAttention(plan, self._cache)
         with attending(self.model.config, attention):
             output = self.model(
                 input_ids=torch.tensor([ids], device=self._device),
                 position_ids=plan.positions_N[None],
                 use_cache=False,
-                logits_to_keep=ends[done].to(self._device),
+                logits_to_keep=torch.tensor(kept, dtype=torch.long, device=self._device),
             )
         if self._window is not None and self._window not in attention.windows:
             raise UsageError(f"its layers do not say how wide their window is ({self._window})")
         return output.logits[0]
 
-    def _take(self, ready: list[_Request], logits_RV: Tensor) -> None:
-        """Draw one id for every ready row, and answer the calls that end with it."""
-        if not ready:
-            return
-        ids, logprobs = sample_tokens(
-            logits_RV,
-            [request.sampling.temperature for request in ready],
-            [request.sampling.top_p for request in ready],
-            [request.random.random() for request in ready],
-        )
-        for request, id, logprob in zip(ready, ids, logprobs, strict=True):
-            request.ids.append(id)
-            request.logprobs.append(logprob)
-            stopped = id in request.sampling.stop_ids or self._stop_strings.end(request.drawn, id)
-            if stopped or len(request.logprobs) == request.limit:
-                self._finish(request, "stop" if stopped else "length")
+    def _take(self, readings: Sequence[_Reading], logits_RV: Tensor) -> None:
+        """Draw one id for every row that draws, and one more for each id of its guess that was drawn; answer the calls
+        that end with it."""
+        firsts = accumulate((1 + len(reading.draft) for reading in readings), initial=0)
+        drawing = [(reading, first) for reading, first in zip(readings, firsts, strict=False)]
+        along = 0
+        while drawing:
+            ids, logprobs = sample_tokens(
+                logits_RV[[first + along for _, first in drawing]],
+                [reading.request.sampling.temperature for reading, _ in drawing],
+                [reading.request.sampling.top_p for reading, _ in drawing],
+                [reading.request.random.random() for reading, _ in drawing],
+            )
+            agreeing = []
+            for (reading, first), id, logprob in zip(drawing, ids, logprobs, strict=True):
+                goes_on = self._add(reading.request, id, logprob)
+                if goes_on and reading.draft[along : along + 1] == [id]:
+                    reading.request.computed += 1  # its keys and values are in the cache already
+                    agreeing.append((reading, first))
+            drawing = agreeing
+            along += 1
+
+    def _add(self, request: _Request, id: int, logprob: float) -> bool:
+        """What was drawn becomes part of the text; whether its turn goes on."""
+        request.ids.append(id)
+        request.logprobs.append(logprob)
+        stopped = id in request.sampling.stop_ids or self._stop_strings.end(request.drawn, id)
+        if stopped or not request.left:
+            self._finish(request, "stop" if stopped else "length")
+            return False
+        return True
 
     def _finish(self, request: _Request, finish: Finish) -> None:
         self._running.remove(request)
+        self._drafts.learn(request.ids, len(request.ids) - len(request.logprobs))
         if not request.answer.done():
             request.answer.set_result(SampledTokens(request.drawn, request.logprobs, finish, request.cached))
-
-
-class _StopStrings:
-    """Strings that end a turn wherever they appear. Text is decoded only after an id that can end one."""
-
-    def __init__(self, tokenizer: Any, strings: Sequence[str]):
-        lasts = {string[-1] for string in strings}
-        self._tokenizer = tokenizer
-        self._strings = tuple(strings)
-        self._longest = max(map(len, strings), default=0)
-        self._enders = {id for token, id in tokenizer.get_vocab().items() if lasts & set(token)}
-
-    def end(self, drawn: list[int], last: int) -> bool:
-        if last not in self._enders:
-            return False
-        tail = self._tokenizer.decode(drawn[-self._longest :])
-        return any(string in tail for string in self._strings)
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:
@@ -358,19 +398,3 @@ def _common(left: Sequence[int], right: Sequence[int]) -> int:
         else:
             most = middle - 1
     return shared
-
-
-def most_cache_bytes(device: torch.device | str) -> int:
-    """What keys and values may take on a device, by default."""
-    if torch.device(device).type != "cuda":
-        return CACHE_BYTES
-    return max(CACHE_BYTES, int(GPU_SHARE * torch.cuda.get_device_properties(device).total_memory))
-
-
-def bytes_per_position(model: Any, itemsize: int) -> int:
-    """Keys and values of one position in all layers, in numbers of ``itemsize`` bytes."""
-    config = model.config.get_text_config()
-    if not getattr(config, "num_attention_heads", None):
-        raise UsageError(f"the in-process engine does not play {type(model).__name__}, which has no attention heads")
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    return int(2 * config.num_hidden_layers * heads * head_width(config) * itemsize)
