@@ -184,6 +184,16 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(opened: Open) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.parametrize("scale", [-1.3e-12, 7.7e-13, 1.25, -12345.0, 3.4e9])
+def test_the_numbers_beside_a_curve_are_within_its_picture(opened: Open, scale: float) -> None:
+    page = opened(*({"step": step, "loss": 1.0, "kl": scale * (1 + step / 10)} for step in range(1, 12)))
+    page.evaluate("location.hash = 'training'")
+    ticks = page.locator("svg text.tick")
+    ticks.first.wait_for()
+    assert ticks.count() > 10
+    assert min(ticks.evaluate_all("texts => texts.map(text => text.getBBox().x)")) >= 0
+
+
 def test_ten_thousand_long_trajectories_open_at_once(chromium: Any, tmp_path: Path) -> None:
     """170 MB of text, five rollouts of each question, which read the same pages."""
     data, out = tmp_path / "many.jsonl", tmp_path / "many.html"

@@ -844,7 +844,7 @@ function thinned(points, most = 600) {
   return kept;
 }
 
-const [WIDE, HIGH, LEFT, BOTTOM, ABOVE, RIGHT] = [360, 190, 44, 22, 8, 8];
+const [WIDE, HIGH, LEFT, BOTTOM, ABOVE, RIGHT] = [360, 190, 58, 22, 8, 8]; // on the left, eight characters: -1.2e-12
 
 /** Round numbers on a logarithmic scale, at most a few to a decade. */
 function decades(low, high) {
