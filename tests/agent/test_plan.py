@@ -250,7 +250,8 @@ async def test_what_follows_from_several_pages_is_reckoned_before_the_answer(cor
             "Steps: 1 the founding year of Velmora, 2 the founding year of Kemlo, 3 the years between.",
             # 1350 - 1000 = 350, - 200 = 150, - 30 = 120, - 4 = 116
             "2 the founding year of Kemlo: 1350. "
-            "3 the years between: from 1234 to 1350, 1350 - 1000 = 350, 350 - 200 = 150, 150 - 30 = 120, 120 - 4 = 116.",
+            "3 the years between: from 1234 to 1350, "
+            "1350 - 1000 = 350, 350 - 200 = 150, 150 - 30 = 120, 120 - 4 = 116.",
         ),
         (
             "comparison",
