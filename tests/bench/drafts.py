@@ -12,6 +12,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,9 +49,9 @@ class ScriptedEngine(TransformersEngine):
 
     script: dict[str, Sequence[int]]
 
-    def _request(self, ids, sampling, limit, row):  # type: ignore[no-untyped-def]
-        request = super()._request(ids, sampling, limit, row)
-        request.random = Script(self.script[request.name])  # type: ignore[assignment]
+    def _request(self, ids: list[int], sampling: SamplingParams, limit: int, row: str | None) -> Any:
+        request: Any = super()._request(ids, sampling, limit, row)
+        request.random = Script(self.script[request.name])
         return request
 
 

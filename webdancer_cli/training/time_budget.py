@@ -5,8 +5,8 @@ from webdancer_cli.training.distributed import ProcessGroup
 
 def out_of_time(minutes: float | None, seconds: float, world: ProcessGroup) -> bool:
     """Whether the steps so far, which took ``seconds``, have used up the ``minutes`` that a run has. All ranks call it
-    together, and are told the same."""
-    return world.from_main(lambda: minutes is not None and seconds >= 60 * minutes)
+    together, and are told the same; where there is no bound, none asks another."""
+    return minutes is not None and world.from_main(lambda: seconds >= 60 * minutes)
 
 
 def steps_in_time(steps: int, minutes: float | None, done: int, seconds: float, world: ProcessGroup) -> int:
